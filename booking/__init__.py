@@ -1,0 +1,1 @@
+"""Who may use what, when. Owns rules, claims and bookings; reads marketplace."""

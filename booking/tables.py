@@ -1,0 +1,226 @@
+"""What booking stores: versions of a resource's rules, the one occupancy ledger, bookings, outages, refused requests."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, UniqueConstraint, event, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.orm import Mapped, composite, mapped_column
+
+from marketplace.db import Base, Code, Document, Id, Line, choice
+from marketplace.slot import Slot
+from marketplace.tables import Institution, Organisation, Person, Resource
+
+
+class BufferMode(StrEnum):
+    SUM = "sum"
+    MAX = "max"
+
+
+class Approval(StrEnum):
+    INSTANT = "instant"
+    REQUEST = "request"
+
+
+class Category(StrEnum):
+    """Whose use it is, for the evaluation."""
+
+    EXT = "ext"
+    INT = "int"
+    SELF = "self"
+    TEACH = "teach"
+
+
+class BookingState(StrEnum):
+    HELD = "held"
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    NO_SHOW = "no_show"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    PROVIDER_FAILED = "provider_failed"
+    UNVERIFIABLE = "unverifiable"
+
+
+class ClaimKind(StrEnum):
+    BOOKING = "booking"
+    HOLD = "hold"
+    REQUEST = "request"
+    OUTAGE = "outage"
+
+
+class RuleVersion(Base):
+    """One version of a resource's rules; bookings keep the one they were accepted under. Rows never change."""
+
+    __tablename__ = "rule_versions"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    number: Mapped[int]
+    hours: Mapped[list[Any]]
+    """[{"weekday": 0-6, "open_min": 540, "close_min": 1020}], minutes of the local day; empty = always open."""
+    step_min: Mapped[int]
+    min_min: Mapped[int]
+    max_min: Mapped[int]
+    notice_min: Mapped[int]
+    horizon_days: Mapped[int]
+    setup_min: Mapped[int]
+    cleaning_min: Mapped[int]
+    buffer_mode: Mapped[BufferMode] = mapped_column(choice(BufferMode))
+    approval: Mapped[Approval] = mapped_column(choice(Approval))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("resource_id", "number"),)
+
+
+class Booking(Base):
+    """Someone's right to a resource for a slot; `quantity` units of it."""
+
+    __tablename__ = "bookings"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    institution_id: Mapped[Id] = mapped_column(ForeignKey(Institution.id))
+    organisation_id: Mapped[Id | None] = mapped_column(ForeignKey(Organisation.id))
+    person_id: Mapped[Id] = mapped_column(ForeignKey(Person.id))
+    rules_id: Mapped[Id] = mapped_column(ForeignKey("rule_versions.id"))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    quantity: Mapped[int]
+    category: Mapped[Category] = mapped_column(choice(Category))
+    purpose: Mapped[Line | None]
+    state: Mapped[BookingState] = mapped_column(choice(BookingState))
+    hold_until: Mapped[datetime | None]
+    """When a held booking expires."""
+    submitted_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    cancelled_by: Mapped[Id | None]
+    cancelled_by_provider: Mapped[bool] = mapped_column(default=False)
+    concluded_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+    slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
+
+    __table_args__ = (
+        CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
+        CheckConstraint("quantity >= 1", name="quantity_positive"),
+        Index("ix_bookings_resource", "resource_id", "starts_at"),  # the evaluation, the publisher's desk
+        Index("ix_bookings_person", "person_id", "starts_at"),  # my bookings
+        Index("ix_bookings_organisation", "organisation_id", "starts_at"),  # a firm's bookings
+        Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
+    )
+
+
+class Claim(Base):
+    """One row of the occupancy ledger: `unit` of `resource_id` is taken for the range, buffers included.
+
+    `lane` lets buffers be shared: in mode `sum` a claim is [start - setup, end + cleaning) in lane 0. In mode `max` it is
+    [start - setup, end) in lane 0 and [start, end + cleaning) in lane 1, so two neighbours keep the larger gap only.
+    """
+
+    __tablename__ = "claims"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    institution_id: Mapped[Id] = mapped_column(ForeignKey(Institution.id))
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    unit: Mapped[int]
+    lane: Mapped[int]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    kind: Mapped[ClaimKind] = mapped_column(choice(ClaimKind))
+    booking_id: Mapped[Id | None] = mapped_column(ForeignKey("bookings.id"))
+    outage_id: Mapped[Id | None] = mapped_column(ForeignKey("outages.id"))
+    active: Mapped[bool]
+
+    slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
+
+    __table_args__ = (
+        CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
+        CheckConstraint("(booking_id IS NULL) <> (outage_id IS NULL)", name="one_owner"),
+        Index("ix_claims_owner", "booking_id"),  # release, move, conclude
+        Index("ix_claims_outage", "outage_id"),
+        Index(
+            "ix_claims_free_time",
+            "resource_id",
+            "starts_at",
+            "ends_at",
+            postgresql_where=text("active"),
+            sqlite_where=text("active"),
+        ),  # free time of many resources: 81 ms through GiST at a million claims, 1 ms through this one
+        ExcludeConstraint(
+            ("resource_id", "="),
+            ("unit", "="),
+            ("lane", "="),
+            (text("tstzrange(starts_at, ends_at, '[)')"), "&&"),
+            name="claims_no_overlap",
+            where=text("active"),
+            using="gist",
+        ).ddl_if(dialect="postgresql"),
+    )
+
+
+class Outage(Base):
+    """Time a resource cannot be used. Planned only if it was recorded before it began."""
+
+    __tablename__ = "outages"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    planned: Mapped[bool]
+    reason: Mapped[Line]
+    recorded_at: Mapped[datetime]
+    recorded_by: Mapped[Id | None]
+    ended_at: Mapped[datetime | None]
+
+    slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
+
+    __table_args__ = (Index("ix_outages_resource", "resource_id", "starts_at"),)
+
+
+class RefusedRequest(Base):
+    """A request that was turned away, kept with its reasons: the demand the figures must know of."""
+
+    __tablename__ = "refused_requests"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    organisation_id: Mapped[Id | None]
+    person_id: Mapped[Id | None]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    outcome: Mapped[Code]
+    """`declined_capacity` where only a conflict stood in the way, else `out_of_scope`."""
+    reasons: Mapped[Document]
+    submitted_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_refused_requests_resource", "resource_id", "submitted_at"),)
+
+
+SQLITE_GUARD = """
+CREATE TRIGGER claims_no_overlap_{verb} BEFORE {event} ON claims WHEN NEW.active
+BEGIN
+  SELECT RAISE(ABORT, 'claims_no_overlap') WHERE EXISTS (
+    SELECT 1 FROM claims
+    WHERE resource_id = NEW.resource_id AND unit = NEW.unit AND lane = NEW.lane AND active AND id <> NEW.id
+      AND starts_at < NEW.ends_at AND ends_at > NEW.starts_at);
+END
+"""
+"""The same promise on SQLite, under BEGIN IMMEDIATE."""
+
+event.listen(
+    Claim.__table__,
+    "before_create",
+    DDL("CREATE EXTENSION IF NOT EXISTS btree_gist").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
+)
+for verb, happening in (("insert", "INSERT"), ("update", "UPDATE")):
+    event.listen(
+        Claim.__table__,
+        "after_create",
+        DDL(SQLITE_GUARD.format(verb=verb, event=happening)).execute_if(dialect="sqlite"),  # type: ignore[no-untyped-call]
+    )

@@ -1,0 +1,158 @@
+"""One mapping for SQLite and PostgreSQL: types, constraints' names, engines, and how each begins a transaction."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import orjson
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+    func,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
+
+BUSY_TIMEOUT_S = 15
+LOCK_TIMEOUT_S = 3
+POOL_SIZE = 8
+
+
+class NaiveDatetime(ValueError):
+    """A datetime without a zone was handed to the database."""
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware instant; stored as timestamptz on PostgreSQL, as sortable UTC text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise NaiveDatetime(str(value))
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = Annotated[str, mapped_column(String(40))]
+Code = Annotated[str, mapped_column(String(80))]
+Name = Annotated[str, mapped_column(String(200))]
+Line = Annotated[str, mapped_column(String(1000))]
+LongText = Annotated[str, mapped_column(Text)]
+Document = Annotated[dict[str, Any], mapped_column(JSON)]
+"""A snapshot that is stored and read whole, never queried."""
+
+
+class Base(DeclarativeBase):
+    """Every table of the product, with named constraints and lengths that SQLite keeps too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: Utc, int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(getattr(cls, "__table__", None), Table):
+            _keep_lengths(cls.__table__)  # type: ignore[arg-type]
+
+
+def _keep_lengths(table: Table) -> None:
+    for column in table.columns:
+        if isinstance(column.type, String) and not isinstance(column.type, Enum) and (column.type.length or 0) > 40:
+            check = CheckConstraint(func.length(column) <= column.type.length, name=f"{column.name}_length")
+            table.append_constraint(check)
+
+
+def choice(kind: type[StrEnum]) -> Enum:
+    """A column of `kind` stored by value with a CHECK, the same on both databases."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        values_callable=lambda members: [member.value for member in members],
+        name=kind.__name__.lower(),
+        length=40,
+    )
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///...` or `postgresql://...`, set up as reliability.md measured."""
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, json_serializer=_dump, json_deserializer=orjson.loads, **_pool(url))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _pool(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, "pool_size": POOL_SIZE}
+    return {"pool_size": POOL_SIZE, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+
+
+def _dump(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event decides, not the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    deferred = connection.get_execution_options().get("reads_only")
+    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+
+
+def open_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Sessions that write: on SQLite each holds the one write lock from its first statement."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def open_readers(engine: Engine) -> sessionmaker[Session]:
+    """Sessions for pages and queries that change nothing; on SQLite they never wait for a writer."""
+    return sessionmaker(engine.execution_options(reads_only=True), expire_on_commit=False)
+
+
+@contextmanager
+def refused_by(constraint: str, refusal: Exception) -> Iterator[None]:
+    """Turn the database's refusal by `constraint` (its name) into `refusal`; any other one passes through."""
+    try:
+        yield
+    except IntegrityError as error:
+        if constraint in str(error.orig):
+            raise refusal from error
+        raise

@@ -1,0 +1,27 @@
+"""Settings from `PILOTBENCH_*` environment variables or a `.env` file; read once, handed on as a value."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. `pilotbench check` prints them, secrets masked."""
+
+    model_config = SettingsConfigDict(env_prefix="PILOTBENCH_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field("sqlite:///var/pilotbench.db", description="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    data_dir: Path = Field(Path("var"), description="where the demo keeps its database, broker files and packs")
+    base_url: str = Field("http://127.0.0.1:8000", description="the address people open, used in links and mails")
+    mqtt_url: str = Field("", description="mqtt://ingest:PASSWORD@HOST:PORT of the broker; empty: no ingest")
+    mqtt_public_host: str = Field("", description="the broker's host as devices reach it; empty: that of mqtt_url")
+    mqtt_dir: Path | None = Field(None, description="folder with the private broker's password and ACL files, if we provision it")
+    stripe_key: SecretStr = Field(SecretStr(""), description="sk_test_... or sk_live_...; empty: card payments are off")
+    stripe_api_base: str = Field("", description="another address of Stripe's API, such as the stand-in's; empty: Stripe itself")
+    stripe_webhook_secrets: SecretStr = Field(SecretStr(""), description="whsec_... secrets, separated by commas")
+    smtp_url: SecretStr = Field(SecretStr(""), description="smtp://USER:PASSWORD@HOST:PORT; empty: messages stay in the app")
+    smtp_from: str = Field("Pilotbench <pilotbench@localhost>", description="the sender of mails")
+    secure_cookies: bool = Field(False, description="true behind HTTPS: cookies get the __Host- prefix and Secure")
+    hold_minutes: int = Field(10, ge=1, le=60, description="minutes a slot is held while a card payment is being made")
+    workers: int = Field(1, ge=1, le=32, description="server processes of `pilotbench serve` (PostgreSQL for more than one)")

@@ -1,0 +1,109 @@
+"""Half-open time spans in UTC."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+class EmptySlot(ValueError):
+    """A slot must end after it starts."""
+
+
+class NaiveInstant(ValueError):
+    """An instant without an offset is not an instant."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Slot:
+    """`[start, end)`, aware, turned to UTC at birth, never empty; touching slots do not overlap.
+
+    >>> from datetime import datetime, UTC
+    >>> nine, ten, eleven = (datetime(2026, 3, 10, h, tzinfo=UTC) for h in (9, 10, 11))
+    >>> Slot(nine, ten).overlaps(Slot(ten, eleven))
+    False
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise NaiveInstant(f"{self.start} to {self.end}")
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        if self.end <= self.start:
+            raise EmptySlot(f"{self.start} to {self.end}")
+
+    @property
+    def duration(self) -> timedelta:
+        return self.end - self.start
+
+    @property
+    def seconds(self) -> int:
+        """Whole seconds, rounded down."""
+        return int(self.duration // timedelta(seconds=1))
+
+    def overlaps(self, other: "Slot") -> bool:
+        return self.start < other.end and other.start < self.end
+
+    def contains(self, other: "Slot") -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+    def clip(self, bound: "Slot") -> "Slot | None":
+        """The part inside `bound`, or None where they do not overlap."""
+        start, end = max(self.start, bound.start), min(self.end, bound.end)
+        return Slot(start, end) if start < end else None
+
+    def widen(self, before: timedelta, after: timedelta) -> "Slot":
+        return Slot(self.start - before, self.end + after)
+
+
+def union(slots: Iterable[Slot]) -> list[Slot]:
+    """The same instants as disjoint slots in order; touching ones are joined."""
+    joined: list[Slot] = []
+    for slot in sorted(slots):
+        if joined and slot.start <= joined[-1].end:
+            joined[-1] = Slot(joined[-1].start, max(joined[-1].end, slot.end))
+        else:
+            joined.append(slot)
+    return joined
+
+
+def subtract(slots: Iterable[Slot], taken: Iterable[Slot]) -> list[Slot]:
+    """What remains of `slots` outside `taken`, disjoint and in order."""
+    holes = union(taken)
+    return [piece for slot in union(slots) for piece in _outside(slot, holes)]
+
+
+def _outside(slot: Slot, holes: list[Slot]) -> Iterator[Slot]:
+    start = slot.start
+    for hole in holes:
+        if hole.end <= start:
+            continue
+        if hole.start >= slot.end:
+            break
+        if hole.start > start:
+            yield Slot(start, hole.start)
+        start = max(start, hole.end)
+    if start < slot.end:
+        yield Slot(start, slot.end)
+
+
+def intersect(left: Iterable[Slot], right: Iterable[Slot]) -> list[Slot]:
+    """The instants in both, disjoint and in order."""
+    a, b = union(left), union(right)
+    found: list[Slot] = []
+    i = j = 0
+    while i < len(a) and j < len(b):
+        if piece := a[i].clip(b[j]):
+            found.append(piece)
+        if a[i].end <= b[j].end:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def total(slots: Iterable[Slot]) -> timedelta:
+    """The time covered by the union."""
+    return sum((slot.duration for slot in union(slots)), timedelta())

@@ -1,0 +1,1 @@
+"""Where people, programs and timers come in; the only floor that joins floors."""
