@@ -8,14 +8,11 @@ from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
+from booking.occupancy import Gap
+from booking.states import BookingState
 from marketplace.db import Base, Code, Document, Id, Line, choice
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Organisation, Person, Resource
-
-
-class BufferMode(StrEnum):
-    SUM = "sum"
-    MAX = "max"
 
 
 class Approval(StrEnum):
@@ -30,19 +27,6 @@ class Category(StrEnum):
     INT = "int"
     SELF = "self"
     TEACH = "teach"
-
-
-class BookingState(StrEnum):
-    HELD = "held"
-    REQUESTED = "requested"
-    CONFIRMED = "confirmed"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    NO_SHOW = "no_show"
-    EXPIRED = "expired"
-    REFUSED = "refused"
-    PROVIDER_FAILED = "provider_failed"
-    UNVERIFIABLE = "unverifiable"
 
 
 class ClaimKind(StrEnum):
@@ -69,7 +53,7 @@ class RuleVersion(Base):
     horizon_days: Mapped[int]
     setup_min: Mapped[int]
     cleaning_min: Mapped[int]
-    buffer_mode: Mapped[BufferMode] = mapped_column(choice(BufferMode))
+    buffer_mode: Mapped[Gap] = mapped_column(choice(Gap))
     approval: Mapped[Approval] = mapped_column(choice(Approval))
     created_at: Mapped[datetime]
 

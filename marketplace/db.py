@@ -119,7 +119,13 @@ def open_engine(url: str) -> Engine:
 def _pool(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, "pool_size": POOL_SIZE}
-    return {"pool_size": POOL_SIZE, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    options = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c timezone=UTC"
+    return {
+        "pool_size": POOL_SIZE,
+        "pool_pre_ping": True,
+        "isolation_level": "READ COMMITTED",
+        "connect_args": {"options": options},
+    }
 
 
 def _dump(value: object) -> str:

@@ -1,0 +1,328 @@
+"""Writes of rules, bookings and outages: load, decide, write. Every writer of claims locks the resource row first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
+
+from booking import occupancy, queries, terms
+from booking.availability import open_slots
+from booking.occupancy import Taken
+from booking.queries import Place
+from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
+from booking.tables import Booking, Category, Claim, ClaimKind, RefusedRequest
+from marketplace import audit, outbox
+from marketplace.db import refused_by
+from marketplace.ids import new_id
+from marketplace.refusals import Reason, Refused, Stale
+from marketplace.slot import Slot
+from marketplace.tables import ListingState
+
+LOOK_AROUND = timedelta(days=14)
+"""How far from the wish alternatives are sought."""
+
+CLAIM_KINDS = {
+    BookingState.HELD: ClaimKind.HOLD,
+    BookingState.REQUESTED: ClaimKind.REQUEST,
+    BookingState.CONFIRMED: ClaimKind.BOOKING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What someone asks for: a slot on a resource, for whom and what."""
+
+    resource_id: str
+    slot: Slot
+    person_id: str
+    organisation_id: str | None
+    category: Category
+    quantity: int = 1
+    purpose: str | None = None
+
+
+class SlotRefused(Refused):
+    """A request turned away: all reasons, the busy intervals and three ways out, with what was asked for."""
+
+    def __init__(self, wish: Wish, reasons: Sequence[Reason], conflicts: Sequence[Slot], alternatives: Sequence[Slot]) -> None:
+        super().__init__(reasons, conflicts, alternatives)
+        self.wish = wish
+        if conflicts:
+            self.code = "slot_taken"
+
+
+class CancelledBy(StrEnum):
+    CUSTOMER = "customer"
+    PROVIDER = "provider"
+
+
+def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, now: datetime) -> Booking:
+    """Claim the slot; flushes, never commits.
+
+    With `hold_until` the booking is held for payment until then; by the resource's rules it is confirmed at once or becomes
+    a request. Raises: NotFound, SlotRefused.
+    """
+    place = queries.lock_place(session, wish.resource_id)
+    claims = queries.taken(session, [place.resource_id], within=wish.slot)[place.resource_id]
+    units = _admit(session, place, claims, wish, now)
+    state = BookingState.CONFIRMED
+    if hold_until is not None:
+        state = BookingState.HELD
+    elif place.rules.by_request:
+        state = BookingState.REQUESTED
+    booking = _new_booking(place, wish, state, hold_until, now)
+    with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
+        session.add(booking)
+        session.flush()
+        _claim(session, place, booking, units)
+    _record(session, booking, "book", None, now)
+    return booking
+
+
+def _admit(
+    session: Session, place: Place, claims: list[Taken], wish: Wish, now: datetime, ignoring: str | None = None
+) -> list[int]:
+    """The units to take. Raises: SlotRefused with every reason."""
+    rules, slot = place.rules, wish.slot
+    opened = open_slots(rules.hours, place.zone, slot)
+    reasons = terms.reasons(slot, rules=rules, zone=place.zone, opened=opened, now=now)
+    if place.state is not ListingState.PUBLISHED:
+        reasons.append(Reason("not_bookable", {"state": place.state.value}))
+    if not 1 <= wish.quantity <= place.capacity:
+        reasons.append(Reason("beyond_capacity", {"capacity": place.capacity}))
+    usable = occupancy.usable(claims, capacity=place.capacity, buffers=rules.buffers, within=slot)
+    units = occupancy.choose(usable, slot, wish.quantity)
+    clashes: list[Slot] = []
+    if len(units) < min(wish.quantity, place.capacity):
+        clashes = occupancy.conflicts(claims, slot, rules.buffers, capacity=place.capacity, quantity=wish.quantity)
+        reasons.append(Reason("slot_taken"))
+    if reasons:
+        around = slot.widen(LOOK_AROUND, LOOK_AROUND)
+        raise SlotRefused(wish, reasons, clashes, _ways_out(session, place, wish, around, now, ignoring))
+    return units
+
+
+def _ways_out(session: Session, place: Place, wish: Wish, around: Slot, now: datetime, ignoring: str | None) -> list[Slot]:
+    window = around.clip(place.rules.window(now))
+    if window is None or place.state is not ListingState.PUBLISHED or wish.quantity > place.capacity:
+        return []
+    claims = queries.taken(session, [place.resource_id], within=window, ignoring=ignoring)[place.resource_id]
+    free = occupancy.free(queries.usable_units(place, claims, window), wish.quantity)
+    return terms.alternatives(free, wish.slot, rules=place.rules, zone=place.zone, now=now)
+
+
+def _new_booking(place: Place, wish: Wish, state: BookingState, hold_until: datetime | None, now: datetime) -> Booking:
+    return Booking(
+        id=new_id("bk"),
+        resource_id=place.resource_id,
+        institution_id=place.institution_id,
+        organisation_id=wish.organisation_id,
+        person_id=wish.person_id,
+        rules_id=place.rules_id,
+        starts_at=wish.slot.start,
+        ends_at=wish.slot.end,
+        quantity=wish.quantity,
+        category=wish.category,
+        purpose=wish.purpose,
+        state=state,
+        hold_until=hold_until,
+        submitted_at=now,
+        decided_at=now if state is BookingState.CONFIRMED else None,
+        cancelled_by_provider=False,
+        version=1,
+    )
+
+
+def _claim(session: Session, place: Place, booking: Booking, units: Sequence[int]) -> None:
+    spans = place.rules.buffers.spans(booking.slot)
+    rows = [
+        {
+            "id": new_id("clm"),
+            "institution_id": place.institution_id,
+            "resource_id": place.resource_id,
+            "unit": unit,
+            "lane": lane,
+            "starts_at": span.start,
+            "ends_at": span.end,
+            "kind": CLAIM_KINDS[booking.state],
+            "booking_id": booking.id,
+            "active": True,
+        }
+        for unit in units
+        for lane, span in enumerate(spans)
+    ]
+    session.execute(insert(Claim), rows)
+
+
+def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_id: str, now: datetime) -> Booking:
+    """Put a booking on another slot; every rule of creation holds, and its own claims do not stand in its way.
+
+    Raises: NotFound, Stale, WrongState, SlotRefused.
+    """
+    place = queries.lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    booking = _fresh(session, booking_id)
+    if booking.version != version:
+        raise Stale(version=booking.version)
+    if booking.state not in HOLDING:
+        after(booking.state, Move.CANCEL)
+    wish = Wish(
+        place.resource_id, slot, booking.person_id, booking.organisation_id, booking.category, booking.quantity, booking.purpose
+    )
+    claims = queries.taken(session, [place.resource_id], within=slot, ignoring=booking.id)[place.resource_id]
+    units = _admit(session, place, claims, wish, now, ignoring=booking.id)
+    before = _facts(booking)
+    _release(session, booking)
+    booking.slot = slot
+    booking.version += 1
+    session.flush()
+    with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
+        _claim(session, place, booking, units)
+    _record(session, booking, "move", before, now, actor_id)
+    return booking
+
+
+def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking:
+    """The payment is secured: the hold becomes a booking, or a request where the publisher decides.
+
+    Raises: NotFound, WrongState (the hold has expired and the payment must be given back).
+    """
+    booking = _locked(session, booking_id)
+    by_request = queries.get_place(session, booking.resource_id).rules.by_request
+    return _advance(session, booking, Move.ASK if by_request else Move.PAY, "confirm_hold", now)
+
+
+def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
+    """Raises: NotFound, WrongState."""
+    return _advance(session, _locked(session, booking_id), Move.APPROVE, "approve", now, actor_id)
+
+
+def refuse(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
+    """Raises: NotFound, WrongState."""
+    return _advance(session, _locked(session, booking_id), Move.REFUSE, "refuse", now, actor_id)
+
+
+def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str, now: datetime) -> Booking:
+    """End a booking before its start and free its slot at once.
+
+    Raises: NotFound, WrongState (also once it has started: then use and no-show decide).
+    """
+    booking = _locked(session, booking_id)
+    after(booking.state, Move.CANCEL)
+    if booking.starts_at <= now and by is CancelledBy.CUSTOMER:
+        after(BookingState.COMPLETED, Move.CANCEL)
+    booking.cancelled_at, booking.cancelled_by = now, actor_id
+    booking.cancelled_by_provider = by is CancelledBy.PROVIDER
+    return _advance(session, booking, Move.CANCEL, "cancel", now, actor_id)
+
+
+def expire(session: Session, *, booking_id: str, now: datetime) -> Booking:
+    """A hold's time is up: free the slot. Raises: NotFound, WrongState."""
+    return _advance(session, _locked(session, booking_id), Move.EXPIRE, "expire", now)
+
+
+def conclude(session: Session, *, booking_id: str, outcome: BookingState, now: datetime) -> Booking:
+    """Carry the devices' verdict into the booking. Saying the same again changes nothing.
+
+    Raises: NotFound, WrongState.
+    """
+    booking = _locked(session, booking_id)
+    if booking.state is outcome:
+        return booking
+    booking.concluded_at = now
+    return _advance(session, booking, OUTCOMES[outcome], "conclude", now)
+
+
+def _advance(session: Session, booking: Booking, step: Move, action: str, now: datetime, actor_id: str | None = None) -> Booking:
+    before = _facts(booking)
+    booking.state = after(booking.state, step)
+    booking.version += 1
+    if booking.state is BookingState.CONFIRMED:
+        booking.decided_at = now
+        session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.BOOKING))
+    elif booking.state is BookingState.REQUESTED:
+        session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.REQUEST))
+    elif booking.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
+        _release(session, booking)
+    session.flush()
+    _record(session, booking, action, before, now, actor_id)
+    return booking
+
+
+def _release(session: Session, booking: Booking) -> None:
+    session.execute(update(Claim).where(Claim.booking_id == booking.id).values(active=False))
+
+
+def _locked(session: Session, booking_id: str) -> Booking:
+    """The booking as it is now, with its resource's row locked."""
+    queries.lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    return _fresh(session, booking_id)
+
+
+def _fresh(session: Session, booking_id: str) -> Booking:
+    booking = queries.get_booking(session, booking_id)
+    session.refresh(booking)
+    return booking
+
+
+def _facts(booking: Booking) -> dict[str, Any]:
+    return {
+        "state": booking.state.value,
+        "start": booking.starts_at.isoformat(),
+        "end": booking.ends_at.isoformat(),
+        "version": booking.version,
+    }
+
+
+TOLD = {
+    "book": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
+    "confirm_hold": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
+    "approve": {BookingState.CONFIRMED: "booking_confirmed"},
+    "refuse": {BookingState.REFUSED: "booking_refused"},
+    "move": dict.fromkeys(HOLDING, "booking_changed"),
+    "cancel": {BookingState.CANCELLED: "booking_cancelled"},
+    "expire": {BookingState.EXPIRED: "booking_expired"},
+}
+"""Which message the person gets after which action."""
+
+
+def _record(
+    session: Session, booking: Booking, action: str, before: dict[str, Any] | None, now: datetime, actor_id: str | None = None
+) -> None:
+    audit.record(
+        session,
+        actor_id=actor_id or (booking.person_id if action == "book" else None),
+        action=action,
+        object_kind="booking",
+        object_id=booking.id,
+        institution_id=booking.institution_id,
+        before=before,
+        after=_facts(booking),
+        now=now,
+    )
+    if kind := TOLD.get(action, {}).get(booking.state):
+        cause = f"{booking.id}:{kind}:{booking.version}"
+        outbox.queue(session, person_id=booking.person_id, kind=kind, data={"booking_id": booking.id}, cause=cause, now=now)
+
+
+def note_refusal(session: Session, *, wish: Wish, reasons: Sequence[Reason], now: datetime) -> None:
+    """Keep a request that was turned away: the figures must know the demand."""
+    codes = [reason.code for reason in reasons]
+    outcome = "declined_capacity" if codes == ["slot_taken"] else "out_of_scope"
+    session.add(
+        RefusedRequest(
+            id=new_id("ref"),
+            resource_id=wish.resource_id,
+            organisation_id=wish.organisation_id,
+            person_id=wish.person_id,
+            starts_at=wish.slot.start,
+            ends_at=wish.slot.end,
+            outcome=outcome,
+            reasons={"codes": codes},
+            submitted_at=now,
+        )
+    )
+    session.flush()

@@ -1,0 +1,133 @@
+"""What stands in the way of a slot. One function decides both what is shown as free and what is admitted."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from marketplace.slot import Slot, intersect, subtract, union
+
+
+class Gap(StrEnum):
+    """How the buffers of neighbours add up: cleaning then setup, or whichever is longer."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """Time before a use (setup) and after it (cleaning) in which nobody else may have the resource."""
+
+    setup: timedelta = timedelta()
+    cleaning: timedelta = timedelta()
+    gap: Gap = Gap.SUM
+
+    def spans(self, slot: Slot) -> list[Slot]:
+        """What a use of `slot` claims, one span a lane.
+
+        In `sum` one lane holds both buffers. In `max` each lane holds one of them, so that neighbours keep the larger only.
+        """
+        if self.gap is Gap.SUM:
+            return [slot.widen(self.setup, self.cleaning)]
+        return [slot.widen(self.setup, timedelta()), slot.widen(timedelta(), self.cleaning)]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An active claim: `owner` (a booking or outage) has `unit` in `lane` for `slot`, buffers included."""
+
+    owner: str
+    unit: int
+    lane: int
+    slot: Slot
+
+
+def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: Slot) -> list[list[Slot]]:
+    """For each unit the stretches in which a use may lie wholly, its buffers clear of every claim.
+
+    `taken` must hold all claims that touch `within` widened by the buffers.
+    """
+    horizon = within.widen(buffers.setup, buffers.cleaning)
+    found = []
+    for lanes in _lanes(taken, capacity):
+        if buffers.gap is Gap.SUM:
+            stretches = _fitting(horizon, lanes[0] + lanes[1], buffers.setup, buffers.cleaning)
+        else:
+            stretches = intersect(
+                _fitting(horizon, lanes[0], buffers.setup, timedelta()),
+                _fitting(horizon, lanes[1], timedelta(), buffers.cleaning),
+            )
+        found.append([piece for stretch in stretches if (piece := stretch.clip(within))])
+    return found
+
+
+def _lanes(taken: Sequence[Taken], capacity: int) -> list[tuple[list[Slot], list[Slot]]]:
+    """Each unit's claims in lane 0 and lane 1; an owner that holds lane 0 only stands in both."""
+    two_lanes = {(claim.owner, claim.unit) for claim in taken if claim.lane == 1}
+    units: list[tuple[list[Slot], list[Slot]]] = [([], []) for _ in range(capacity)]
+    for claim in taken:
+        if claim.unit >= capacity:
+            continue
+        units[claim.unit][claim.lane].append(claim.slot)
+        if claim.lane == 0 and (claim.owner, claim.unit) not in two_lanes:
+            units[claim.unit][1].append(claim.slot)
+    return units
+
+
+def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
+    gaps = subtract([horizon], claims)
+    return [Slot(gap.start + before, gap.end - after) for gap in gaps if gap.start + before < gap.end - after]
+
+
+def free(units: Sequence[Sequence[Slot]], quantity: int) -> list[Slot]:
+    """The longest stretches in which `quantity` units are usable throughout, in order, none inside another.
+
+    Stretches of different units are not joined: what is listed can be booked whole.
+    """
+    starts = sorted({stretch.start for unit in units for stretch in unit})
+    longest: list[Slot] = []
+    for start in starts:
+        ends = sorted((s.end for unit in units for s in unit if s.start <= start < s.end), reverse=True)
+        if len(ends) >= quantity and (not longest or ends[quantity - 1] > longest[-1].end):
+            longest.append(Slot(start, ends[quantity - 1]))
+    return longest
+
+
+def choose(units: Sequence[Sequence[Slot]], slot: Slot, quantity: int) -> list[int]:
+    """The lowest `quantity` units on which `slot` is usable whole; fewer where there are not enough."""
+    fitting = [unit for unit, stretches in enumerate(units) if any(stretch.contains(slot) for stretch in stretches)]
+    return fitting[:quantity]
+
+
+def conflicts(taken: Sequence[Taken], slot: Slot, buffers: Buffers, *, capacity: int, quantity: int) -> list[Slot]:
+    """Where fewer than `quantity` units are left for `slot` or its buffers, clipped to `slot` where they meet it.
+
+    A conflict that lies in the buffers alone is given as the claim's own edge, so that a person sees what is in the way.
+    """
+    reach = slot.widen(buffers.setup, buffers.cleaning)
+    busy = _short(taken, reach, capacity - quantity)
+    inside = [piece for span in busy if (piece := span.clip(slot))]
+    return inside or busy or [slot]
+
+
+def _short(taken: Sequence[Taken], reach: Slot, spare: int) -> list[Slot]:
+    """The parts of `reach` where more than `spare` units are claimed."""
+    per_unit: dict[int, list[Slot]] = defaultdict(list)
+    for claim in taken:
+        if piece := claim.slot.clip(reach):
+            per_unit[claim.unit].append(piece)
+    edges: list[tuple[object, int]] = []
+    for spans in per_unit.values():
+        for span in union(spans):
+            edges += [(span.start, 1), (span.end, -1)]
+    depth, opened, found = 0, None, []
+    for at, change in sorted(edges, key=lambda edge: (edge[0], edge[1])):
+        depth += change
+        if depth > spare and opened is None:
+            opened = at
+        elif depth <= spare and opened is not None:
+            found.append((opened, at))
+            opened = None
+    return union(Slot(a, b) for a, b in found if a < b)  # type: ignore[arg-type, operator]

@@ -1,0 +1,1 @@
+"""Time a resource cannot be used."""

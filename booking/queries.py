@@ -1,0 +1,297 @@
+"""Reads of rules, claims, free time and bookings. Nothing here decides; occupancy and terms do."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row, Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from booking import occupancy
+from booking.availability import Hours, open_slots
+from booking.occupancy import Buffers, Taken
+from booking.states import BookingState
+from booking.tables import Approval, Booking, Claim, Outage, RefusedRequest, RuleVersion
+from booking.terms import Rules
+from marketplace.permissions import Actor
+from marketplace.refusals import NotFound
+from marketplace.slot import Slot, subtract, union
+from marketplace.tables import ListingState, Resource, Role
+
+LONGEST_BUFFER = timedelta(days=2)
+"""Claims are looked for this far around a window, so that buffers outside it are seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What admission needs to know of a resource, read in one go."""
+
+    resource_id: str
+    institution_id: str
+    zone: ZoneInfo
+    capacity: int
+    state: ListingState
+    rules_id: str
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A stretch that is taken, and by what: booking, buffer, outage, hold or request. Never by whom."""
+
+    slot: Slot
+    kind: str
+
+
+def as_rules(row: RuleVersion) -> Rules:
+    """The stored version as the value that decides."""
+    return Rules(
+        hours=tuple(Hours(span["weekday"], span["open_min"], span["close_min"]) for span in row.hours),
+        step_min=row.step_min,
+        min_min=row.min_min,
+        max_min=row.max_min,
+        notice_min=row.notice_min,
+        horizon_days=row.horizon_days,
+        buffers=Buffers(timedelta(minutes=row.setup_min), timedelta(minutes=row.cleaning_min), row.buffer_mode),
+        by_request=row.approval is Approval.REQUEST,
+    )
+
+
+def _places() -> Select[Resource, RuleVersion]:
+    newest = (
+        select(func.max(RuleVersion.number)).where(RuleVersion.resource_id == Resource.id).correlate(Resource).scalar_subquery()
+    )
+    return select(Resource, RuleVersion).join(
+        RuleVersion, (RuleVersion.resource_id == Resource.id) & (RuleVersion.number == newest)
+    )
+
+
+def _place(row: Row[Resource, RuleVersion]) -> Place:
+    resource, version = row
+    return Place(
+        resource_id=resource.id,
+        institution_id=resource.institution_id,
+        zone=ZoneInfo(resource.timezone),
+        capacity=resource.capacity,
+        state=resource.state,
+        rules_id=version.id,
+        rules=as_rules(version),
+    )
+
+
+def get_place(session: Session, resource_id: str) -> Place:
+    """Raises: NotFound."""
+    row = session.execute(_places().where(Resource.id == resource_id)).one_or_none()
+    if row is None:
+        raise NotFound(kind="resource")
+    return _place(row)
+
+
+def lock_place(session: Session, resource_id: str) -> Place:
+    """The same with the resource's row locked until the transaction ends: whoever writes claims takes it first."""
+    row = session.execute(_places().where(Resource.id == resource_id).with_for_update(of=Resource)).one_or_none()
+    if row is None:
+        raise NotFound(kind="resource")
+    return _place(row)
+
+
+def places(session: Session, resource_ids: Collection[str]) -> list[Place]:
+    return [_place(row) for row in session.execute(_places().where(Resource.id.in_(resource_ids)))]
+
+
+def rules_of(session: Session, resource_id: str) -> RuleVersion:
+    """The newest version. Raises: NotFound."""
+    found = select(RuleVersion).where(RuleVersion.resource_id == resource_id).order_by(RuleVersion.number.desc()).limit(1)
+    if row := session.scalars(found).one_or_none():
+        return row
+    raise NotFound(kind="resource")
+
+
+def rule_versions_of(session: Session, resource_id: str) -> Sequence[RuleVersion]:
+    """All versions, oldest first."""
+    return session.scalars(select(RuleVersion).where(RuleVersion.resource_id == resource_id).order_by(RuleVersion.number)).all()
+
+
+def taken(
+    session: Session, resource_ids: Collection[str], *, within: Slot, ignoring: str | None = None
+) -> dict[str, list[Taken]]:
+    """Active claims near `within`, by resource; those of the booking `ignoring` left out."""
+    reach = within.widen(LONGEST_BUFFER, LONGEST_BUFFER)
+    owner = func.coalesce(Claim.booking_id, Claim.outage_id)
+    found = select(Claim.resource_id, owner, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at).where(
+        Claim.active, Claim.resource_id.in_(resource_ids), Claim.starts_at < reach.end, Claim.ends_at > reach.start
+    )
+    if ignoring:
+        found = found.where(or_(Claim.booking_id.is_(None), Claim.booking_id != ignoring))
+    by_resource: dict[str, list[Taken]] = defaultdict(list)
+    for resource_id, claimed_by, unit, lane, start, end in session.execute(found):
+        by_resource[resource_id].append(Taken(claimed_by, unit, lane, Slot(start, end)))
+    return by_resource
+
+
+def usable_units(place: Place, claims: Sequence[Taken], within: Slot) -> list[list[Slot]]:
+    """Per unit, where a use may lie: opening hours less claims and buffers."""
+    opened = open_slots(place.rules.hours, place.zone, within)
+    units = occupancy.usable(claims, capacity=place.capacity, buffers=place.rules.buffers, within=within)
+    return [[piece for stretch in stretches for span in opened if (piece := stretch.clip(span))] for stretches in units]
+
+
+def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime, quantity: int = 1) -> list[Slot]:
+    """What a request for `quantity` units would be granted between `within`, from the resource's notice to its horizon."""
+    return free_time_of(session, [resource_id], within=within, now=now, quantity=quantity).get(resource_id, [])
+
+
+def free_time_of(
+    session: Session, resource_ids: Collection[str], *, within: Slot, now: datetime, quantity: int = 1
+) -> dict[str, list[Slot]]:
+    """`free_time` of many resources in two queries. Paused and retired ones have none."""
+    claims = taken(session, resource_ids, within=within)
+    found: dict[str, list[Slot]] = {}
+    for place in places(session, resource_ids):
+        window = within.clip(place.rules.window(now))
+        if window is None or place.state is not ListingState.PUBLISHED:
+            found[place.resource_id] = []
+            continue
+        stretches = occupancy.free(usable_units(place, claims.get(place.resource_id, []), window), quantity)
+        shortest = timedelta(minutes=place.rules.min_min)
+        found[place.resource_id] = [stretch for stretch in stretches if stretch.duration >= shortest]
+    return found
+
+
+def resources_free_for(
+    session: Session, resource_ids: Collection[str], *, within: Slot, length: timedelta, now: datetime
+) -> set[str]:
+    """Which of them have `length` free in one piece inside `within`."""
+    free = free_time_of(session, resource_ids, within=within, now=now)
+    return {resource_id for resource_id, slots in free.items() if any(slot.duration >= length for slot in slots)}
+
+
+def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]:
+    """Everything that is taken inside `within`, clipped to it: bookings, their buffers, outages, holds and requests."""
+    rows = session.execute(
+        select(Claim.starts_at, Claim.ends_at, Claim.kind, Booking.starts_at, Booking.ends_at)
+        .outerjoin(Booking, Booking.id == Claim.booking_id)
+        .where(Claim.active, Claim.resource_id == resource_id, Claim.starts_at < within.end, Claim.ends_at > within.start)
+    ).all()
+    by_kind: dict[str, list[Slot]] = defaultdict(list)
+    for start, end, kind, core_start, core_end in rows:
+        whole = Slot(start, end)
+        core = Slot(core_start, core_end) if core_start else whole
+        by_kind[kind.value].append(core)
+        by_kind["buffer"] += subtract([whole], [core])
+    cores = [slot for kind, slots in by_kind.items() if kind != "buffer" for slot in slots]
+    by_kind["buffer"] = subtract(by_kind["buffer"], cores)
+    pieces = [
+        Busy(piece, kind) for kind, slots in by_kind.items() for slot in _distinct(kind, slots) if (piece := slot.clip(within))
+    ]
+    return sorted(pieces, key=lambda busy: busy.slot)
+
+
+def _distinct(kind: str, slots: Iterable[Slot]) -> Iterable[Slot]:
+    return union(slots) if kind == "buffer" else sorted(set(slots))
+
+
+def get_booking(session: Session, booking_id: str) -> Booking:
+    """For the other floors and timers. Raises: NotFound."""
+    if row := session.get(Booking, booking_id):
+        return row
+    raise NotFound(kind="booking")
+
+
+def get_booking_for(session: Session, actor: Actor, booking_id: str) -> Booking:
+    """The booking, if the actor booked it, belongs to its organisation, works for its institution or runs the platform.
+
+    Raises: NotFound (also for what the actor may not know of).
+    """
+    if row := session.scalars(_visible_to(actor).where(Booking.id == booking_id)).one_or_none():
+        return row
+    raise NotFound(kind="booking")
+
+
+def bookings_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Booking]:
+    """The actor's own and their organisations' bookings, newest first; `after` is the last id of the page before."""
+    mine = select(Booking).where(_own(actor))
+    if after:
+        mine = mine.where(Booking.id < after)
+    return session.scalars(mine.order_by(Booking.id.desc()).limit(limit)).all()
+
+
+def _own(actor: Actor):  # type: ignore[no-untyped-def]
+    return or_(Booking.person_id == actor.person_id, Booking.organisation_id.in_(actor.organisations()))
+
+
+def _visible_to(actor: Actor) -> Select[Booking]:
+    if actor.is_operator:
+        return select(Booking)
+    staff = actor.institutions(Role.MANAGER, Role.TECHNICIAN, Role.FINANCE)
+    return select(Booking).where(or_(_own(actor), Booking.institution_id.in_(staff)))
+
+
+def bookings_of_resource(session: Session, resource_id: str, *, within: Slot) -> Sequence[Booking]:
+    """All bookings that touch `within`, in order, whatever their state."""
+    return session.scalars(
+        select(Booking)
+        .where(Booking.resource_id == resource_id, Booking.starts_at < within.end, Booking.ends_at > within.start)
+        .order_by(Booking.starts_at)
+    ).all()
+
+
+def bookings_of_institutions(session: Session, institution_ids: Collection[str], *, within: Slot) -> Sequence[Booking]:
+    """A publisher's desk: bookings of all its resources that touch `within`, in order."""
+    return session.scalars(
+        select(Booking)
+        .where(Booking.institution_id.in_(institution_ids), Booking.starts_at < within.end, Booking.ends_at > within.start)
+        .order_by(Booking.starts_at)
+    ).all()
+
+
+def current_bookings(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, Booking]:
+    """The confirmed booking that runs at `now`, by resource."""
+    rows = session.scalars(
+        select(Booking).where(
+            Booking.resource_id.in_(resource_ids),
+            Booking.state == BookingState.CONFIRMED,
+            Booking.starts_at <= now,
+            Booking.ends_at > now,
+        )
+    )
+    return {row.resource_id: row for row in rows}
+
+
+def outages_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[Outage]:
+    return session.scalars(
+        select(Outage)
+        .where(Outage.resource_id == resource_id, Outage.starts_at < within.end, Outage.ends_at > within.start)
+        .order_by(Outage.starts_at)
+    ).all()
+
+
+def outages_at(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, Outage]:
+    """The outage that is on at `now`, by resource."""
+    rows = session.scalars(
+        select(Outage).where(Outage.resource_id.in_(resource_ids), Outage.starts_at <= now, Outage.ends_at > now)
+    )
+    return {row.resource_id: row for row in rows}
+
+
+def refused_requests_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[RefusedRequest]:
+    """By the time they were made."""
+    return session.scalars(
+        select(RefusedRequest).where(
+            RefusedRequest.resource_id == resource_id,
+            RefusedRequest.submitted_at >= within.start,
+            RefusedRequest.submitted_at < within.end,
+        )
+    ).all()
+
+
+def expired_holds(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:
+    """Ids of held bookings whose time is up, oldest first."""
+    return session.scalars(
+        select(Booking.id)
+        .where(Booking.state == BookingState.HELD, Booking.hold_until <= now)
+        .order_by(Booking.hold_until)
+        .limit(limit)
+    ).all()

@@ -1,0 +1,1 @@
+"""What a publisher asks of a booking, in versions."""

@@ -1,0 +1,112 @@
+"""Every reason for a "no" that a resource's rules give, and the nearest slots they would allow."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from booking.availability import Hours, wall_minute
+from booking.occupancy import Buffers
+from marketplace.refusals import Reason
+from marketplace.slot import Slot
+
+ALTERNATIVES = 3
+NO_BUFFERS = Buffers()
+PUBLISHER = ("manager", "operator")
+"""Who may override a publisher's own rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One version of what a publisher asks of a booking. Lengths in minutes unless they say otherwise."""
+
+    hours: tuple[Hours, ...] = ()
+    step_min: int = 1
+    min_min: int = 1
+    max_min: int = 31 * 24 * 60
+    notice_min: int = 0
+    horizon_days: int = 365
+    buffers: Buffers = NO_BUFFERS
+    by_request: bool = False
+
+    def window(self, now: datetime) -> Slot:
+        """When a slot may lie at all, seen from `now`."""
+        earliest = now + timedelta(minutes=self.notice_min)
+        return Slot(earliest, max(now + timedelta(days=self.horizon_days), earliest + timedelta(minutes=1)))
+
+
+def reasons(slot: Slot, *, rules: Rules, zone: ZoneInfo, opened: Sequence[Slot], now: datetime) -> list[Reason]:
+    """All rules that `slot` breaks, in the order a person would mend them; empty where none does.
+
+    `opened` is the open time around `slot` (booking.availability.open_slots).
+    """
+    return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *_of_hours(slot, opened)]
+
+
+def _of_length(slot: Slot, rules: Rules) -> Iterable[Reason]:
+    minutes = slot.seconds / 60
+    if minutes < rules.min_min:
+        yield Reason("too_short", {"min_min": rules.min_min}, PUBLISHER)
+    if minutes > rules.max_min:
+        yield Reason("too_long", {"max_min": rules.max_min}, PUBLISHER)
+
+
+def _of_grid(slot: Slot, rules: Rules, zone: ZoneInfo) -> Iterable[Reason]:
+    on_minute = slot.start.second == 0 and slot.start.microsecond == 0
+    whole = slot.duration % timedelta(minutes=rules.step_min) == timedelta()
+    if not (on_minute and whole and wall_minute(slot.start, zone) % rules.step_min == 0):
+        yield Reason("off_step", {"step_min": rules.step_min}, PUBLISHER)
+
+
+def _of_time(slot: Slot, rules: Rules, now: datetime) -> Iterable[Reason]:
+    window = rules.window(now)
+    if slot.start < now:
+        yield Reason("starts_in_past")
+    elif slot.start < window.start:
+        yield Reason("too_soon", {"notice_min": rules.notice_min}, PUBLISHER)
+    if slot.end > window.end:
+        yield Reason("beyond_horizon", {"horizon_days": rules.horizon_days}, PUBLISHER)
+
+
+def _of_hours(slot: Slot, opened: Sequence[Slot]) -> Iterable[Reason]:
+    if not any(span.contains(slot) for span in opened):
+        yield Reason("outside_hours", {}, PUBLISHER)
+
+
+def alternatives(free: Sequence[Slot], wanted: Slot, *, rules: Rules, zone: ZoneInfo, now: datetime) -> list[Slot]:
+    """Up to three slots of the same length inside `free`, nearest to `wanted` first, none overlapping another.
+
+    Ties go to the later one. Empty where the length itself breaks a rule.
+    """
+    if any(_of_length(wanted, rules)) or wanted.duration % timedelta(minutes=rules.step_min):
+        return []
+    window = rules.window(now)
+    pieces = [piece for span in free if (piece := span.clip(window))]
+    found = sorted(
+        (slot for piece in pieces for slot in _inside(piece, wanted, rules, zone)),
+        key=lambda slot: (abs(slot.start - wanted.start), slot.start < wanted.start),
+    )
+    chosen: list[Slot] = []
+    for slot in found:
+        if len(chosen) < ALTERNATIVES and not any(slot.overlaps(other) for other in chosen):
+            chosen.append(slot)
+    return chosen
+
+
+def _inside(piece: Slot, wanted: Slot, rules: Rules, zone: ZoneInfo) -> list[Slot]:
+    """The nearest starts in `piece` that keep the step, and their neighbours one length away on either side."""
+    last = piece.end - wanted.duration
+    if last < piece.start:
+        return []
+    nearest = min(max(wanted.start, piece.start), last)
+    wishes = [nearest + n * wanted.duration for n in range(-(ALTERNATIVES - 1), ALTERNATIVES)]
+    starts = {on_step(wish, rules.step_min, zone, piece.start, last) for wish in wishes if piece.start <= wish <= last}
+    return [Slot(start, start + wanted.duration) for start in starts if start is not None]
+
+
+def on_step(instant: datetime, step_min: int, zone: ZoneInfo, earliest: datetime, latest: datetime) -> datetime | None:
+    """The nearest instant in `[earliest, latest]` on the grid that counts from local midnight; None if there is none."""
+    floor = instant.replace(second=0, microsecond=0) - timedelta(minutes=wall_minute(instant, zone) % step_min)
+    near = [floor + timedelta(minutes=step_min * n) for n in (0, 1, -1, 2)]
+    fitting = [at for at in near if earliest <= at <= latest and wall_minute(at, zone) % step_min == 0]
+    return min(fitting, key=lambda at: abs(at - instant), default=None)
