@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from booking import occupancy
@@ -17,8 +17,9 @@ from booking.tables import Approval, Booking, Claim, Outage, RefusedRequest, Rul
 from booking.terms import Rules
 from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
+from marketplace.roles import Role
 from marketplace.slot import Slot, subtract, union
-from marketplace.tables import ListingState, Resource, Role
+from marketplace.tables import ListingState, Resource
 
 LONGEST_BUFFER = timedelta(days=2)
 """Claims are looked for this far around a window, so that buffers outside it are seen."""
@@ -218,8 +219,8 @@ def bookings_for(session: Session, actor: Actor, *, after: str | None = None, li
     return session.scalars(mine.order_by(Booking.id.desc()).limit(limit)).all()
 
 
-def _own(actor: Actor):  # type: ignore[no-untyped-def]
-    return or_(Booking.person_id == actor.person_id, Booking.organisation_id.in_(actor.organisations()))
+def _own(actor: Actor) -> ColumnElement[bool]:
+    return or_(Booking.person_id == actor.person_id, Booking.organisation_id.in_(actor.organisations))
 
 
 def _visible_to(actor: Actor) -> Select[Booking]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from marketplace.db import Base, Code, Document, Id, Line, LongText, Name, choice
 from marketplace.money import Money
+from marketplace.roles import Role
 
 
 class InstitutionKind(StrEnum):
@@ -30,15 +31,6 @@ class CustomerClass(StrEnum):
     ACADEMIC = "academic"
     INDUSTRY = "industry"
     PARTNER = "partner"
-
-
-class Role(StrEnum):
-    OPERATOR = "operator"
-    EVALUATOR = "evaluator"
-    MANAGER = "manager"
-    TECHNICIAN = "technician"
-    FINANCE = "finance"
-    MEMBER = "member"
 
 
 class ResourceKind(StrEnum):

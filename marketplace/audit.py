@@ -1,0 +1,54 @@
+"""The append-only record of who changed what."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from marketplace.ids import new_id
+from marketplace.tables import AuditEntry
+
+
+def record(
+    session: Session,
+    *,
+    actor_id: str | None,
+    action: str,
+    object_kind: str,
+    object_id: str,
+    institution_id: str | None,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+    now: datetime,
+) -> None:
+    """Note one change with the values before and after; nobody as actor means a timer."""
+    session.add(
+        AuditEntry(
+            id=new_id("aud"),
+            at=now,
+            actor_id=actor_id,
+            institution_id=institution_id,
+            action=action,
+            object_kind=object_kind,
+            object_id=object_id,
+            before=before,
+            after=after,
+        )
+    )
+
+
+def history_of(session: Session, object_kind: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+    """Newest first."""
+    return session.scalars(
+        select(AuditEntry)
+        .where(AuditEntry.object_kind == object_kind, AuditEntry.object_id == object_id)
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+        .limit(limit)
+    ).all()
+
+
+def recent(session: Session, *, limit: int = 100) -> Sequence[AuditEntry]:
+    """The platform's latest changes, newest first."""
+    return session.scalars(select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id.desc()).limit(limit)).all()

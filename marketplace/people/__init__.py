@@ -1,0 +1,1 @@
+"""People, their roles, how they sign in; the institutions and organisations they belong to."""

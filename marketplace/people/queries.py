@@ -1,0 +1,152 @@
+"""Reads of people, their roles, sessions and tokens, institutions and organisations."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from marketplace.people.secrets import TOKEN_PREFIX, digest
+from marketplace.permissions import Actor, Grant
+from marketplace.refusals import NotFound
+from marketplace.tables import (
+    ApiToken,
+    Institution,
+    Membership,
+    Organisation,
+    Person,
+    RelatedParty,
+    SignIn,
+    Ticket,
+)
+
+IDLE = timedelta(hours=8)
+LONGEST_SESSION = timedelta(days=7)
+SEEN_EVERY = timedelta(minutes=5)
+"""A session's last use is written at most this often."""
+
+
+def get_actor(session: Session, person_id: str) -> Actor:
+    """Raises: NotFound (also for a disabled account)."""
+    person = session.get(Person, person_id)
+    if person is None or person.disabled_at is not None:
+        raise NotFound(kind="person")
+    grants = frozenset(Grant(m.role, m.institution_id, m.organisation_id) for m in memberships_of(session, person_id))
+    return Actor(person.id, person.name, person.email, person.locale, grants)
+
+
+def memberships_of(session: Session, person_id: str) -> Sequence[Membership]:
+    return session.scalars(select(Membership).where(Membership.person_id == person_id)).all()
+
+
+def find_actor_by_session(session: Session, secret: str, *, now: datetime) -> Actor | None:
+    """The signed-in browser's actor; None once it was idle for 8 hours or is 7 days old."""
+    row = session.get(SignIn, digest(secret))
+    if row is None or now - row.seen_at > IDLE or now - row.created_at > LONGEST_SESSION:
+        return None
+    return _find_actor(session, row.person_id)
+
+
+def session_needs_touch(session: Session, secret: str, *, now: datetime) -> bool:
+    row = session.get(SignIn, digest(secret))
+    return row is not None and now - row.seen_at > SEEN_EVERY
+
+
+def find_actor_by_token(session: Session, token: str, *, now: datetime) -> Actor | None:
+    """The actor of an API token that is neither revoked nor expired."""
+    if not token.startswith(TOKEN_PREFIX):
+        return None
+    row = session.scalars(select(ApiToken).where(ApiToken.secret_hash == digest(token))).one_or_none()
+    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    return _find_actor(session, row.person_id)
+
+
+def _find_actor(session: Session, person_id: str) -> Actor | None:
+    try:
+        return get_actor(session, person_id)
+    except NotFound:
+        return None
+
+
+def find_person_by_email(session: Session, email: str) -> Person | None:
+    return session.scalars(select(Person).where(Person.email == email)).one_or_none()
+
+
+def get_person(session: Session, person_id: str) -> Person:
+    if row := session.get(Person, person_id):
+        return row
+    raise NotFound(kind="person")
+
+
+def get_institution(session: Session, institution_id: str) -> Institution:
+    """Raises: NotFound."""
+    if row := session.get(Institution, institution_id):
+        return row
+    raise NotFound(kind="institution")
+
+
+def get_organisation(session: Session, organisation_id: str) -> Organisation:
+    """Raises: NotFound."""
+    if row := session.get(Organisation, organisation_id):
+        return row
+    raise NotFound(kind="organisation")
+
+
+def institutions(session: Session, ids: Collection[str] | None = None) -> Sequence[Institution]:
+    """All of them, or those named, by name."""
+    found = select(Institution).order_by(Institution.name)
+    return session.scalars(found if ids is None else found.where(Institution.id.in_(ids))).all()
+
+
+def organisations(session: Session, ids: Collection[str]) -> Sequence[Organisation]:
+    return session.scalars(select(Organisation).where(Organisation.id.in_(ids)).order_by(Organisation.name)).all()
+
+
+def is_related(session: Session, *, organisation_id: str, institution_id: str) -> bool:
+    """Whether the organisation's use of the institution's resources can never count as external."""
+    return session.get(RelatedParty, (organisation_id, institution_id)) is not None
+
+
+def related_pairs(session: Session, institution_ids: Collection[str]) -> set[tuple[str, str]]:
+    """(organisation, institution) of every related party of those institutions."""
+    rows = session.execute(
+        select(RelatedParty.organisation_id, RelatedParty.institution_id).where(RelatedParty.institution_id.in_(institution_ids))
+    )
+    return {(organisation, institution) for organisation, institution in rows}
+
+
+def members_of_institution(session: Session, institution_id: str) -> Sequence[tuple[Person, Membership]]:
+    rows = session.execute(
+        select(Person, Membership)
+        .join(Membership, Membership.person_id == Person.id)
+        .where(Membership.institution_id == institution_id)
+        .order_by(Person.name)
+    )
+    return [(person, membership) for person, membership in rows]
+
+
+def staff_of(session: Session, institution_id: str, roles: Collection[str]) -> Sequence[str]:
+    """Ids of those who hold one of `roles` there."""
+    return session.scalars(
+        select(Membership.person_id).where(Membership.institution_id == institution_id, Membership.role.in_(roles))
+    ).all()
+
+
+def tokens_of(session: Session, person_id: str) -> Sequence[ApiToken]:
+    """Not revoked, newest first."""
+    mine = select(ApiToken).where(ApiToken.person_id == person_id, ApiToken.revoked_at.is_(None))
+    return session.scalars(mine.order_by(ApiToken.created_at.desc())).all()
+
+
+def sign_ins_of(session: Session, person_id: str) -> Sequence[SignIn]:
+    """Newest first."""
+    return session.scalars(select(SignIn).where(SignIn.person_id == person_id).order_by(SignIn.seen_at.desc())).all()
+
+
+def get_ticket(session: Session, secret: str, *, purpose: str, now: datetime) -> Ticket:
+    """An invitation or reset that is unused and in time. Raises: NotFound."""
+    row = session.get(Ticket, digest(secret))
+    if row is None or row.purpose != purpose or row.used_at is not None or row.expires_at <= now:
+        raise NotFound(kind="ticket")
+    return row

@@ -1,0 +1,191 @@
+"""Bookings over JSON: make, read, move, decide, cancel; free time; outages."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from booking import actions, queries
+from booking.actions import CancelledBy
+from booking.outages import actions as outages
+from booking.tables import Booking
+from marketplace.catalogue import queries as catalogue
+from marketplace.permissions import Action, require
+from marketplace.refusals import Invalid, Refusal
+from marketplace.slot import EmptySlot, Slot
+from web import checkout
+from web.api import shapes
+from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
+
+router = APIRouter(prefix="/api/v1", tags=["booking"])
+LONGEST_LOOK_DAYS = 62
+
+
+class PreconditionRequired(Refusal):
+    """An edit without If-Match."""
+
+    code = "precondition_required"
+
+
+def read_slot(start: datetime, end: datetime) -> Slot:
+    """Raises: Invalid."""
+    try:
+        return Slot(start, end)
+    except (EmptySlot, OverflowError) as error:
+        raise Invalid(field="end", reason="not after start") from error
+
+
+def read_version(if_match: str | None) -> int:
+    """Raises: PreconditionRequired, Invalid."""
+    if if_match is None:
+        raise PreconditionRequired
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise Invalid(field="If-Match", reason="not a version in quotes")
+    return int(text)
+
+
+def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": booking.id,
+        "resource_id": booking.resource_id,
+        "organisation_id": booking.organisation_id,
+        "state": booking.state.value,
+        **shapes.slot(booking.slot),
+        "quantity": booking.quantity,
+        "purpose": booking.purpose,
+        "hold_until": shapes.instant(booking.hold_until),
+        "version": booking.version,
+    }
+    return {**body, "quote": quote} if quote else body
+
+
+@router.get("/resources/{resource_id}/availability")
+def availability(
+    resource_id: str,
+    db: ReadDb,
+    actor: AnyActor,
+    now: Now,
+    from_: Annotated[shapes.Instant, Query(alias="from")],
+    to: shapes.Instant,
+    quantity: Annotated[int, Query(ge=1, le=1000)] = 1,
+) -> dict[str, Any]:
+    catalogue.get_visible(db, actor, resource_id)
+    within = read_slot(from_, to)
+    if within.duration.days > LONGEST_LOOK_DAYS:
+        raise Invalid(field="to", reason=f"more than {LONGEST_LOOK_DAYS} days after from")
+    busy = queries.busy_time(db, resource_id, within=within)
+    free = queries.free_time(db, resource_id, within=within, now=now, quantity=quantity)
+    return {
+        "free": [shapes.slot(span) for span in free],
+        "busy": [{**shapes.slot(span.slot), "kind": span.kind} for span in busy],
+    }
+
+
+@router.post("/resources/{resource_id}/bookings", status_code=201)
+def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    slot = read_slot(body.start, body.end)
+
+    def make() -> dict[str, Any]:
+        order = checkout.Order(
+            resource_id=resource_id,
+            slot=slot,
+            organisation_id=body.organisation_id,
+            quantity=body.quantity,
+            purpose=body.purpose,
+            payment_method=body.payment_method,
+        )
+        booking, quote = checkout.book(db, actor=actor, order=order, now=now)
+        return shape(booking, shapes.money(quote))
+
+    return once.answer(201, make)
+
+
+@router.get("/bookings")
+def bookings(
+    db: ReadDb, actor: SignedIn, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
+) -> dict[str, Any]:
+    rows = queries.bookings_for(db, actor, after=cursor, limit=limit + 1)
+    items = [shape(row) for row in rows[:limit]]
+    return {"items": items, "next_cursor": rows[limit - 1].id if len(rows) > limit else None}
+
+
+@router.get("/bookings/{booking_id}")
+def booking(booking_id: str, db: ReadDb, actor: SignedIn, response: Response) -> dict[str, Any]:
+    row = queries.get_booking_for(db, actor, booking_id)
+    response.headers["etag"] = f'"{row.version}"'
+    return shape(row, checkout.quote_of(db, row))
+
+
+@router.patch("/bookings/{booking_id}")
+def move(
+    booking_id: str,
+    body: shapes.MoveIn,
+    db: Db,
+    actor: SignedIn,
+    now: Now,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> dict[str, Any]:
+    queries.get_booking_for(db, actor, booking_id)
+    version = read_version(if_match)
+    row, quote = checkout.move(
+        db, actor=actor, booking_id=booking_id, slot=read_slot(body.start, body.end), version=version, now=now
+    )
+    response.headers["etag"] = f'"{row.version}"'
+    return shape(row, shapes.money(quote))
+
+
+@router.post("/bookings/{booking_id}/approve")
+def approve(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    who = actor.known_id
+    return once.answer(200, lambda: shape(actions.approve(db, booking_id=booking_id, actor_id=who, now=now)))
+
+
+@router.post("/bookings/{booking_id}/refuse")
+def refuse(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    return once.answer(200, lambda: shape(checkout.refuse(db, actor=actor, booking_id=booking_id, now=now)))
+
+
+@router.post("/bookings/{booking_id}/cancel")
+def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    queries.get_booking_for(db, actor, booking_id)
+
+    def make() -> dict[str, Any]:
+        row, fee = checkout.cancel(db, actor=actor, booking_id=booking_id, now=now)
+        return {**shape(row), "fee": shapes.money(fee)}
+
+    return once.answer(200, make)
+
+
+@router.post("/resources/{resource_id}/outages", status_code=201)
+def outage(
+    resource_id: str, body: shapes.OutageIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, *, dry_run: bool = False
+) -> Response:
+    resource = catalogue.get_visible(db, actor, resource_id)
+    require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
+    slot = read_slot(body.start, body.end)
+    affected = outages.affected_by(db, resource_id=resource_id, slot=slot)
+    plan = [{"booking_id": row.id, **shapes.slot(row.slot), "proposal": {"action": body.plan}} for row in affected]
+    if dry_run:
+        return once.answer(200, lambda: {"affected": plan})
+
+    def make() -> dict[str, Any]:
+        for row in affected if body.plan == "cancel" else []:
+            checkout.cancel(db, actor=actor, booking_id=row.id, now=now, by=CancelledBy.PROVIDER)
+        made = outages.record_outage(
+            db,
+            resource_id=resource_id,
+            slot=slot,
+            planned=body.planned,
+            reason=body.reason,
+            actor_id=actor.known_id,
+            now=now,
+        )
+        return {"id": made.id, **shapes.slot(slot), "planned": made.planned, "reason": made.reason, "affected": plan}
+
+    return once.answer(201, make)

@@ -1,0 +1,175 @@
+"""What the JSON API takes and gives: contract.md's names, checked by pydantic, extra fields refused."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from marketplace.money import Money
+from marketplace.slot import Slot
+
+EARLIEST, LATEST = 2000, 2100
+
+
+def _clean(text: str) -> str:
+    text = unicodedata.normalize("NFC", text)
+    if any(unicodedata.category(char) in {"Cc", "Cs", "Cn"} and char not in "\n\t" for char in text):
+        raise ValueError("holds control characters")
+    return text
+
+
+def _sane(instant: datetime) -> datetime:
+    if not EARLIEST <= instant.year < LATEST:
+        raise ValueError(f"lies outside {EARLIEST} to {LATEST}")
+    return instant
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_clean)]
+Prose = Annotated[str, StringConstraints(max_length=5000), AfterValidator(_clean)]
+Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
+Minor = Annotated[int, Field(ge=0, le=10**13)]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=200, to_lower=True)]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class MoneyIn(Shape):
+    minor: Minor
+    currency: Literal["CNY", "EUR", "USD", "GBP", "HKD", "CHF", "SGD", "JPY", "KRW", "KWD"]
+
+    def value(self) -> Money:
+        return Money(self.minor, self.currency)
+
+
+def money(amount: Money) -> dict[str, Any]:
+    return {"minor": amount.minor, "currency": amount.currency}
+
+
+def instant(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def slot(value: Slot) -> dict[str, str]:
+    return {"start": value.start.isoformat(), "end": value.end.isoformat()}
+
+
+class HoursIn(Shape):
+    weekday: Annotated[int, Field(ge=0, le=6)]
+    open: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    close: Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+
+    def minutes(self) -> dict[str, int]:
+        return {"weekday": self.weekday, "open_min": _minutes(self.open), "close_min": _minutes(self.close)}
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def hours(spans: list[dict[str, int]]) -> list[dict[str, Any]]:
+    return [{"weekday": s["weekday"], "open": _clock(s["open_min"]), "close": _clock(s["close_min"])} for s in spans]
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+class RulesIn(Shape):
+    min_min: Annotated[int, Field(ge=1, le=44640)] | None = None
+    max_min: Annotated[int, Field(ge=1, le=44640)] | None = None
+    notice_min: Annotated[int, Field(ge=0, le=525600)] | None = None
+    horizon_days: Annotated[int, Field(ge=1, le=730)] | None = None
+    setup_min: Annotated[int, Field(ge=0, le=1440)] | None = None
+    cleaning_min: Annotated[int, Field(ge=0, le=1440)] | None = None
+    buffer_mode: Literal["sum", "max"] | None = None
+    approval: Literal["instant", "request"] | None = None
+
+
+class InstitutionIn(Shape):
+    name: Text
+    name_en: Text | None = None
+    kind: Literal["university", "institute", "enterprise", "platform"]
+    district: Text | None = None
+    timezone: Text
+    credit_code: Text | None = None
+    settlement: Literal["direct", "platform_collects"] = "direct"
+    bank_account: Text | None = None
+
+
+class OrganisationIn(Shape):
+    name: Text
+    credit_code: Text | None = None
+    is_sme: bool
+    customer_class: Literal["internal", "academic", "industry", "partner"]
+    institution_id: Text | None = None
+
+
+class MembershipIn(Shape):
+    organisation_id: Text | None = None
+    institution_id: Text | None = None
+    role: Literal["operator", "evaluator", "manager", "technician", "finance", "member"]
+
+
+class PersonIn(Shape):
+    email: Email
+    name: Text
+    locale: Literal["zh", "en", "zh-CN"] | None = None
+    memberships: Annotated[list[MembershipIn], Field(max_length=50)] = []
+
+
+class ResourceIn(Shape):
+    institution_id: Text
+    kind: Literal["pilot_line", "small_line", "concept_centre", "instrument"]
+    name: Text
+    name_en: Text | None = None
+    summary: Prose | None = None
+    summary_en: Prose | None = None
+    timezone: Text
+    district: Text | None = None
+    chain: Text | None = None
+    capacity: Annotated[int, Field(ge=1, le=1000)] = 1
+    parent_id: Text | None = None
+    step_min: Annotated[int, Field(ge=1, le=1440)] = 1
+    hours: Annotated[list[HoursIn], Field(max_length=70)] = []
+    price_per_hour: MoneyIn
+    quota_hours: Annotated[int, Field(ge=1, le=8784)] | None = None
+    value: MoneyIn | None = None
+    commissioned_on: str | None = None
+    rules: RulesIn = RulesIn()
+    policy: dict[str, Any] | None = None
+
+
+class BookingIn(Shape):
+    start: Instant
+    end: Instant
+    organisation_id: Text | None = None
+    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
+    purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
+    funding: Literal["bank", "card"] | None = None
+    payment_method: Text | None = None
+
+
+class MoveIn(Shape):
+    start: Instant
+    end: Instant
+
+
+class OutageIn(Shape):
+    start: Instant
+    end: Instant
+    planned: bool
+    reason: Text
+    plan: Literal["keep", "cancel"] = "keep"
+
+
+class DeviceIn(Shape):
+    name: Text
+    profile: Text
+
+
+class DisputeIn(Shape):
+    reason: Prose

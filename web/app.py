@@ -1,0 +1,142 @@
+"""The ASGI application: routes, error answers, security headers."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+
+from marketplace.db import open_engine, open_readers, open_sessions
+from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, Refused, TooMany
+from marketplace.settings import Settings
+from web import api, pages, schema
+from web.refusals import problem, status_of
+from web.security import BodyLimit, SecurityHeaders
+
+log = structlog.get_logger()
+PROBLEM = "application/problem+json"
+
+
+class Malformed(Refused):
+    """The request's shape is wrong; every field that is, is named."""
+
+    code = "malformed"
+
+
+class Busy(Refusal):
+    """A lock was not had in time."""
+
+    code = "busy"
+
+
+class Internal(Refusal):
+    code = "internal"
+
+
+class MethodNotAllowed(Refusal):
+    code = "method_not_allowed"
+
+
+def from_environment() -> FastAPI:
+    """The factory that server processes call."""
+    return create_app(Settings())
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """One stateless server process over the database that `settings` names."""
+    engine = open_engine(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.dispose()
+
+    app = FastAPI(
+        title="Pilotbench",
+        version="0.1.0",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={code: {"content": {PROBLEM: {}}, "description": text} for code, text in ERRORS.items()},
+    )
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.metadata = schema.METADATA
+    app.state.sessions = open_sessions(engine)
+    app.state.readers = open_readers(engine)
+    api.include(app)
+    pages.include(app)
+    _answer_errors(app)
+    app.add_middleware(GZipMiddleware, minimum_size=500)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+ERRORS: dict[int | str, str] = {
+    401: "no valid token",
+    403: "not allowed",
+    404: "not there, or not yours to know of",
+    409: "taken, against a rule, or in the wrong state",
+    412: "stale version",
+    422: "malformed",
+    428: "If-Match is missing",
+    429: "too many requests",
+    503: "busy, try again",
+}
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    def refused(request: Request, refusal: Refusal) -> Response:
+        return answer(request, refusal)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, Malformed(_fields(error.errors())), 422)
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        refusal = NotFound(kind="page") if error.status_code == 404 else MethodNotAllowed()
+        return answer(request, refusal, error.status_code)
+
+    @app.exception_handler(OperationalError)
+    def locked(request: Request, error: OperationalError) -> Response:
+        log.warning("database_busy", path=request.url.path, error=str(error.orig)[:200])
+        response = answer(request, Busy(), 503)
+        response.headers["retry-after"] = "1"
+        return response
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("unexpected", path=request.url.path, exc_info=error)
+        return answer(request, Internal(), 500)
+
+
+def _fields(errors: Sequence[Any]) -> list[Reason]:
+    found = []
+    for error in errors[:50]:
+        name = ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
+        found.append(Reason("field", {"field": name[:200], "reason": str(error["msg"])[:200]}))
+    return found
+
+
+def answer(request: Request, refusal: Refusal, status: int | None = None) -> Response:
+    """The refusal as a page for browsers, as RFC 9457 for programs."""
+    code = status or status_of(refusal)
+    if not request.url.path.startswith("/api/") and request.method != "HEAD":
+        return pages.refusal_page(request, refusal, code)
+    body = {**problem(refusal), "status": code}
+    response = Response(orjson.dumps(body, default=str), code, media_type=PROBLEM)
+    if isinstance(refusal, NotSignedIn):
+        response.headers["www-authenticate"] = "Bearer"
+    if isinstance(refusal, TooMany):
+        response.headers["retry-after"] = str(refusal.values.get("retry_after_s", 60))
+    return response

@@ -1,0 +1,127 @@
+"""What routes are handed: a session that commits with the reply, the actor, the time, the settings, one answer per key."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request, Response
+from sqlalchemy.orm import Session
+
+from booking.actions import SlotRefused, note_refusal
+from marketplace import clock, idempotency
+from marketplace.people import queries as people
+from marketplace.permissions import NOBODY, Actor
+from marketplace.refusals import NotSignedIn
+from marketplace.settings import Settings
+
+SESSION_COOKIE = "pb_session"
+
+
+def read_clock() -> datetime:
+    return clock.now()
+
+
+def read_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def open_session(request: Request) -> Iterator[Session]:
+    """One transaction: a returned reply commits, a raised refusal rolls back.
+
+    A refused booking leaves its note in a transaction of its own, because the figures must know the demand.
+    """
+    with request.app.state.sessions() as session:
+        try:
+            yield session
+            session.commit()
+        except SlotRefused as refusal:
+            session.rollback()
+            note_refusal(session, wish=refusal.wish, reasons=refusal.reasons, now=clock.now())
+            session.commit()
+            raise
+
+
+def open_reader(request: Request) -> Iterator[Session]:
+    """A session that changes nothing."""
+    with request.app.state.readers() as session:
+        yield session
+
+
+Db = Annotated[Session, Depends(open_session, scope="function")]
+ReadDb = Annotated[Session, Depends(open_reader, scope="function")]
+Now = Annotated[datetime, Depends(read_clock)]
+Configured = Annotated[Settings, Depends(read_settings)]
+
+
+def find_actor(request: Request) -> Actor:
+    """Who is asking: a bearer token, else the browser's session, else nobody. A wrong token is refused, not ignored."""
+    now = clock.now()
+    header = request.headers.get("authorization", "")
+    with request.app.state.sessions() as session:
+        if header:
+            scheme, _, token = header.partition(" ")
+            actor = people.find_actor_by_token(session, token.strip(), now=now) if scheme.lower() == "bearer" else None
+            if actor is None:
+                raise NotSignedIn
+            session.commit()
+            return actor
+        secret = request.cookies.get(session_cookie(request), "")
+        actor = people.find_actor_by_session(session, secret, now=now) if secret else None
+        session.commit()
+        return actor or NOBODY
+
+
+def session_cookie(request: Request) -> str:
+    """The cookie's name: with the __Host- prefix where the product runs behind HTTPS."""
+    return f"__Host-{SESSION_COOKIE}" if request.app.state.settings.secure_cookies else SESSION_COOKIE
+
+
+AnyActor = Annotated[Actor, Depends(find_actor, scope="function")]
+
+
+def require_actor(actor: AnyActor) -> Actor:
+    """Raises: NotSignedIn."""
+    if actor.person_id is None:
+        raise NotSignedIn
+    return actor
+
+
+SignedIn = Annotated[Actor, Depends(require_actor, scope="function")]
+
+
+class Once:
+    """One answer per (principal, method, path, Idempotency-Key), written in the transaction of its effect."""
+
+    def __init__(self, session: Session, request: Request, actor: Actor, body: bytes, now: datetime) -> None:
+        self._session, self._now = session, now
+        self._scope = (actor.person_id or "anonymous", request.method, request.url.path)
+        self._key = request.headers.get("idempotency-key")
+        self._hash = hashlib.sha256(body).hexdigest()
+
+    def answer(self, status: int, make: Callable[[], Any]) -> Response:
+        """The saved answer of an equal request, or `make()` as JSON, saved. Raises what `make` raises, saving nothing."""
+        if not self._key:
+            return Response(orjson.dumps(make()), status, media_type="application/json")
+        principal, method, path = self._scope
+        names = {"principal": principal, "method": method, "path": path, "key": self._key}
+        saved = idempotency.begin(self._session, **names, request_hash=self._hash, now=self._now)
+        if saved:
+            replayed = {"Idempotency-Replayed": "true"}
+            return Response(saved.body, saved.status, media_type="application/json", headers=replayed)
+        content = orjson.dumps(make())
+        idempotency.remember(self._session, **names, status=status, body=content)
+        return Response(content, status, media_type="application/json")
+
+
+async def read_body(request: Request) -> bytes:
+    return await request.body()
+
+
+def open_once(db: Db, request: Request, actor: SignedIn, body: Annotated[bytes, Depends(read_body)], now: Now) -> Once:
+    return Once(db, request, actor, body, now)
+
+
+OneAnswer = Annotated[Once, Depends(open_once, scope="function")]

@@ -1,0 +1,135 @@
+"""The one place that gives a refusal its HTTP status and its words (RFC 9457; both languages through gettext)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marketplace import refusals
+from marketplace.idempotency import KeyReused
+from marketplace.refusals import Reason, Refusal, Refused
+from marketplace.slot import Slot
+from web.security import ForgedRequest
+
+Translate = Callable[[str], str]
+
+
+def _(text: str) -> str:
+    """Marks a sentence for the catalogue; it is translated where it is shown."""
+    return text
+
+
+STATUS: Mapping[type[Refusal], int] = {
+    refusals.NotFound: 404,
+    refusals.NotAllowed: 403,
+    refusals.NotSignedIn: 401,
+    refusals.Stale: 412,
+    refusals.WrongState: 409,
+    refusals.Invalid: 422,
+    refusals.TooMany: 429,
+    refusals.Refused: 409,
+    KeyReused: 422,
+    ForgedRequest: 403,
+}
+"""A subclass answers as its nearest ancestor here; anything else is 409."""
+
+TITLES: Mapping[str, str] = {
+    "not_found": _("Not found"),
+    "not_allowed": _("Not allowed"),
+    "not_signed_in": _("Sign in first"),
+    "stale": _("Someone else changed it first"),
+    "wrong_state": _("It is not in a state for that"),
+    "invalid": _("Something in the request does not fit"),
+    "too_many_requests": _("Too many attempts"),
+    "refused_by_rules": _("The rules of this resource do not allow that"),
+    "slot_taken": _("That time has just been taken"),
+    "precondition_required": _("Say which version you are changing"),
+    "busy": _("The system is busy"),
+    "forged_request": _("This form did not come from our page"),
+    "malformed": _("The request is malformed"),
+    "method_not_allowed": _("That cannot be done here"),
+    "internal": _("Something went wrong on our side"),
+}
+
+SENTENCES: Mapping[str, str] = {
+    "not_found": _("There is nothing here under that address, or it is not yours to see. Nothing was changed."),
+    "not_allowed": _("Your role does not allow this. Nothing was changed. Ask a manager of the institution for the role."),
+    "not_signed_in": _("This needs a signed-in account or a valid API token. Nothing was changed. Sign in and try again."),
+    "stale": _(
+        "It was changed since you opened it (now version {version}). Nothing was saved. Reload and apply your change again."
+    ),
+    "wrong_state": _(
+        "It is “{state}” now, so this step is not possible any more. Nothing was changed. Reload to see where it stands."
+    ),
+    "invalid": _("The value of {field} does not fit: {reason}. Nothing was saved. Correct it and send it again."),
+    "too_many_requests": _("There were too many attempts from here. Wait {retry_after_s} seconds and try again."),
+    "refused_by_rules": _("Nothing was booked or charged. Choose another time."),
+    "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
+    "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
+    "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
+    "slot_taken": _(
+        "Part of this time has been taken by someone else. Nothing was booked or charged. Choose one of the free times."
+    ),
+    "field": _("{field}: {reason}."),
+    "too_short": _("Shorter than the minimum of {min_min} minutes."),
+    "too_long": _("Longer than the maximum of {max_min} minutes."),
+    "off_step": _("Start and length must be multiples of {step_min} minutes, counted from midnight."),
+    "starts_in_past": _("It starts in the past."),
+    "too_soon": _("It must be booked at least {notice_min} minutes ahead."),
+    "beyond_horizon": _("It can be booked at most {horizon_days} days ahead."),
+    "outside_hours": _("It lies outside the opening hours."),
+    "not_bookable": _("It takes no bookings at present ({state})."),
+    "beyond_capacity": _("Only {capacity} can be booked at a time."),
+}
+
+
+def status_of(refusal: Refusal) -> int:
+    for kind in type(refusal).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 409
+
+
+def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
+    """The sentence for `code` with its values; the code itself where no sentence was written."""
+    sentence = SENTENCES.get(code)
+    return translate(sentence).format_map(_Values(values)) if sentence else code.replace("_", " ")
+
+
+class _Values(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def title(code: str, translate: Translate) -> str:
+    return translate(TITLES.get(code, TITLES["refused_by_rules"]))
+
+
+def problem(refusal: Refusal, translate: Translate = _) -> dict[str, Any]:
+    """The `application/problem+json` body: code, sentence, every reason, conflicts and alternatives."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title(refusal.code, translate),
+        "status": status_of(refusal),
+        "code": refusal.code,
+        "detail": words(refusal.code, refusal.values, translate),
+        "reasons": [reason_of(reason, translate) for reason in _reasons(refusal)],
+    }
+    if isinstance(refusal, Refused):
+        body["conflicts"] = [span(slot) for slot in refusal.conflicts]
+        body["alternatives"] = [span(slot) for slot in refusal.alternatives]
+    return body
+
+
+def _reasons(refusal: Refusal) -> list[Reason]:
+    if isinstance(refusal, Refused):
+        return list(refusal.reasons)
+    return [Reason(refusal.code, refusal.values)]
+
+
+def reason_of(reason: Reason, translate: Translate) -> dict[str, Any]:
+    values = {name: value for name, value in reason.values.items() if name not in {"code", "detail"}}
+    found = {"code": reason.code, "detail": words(reason.code, reason.values, translate), **values}
+    return {**found, "override_by": list(reason.override_by)} if reason.override_by else found
+
+
+def span(slot: Slot) -> dict[str, str]:
+    return {"start": slot.start.isoformat(), "end": slot.end.isoformat()}
