@@ -1,0 +1,1 @@
+"""Listings: lines, centres and instruments that institutions open."""
