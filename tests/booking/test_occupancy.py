@@ -77,13 +77,13 @@ def test_max_leaves_the_larger_of_the_two() -> None:
     assert not fits(claims, at(10, 11.5 + 1 / 60), buffers=buffers)
 
 
-SPANS = st.lists(st.tuples(st.integers(0, 22), st.integers(1, 8)).map(lambda pair: (pair[0], min(24, pair[0] + pair[1]))), max_size=8)
+SPANS = st.lists(
+    st.tuples(st.integers(0, 22), st.integers(1, 8)).map(lambda pair: (pair[0], min(24, pair[0] + pair[1]))), max_size=8
+)
 
 
 @given(spans=SPANS, capacity=st.integers(1, 3), quantity=st.integers(1, 3), gap=st.sampled_from(Gap))
-def test_what_is_listed_as_free_is_admitted_whole(
-    spans: list[tuple[int, int]], capacity: int, quantity: int, gap: Gap
-) -> None:
+def test_what_is_listed_as_free_is_admitted_whole(spans: list[tuple[int, int]], capacity: int, quantity: int, gap: Gap) -> None:
     buffers = Buffers(minutes(30), minutes(60), gap)
     claims: list[Taken] = []
     for number, (start, end) in enumerate(spans):

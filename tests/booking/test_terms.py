@@ -22,7 +22,10 @@ def local(day: int, hour: int, minute: int = 0) -> datetime:
 
 def codes(start: datetime, end: datetime) -> list[str]:
     slot = Slot(start, end)
-    return [reason.code for reason in reasons(slot, rules=RULES, zone=SHANGHAI, opened=open_slots(RULES.hours, SHANGHAI, slot), now=NOW)]
+    return [
+        reason.code
+        for reason in reasons(slot, rules=RULES, zone=SHANGHAI, opened=open_slots(RULES.hours, SHANGHAI, slot), now=NOW)
+    ]
 
 
 @pytest.mark.parametrize(

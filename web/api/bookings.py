@@ -1,6 +1,6 @@
 """Bookings over JSON: make, read, move, decide, cancel; free time; outages."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -15,7 +15,7 @@ from marketplace.refusals import Invalid, Refusal
 from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
-from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
+from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
@@ -83,7 +83,9 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+def book(
+    resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured
+) -> Response:
     slot = read_slot(body.start, body.end)
 
     def make() -> dict[str, Any]:
@@ -95,7 +97,7 @@ def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, acto
             purpose=body.purpose,
             payment_method=body.payment_method,
         )
-        booking, quote = checkout.book(db, actor=actor, order=order, now=now)
+        booking, quote = checkout.book(db, actor=actor, order=order, now=now, hold=timedelta(minutes=settings.hold_minutes))
         return shape(booking, shapes.money(quote))
 
     return once.answer(201, make)

@@ -166,6 +166,11 @@ class OutageIn(Shape):
     plan: Literal["keep", "cancel"] = "keep"
 
 
+class RelatedIn(Shape):
+    institution_id: Text
+    reason: Text
+
+
 class DeviceIn(Shape):
     name: Text
     profile: Text

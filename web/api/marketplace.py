@@ -1,0 +1,299 @@
+"""Institutions, organisations, people, listings and search over JSON."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+
+from booking import queries as booking
+from booking.rules import actions as rules
+from marketplace.catalogue import actions as catalogue
+from marketplace.catalogue import queries as listings
+from marketplace.catalogue.actions import Listing
+from marketplace.catalogue.search import published_ids
+from marketplace.catalogue.search import search as search_listings
+from marketplace.people import actions as people
+from marketplace.people import queries as known
+from marketplace.permissions import Action, Actor, Grant, require
+from marketplace.refusals import Invalid
+from marketplace.roles import Role
+from marketplace.tables import CustomerClass, Institution, InstitutionKind, Resource, ResourceKind, Settlement
+from web import listing
+from web.api import shapes
+from web.api.bookings import read_slot, read_version
+from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
+
+router = APIRouter(prefix="/api/v1", tags=["marketplace"])
+
+
+@router.post("/institutions", status_code=201)
+def create_institution(body: shapes.InstitutionIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require(actor, Action.MANAGE_PLATFORM)
+    house = people.House(
+        **body.model_dump(exclude={"kind", "settlement"}),
+        kind=InstitutionKind(body.kind),
+        settlement=Settlement(body.settlement),
+    )
+    return once.answer(201, lambda: institution(people.create_institution(db, house=house, actor_id=actor.person_id, now=now)))
+
+
+def institution(row: Institution) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "name_en": row.name_en,
+        "kind": row.kind.value,
+        "district": row.district,
+        "timezone": row.timezone,
+        "credit_code": row.credit_code,
+        "settlement": row.settlement.value,
+    }
+
+
+@router.post("/organisations", status_code=201)
+def create_organisation(body: shapes.OrganisationIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require(actor, Action.MANAGE_PLATFORM)
+    firm = people.Firm(**body.model_dump(exclude={"customer_class"}), customer_class=CustomerClass(body.customer_class))
+
+    def make() -> dict[str, Any]:
+        row = people.create_organisation(db, firm=firm, actor_id=actor.person_id, now=now)
+        return {"id": row.id, "name": row.name, "is_sme": row.is_sme, "customer_class": row.customer_class.value}
+
+    return once.answer(201, make)
+
+
+@router.post("/organisations/{organisation_id}/related-parties", status_code=201)
+def declare_related(organisation_id: str, body: shapes.RelatedIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require(actor, Action.MANAGE_INSTITUTION, institution_id=body.institution_id)
+
+    def make() -> dict[str, Any]:
+        people.declare_related(
+            db,
+            organisation_id=organisation_id,
+            institution_id=body.institution_id,
+            reason=body.reason,
+            actor_id=actor.known_id,
+            now=now,
+        )
+        return {"organisation_id": organisation_id, "institution_id": body.institution_id}
+
+    return once.answer(201, make)
+
+
+@router.post("/people", status_code=201)
+def create_person(body: shapes.PersonIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    grants = [Grant(Role(m.role), m.institution_id, m.organisation_id) for m in body.memberships]
+    _require_to_grant(actor, grants)
+
+    def make() -> dict[str, Any]:
+        row = people.create_person(
+            db,
+            email=body.email,
+            name=body.name,
+            locale="en" if body.locale == "en" else "zh",
+            grants=grants,
+            actor_id=actor.person_id,
+            now=now,
+        )
+        token = people.create_token(db, person_id=row.id, label="API", now=now)
+        return {"id": row.id, "email": row.email, "name": row.name, "token": token}
+
+    return once.answer(201, make)
+
+
+def _require_to_grant(actor: Actor, grants: list[Grant]) -> None:
+    """The operator may grant anything; a manager may grant roles in the own institution."""
+    if not grants:
+        require(actor, Action.MANAGE_PLATFORM)
+    for grant in grants:
+        if grant.institution_id:
+            require(actor, Action.MANAGE_INSTITUTION, institution_id=grant.institution_id)
+        else:
+            require(actor, Action.MANAGE_PLATFORM)
+
+
+@router.post("/resources", status_code=201)
+def create_resource(body: shapes.ResourceIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require(actor, Action.LIST_RESOURCES, institution_id=body.institution_id)
+
+    def make() -> dict[str, Any]:
+        row = listing.open_resource(
+            db,
+            institution_id=body.institution_id,
+            listing=listing_of(body),
+            rules_set=rules_of(body),
+            policy=body.policy,
+            actor_id=actor.known_id,
+            now=now,
+        )
+        return resource(row)
+
+    return once.answer(201, make)
+
+
+def listing_of(body: shapes.ResourceIn) -> Listing:
+    """Raises: Invalid."""
+    if body.value and body.value.currency != body.price_per_hour.currency:
+        raise Invalid(field="value", reason="must be in the currency of the price")
+    return Listing(
+        kind=ResourceKind(body.kind),
+        name=body.name,
+        name_en=body.name_en,
+        summary=body.summary,
+        summary_en=body.summary_en,
+        timezone=body.timezone,
+        price=body.price_per_hour.value(),
+        chain=body.chain,
+        district=body.district,
+        capacity=body.capacity,
+        parent_id=body.parent_id,
+        quota_hours=body.quota_hours,
+        value_minor=body.value.minor if body.value else None,
+        commissioned_on=read_date(body.commissioned_on, "commissioned_on"),
+    )
+
+
+def read_date(text: str | None, field: str) -> date | None:
+    """Raises: Invalid."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise Invalid(field=field, reason="not a date such as 2026-03-10") from error
+
+
+def rules_of(body: shapes.ResourceIn) -> rules.RuleSet:
+    given = body.rules.model_dump(exclude_none=True, exclude={"buffer_mode", "approval"})
+    return rules.RuleSet(
+        hours=[span.minutes() for span in body.hours],
+        step_min=body.step_min,
+        **given,
+        buffer_mode=rules.Gap(body.rules.buffer_mode or "sum"),
+        approval=rules.Approval(body.rules.approval or "instant"),
+    )
+
+
+def resource(row: Resource) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "institution_id": row.institution_id,
+        "parent_id": row.parent_id,
+        "kind": row.kind.value,
+        "name": row.name,
+        "name_en": row.name_en,
+        "summary": row.summary,
+        "summary_en": row.summary_en,
+        "timezone": row.timezone,
+        "district": row.district,
+        "chain": row.chain,
+        "capacity": row.capacity,
+        "price_per_hour": shapes.money(row.price),
+        "quota_hours": row.quota_hours,
+        "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else None,
+        "state": row.state.value,
+        "version": row.version,
+    }
+
+
+Step = Literal["publish", "pause", "retire"]
+STEPS = {"publish": catalogue.publish, "pause": catalogue.pause, "retire": catalogue.retire}
+
+
+@router.post("/resources/{resource_id}/{step}")
+def change_state(resource_id: str, step: Step, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = listings.get_visible(db, actor, resource_id)
+    require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
+    act = STEPS[step]
+    return once.answer(200, lambda: resource(act(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
+
+
+@router.put("/resources/{resource_id}")
+def edit_resource(
+    resource_id: str,
+    body: shapes.ResourceIn,
+    db: Db,
+    actor: SignedIn,
+    now: Now,
+    if_match: Annotated[str | None, Header()] = None,
+) -> dict[str, Any]:
+    row = listings.get_visible(db, actor, resource_id)
+    require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
+    edited = listing.edit_resource(
+        db,
+        resource_id=resource_id,
+        listing=listing_of(body),
+        rules_set=rules_of(body),
+        policy=body.policy,
+        version=read_version(if_match),
+        actor_id=actor.known_id,
+        now=now,
+    )
+    return resource(edited)
+
+
+@router.get("/resources/{resource_id}")
+def read_resource(resource_id: str, db: ReadDb, actor: AnyActor, response: Response) -> dict[str, Any]:
+    row = listings.get_visible(db, actor, resource_id)
+    version = booking.rules_of(db, resource_id)
+    response.headers["etag"] = f'"{row.version}"'
+    given = {name: getattr(version, name) for name in ("min_min", "max_min", "notice_min", "horizon_days")}
+    buffers = {"setup_min": version.setup_min, "cleaning_min": version.cleaning_min}
+    modes = {"buffer_mode": version.buffer_mode.value, "approval": version.approval.value}
+    return {
+        **resource(row),
+        "step_min": version.step_min,
+        "hours": shapes.hours(version.hours),
+        "rules": {**given, **buffers, **modes},
+    }
+
+
+class SearchParams(shapes.Shape):
+    """The query of a search, all parts optional."""
+
+    q: str = ""
+    kind: Literal["pilot_line", "small_line", "concept_centre", "instrument"] | None = None
+    chain: str | None = None
+    district: str | None = None
+    free_from: shapes.Instant | None = None
+    free_to: shapes.Instant | None = None
+    hours: Decimal | None = None
+    max_price: int | None = None
+    sort: Literal["match", "price", "name"] = "match"
+    limit: int = 20
+    cursor: str | None = None
+
+
+@router.get("/resources")
+def search(params: Annotated[SearchParams, Query()], db: ReadDb, now: Now) -> dict[str, Any]:
+    only = free_resources(db, params, now)
+    page = search_listings(
+        db,
+        text=params.q[:200],
+        kind=ResourceKind(params.kind) if params.kind else None,
+        chain=params.chain,
+        district=params.district,
+        max_price_minor=params.max_price,
+        sort=params.sort,
+        limit=max(1, min(params.limit, 100)),
+        cursor=params.cursor,
+        only=only,
+    )
+    items = [{**resource(hit.resource), "score": round(hit.score, 4), "why": list(hit.why)} for hit in page.hits]
+    return {"items": items, "total": page.total, "facets": page.facets, "next_cursor": page.next_cursor}
+
+
+def free_resources(db: ReadDb, params: SearchParams, now: datetime) -> set[str] | None:
+    """Ids of those with enough free time, or None where no time was asked for. Raises: Invalid."""
+    if params.free_from is None:
+        return None
+    length = timedelta(hours=float(params.hours or 1))
+    within = read_slot(params.free_from, params.free_to or params.free_from + timedelta(days=7))
+    if within.duration > timedelta(days=62):
+        raise Invalid(field="free_to", reason="more than 62 days after free_from")
+    published = published_ids(db)
+    return booking.resources_free_for(db, published, within=within, length=length, now=now)
+
+
+@router.get("/institutions")
+def institutions(db: ReadDb) -> dict[str, Any]:
+    return {"items": [institution(row) for row in known.institutions(db)], "next_cursor": None}

@@ -1,0 +1,137 @@
+"""Joins booking and billing for one order: claim the slot, freeze its price, secure the money."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from billing import actions as billing
+from billing import queries as bills
+from booking import actions, queries
+from booking.actions import CancelledBy, Wish
+from booking.states import BookingState
+from booking.tables import Booking, Category
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, may
+from marketplace.refusals import Invalid, NotAllowed
+from marketplace.slot import Slot
+from marketplace.tables import Organisation, Resource
+
+TEACHING = "teaching"
+"""The purpose that makes a use of one's own house teaching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What someone wants to book, before anybody said yes."""
+
+    resource_id: str
+    slot: Slot
+    organisation_id: str | None = None
+    quantity: int = 1
+    purpose: str | None = None
+    payment_method: str | None = None
+    """A card's payment method at the provider, where the institution takes cards through the platform."""
+
+
+def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta) -> tuple[Booking, Money]:
+    """Claim, quote and (for cards) queue the hold, in one transaction; returns the booking and its quote.
+
+    Raises: NotFound, NotAllowed, Invalid, SlotRefused.
+    """
+    resource = catalogue.get_visible(session, actor, order.resource_id)
+    organisation = _organisation(session, actor, order.organisation_id, resource)
+    wish = Wish(
+        resource_id=resource.id,
+        slot=order.slot,
+        person_id=actor.known_id,
+        organisation_id=organisation.id if organisation else None,
+        category=category_of(organisation, resource, order.purpose),
+        quantity=order.quantity,
+        purpose=order.purpose,
+    )
+    card = billing.takes_cards(session, institution_id=resource.institution_id) and wish.category is Category.EXT
+    booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
+    quote = billing.quote_booking(
+        session, booking=booking, organisation=organisation, payment_method=order.payment_method if card else None, now=now
+    )
+    return booking, quote
+
+
+def _organisation(session: Session, actor: Actor, asked: str | None, resource: Resource) -> Organisation | None:
+    """For whom the actor books: as asked, else the only one; staff without one book for their own house.
+
+    Raises: NotAllowed, Invalid, NotFound.
+    """
+    if asked is not None:
+        if asked not in actor.organisations and not actor.is_operator:
+            raise NotAllowed(action="book_for_organisation")
+        return people.get_organisation(session, asked)
+    if len(actor.organisations) == 1:
+        return people.get_organisation(session, next(iter(actor.organisations)))
+    if resource.institution_id in actor.institutions():
+        return None
+    if actor.organisations:
+        raise Invalid(field="organisation_id", reason="you belong to several organisations, say for which one")
+    raise NotAllowed(action="book_without_organisation")
+
+
+def category_of(organisation: Organisation | None, resource: Resource, purpose: str | None) -> Category:
+    """Whose use it is. Related parties book as outsiders; the evaluation decides that they do not count."""
+    if organisation is None:
+        return Category.TEACH if purpose == TEACHING else Category.SELF
+    if organisation.institution_id == resource.institution_id:
+        return Category.TEACH if purpose == TEACHING else Category.INT
+    return Category.EXT
+
+
+def move(session: Session, *, actor: Actor, booking_id: str, slot: Slot, version: int, now: datetime) -> tuple[Booking, Money]:
+    """Move a booking and price it again under the policy of its acceptance.
+
+    Raises: NotFound, Stale, WrongState, SlotRefused.
+    """
+    booking = actions.move(session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, now=now)
+    return booking, billing.requote_booking(session, booking=booking, now=now)
+
+
+def cancel(
+    session: Session, *, actor: Actor, booking_id: str, now: datetime, by: CancelledBy = CancelledBy.CUSTOMER
+) -> tuple[Booking, Money]:
+    """End a booking before its start; returns it with the fee, which is nothing when the provider cancels.
+
+    Raises: NotFound, WrongState.
+    """
+    found = queries.get_booking_for(session, actor, booking_id)
+    own = found.person_id == actor.person_id or found.organisation_id in actor.organisations
+    if not own and may(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id):
+        by = CancelledBy.PROVIDER
+    held = found.state is not BookingState.CONFIRMED
+    booking = actions.cancel(session, booking_id=booking_id, by=by, actor_id=actor.known_id, now=now)
+    fee = billing.settle_cancellation(session, booking=booking, free=held or by is CancelledBy.PROVIDER, now=now)
+    return booking, fee
+
+
+def refuse(session: Session, *, actor: Actor, booking_id: str, now: datetime) -> Booking:
+    """Turn a request down and let its money go. Raises: NotFound, WrongState."""
+    booking = actions.refuse(session, booking_id=booking_id, actor_id=actor.known_id, now=now)
+    billing.settle_cancellation(session, booking=booking, free=True, now=now)
+    return booking
+
+
+def expire(session: Session, *, booking_id: str, now: datetime) -> None:
+    """End a hold that was not paid in time. Raises: NotFound, WrongState."""
+    booking = actions.expire(session, booking_id=booking_id, now=now)
+    billing.settle_cancellation(session, booking=booking, free=True, now=now)
+
+
+def fee_preview(session: Session, booking: Booking, *, now: datetime) -> Money:
+    """What cancelling at `now` would cost the customer."""
+    return billing.fee_if_cancelled(session, booking=booking, now=now)
+
+
+def quote_of(session: Session, booking: Booking) -> dict[str, Any] | None:
+    quote = bills.find_quote(session, booking.id)
+    return {"minor": quote.quote_minor, "currency": quote.currency} if quote else None
