@@ -1,11 +1,12 @@
 """All floors' tables in one metadata, for engines, migrations and checks."""
 
-import billing.tables
-import booking.tables
-import devices.tables
-import evaluation.tables
-import marketplace.tables
+import importlib
+import importlib.util
+
 from marketplace.db import Base
 
-FLOORS = (marketplace.tables, booking.tables, devices.tables, billing.tables, evaluation.tables)
+for floor in ("marketplace", "booking", "devices", "billing", "evaluation"):
+    if importlib.util.find_spec(f"{floor}.tables"):
+        importlib.import_module(f"{floor}.tables")
+
 METADATA = Base.metadata

@@ -1,0 +1,93 @@
+"""Fixtures: the two databases, a real broker, a real browser. Everything started here is stopped here."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from marketplace.db import open_engine, open_sessions
+from marketplace.ids import new_id
+from tests import servers
+from web.schema import METADATA
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--databases", choices=[*DATABASES, "both"], default="both", help="which databases to run on")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--databases")
+        kinds = DATABASES if wanted == "both" else (wanted,)
+        metafunc.parametrize("database", kinds, scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One private PostgreSQL for the whole run, shared by parallel workers."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    with servers.postgres(Path(tempfile.gettempdir()) / f"pilotbench-postgres-{run}") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database() -> str:
+    """Which database this test runs on; parametrized by --databases."""
+    raise NotImplementedError
+
+
+@pytest.fixture(scope="session")
+def engine(database: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine on a database with every floor's tables, kept for the session."""
+    url = new_database(database, request, tmp_path_factory.mktemp("db"))
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of an empty database."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/pilotbench.db"
+    server: str = request.getfixturevalue("postgres_url")
+    name = new_id("t")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return server.rsplit("/", 1)[0] + f"/{name}"
+
+
+@pytest.fixture
+def db(engine: Engine) -> Iterator[Session]:
+    """A session whose work is rolled back after the test; what it commits ends in a savepoint."""
+    with engine.connect() as connection:
+        outer = connection.begin()
+        session = Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+        yield session
+        session.close()
+        outer.rollback()
+
+
+@pytest.fixture
+def database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh, private database with all tables, for tests with several processes."""
+    url = new_database(database, request, tmp_path)
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def committed_db(database_url: str) -> Iterator[sessionmaker[Session]]:
+    """Sessions on a fresh, private database, for tests that commit or use threads."""
+    engine = open_engine(database_url)
+    yield open_sessions(engine)
+    engine.dispose()

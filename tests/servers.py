@@ -1,0 +1,129 @@
+"""Throw-away servers on free loopback ports: PostgreSQL for the run, started once and shared by all workers."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+START_S = 60
+POSTGRES_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+class MissingServer(RuntimeError):
+    """A program that the tests need is not installed; says which package has it."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], what: str, seconds: float = START_S) -> None:
+    """Until something listens on `port`. Raises: MissingServer if `process` ends or the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise MissingServer(f"{what} ended at start with exit code {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise MissingServer(f"{what} did not listen on port {port} within {seconds} s")
+
+
+def stop(process: subprocess.Popen[bytes], kind: signal.Signals = signal.SIGINT) -> None:
+    if process.poll() is None:
+        process.send_signal(kind)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """The URL of a private PostgreSQL that lives in `folder` and is shared by every process that names the same folder.
+
+    The first to come starts it, the last to go stops it. Without durable writes: it holds nothing worth keeping.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = folder / "state.json"
+    with _locked(folder):
+        users = json.loads(state.read_text()) if state.exists() else None
+        if users is None:
+            users = {"count": 0, **_start_postgres(folder)}
+        users["count"] += 1
+        state.write_text(json.dumps(users))
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{users['port']}/postgres"
+    finally:
+        with _locked(folder):
+            users = json.loads(state.read_text())
+            users["count"] -= 1
+            state.write_text(json.dumps(users))
+            if users["count"] == 0:
+                state.unlink()
+                _stop_postgres(folder)
+                shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _as_postgres() -> dict[str, object]:
+    """PostgreSQL refuses to run as root; run it as its own user then."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam("postgres")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _start_postgres(folder: Path) -> dict[str, int]:
+    if not POSTGRES_BIN:
+        raise MissingServer("PostgreSQL is not installed: apt-get install postgresql")
+    programs, data, port = POSTGRES_BIN[-1], folder / "data", free_port()
+    shutil.rmtree(data, ignore_errors=True)
+    identity = _as_postgres()
+    if identity:
+        for parent in [folder, *folder.parents]:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        data.mkdir()
+        os.chown(data, int(str(identity["user"])), int(str(identity["group"])))
+    init = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    subprocess.run(init, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity)  # type: ignore[call-overload]
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "log_min_messages": "fatal",
+    }
+    settings = " ".join(f"-c {name}={value or repr('')}" for name, value in options.items())
+    _control(programs, data, "start", "-w", "-t", str(START_S), "-l", str(data / "server.log"), "-o", f"-p {port} {settings}")
+    return {"port": port}
+
+
+def _control(programs: Path, data: Path, *words: str) -> None:
+    command = [str(programs / "pg_ctl"), "-D", str(data), *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **_as_postgres())  # type: ignore[call-overload]
+
+
+def _stop_postgres(folder: Path) -> None:
+    _control(POSTGRES_BIN[-1], folder / "data", "stop", "-m", "immediate")
