@@ -1,0 +1,63 @@
+"""The figures and scores of a pack, from its facts alone."""
+
+from pathlib import Path
+from typing import Any
+
+from evaluation.assess import Evaluation, evaluate, may_be_entered, with_params
+from evaluation.document import as_document
+from evaluation.facts import Facts
+from evaluation.packs.cells import PackRefused, Problem, Problems
+from evaluation.packs.reading import Run, read_facts, read_run
+from evaluation.schemes import UnknownScheme, load_scheme, parameters, parse_scheme
+from evaluation.scoring import Scheme
+
+SCHEME_FILE = "scheme.toml"
+
+
+def evaluate_pack(directory: Path, scheme: str | None = None) -> dict[str, Any]:
+    """`{"units", "ledger", "bookings", "organisations", "scores"}` of the pack, under `scheme` or the one run.json names.
+
+    Raises: PackRefused (every problem, with file, line, column and remedy), UnknownScheme.
+    """
+    return as_document(compute(directory, scheme)[0])
+
+
+def compute(directory: Path, scheme: str | None = None) -> tuple[Evaluation, Scheme, Facts]:
+    """The same as values, with the scheme that was applied and the facts."""
+    if not directory.is_dir():
+        raise PackRefused([Problem(str(directory), None, None, "is no directory; give the folder that holds run.json")])
+    run = read_run(directory)
+    applied = _scheme(directory, run, scheme)
+    facts, _ = read_facts(directory, run.period)
+    _check_entered(facts, applied)
+    return evaluate(facts, applied), applied, facts
+
+
+def _scheme(directory: Path, run: Run, wanted: str | None) -> Scheme:
+    """A scheme that ships; else the pack's own text, if it is the one that is named."""
+    name = wanted or run.scheme
+    if name is None:
+        raise PackRefused([Problem("run.json", None, "scheme", "is missing; name one, such as WPC-OPEN-2026.1")])
+    try:
+        found = load_scheme(name)
+    except UnknownScheme:
+        own = directory / SCHEME_FILE
+        if not own.is_file():
+            raise
+        found = parse_scheme(own.read_text(encoding="utf-8"))
+        if name != f"{found.id}-{found.version}":
+            raise
+    try:
+        return with_params(found, parameters(run.params, found.params))
+    except (ValueError, ZeroDivisionError) as error:
+        raise PackRefused([Problem("run.json", None, "params", str(error))]) from error
+
+
+def _check_entered(facts: Facts, scheme: Scheme) -> None:
+    problems = Problems()
+    for org_id, values in facts.manual.items():
+        for name in values:
+            if not may_be_entered(name, scheme):
+                text = f"{name!r} of {org_id!r} is computed from facts or unknown to the scheme; remove the row"
+                problems.add("organisation.csv", None, "indicator", text)
+    problems.refuse_if_any()

@@ -1,0 +1,230 @@
+"""Reads a pack of facts from a directory: run.json and units.csv are required, the other tables may be absent."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evaluation.facts import Attestation, Facts, Outage, Request, Reservation, Segment, Unit, UnitFacts
+from evaluation.packs import columns
+from evaluation.packs.cells import PackRefused, Problem, Problems, rows
+from evaluation.packs.columns import BadCell, Table, instant
+from evaluation.spans import Span
+
+MARGIN_S = 86400
+"""Facts reach this far beyond the period, and open ends end there."""
+MAX_PERIOD_S = 1100 * 86400
+"""Three years: longer than any assessment cycle."""
+MAX_RUN_BYTES = 10 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What run.json says: the period in seconds, the scheme's name, parameters that differ from the scheme's."""
+
+    period: Span
+    scheme: str | None
+    params: dict[str, Any]
+
+
+def read_run(directory: Path) -> Run:
+    """Raises: PackRefused."""
+    path = directory / "run.json"
+    if not path.is_file():
+        raise PackRefused([Problem("run.json", None, None, f"is missing in {directory.name or directory}; a pack needs it")])
+    try:
+        if path.stat().st_size > MAX_RUN_BYTES:
+            raise ValueError(f"is larger than {MAX_RUN_BYTES} bytes")
+        data = orjson.loads(path.read_bytes())
+        if not isinstance(data, dict):
+            raise ValueError("must be a JSON object")
+    except ValueError as error:
+        raise PackRefused([Problem("run.json", None, None, f"cannot be read: {error}; write a JSON object")]) from error
+    return _run(data)
+
+
+def _run(data: dict[str, Any]) -> Run:
+    problems = Problems()
+    ends: list[int] = []
+    for name in ("period_from", "period_to"):
+        try:
+            ends.append(instant(data[name]))
+        except (KeyError, TypeError):
+            problems.add("run.json", None, name, "is missing; write an instant such as 2026-01-01T00:00:00+08:00")
+        except BadCell as error:
+            problems.add("run.json", None, name, str(error))
+    if len(ends) == 2 and not 0 < ends[1] - ends[0] <= MAX_PERIOD_S:
+        problems.add("run.json", None, "period_to", "must lie after period_from, by at most 1,100 days")
+    scheme, params = data.get("scheme"), data.get("params") or {}
+    if scheme is not None and not isinstance(scheme, str):
+        problems.add("run.json", None, "scheme", "must be text, such as WPC-OPEN-2026.1")
+    if not isinstance(params, dict):
+        problems.add("run.json", None, "params", 'must be an object, such as {"merge_gap_s": 600}')
+    problems.refuse_if_any()
+    return Run((ends[0], ends[1]), scheme, params)
+
+
+def read_facts(directory: Path, period: Span) -> tuple[Facts, dict[tuple[str, str], str]]:
+    """All facts, and the evidence references of organisation.csv by (organisation, indicator).
+
+    Raises: PackRefused with every problem found; either the whole pack is read or nothing.
+    """
+    if not (directory / columns.UNITS.file).is_file():
+        raise PackRefused([Problem("units.csv", None, None, "is missing; a pack needs it")])
+    reader = _Reader(directory, period)
+    units = reader.units()
+    calendar = reader.calendar()
+    downtime = reader.downtime()
+    bookings = reader.bookings()
+    segments = reader.segments()
+    attestations = reader.attestations({b.id: unit_id for unit_id, many in bookings.items() for b in many})
+    requests = reader.requests()
+    manual, evidence = reader.manual({unit.owner_org for unit in units})
+    reader.problems.refuse_if_any()
+    found = tuple(
+        UnitFacts(
+            unit=unit,
+            calendar=calendar[unit.id],
+            downtime=downtime[unit.id],
+            bookings=bookings[unit.id],
+            segments=segments[unit.id],
+            attestations=attestations[unit.id],
+            requests=requests[unit.id],
+        )
+        for unit in units
+    )
+    return Facts(period, found, manual), evidence
+
+
+class _Reader:
+    """Reads table after table, with the units known so far and the problems found so far."""
+
+    def __init__(self, directory: Path, period: Span) -> None:
+        self.directory = directory
+        self.begin, self.finish = period[0] - MARGIN_S, period[1] + MARGIN_S
+        self.problems = Problems()
+        self.capacity: dict[str, int] = {}
+
+    def _rows(self, table: Table) -> Any:
+        return rows(self.directory, table, self.problems)
+
+    def _knows(self, table: Table, line: int, unit_id: str) -> bool:
+        if unit_id in self.capacity:
+            return True
+        self.problems.add(table.file, line, "unit_id", f"{unit_id!r} is not in units.csv; add it there or correct the id")
+        return False
+
+    def _ordered(self, table: Table, line: int, start: int, end: int) -> bool:
+        if start < end:
+            return True
+        self.problems.add(table.file, line, "end", "does not lie after start; swap or correct them")
+        return False
+
+    def _once(self, table: Table, line: int, column: str, key: str, seen: set[str]) -> bool:
+        if key not in seen:
+            seen.add(key)
+            return True
+        self.problems.add(table.file, line, column, f"{key!r} stands twice; keep one row")
+        return False
+
+    def units(self) -> list[Unit]:
+        found: list[Unit] = []
+        seen: set[str] = set()
+        for line, (key, name, owner, kind, capacity, tz, quota, listed, gone, value) in self._rows(columns.UNITS):
+            if not self._once(columns.UNITS, line, "unit_id", key, seen):
+                continue
+            if capacity is not None and not 1 <= capacity <= 1000:
+                self.problems.add("units.csv", line, "capacity", "must be between 1 and 1000")
+            if quota is not None and quota < 0:
+                self.problems.add("units.csv", line, "quota_hours", "must not be negative; leave it empty if there is none")
+            self.capacity[key] = capacity or 1
+            extra = {"zone": tz} if tz else {}
+            found.append(Unit(key, name or key, owner, kind or "", capacity or 1, quota_hours=quota, listed_from=listed,
+                              decommissioned_on=gone, value_minor=value, **extra))  # fmt: skip
+        return found
+
+    def calendar(self) -> dict[str, list[Span]]:
+        found: dict[str, list[Span]] = defaultdict(list)
+        for line, (unit_id, start, end) in self._rows(columns.CALENDAR):
+            span = (self.begin if start is None else start, self.finish if end is None else end)
+            if self._knows(columns.CALENDAR, line, unit_id) and self._ordered(columns.CALENDAR, line, *span):
+                found[unit_id].append(span)
+        return found
+
+    def downtime(self) -> dict[str, list[Outage]]:
+        found: dict[str, list[Outage]] = defaultdict(list)
+        for line, (unit_id, start, end, kind, recorded_at) in self._rows(columns.DOWNTIME):
+            until = max(self.finish, start + 1) if end is None else end
+            if self._knows(columns.DOWNTIME, line, unit_id) and self._ordered(columns.DOWNTIME, line, start, until):
+                found[unit_id].append(Outage(start, until, kind, recorded_at))
+        return found
+
+    def bookings(self) -> dict[str, list[Reservation]]:
+        found: dict[str, list[Reservation]] = defaultdict(list)
+        seen: set[str] = set()
+        table = columns.BOOKINGS
+        for line, (key, unit_id, start, end, qty, status, org, person, use, purpose, related, submitted, decided, cancelled, fee,
+                   refund, rating, sme) in self._rows(table):  # fmt: skip
+            known = self._knows(table, line, unit_id) and self._ordered(table, line, start, end)
+            if not (known and self._once(table, line, "booking_id", key, seen)):
+                continue
+            if qty is not None and not 1 <= qty <= self.capacity[unit_id]:
+                self.problems.add(table.file, line, "qty", f"must be between 1 and the unit's capacity {self.capacity[unit_id]}")
+            found[unit_id].append(
+                Reservation(key, start, end, use, qty or 1, columns.STATUSES.get(status), org, person, purpose, bool(related),
+                            submitted, decided, cancelled, fee, refund, rating, bool(sme))
+            )  # fmt: skip
+        return found
+
+    def segments(self) -> dict[str, list[Segment]]:
+        found: dict[str, list[Segment]] = defaultdict(list)
+        for line, (unit_id, meter_id, start, end, state) in self._rows(columns.SEGMENTS):
+            first, last = self.begin if start is None else start, self.finish if end is None else end
+            if end is None and first >= last:
+                continue  # still open, and begun after everything this pack speaks of
+            if self._knows(columns.SEGMENTS, line, unit_id) and self._ordered(columns.SEGMENTS, line, first, last):
+                found[unit_id].append(Segment(first, last, state, meter_id or ""))
+        return found
+
+    def attestations(self, unit_of: Mapping[str, str]) -> dict[str, list[Attestation]]:
+        found: dict[str, list[Attestation]] = defaultdict(list)
+        table = columns.ATTESTATIONS
+        for line, (unit_id, booking_id, start, end, provider, user) in self._rows(table):
+            if booking_id is not None and unit_of.get(booking_id) != unit_id:
+                self.problems.add(
+                    table.file, line, "booking_id", f"{booking_id!r} is not in bookings.csv for this unit; correct it"
+                )
+            if self._knows(table, line, unit_id) and self._ordered(table, line, start, end):
+                found[unit_id].append(Attestation(start, end, booking_id, bool(provider), bool(user)))
+        return found
+
+    def requests(self) -> dict[str, list[Request]]:
+        found: dict[str, list[Request]] = defaultdict(list)
+        seen: set[str] = set()
+        for line, (key, unit_id, org, submitted, answered, outcome) in self._rows(columns.REQUESTS):
+            known = self._knows(columns.REQUESTS, line, unit_id)
+            if known and self._once(columns.REQUESTS, line, "request_id", key, seen):
+                found[unit_id].append(Request(key, org, submitted, answered, outcome))
+        return found
+
+    def manual(self, owners: set[str]) -> tuple[dict[str, dict[str, Fraction]], dict[tuple[str, str], str]]:
+        """Values by organisation and indicator. A row `A1.evidence` refers to what supports A1."""
+        values: dict[str, dict[str, Fraction]] = defaultdict(dict)
+        evidence: dict[tuple[str, str], str] = {}
+        for line, (org_id, indicator, text) in self._rows(columns.ORGANISATION):
+            if org_id not in owners:
+                self.problems.add("organisation.csv", line, "org_id", f"{org_id!r} owns no unit in units.csv; correct the id")
+            elif indicator.endswith(".evidence"):
+                evidence[org_id, indicator.removesuffix(".evidence")] = text or ""
+            elif indicator in values[org_id]:
+                self.problems.add("organisation.csv", line, "indicator", f"{indicator!r} stands twice; keep one row")
+            elif text is not None:
+                try:
+                    values[org_id][indicator] = columns.number(text)
+                except BadCell as error:
+                    self.problems.add("organisation.csv", line, "value", str(error))
+        return values, evidence
