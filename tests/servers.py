@@ -1,4 +1,4 @@
-"""Throw-away servers on free loopback ports: PostgreSQL for the run, started once and shared by all workers."""
+"""Throw-away servers on free loopback ports: PostgreSQL for the run, shared by all workers, and a Mosquitto of one's own."""
 
 import contextlib
 import fcntl
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 START_S = 60
@@ -55,30 +56,28 @@ def postgres(folder: Path) -> Iterator[str]:
 
     The first to come starts it, the last to go stops it. Without durable writes: it holds nothing worth keeping.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = folder / "state.json"
     with _locked(folder):
-        users = json.loads(state.read_text()) if state.exists() else None
-        if users is None:
-            users = {"count": 0, **_start_postgres(folder)}
-        users["count"] += 1
-        state.write_text(json.dumps(users))
+        folder.mkdir(parents=True, exist_ok=True)
+        shared = json.loads(state.read_text()) if state.exists() else {"users": [], **_start_postgres(folder)}
+        shared["users"].append(os.getpid())
+        state.write_text(json.dumps(shared))
     try:
-        yield f"postgresql://postgres@127.0.0.1:{users['port']}/postgres"
+        yield f"postgresql://postgres@127.0.0.1:{shared['port']}/postgres"
     finally:
         with _locked(folder):
-            users = json.loads(state.read_text())
-            users["count"] -= 1
-            state.write_text(json.dumps(users))
-            if users["count"] == 0:
-                state.unlink()
+            shared = json.loads(state.read_text())
+            shared["users"].remove(os.getpid())
+            shared["users"] = [user for user in shared["users"] if Path(f"/proc/{user}").exists()]
+            state.write_text(json.dumps(shared))
+            if not shared["users"]:
                 _stop_postgres(folder)
-                shutil.rmtree(folder / "data", ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as handle:
+    with (folder.parent / "pilotbench-postgres.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -127,3 +126,80 @@ def _control(programs: Path, data: Path, *words: str) -> None:
 
 def _stop_postgres(folder: Path) -> None:
     _control(POSTGRES_BIN[-1], folder / "data", "stop", "-m", "immediate")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running Mosquitto of one's own; `folder` holds its configuration, password and ACL files."""
+
+    port: int
+    folder: Path
+    ingest_password: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    host: str = "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        """As PILOTBENCH_MQTT_URL names it: with the account that reads every topic."""
+        return f"mqtt://ingest:{self.ingest_password}@{self.host}:{self.port}"
+
+    def add_device(self, key: str, secret: str) -> None:
+        """Let a device in, with the right to write under d/<key>/ only."""
+        _mosquitto_passwd(self.folder / "passwords", key, secret)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read password and ACL files again."""
+        self.processes[-1].send_signal(signal.SIGHUP)
+        time.sleep(0.2)  # it answers the signal in its next loop, every 100 ms
+
+    def start(self) -> None:
+        process = subprocess.Popen([_mosquitto(), "-c", self.folder / "mosquitto.conf"], stdin=subprocess.DEVNULL)
+        self.processes.append(process)
+        wait_for(self.port, process, "Mosquitto")
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.processes[-1].kill()
+        self.processes[-1].wait(10)
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path) -> Iterator[Broker]:
+    """A private broker on a free loopback port, with the product's configuration, stopped at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    broker = Broker(port=free_port(), folder=folder, ingest_password=f"ingest-{os.urandom(8).hex()}")
+    _write_mosquitto(broker)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        stop(broker.processes[-1])
+
+
+def _mosquitto() -> str:
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise MissingServer("Mosquitto is not installed: apt-get install mosquitto")
+    return program
+
+
+def _mosquitto_passwd(file: Path, name: str, secret: str) -> None:
+    file.touch(mode=0o600)
+    subprocess.run(["mosquitto_passwd", "-b", file, name, secret], check=True, stdout=subprocess.DEVNULL)
+
+
+def _write_mosquitto(broker: Broker) -> None:
+    """The settings that lose no acknowledged message and let each device write its own topics only."""
+    folder = broker.folder
+    _mosquitto_passwd(folder / "passwords", "ingest", broker.ingest_password)
+    (folder / "acl").write_text("user ingest\ntopic readwrite #\n\npattern write d/%u/#\npattern read d/%u/cmd/#\n")
+    (folder / "mosquitto.conf").write_text(
+        f"listener {broker.port} {broker.host}\n"
+        f"user {pwd.getpwuid(os.geteuid()).pw_name}\n"
+        "allow_anonymous false\nuse_username_as_clientid true\n"
+        f"password_file {folder / 'passwords'}\nacl_file {folder / 'acl'}\n"
+        f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
+        "max_inflight_messages 0\nmax_queued_messages 100000\nmessage_size_limit 65536\n"
+        f"log_dest file {folder / 'mosquitto.log'}\n"
+    )
