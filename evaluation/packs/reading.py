@@ -195,9 +195,7 @@ class _Reader:
         table = columns.ATTESTATIONS
         for line, (unit_id, booking_id, start, end, provider, user) in self._rows(table):
             if booking_id is not None and unit_of.get(booking_id) != unit_id:
-                self.problems.add(
-                    table.file, line, "booking_id", f"{booking_id!r} is not in bookings.csv for this unit; correct it"
-                )
+                self.problems.add(table.file, line, "booking_id", f"{booking_id!r} is no booking of this unit; correct the id")
             if self._knows(table, line, unit_id) and self._ordered(table, line, start, end):
                 found[unit_id].append(Attestation(start, end, booking_id, bool(provider), bool(user)))
         return found

@@ -30,9 +30,9 @@ def write_year(directory: Path, units: int) -> int:
             morning = YEAR + timedelta(days=day, hours=1)
             calendar.append({"unit_id": f"u{n}", "start": morning.isoformat(), "end": (morning + timedelta(hours=8)).isoformat()})
             if day % 7 < 5:
-                end = (morning + timedelta(hours=chance.randint(1, 8))).isoformat()
-                bookings.append({"booking_id": f"b{n}-{day}", "unit_id": f"u{n}", "start": morning.isoformat(), "end": end,
-                                 "category": chance.choice(["ext", "int", "self"]), "user_org": f"f{chance.randint(0, 50)}"})  # fmt: skip
+                span = {"start": morning.isoformat(), "end": (morning + timedelta(hours=chance.randint(1, 8))).isoformat()}
+                user = {"category": chance.choice(["ext", "int", "self"]), "user_org": f"f{chance.randint(0, 50)}"}
+                bookings.append({"booking_id": f"b{n}-{day}", "unit_id": f"u{n}", **span, **user})
             cuts = sorted(chance.sample(range(86400), SEGMENTS_A_DAY - 1))
             for start, stop in zip([0, *cuts], [*cuts, 86400], strict=True):
                 midnight = YEAR + timedelta(days=day)

@@ -45,7 +45,7 @@ def test_a_missing_required_file_is_named(tmp_path: Path, name: str) -> None:
         ("segments", {**DAY.segment("RUN", "09:00", "10:00"), "unit_id": "u9"}, "'u9' is not in units.csv"),
         ("bookings", DAY.booking("b1", "09:00", "10:00", qty=2), "column qty: must be between 1 and the unit's capacity 1"),
         ("bookings", DAY.booking("b1", "09:00", "10:00", status="conflict"), "column status: 'conflict' is not one of"),
-        ("attestations", DAY.signed("b9", "09:00", "10:00"), "'b9' is not in bookings.csv"),
+        ("attestations", DAY.signed("b9", "09:00", "10:00"), "'b9' is no booking of this unit"),
         ("organisation", {"org_id": "o9", "indicator": "A1", "value": "5"}, "'o9' owns no unit"),
         ("organisation", {"org_id": "o1", "indicator": "B1", "value": "20"}, "is computed from facts or unknown"),
         ("organisation", {"org_id": "o1", "indicator": "A1", "value": "five"}, "'five' is no decimal number"),
