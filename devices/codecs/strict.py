@@ -1,0 +1,81 @@
+"""JSON with bounds: size, depth, finite numbers of sane size. Readers raise Unreadable; families.decode makes it a value."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from devices.readings import Reason
+
+PAYLOAD_LIMIT = 16 * 1024
+TOPIC_LIMIT = 256
+DEPTH_LIMIT = 8
+LARGEST = 1e12
+"""No counter or power of a machine comes near this (W, Wh)."""
+
+EARLIEST_MS, LATEST_MS = 946_684_800_000, 4_102_444_800_000
+"""2000 and 2100, milliseconds: a clock outside was never set."""
+
+
+class Unreadable(ValueError):
+    """A payload that does not say what its family says."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def read_object(payload: bytes) -> dict[str, Any]:
+    """The JSON object in `payload`."""
+    if len(payload) > PAYLOAD_LIMIT:
+        raise Unreadable(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
+    if _depth(payload) > DEPTH_LIMIT:
+        raise Unreadable(Reason.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}")
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(Reason.NOT_JSON, str(error)[:200]) from error
+    if not isinstance(value, dict):
+        raise Unreadable(Reason.SHAPE, "not a JSON object")
+    return value
+
+
+def _depth(payload: bytes) -> int:
+    """How deep brackets nest at most; brackets inside strings only make it larger."""
+    depth = deepest = 0
+    for byte in payload:
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
+
+
+def read_number(value: object, name: str) -> float | None:
+    """A finite number; None where it is missing (a missing number is not zero)."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unreadable(Reason.NUMBER, f"{name} is not a number")
+    if not math.isfinite(value) or abs(value) > LARGEST:
+        raise Unreadable(Reason.NUMBER, f"{name} is out of range")
+    return float(value)
+
+
+def read_epoch_ms(value: object) -> datetime | None:
+    """Milliseconds since 1970 in UTC; None where missing."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not EARLIEST_MS <= value <= LATEST_MS:
+        raise Unreadable(Reason.TIME, "ts is not milliseconds since 1970 between 2000 and 2100")
+    return datetime.fromtimestamp(value / 1000, UTC)
+
+
+def read_text(value: object, name: str, longest: int = 40) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+        raise Unreadable(Reason.SHAPE, f"{name} is not a text of 1 to {longest} characters")
+    return value

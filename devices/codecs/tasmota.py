@@ -1,0 +1,76 @@
+"""Tasmota: `tele/{topic}/SENSOR` with ENERGY, `stat/{topic}/STATUS10` answers, `tele/{topic}/LWT`.
+
+Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from devices.codecs.strict import EARLIEST_MS, LATEST_MS, Unreadable, read_number, read_object
+from devices.readings import Channel, Reading, Reason
+
+WH_PER_KWH = 1000
+QUIET = ("STATE", "INFO1", "INFO2", "INFO3", "RESULT")
+"""Tails that are ours to ignore: they carry no measurement."""
+
+
+def decode(tail: str, payload: bytes, zone: ZoneInfo) -> list[Reading]:
+    """`tail` is the topic's last part: SENSOR, LWT, or one without a measurement."""
+    if tail == "LWT":
+        return [_presence(payload)]
+    if tail in QUIET:
+        return []
+    if tail != "SENSOR":
+        raise Unreadable(Reason.TOPIC, f"no such channel: {tail[:40]}")
+    body = read_object(payload)
+    energy = body.get("ENERGY", {})
+    if not isinstance(energy, dict):
+        raise Unreadable(Reason.SHAPE, "ENERGY is not an object")
+    return [_sample(body, energy, zone)] if energy else []
+
+
+def _sample(body: Mapping[str, Any], energy: Mapping[str, Any], zone: ZoneInfo) -> Reading:
+    total = _sum(energy.get("Total"), "Total")
+    return Reading(
+        Channel.TELEMETRY,
+        measured_at=_time(body.get("Time"), zone),
+        power_w=_sum(energy.get("Power"), "Power"),
+        energy_wh=None if total is None else round(total * WH_PER_KWH, 3),
+    )
+
+
+def _sum(value: object, name: str) -> float | None:
+    if not isinstance(value, list):
+        return read_number(value, name)
+    if not 1 <= len(value) <= 16:
+        raise Unreadable(Reason.SHAPE, f"{name} has no channel or too many")
+    total = 0.0
+    for channel in value:
+        number = read_number(channel, name)
+        if number is None:
+            raise Unreadable(Reason.NUMBER, f"{name} has an empty channel")
+        total += number
+    return total
+
+
+def _time(value: object, zone: ZoneInfo) -> datetime | None:
+    """Local wall time in the device's zone, or with its offset where the device sends one; None where missing."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise Unreadable(Reason.TIME, "Time is not a date and time") from error
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    if not EARLIEST_MS <= aware.timestamp() * 1000 <= LATEST_MS:
+        return None  # the clock was never set: the device has no time of its own
+    return aware.astimezone(UTC)
+
+
+def _presence(payload: bytes) -> Reading:
+    words = {b"Online": True, b"Offline": False}
+    if payload not in words:
+        raise Unreadable(Reason.SHAPE, "LWT is neither Online nor Offline")
+    return Reading(Channel.PRESENCE, online=words[payload])

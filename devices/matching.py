@@ -1,0 +1,142 @@
+"""Segments against bookings: what each booking really used, and what was used without one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from fractions import Fraction
+
+from devices.segments import Segment, State, joined
+from marketplace.slot import Slot, intersect, subtract, total, union
+
+EARLY_GRACE = timedelta(seconds=900)
+OVERRUN_MAX = timedelta(seconds=3600)
+COVERAGE_MIN = Fraction(9, 10)
+FAILED_SHARE = Fraction(1, 2)
+"""A booking without use of which this much was down is the provider's failure."""
+
+
+class Verdict(StrEnum):
+    FULFILLED = "fulfilled"
+    NO_SHOW = "no_show"
+    PROVIDER_FAILED = "provider_failed"
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A booking as matching sees it."""
+
+    booking_id: str
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one booking used. `pieces` are all its states in order, early start and overrun included."""
+
+    booking_id: str
+    slot: Slot
+    verdict: Verdict
+    pieces: tuple[Segment, ...]
+    confirmed: timedelta
+    early: timedelta
+    overrun: timedelta
+    unverified: timedelta
+    fault: timedelta
+    split: bool
+    """A run went on across the border to a neighbour's booking."""
+
+
+def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, faults: Sequence[Slot] = ()) -> list[Use]:
+    """The use of every booking, in order of start. No second of run goes to two bookings.
+
+    `faults` are incidents that a person recorded; uncovered time is UNKNOWN.
+    """
+    ordered = sorted(bookings, key=lambda booked: (booked.slot, booked.booking_id))
+    resolved = _resolve(segments, ordered, faults)
+    runs = [segment.slot for segment in resolved if segment.state is State.RUN]
+    given: list[Slot] = []
+    uses: list[Use] = []
+    for number, booked in enumerate(ordered):
+        following = ordered[number + 1].slot if number + 1 < len(ordered) else None
+        free = subtract([booked.slot], given)
+        overrun = _overrun(booked.slot, runs, following)
+        grace = Slot(booked.slot.start - EARLY_GRACE, booked.slot.start)
+        early = subtract(intersect([grace], runs), [*given, *(other.slot for other in ordered[:number])])
+        uses.append(_use(booked, resolved, runs, free, early, overrun))
+        given = union([*given, booked.slot, *early, *overrun])
+    return uses
+
+
+def _resolve(segments: Sequence[Segment], bookings: Sequence[Booked], faults: Sequence[Slot]) -> list[Segment]:
+    """Incidents are FAULT; a bridged silence wholly inside one booking is RUN."""
+    found = []
+    for segment in segments:
+        inside = segment.bridged and any(booked.slot.contains(segment.slot) for booked in bookings)
+        state = State.RUN if inside else segment.state
+        found += [Segment(piece, state) for piece in subtract([segment.slot], faults)]
+    found += [Segment(fault, State.FAULT) for fault in union(faults)]
+    return joined(sorted(found, key=lambda segment: segment.slot))
+
+
+def _overrun(slot: Slot, runs: Sequence[Slot], following: Slot | None) -> list[Slot]:
+    """The unbroken run past the end, up to an hour or the next booking."""
+    limit = slot.end + OVERRUN_MAX
+    if following is not None:
+        limit = min(limit, following.start)
+    past = next((run for run in union(runs) if run.start < slot.end < run.end), None)
+    if past is None or limit <= slot.end:
+        return []
+    return [Slot(slot.end, min(past.end, limit))]
+
+
+def _use(
+    booked: Booked, resolved: Sequence[Segment], runs: Sequence[Slot], free: list[Slot], early: list[Slot], overrun: list[Slot]
+) -> Use:
+    inside = _cover(resolved, free)
+    spans = {state: total(piece.slot for piece in inside if piece.state is state) for state in State}
+    extra = [Segment(slot, State.RUN) for slot in (*early, *overrun)]
+    used = spans[State.RUN] + total(early) + total(overrun)
+    edge = booked.slot.end
+    split = any(run.start < edge < run.end for run in runs) and not overrun
+    return Use(
+        booking_id=booked.booking_id,
+        slot=booked.slot,
+        verdict=_verdict(booked.slot, used, spans),
+        pieces=tuple(joined(sorted([*inside, *extra], key=lambda piece: piece.slot))),
+        confirmed=spans[State.RUN],
+        early=total(early),
+        overrun=total(overrun),
+        unverified=spans[State.UNKNOWN],
+        fault=spans[State.FAULT],
+        split=split,
+    )
+
+
+def _cover(resolved: Sequence[Segment], free: Sequence[Slot]) -> list[Segment]:
+    known = [Segment(piece, segment.state) for segment in resolved for slot in free if (piece := segment.slot.clip(slot))]
+    blind = [Segment(slot, State.UNKNOWN) for slot in subtract(free, [segment.slot for segment in known])]
+    return sorted([*known, *blind], key=lambda segment: segment.slot)
+
+
+def _verdict(slot: Slot, used: timedelta, spans: dict[State, timedelta]) -> Verdict:
+    """Use first, then the provider's failure, then blindness; only what is left is a no-show."""
+    if used > timedelta():
+        return Verdict.FULFILLED
+    if _share(spans[State.FAULT], slot) >= FAILED_SHARE:
+        return Verdict.PROVIDER_FAILED
+    if 1 - _share(spans[State.UNKNOWN], slot) < COVERAGE_MIN:
+        return Verdict.UNVERIFIABLE
+    return Verdict.NO_SHOW
+
+
+def _share(part: timedelta, slot: Slot) -> Fraction:
+    tick = timedelta(microseconds=1)
+    return Fraction(part // tick, slot.duration // tick)
+
+
+def unbooked(segments: Sequence[Segment], uses: Sequence[Use]) -> list[Slot]:
+    """Run that belongs to no booking: self-use, never external."""
+    runs = [segment.slot for segment in segments if segment.state is State.RUN]
+    return subtract(runs, [piece.slot for use in uses for piece in use.pieces])

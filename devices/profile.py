@@ -1,0 +1,65 @@
+"""How a device's samples are read: thresholds in W, spans in seconds. Kept effective-dated, one version per change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from devices.codecs.families import FAMILIES
+from marketplace.refusals import Invalid
+
+P_IDLE_W = 5.0
+LONGEST_S = 30 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Names and defaults of devices.md: powers in W, spans in seconds."""
+
+    family: str = "native"
+    p_on: float = 100.0
+    p_off: float = 60.0
+    min_on: float = 60.0
+    min_off: float = 120.0
+    stale_after: float = 180.0
+    max_gap: float = 900.0
+    max_skew: float = 120.0
+    max_future: float = 30.0
+    backfill: float = 0.0
+    rated_w: float | None = None
+    p_idle: float = P_IDLE_W
+    zone: str = "UTC"
+    """The zone of the device's clock, for families that send local time without offset."""
+
+    @property
+    def tz(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+    def span(self, name: str) -> timedelta:
+        return timedelta(seconds=getattr(self, name))
+
+
+NAMES = frozenset(field.name for field in fields(Profile))
+
+
+def read_profile(values: Mapping[str, Any]) -> Profile:
+    """A profile from what a person or a file says. Raises: Invalid, naming the field."""
+    if unknown := sorted(set(values) - NAMES):
+        raise Invalid(field=f"profile.{unknown[0]}", reason=f"unknown; known are {', '.join(sorted(NAMES))}")
+    family, zone = values.get("family", "native"), values.get("zone", "UTC")
+    if family not in FAMILIES:
+        raise Invalid(field="profile.family", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
+    if zone not in available_timezones():
+        raise Invalid(field="profile.zone", reason="not an IANA time zone such as Asia/Shanghai")
+    numbers = {name: _number(name, value) for name, value in values.items() if name not in {"family", "zone"}}
+    profile = Profile(family=family, zone=zone, **numbers)
+    if not 0 <= profile.p_off <= profile.p_on:
+        raise Invalid(field="profile.p_off", reason="must lie between 0 and p_on")
+    return profile
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= max(LONGEST_S, 1e9):
+        raise Invalid(field=f"profile.{name}", reason="must be a number from 0")
+    return float(value)

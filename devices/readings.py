@@ -1,0 +1,62 @@
+"""What a message says, whatever its family, and why one was turned away."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    """Telemetry counts as evidence; presence (a will, online or offline) only moves the online flag."""
+
+    TELEMETRY = "t"
+    PRESENCE = "s"
+
+
+class Reason(StrEnum):
+    """Why a message was turned away."""
+
+    TOO_LARGE = "too_large"
+    TOPIC = "bad_topic"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    SHAPE = "bad_shape"
+    NUMBER = "bad_number"
+    TIME = "bad_time"
+    UNKNOWN_DEVICE = "unknown_device"
+    UNKNOWN_FAMILY = "unknown_family"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as it came: where, what, when received by us, and how the broker marked it."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime
+    retain: bool = False
+    backlog: bool = False
+    historical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One decoded message. Power in W, energy as the counter's reading in Wh, `measured_at` the device's own clock."""
+
+    channel: Channel
+    measured_at: datetime | None = None
+    power_w: float | None = None
+    energy_wh: float | None = None
+    state: str | None = None
+    online: bool | None = None
+    boot: str | None = None
+    seq: int | None = None
+    metric: str = ""
+    """Which series of the device this belongs to, where it has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that was turned away; stored and counted, never dropped."""
+
+    reason: Reason
+    detail: str = ""

@@ -1,0 +1,80 @@
+"""Every covered second of a device in one state, for bills and the evaluation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from devices.placing import Sample
+from devices.profile import Profile
+from devices.sessions import Session
+from marketplace.slot import Slot
+
+
+class State(StrEnum):
+    RUN = "RUN"
+    IDLE = "IDLE"
+    OFF = "OFF"
+    FAULT = "FAULT"
+    UNKNOWN = "UNKNOWN"
+
+
+AWAKE = frozenset({"IDLE", "STANDBY", "HELD"})
+"""States of a machine that is on but not working."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`slot` in `state`. `bridged` marks a silence that the energy counter proves to be run."""
+
+    slot: Slot
+    state: State
+    bridged: bool = False
+
+
+def segments(samples: Sequence[Sample], sessions: Sequence[Session], profile: Profile, *, now: datetime) -> list[Segment]:
+    """Disjoint segments from the first sample to the last, or to `now` once silence is longer than stale_after."""
+    bridged = {(b.start, b.end) for session in sessions for b in session.bridges if b.confirmed}
+    found: list[Segment] = []
+    awake, position = False, 0
+    for index, sample in enumerate(samples):
+        awake = _awake(sample, profile, awake)
+        end = samples[index + 1].at if index + 1 < len(samples) else now
+        if end <= sample.at:
+            continue
+        silent = end - sample.at > profile.span("stale_after")
+        if index + 1 == len(samples) and not silent:
+            break
+        while position < len(sessions) and sessions[position].until <= sample.at:
+            position += 1
+        running = position < len(sessions) and sessions[position].start <= sample.at
+        state = State.UNKNOWN if silent else _state(sample, awake, running)
+        found.append(Segment(Slot(sample.at, end), state, silent and (sample.at, end) in bridged))
+    return joined(found)
+
+
+def _awake(sample: Sample, profile: Profile, before: bool) -> bool:  # noqa: FBT001
+    """A heartbeat says nothing new."""
+    if sample.state is None and sample.power_w is None:
+        return before
+    return sample.state in AWAKE or (sample.power_w is not None and sample.power_w >= profile.p_idle)
+
+
+def _state(sample: Sample, awake: bool, running: bool) -> State:  # noqa: FBT001
+    if sample.state == "DOWN":
+        return State.FAULT
+    if running:
+        return State.RUN
+    return State.IDLE if awake else State.OFF
+
+
+def joined(pieces: Sequence[Segment]) -> list[Segment]:
+    """Touching pieces of one state made one; bridged ones stay apart."""
+    found: list[Segment] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last and last.state is piece.state and last.slot.end == piece.slot.start and not (last.bridged or piece.bridged):
+            found[-1] = Segment(Slot(last.slot.start, piece.slot.end), piece.state)
+        else:
+            found.append(piece)
+    return found

@@ -1,0 +1,259 @@
+"""From samples to sessions: a fold over samples in time, the same result whatever order they came in.
+
+Sessions say when the machine really ran, what of that is confirmed, what silence leaves open, and why each began and ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from devices.placing import Sample
+from devices.profile import Profile
+
+
+class Load(StrEnum):
+    """What a sample says of the machine. KEEP neither opens a candidate nor ends a pause."""
+
+    ON = "ON"
+    OFF = "OFF"
+    KEEP = "KEEP"
+
+
+class EndReason(StrEnum):
+    OFF = "off"
+    GAP = "gap"
+
+
+class SessionState(StrEnum):
+    CLOSED = "closed"
+    IN_USE = "in_use"
+    UNKNOWN = "unknown"
+
+
+class Grade(StrEnum):
+    """How well a session is evidenced: A the counter agrees throughout, B partly, C no counter, D unverified time."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+
+
+LOADS = {"RUN": Load.ON, "IDLE": Load.OFF, "STANDBY": Load.OFF, "OFF": Load.OFF, "DOWN": Load.OFF, "HELD": Load.KEEP}
+"""The native state vocabulary; a state that is not here is KEEP and noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A silence inside a session, and whether the energy counter proves that it ran on."""
+
+    start: datetime
+    end: datetime
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run. Open while `end` is None; `until` is then how far its confirmed time reaches."""
+
+    start: datetime
+    end: datetime | None
+    until: datetime
+    confirmed_s: float
+    unverified_s: float
+    energy_wh: float
+    end_reason: EndReason | None
+    state: SessionState
+    flags: tuple[str, ...]
+    bridges: tuple[Bridge, ...]
+    grade: Grade
+
+
+@dataclass(slots=True)
+class _Run:
+    """A session or candidate while it is being folded."""
+
+    start: datetime
+    proven: bool = False
+    pause: datetime | None = None
+    flags: set[str] = field(default_factory=set)
+    bridges: list[Bridge] = field(default_factory=list)
+    first: int = 0
+    """Index of the sample it began with."""
+
+
+def load_of(sample: Sample, profile: Profile) -> Load:
+    """State wins over power; a sample with neither is a heartbeat and keeps."""
+    if sample.state is not None:
+        return LOADS.get(sample.state, Load.KEEP)
+    if sample.power_w is None:
+        return Load.KEEP
+    if sample.power_w >= profile.p_on:
+        return Load.ON
+    return Load.OFF if sample.power_w < profile.p_off else Load.KEEP
+
+
+class Fold:
+    """Walks samples in time once. `sessions` and `notes` hold the result after `finish`."""
+
+    def __init__(self, samples: Sequence[Sample], profile: Profile) -> None:
+        self._samples, self._profile = samples, profile
+        self._run: _Run | None = None
+        self.sessions: list[Session] = []
+        self.notes: set[str] = set()
+
+    def walk(self, now: datetime) -> None:
+        """Fold every sample, then look at `now` for what is still open."""
+        last: Sample | None = None
+        for index, sample in enumerate(self._samples):
+            load = load_of(sample, self._profile)
+            if sample.state is not None and sample.state not in LOADS:
+                self.notes.add("unknown_state")
+            if self._run and last:
+                self._pass_time(index, last, sample, load)
+            self._take(index, sample, load)
+            last = sample
+        if self._run and last:
+            self._finish(last, now)
+
+    def _pass_time(self, index: int, last: Sample, sample: Sample, load: Load) -> None:
+        """What the time since the last sample did to the open run. The pause rule comes before the silence rule."""
+        run, silence = self._run, sample.at - last.at
+        if run is None:
+            return
+        if run.pause is not None and sample.at - run.pause >= self._profile.span("min_off"):
+            self._close(run, run.pause, EndReason.OFF)
+        elif silence > self._profile.span("stale_after"):
+            self._cross(run, index, last, sample, load)
+
+    def _cross(self, run: _Run, index: int, last: Sample, sample: Sample, load: Load) -> None:
+        """A silence longer than stale_after."""
+        if not run.proven:
+            self._run = None
+            return
+        moved = energy_between(last, sample, self._profile)
+        if sample.at - last.at > self._profile.span("max_gap") or load is Load.OFF:
+            if sample.at - last.at <= self._profile.span("max_gap"):
+                run.flags.add("end_uncertain")
+            if moved > 0:
+                self.notes.add("energy_in_gap")
+            self._close(run, last.at, EndReason.GAP)
+            return
+        needed = self._profile.p_off * (sample.at - last.at).total_seconds() / 3600
+        proven = last.energy_wh is not None and sample.energy_wh is not None and moved >= needed
+        run.bridges.append(Bridge(last.at, sample.at, proven))
+
+    def _take(self, index: int, sample: Sample, load: Load) -> None:
+        """What the sample itself does."""
+        run = self._run
+        if run is None:
+            if load is Load.ON:
+                self._run = _Run(sample.at, first=index)
+                self._prove(self._run, sample.at)
+            return
+        self._prove(run, sample.at)
+        if load is Load.ON:
+            run.pause = None
+        elif load is Load.OFF and not run.proven:
+            self.notes.add("short_pulse")
+            self._run = None
+        elif load is Load.OFF and run.pause is None:
+            run.pause = sample.at
+
+    def _prove(self, run: _Run, at: datetime) -> None:
+        if not run.proven and at - run.start >= self._profile.span("min_on"):
+            run.proven = True
+
+    def _close(self, run: _Run, end: datetime, reason: EndReason) -> None:
+        self.sessions.append(self._session(run, end, end, reason, SessionState.CLOSED))
+        self._run = None
+
+    def _session(
+        self, run: _Run, until: datetime, end: datetime | None, reason: EndReason | None, state: SessionState
+    ) -> Session:
+        energy, flags, grade = self._energy(run, until)
+        self.notes |= flags
+        bridges = tuple(bridge for bridge in run.bridges if bridge.start < until)
+        flags |= {"gap_energy_confirmed" if bridge.confirmed else "gap_unverified" for bridge in bridges}
+        unverified = sum((b.end - b.start for b in bridges if not b.confirmed), timedelta())
+        return Session(
+            start=run.start,
+            end=end,
+            until=until,
+            confirmed_s=(until - run.start - unverified).total_seconds(),
+            unverified_s=unverified.total_seconds(),
+            energy_wh=energy,
+            end_reason=reason,
+            state=state,
+            flags=tuple(sorted(run.flags | flags)),
+            bridges=bridges,
+            grade=Grade.D if unverified else grade,
+        )
+
+    def _energy(self, run: _Run, until: datetime) -> tuple[float, set[str], Grade]:
+        """Wh between the counter values from the start to `until`, both inclusive, what was odd, and how good it is."""
+        total, flags = 0.0, set[str]()
+        last: Sample | None = None
+        heard = counted = 0
+        for index in range(run.first, len(self._samples)):
+            sample = self._samples[index]
+            if sample.at > until:
+                break
+            heard += 1
+            if sample.energy_wh is None:
+                continue
+            counted += 1
+            if last is not None:
+                total += energy_between(last, sample, self._profile)
+                flags |= energy_flags(last, sample, self._profile)
+            last = sample
+        if counted == 0:
+            return total, flags, Grade.C
+        return total, flags, Grade.A if counted == heard and total > 0 else Grade.B
+
+    def _finish(self, last: Sample, now: datetime) -> None:
+        """What is open at `now`: a pause may have lasted, a silence may have grown too long."""
+        run, silence = self._run, now - last.at
+        if run is None or not run.proven:
+            return
+        if run.pause is not None and now - run.pause >= self._profile.span("min_off"):
+            self._close(run, run.pause, EndReason.OFF)
+        elif silence > self._profile.span("max_gap"):
+            self._close(run, last.at, EndReason.GAP)
+        else:
+            stale = silence > self._profile.span("stale_after")
+            state = SessionState.UNKNOWN if stale else SessionState.IN_USE
+            self.sessions.append(self._session(run, run.pause or last.at, None, None, state))
+
+
+def energy_between(last: Sample, sample: Sample, profile: Profile) -> float:
+    """Wh that the counter moved; after a fall the new value; a jump above 1.5 x the rating counts nothing."""
+    if last.energy_wh is None or sample.energy_wh is None:
+        return 0.0
+    moved = sample.energy_wh - last.energy_wh
+    if moved < 0:
+        moved = sample.energy_wh
+    return 0.0 if _jumps(moved, last, sample, profile) else moved
+
+
+def energy_flags(last: Sample, sample: Sample, profile: Profile) -> set[str]:
+    if last.energy_wh is None or sample.energy_wh is None:
+        return set()
+    fell = sample.energy_wh < last.energy_wh
+    moved = sample.energy_wh if fell else sample.energy_wh - last.energy_wh
+    flags = {"energy_reset"} if fell else set()
+    return flags | ({"energy_jump"} if _jumps(moved, last, sample, profile) else set())
+
+
+def _jumps(moved: float, last: Sample, sample: Sample, profile: Profile) -> bool:
+    if profile.rated_w is None:
+        return False
+    return moved > profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * 1.5
+
+
+def fold(samples: Sequence[Sample], profile: Profile, *, now: datetime) -> tuple[list[Session], set[str]]:
+    """Sessions in order, the last perhaps open, and notes on the recording. `samples` are in order of time."""
+    folding = Fold(samples, profile)
+    folding.walk(now)
+    return folding.sessions, folding.notes
