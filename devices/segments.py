@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 
 from devices.placing import Sample
 from devices.profile import Profile
@@ -78,3 +79,27 @@ def joined(pieces: Sequence[Segment]) -> list[Segment]:
         else:
             found.append(piece)
     return found
+
+
+PRIORITY = (State.FAULT, State.RUN, State.IDLE, State.OFF, State.UNKNOWN)
+"""Which state wins where several meters of one resource disagree."""
+
+
+def combine(meters: Sequence[Sequence[Segment]]) -> list[Segment]:
+    """The segments of a resource from those of its meters; where any meter knows, nothing is UNKNOWN."""
+    if len(meters) == 1:
+        return list(meters[0])
+    edges = sorted({edge for meter in meters for piece in meter for edge in (piece.slot.start, piece.slot.end)})
+    positions = [0] * len(meters)
+    found: list[Segment] = []
+    for start, end in pairwise(edges):
+        covering = []
+        for number, meter in enumerate(meters):
+            while positions[number] < len(meter) and meter[positions[number]].slot.end <= start:
+                positions[number] += 1
+            if positions[number] < len(meter) and meter[positions[number]].slot.start <= start:
+                covering.append(meter[positions[number]])
+        if covering:
+            best = min(covering, key=lambda piece: PRIORITY.index(piece.state))
+            found.append(Segment(Slot(start, end), best.state, best.bridged and best.state is State.UNKNOWN))
+    return joined(found)

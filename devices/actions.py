@@ -1,0 +1,333 @@
+"""Writes of telemetry: store a batch, fold dirty devices, confirm uses. Each may be repeated."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from booking import queries as booking
+from booking.states import BookingState
+from booking.tables import Booking
+from devices import queries
+from devices.codecs import families
+from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
+from devices.placing import Arrival, Sample, place, placed_at
+from devices.profile import Profile
+from devices.readings import Channel, Envelope, Reason, Rejected
+from devices.segments import Segment, segments
+from devices.sessions import Session as Run
+from devices.sessions import SessionState, fold
+from devices.tables import (
+    ConfirmedUse,
+    Device,
+    LatestSample,
+    RawMessage,
+    RejectedMessage,
+    StateSegment,
+    UsageSession,
+)
+from marketplace.ids import new_id
+from marketplace.slot import Slot
+from marketplace.upsert import insert_new
+
+KEPT_BYTES = 1024
+LOOK_BACK = timedelta(hours=2)
+"""A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
+
+CATCH_UP = timedelta(seconds=30)
+"""How often an open session is looked at again although nothing new came."""
+
+WATTS_SHOWN = 60
+BATCH_DEVICES = 50
+
+
+def store(session: Session, envelopes: Sequence[Envelope]) -> None:
+    """Keep a batch of messages: what decodes as its device's, what does not as rejected with the reason.
+
+    Delivered twice, a message is stored once.
+    """
+    keyed = [(families.device_key(envelope.topic), envelope) for envelope in envelopes]
+    known = queries.devices_by_key(session, {key for key, _ in keyed if isinstance(key, str)})
+    profiles: dict[str, Profile] = {}
+    accepted: dict[str, list[tuple[Envelope, list[Arrival]]]] = defaultdict(list)
+    refused: list[dict[str, Any]] = []
+    for key, envelope in keyed:
+        device = known.get(key) if isinstance(key, str) else None
+        if device is None:
+            reason = key if isinstance(key, Rejected) else Rejected(Reason.UNKNOWN_DEVICE, "no device has this key")
+            refused.append(_rejected(None, key if isinstance(key, str) else "", envelope, reason))
+            continue
+        if device.id not in profiles:
+            profiles[device.id] = queries.profile_of(session, device.id, at=envelope.received_at)
+        arrivals = read(envelope, profiles[device.id])
+        if isinstance(arrivals, Rejected):
+            refused.append(_rejected(device.id, device.key, envelope, arrivals))
+        else:
+            accepted[device.id].append((envelope, arrivals))
+    devices = {device.id: device for device in known.values()}
+    for device_id in sorted(accepted):
+        _store_of(session, devices[device_id], accepted[device_id], profiles[device_id])
+    if refused:
+        session.execute(insert(RejectedMessage), refused)
+    session.flush()
+
+
+def read(envelope: Envelope, profile: Profile) -> list[Arrival] | Rejected:
+    """The envelope's readings as they arrived, or why it is turned away."""
+    readings = families.decode(profile.family, envelope.topic, envelope.payload, profile.tz)
+    if isinstance(readings, Rejected):
+        return readings
+    marks = (envelope.retain, envelope.backlog, envelope.historical)
+    return [Arrival(reading, envelope.received_at, envelope.payload, *marks) for reading in readings]
+
+
+def _rejected(device_id: str | None, key: str, envelope: Envelope, reason: Rejected) -> dict[str, Any]:
+    return {
+        "id": new_id("rej"),
+        "device_id": device_id,
+        "device_key": key,
+        "topic": envelope.topic.replace("\x00", "")[:1000],
+        "payload": envelope.payload[:KEPT_BYTES],
+        "size": len(envelope.payload),
+        "reason": reason.reason.value,
+        "detail": reason.detail.replace("\x00", "")[:1000],
+        "received_at": envelope.received_at,
+    }
+
+
+def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelope, list[Arrival]]], profile: Profile) -> None:
+    rows = [_raw(device, envelope, arrivals) for envelope, arrivals in messages]
+    fresh = insert_new(session, RawMessage, rows, key="digest")
+    touched: list[datetime] = []
+    for (envelope, arrivals), row in zip(messages, rows, strict=True):
+        for arrival in arrivals if row["digest"] in fresh else []:
+            if arrival.reading.channel is Channel.PRESENCE and not envelope.retain:
+                device.online, device.online_at = arrival.reading.online, envelope.received_at
+            elif arrival.reading.channel is Channel.TELEMETRY:
+                at, _ = placed_at(arrival, profile)
+                touched += [at] if at else []
+    if touched:
+        last, first = max(e.received_at for e, _ in messages), min(touched)
+        device.last_message_at = max(last, device.last_message_at or last)
+        device.dirty_from = min(first, device.dirty_from or first)
+
+
+def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dict[str, Any]:
+    """A message that names its own time or number is the same wherever it is delivered again; others are told apart
+    by their time of receipt."""
+    named = any(a.reading.measured_at is not None or a.reading.seq is not None for a in arrivals)
+    own = b"" if named else envelope.received_at.isoformat().encode()
+    digest = hashlib.sha256(b"\0".join((envelope.topic.encode(), envelope.payload, own))).hexdigest()
+    return {
+        "device_id": device.id,
+        "digest": digest,
+        "received_at": envelope.received_at,
+        "topic": envelope.topic,
+        "payload": envelope.payload,
+        "retain": envelope.retain,
+        "backlog": envelope.backlog,
+    }
+
+
+def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES) -> int:
+    """Bring sessions and segments of devices up to date; returns how many were looked at.
+
+    Each device's row is locked while it is folded; another worker passes it by.
+    """
+    open_run = select(UsageSession.device_id).where(UsageSession.ends_at.is_(None))
+    stale = Device.id.in_(open_run) & (Device.folded_at <= now - CATCH_UP)
+    waiting = (
+        select(Device)
+        .where(or_(Device.dirty_from.is_not(None), stale))
+        .order_by(Device.folded_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.scalars(waiting).all()
+    for device in rows:
+        _fold(session, device, now)
+    return len(rows)
+
+
+def _fold(session: Session, device: Device, now: datetime) -> None:
+    profile = queries.profile_of(session, device.id, at=now)
+    start = _stable_point(session, device, profile, now)
+    arrivals = _arrivals(session, device, profile, since=start)
+    samples, _ = place(arrivals, profile, until=now)
+    samples = [sample for sample in samples if sample.at >= start]
+    device.folded_at, device.dirty_from = now, None
+    if not samples:
+        return
+    runs, _ = fold(samples, profile, now=now)
+    _replace_sessions(session, device, runs, samples[0].at)
+    _replace_segments(session, device, segments(samples, runs, profile, now=now), samples[0].at)
+    _remember_latest(session, device, profile, samples, runs)
+    session.flush()
+    _correct_uses(session, device.resource_id, since=samples[0].at, now=now)
+
+
+def _stable_point(session: Session, device: Device, profile: Profile, now: datetime) -> datetime:
+    """Where the fold may begin without changing what lies before: outside any session, past any pause or silence."""
+    reach = max(LOOK_BACK, profile.span("max_gap") + profile.span("stale_after"), 2 * profile.span("min_off"))
+    start = (device.dirty_from or device.last_message_at or now) - reach
+    touching = (
+        select(UsageSession.starts_at)
+        .where(UsageSession.device_id == device.id, UsageSession.starts_at <= start, UsageSession.until >= start - reach)
+        .order_by(UsageSession.starts_at)
+        .limit(1)
+    )
+    run = session.scalar(touching)
+    return run if run is not None else start
+
+
+def _arrivals(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
+    """Every reading that can lie at or after `since`: none is placed later than it was received."""
+    rows = session.execute(
+        select(RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
+        .where(RawMessage.device_id == device.id, RawMessage.received_at >= since)
+        .order_by(RawMessage.received_at)
+    )
+    found: list[Arrival] = []
+    for topic, payload, received_at, retain, backlog in rows:
+        arrivals = read(Envelope(topic, payload, received_at, retain, backlog), profile)
+        found += [] if isinstance(arrivals, Rejected) else arrivals
+    return found
+
+
+def _replace_sessions(session: Session, device: Device, runs: Iterable[Run], since: datetime) -> None:
+    session.execute(delete(UsageSession).where(UsageSession.device_id == device.id, UsageSession.starts_at >= since))
+    rows = [
+        {
+            "id": new_id("use"),
+            "device_id": device.id,
+            "resource_id": device.resource_id,
+            "starts_at": run.start,
+            "ends_at": run.end,
+            "until": run.until,
+            "confirmed_s": int(run.confirmed_s),
+            "unverified_s": int(run.unverified_s),
+            "energy_wh": round(run.energy_wh),
+            "end_reason": run.end_reason,
+            "grade": run.grade,
+            "flags": list(run.flags),
+        }
+        for run in runs
+    ]
+    if rows:
+        session.execute(insert(UsageSession), rows)
+
+
+def _replace_segments(session: Session, device: Device, found: Sequence[Segment], since: datetime) -> None:
+    mine = StateSegment.device_id == device.id
+    session.execute(delete(StateSegment).where(mine, StateSegment.starts_at >= since))
+    session.execute(update(StateSegment).where(mine, StateSegment.ends_at > since).values(ends_at=since))
+    rows = [
+        {
+            "device_id": device.id,
+            "resource_id": device.resource_id,
+            "starts_at": piece.slot.start,
+            "ends_at": piece.slot.end,
+            "state": piece.state,
+            "bridged": piece.bridged,
+        }
+        for piece in found
+    ]
+    if rows:
+        session.execute(insert(StateSegment), rows)
+
+
+def _remember_latest(session: Session, device: Device, profile: Profile, samples: Sequence[Sample], runs: Sequence[Run]) -> None:
+    last = samples[-1]
+    open_run = runs[-1] if runs and runs[-1].state is not SessionState.CLOSED else None
+    recent = [sample for sample in samples if last.at - sample.at <= timedelta(hours=1) and sample.power_w is not None]
+    step = max(1, len(recent) // WATTS_SHOWN)
+    row = session.get(LatestSample, device.id)
+    if row is None:
+        row = LatestSample(device_id=device.id)
+        session.add(row)
+    row.resource_id, row.at = device.resource_id, last.at
+    row.power_w = round(recent[-1].power_w) if recent and recent[-1].power_w is not None else None
+    row.in_use_since = open_run.start if open_run else None
+    row.stale_after_s = round(profile.stale_after)
+    row.power_series = [round(sample.power_w, 1) for sample in recent[::step] if sample.power_w is not None]
+
+
+def confirm_uses(session: Session, *, now: datetime, limit: int = 200) -> int:
+    """Decide what ended bookings really used; returns how many were decided."""
+    rows = queries.bookings_to_confirm(session, now=now, limit=limit)
+    for row in rows:
+        _write_use(session, row, _use_of(session, row), None, now)
+    return len(rows)
+
+
+def _use_of(session: Session, row: Booking) -> Use:
+    """The booking matched together with its neighbours, so that no second of run goes to two."""
+    around = row.slot.widen(EARLY_GRACE + OVERRUN_MAX, OVERRUN_MAX + EARLY_GRACE)
+    held = {BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.UNVERIFIABLE}
+    neighbours = [
+        Booked(other.id, other.slot)
+        for other in booking.bookings_of_resource(session, row.resource_id, within=around)
+        if other.state in held or other.id == row.id
+    ]
+    seen = queries.segments_of_resource(session, row.resource_id, within=around)
+    faults = [
+        piece
+        for outage in booking.outages_of(session, row.resource_id, within=around)
+        if not outage.planned and (piece := outage.slot.clip(around))
+    ]
+    return next(use for use in match(seen, neighbours, faults=faults) if use.booking_id == row.id)
+
+
+def _write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:
+    runs = queries.sessions_of_resource(session, row.resource_id, within=row.slot)
+    written = ConfirmedUse(
+        id=new_id("cu"),
+        booking_id=row.id,
+        number=before.number + 1 if before else 1,
+        supersedes_id=before.id if before else None,
+        created_at=now,
+        grade=max((run.grade for run in runs), default=None),
+        energy_wh=sum(run.energy_wh for run in runs),
+        **_figures(row.slot, use),
+    )
+    session.add(written)
+    session.flush()
+    return written
+
+
+def _figures(slot: Slot, use: Use) -> dict[str, Any]:
+    spans = {
+        "confirmed_s": use.confirmed,
+        "early_s": use.early,
+        "overrun_s": use.overrun,
+        "unverified_s": use.unverified,
+        "fault_s": use.fault,
+    }
+    pieces = [
+        {"start": piece.slot.start.isoformat(), "end": piece.slot.end.isoformat(), "state": piece.state.value}
+        for piece in use.pieces
+    ]
+    seconds = {name: round(span.total_seconds()) for name, span in spans.items()}
+    return {"verdict": use.verdict, "booked_s": slot.seconds, "pieces": pieces, **seconds}
+
+
+def _correct_uses(session: Session, resource_id: str, *, since: datetime, now: datetime) -> None:
+    """Late data may change what was decided: then a new row points back to the old one."""
+    decided = session.scalars(
+        select(Booking)
+        .where(Booking.resource_id == resource_id, Booking.ends_at > since - OVERRUN_MAX)
+        .where(Booking.id.in_(select(ConfirmedUse.booking_id)))
+    ).all()
+    for row in decided:
+        before = queries.use_of_booking(session, row.id)
+        use = _use_of(session, row)
+        if before is not None and _differs(before, _figures(row.slot, use)):
+            _write_use(session, row, use, before, now)
+
+
+def _differs(before: ConfirmedUse, figures: dict[str, Any]) -> bool:
+    return any(getattr(before, name) != value for name, value in figures.items() if name != "pieces")

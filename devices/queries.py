@@ -1,0 +1,220 @@
+"""Reads of devices, live state, sessions, segments and confirmed use."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from booking import queries as booking
+from booking.states import BookingState
+from booking.tables import Booking
+from devices.matching import OVERRUN_MAX, Verdict
+from devices.profile import Profile, read_profile
+from devices.segments import Segment, State, combine
+from devices.tables import (
+    ConfirmedUse,
+    Device,
+    DeviceState,
+    Heartbeat,
+    LatestSample,
+    RejectedMessage,
+    StateSegment,
+    Thresholds,
+    UsageSession,
+)
+from marketplace.refusals import NotFound
+from marketplace.slot import Slot
+
+OUTCOMES = {
+    Verdict.FULFILLED: BookingState.COMPLETED,
+    Verdict.NO_SHOW: BookingState.NO_SHOW,
+    Verdict.PROVIDER_FAILED: BookingState.PROVIDER_FAILED,
+    Verdict.UNVERIFIABLE: BookingState.UNVERIFIABLE,
+}
+
+
+class Live(StrEnum):
+    """What a listing shows of its equipment right now. Silent is unknown, never free."""
+
+    IN_USE = "in_use"
+    FREE = "free"
+    UNKNOWN = "unknown"
+    NO_SENSOR = "no_sensor"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    state: Live
+    since: datetime | None
+    power_w: int | None
+
+
+def get_device(session: Session, device_id: str) -> Device:
+    """Raises: NotFound."""
+    if row := session.get(Device, device_id):
+        return row
+    raise NotFound(kind="device")
+
+
+def devices_of(session: Session, resource_id: str) -> Sequence[Device]:
+    return session.scalars(select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at)).all()
+
+
+def active_devices(session: Session) -> Sequence[Device]:
+    """Everyone who may connect to the broker."""
+    return session.scalars(select(Device).where(Device.state == DeviceState.ACTIVE).order_by(Device.key)).all()
+
+
+def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]:
+    return {row.key: row for row in session.scalars(select(Device).where(Device.key.in_(keys)))}
+
+
+def profile_of(session: Session, device_id: str, *, at: datetime) -> Profile:
+    """The thresholds in force at `at`; before the first ones, the first. Raises: NotFound."""
+    rows = session.scalars(
+        select(Thresholds).where(Thresholds.device_id == device_id).order_by(Thresholds.valid_from.desc())
+    ).all()
+    if not rows:
+        raise NotFound(kind="device")
+    row = next((row for row in rows if row.valid_from <= at), rows[-1])
+    return read_profile({name: value for name, value in row.profile.items() if value is not None})
+
+
+def live_states(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, LiveState]:
+    """The live state of each resource; three queries however many there are."""
+    outages = booking.outages_at(session, resource_ids, now=now)
+    sensors = set(
+        session.scalars(
+            select(Device.resource_id).where(Device.resource_id.in_(resource_ids), Device.state == DeviceState.ACTIVE)
+        )
+    )
+    samples: dict[str, list[LatestSample]] = defaultdict(list)
+    for row in session.scalars(select(LatestSample).where(LatestSample.resource_id.in_(resource_ids))):
+        samples[row.resource_id].append(row)
+    return {
+        resource_id: LiveState(Live.MAINTENANCE, outages[resource_id].starts_at, None)
+        if resource_id in outages
+        else _live(samples.get(resource_id, []), now, sensed=resource_id in sensors)
+        for resource_id in resource_ids
+    }
+
+
+def _live(samples: Sequence[LatestSample], now: datetime, *, sensed: bool) -> LiveState:
+    if not sensed:
+        return LiveState(Live.NO_SENSOR, None, None)
+    heard = [row for row in samples if now - row.at <= timedelta(seconds=row.stale_after_s)]
+    if not heard:
+        return LiveState(Live.UNKNOWN, max((row.at for row in samples), default=None), None)
+    power = sum((row.power_w for row in heard if row.power_w is not None), 0)
+    running = [row.in_use_since for row in heard if row.in_use_since is not None]
+    if running:
+        return LiveState(Live.IN_USE, min(running), power)
+    return LiveState(Live.FREE, max(row.at for row in heard), power)
+
+
+def power_of_resource(session: Session, resource_id: str) -> list[float]:
+    """The last hour's power in W, oldest first."""
+    row = session.scalars(
+        select(LatestSample).where(LatestSample.resource_id == resource_id).order_by(LatestSample.at.desc()).limit(1)
+    ).one_or_none()
+    return list(row.power_series) if row else []
+
+
+def sessions_of_resource(session: Session, resource_id: str, *, within: Slot) -> Sequence[UsageSession]:
+    """Sessions that touch `within`, in order."""
+    return session.scalars(
+        select(UsageSession)
+        .where(UsageSession.resource_id == resource_id, UsageSession.starts_at < within.end, UsageSession.until > within.start)
+        .order_by(UsageSession.starts_at)
+    ).all()
+
+
+def segments_of_resource(session: Session, resource_id: str, *, within: Slot) -> list[Segment]:
+    """States of the resource inside `within`, all its meters together, clipped; what is not covered is unknown."""
+    rows = session.scalars(
+        select(StateSegment)
+        .where(StateSegment.resource_id == resource_id, StateSegment.starts_at < within.end, StateSegment.ends_at > within.start)
+        .order_by(StateSegment.device_id, StateSegment.starts_at)
+    )
+    meters: dict[str, list[Segment]] = defaultdict(list)
+    for row in rows:
+        if piece := Slot(row.starts_at, row.ends_at).clip(within):
+            meters[row.device_id].append(Segment(piece, row.state, row.bridged))
+    return combine(list(meters.values())) if meters else []
+
+
+def use_of_booking(session: Session, booking_id: str) -> ConfirmedUse | None:
+    """The latest word on what the booking used; None while it is not decided."""
+    return session.scalars(
+        select(ConfirmedUse).where(ConfirmedUse.booking_id == booking_id).order_by(ConfirmedUse.number.desc()).limit(1)
+    ).one_or_none()
+
+
+def uses_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, ConfirmedUse]:
+    """The latest use of each."""
+    rows = session.scalars(select(ConfirmedUse).where(ConfirmedUse.booking_id.in_(booking_ids)).order_by(ConfirmedUse.number))
+    return {row.booking_id: row for row in rows}
+
+
+def bookings_to_confirm(session: Session, *, now: datetime, limit: int = 200) -> Sequence[Booking]:
+    """Ended bookings without a confirmed use of which the end of use is known: the machine was seen not running at or
+    after the end, nothing measures it, or the longest overrun has passed."""
+    sensed = exists().where(Device.resource_id == Booking.resource_id)
+    stopped = exists().where(
+        StateSegment.resource_id == Booking.resource_id,
+        StateSegment.ends_at > Booking.ends_at,
+        StateSegment.state.in_([State.IDLE, State.OFF, State.FAULT]),
+    )
+    undecided = ~exists().where(ConfirmedUse.booking_id == Booking.id)
+    ready = or_(and_(sensed, stopped), ~sensed, Booking.ends_at <= now - OVERRUN_MAX)
+    found = (
+        select(Booking)
+        .where(Booking.state == BookingState.CONFIRMED, Booking.ends_at <= now, undecided, ready)
+        .order_by(Booking.ends_at)
+        .limit(limit)
+    )
+    return session.scalars(found).all()
+
+
+def verdicts_to_conclude(session: Session, *, limit: int = 200) -> list[tuple[str, BookingState]]:
+    """(booking, outcome) wherever the latest verdict is not yet the booking's state."""
+    later = aliased(ConfirmedUse)
+    newest = ~exists().where(later.booking_id == ConfirmedUse.booking_id, later.number > ConfirmedUse.number)
+    rows = session.execute(
+        select(ConfirmedUse.booking_id, ConfirmedUse.verdict)
+        .join(Booking, Booking.id == ConfirmedUse.booking_id)
+        .where(newest, Booking.state.in_([BookingState.CONFIRMED, BookingState.UNVERIFIABLE]))
+        .where(or_(Booking.state == BookingState.CONFIRMED, ConfirmedUse.verdict != Verdict.UNVERIFIABLE))
+        .limit(limit)
+    )
+    return [(booking_id, OUTCOMES[verdict]) for booking_id, verdict in rows]
+
+
+def rejected_of(session: Session, device_key: str, *, limit: int = 50) -> Sequence[RejectedMessage]:
+    """Newest first."""
+    mine = select(RejectedMessage).where(RejectedMessage.device_key == device_key)
+    return session.scalars(mine.order_by(RejectedMessage.received_at.desc()).limit(limit)).all()
+
+
+def rejected_recently(session: Session, *, limit: int = 100) -> Sequence[RejectedMessage]:
+    """The whole platform's, newest first, unknown devices among them."""
+    return session.scalars(select(RejectedMessage).order_by(RejectedMessage.received_at.desc()).limit(limit)).all()
+
+
+def count_rejected(session: Session, device_keys: Collection[str]) -> dict[str, int]:
+    rows = session.execute(
+        select(RejectedMessage.device_key, func.count())
+        .where(RejectedMessage.device_key.in_(device_keys))
+        .group_by(RejectedMessage.device_key)
+    )
+    return {key: count for key, count in rows}  # noqa: C416
+
+
+def last_heartbeat(session: Session) -> datetime | None:
+    """When a message that ingest sent to itself was last committed."""
+    return session.scalar(select(func.max(Heartbeat.at)))

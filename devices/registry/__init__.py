@@ -1,0 +1,1 @@
+"""Devices, their credentials and thresholds."""

@@ -1,0 +1,132 @@
+"""Writes of devices: registering gives key, secret and topic; thresholds are effective-dated."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from devices import queries
+from devices.profile import Profile, read_profile
+from devices.tables import Device, DeviceState, Thresholds
+from marketplace import audit
+from marketplace.catalogue import queries as catalogue
+from marketplace.ids import new_id
+from marketplace.people.text import clean
+
+ITERATIONS = 101  # the broker's own default; the secret has 192 random bits, nothing to guess
+SALT_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is typed into the device; the secret is shown once."""
+
+    key: str
+    secret: str
+    topic: str
+
+
+def broker_hash(secret: str) -> str:
+    """The broker's password format: $7$iterations$salt$hash, PBKDF2 with SHA-512 (mosquitto_passwd)."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    found = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, ITERATIONS)
+    return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(found).decode()}"
+
+
+def topic_of(key: str, family: str) -> str:
+    """Where the device publishes: its own branch, below it the topics of its family."""
+    return f"d/{key}/tele/SENSOR" if family == "tasmota" else f"d/{key}/t"
+
+
+def register_device(
+    session: Session,
+    *,
+    resource_id: str,
+    name: str,
+    profile: Mapping[str, Any],
+    actor_id: str | None,
+    now: datetime,
+) -> tuple[Device, Credentials]:
+    """A new device on a resource with its credentials. Raises: NotFound, Invalid."""
+    resource = catalogue.get_resource(session, resource_id)
+    read = read_profile({"zone": resource.timezone, **profile})
+    key, secret = "k" + secrets.token_hex(6), secrets.token_urlsafe(24)
+    row = Device(
+        id=new_id("dev"),
+        key=key,
+        resource_id=resource_id,
+        institution_id=resource.institution_id,
+        name=clean(name, field="name"),
+        secret_hash=broker_hash(secret),
+        state=DeviceState.ACTIVE,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    _add_thresholds(session, row, read, actor_id, now, now)
+    _audit(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family}, now)
+    return row, Credentials(key, secret, topic_of(key, read.family))
+
+
+def new_secret(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Credentials:
+    """Replace the secret; the old one ends when the broker has the new file. Raises: NotFound."""
+    row = queries.get_device(session, device_id)
+    secret = secrets.token_urlsafe(24)
+    row.secret_hash, row.state, row.revoked_at = broker_hash(secret), DeviceState.ACTIVE, None
+    session.flush()
+    _audit(session, row, "new_secret", actor_id, {"key": row.key}, now)
+    return Credentials(row.key, secret, topic_of(row.key, queries.profile_of(session, device_id, at=now).family))
+
+
+def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Device:
+    """The device may no longer connect; what it said stays. Raises: NotFound."""
+    row = queries.get_device(session, device_id)
+    row.state, row.revoked_at = DeviceState.REVOKED, now
+    session.flush()
+    _audit(session, row, "revoke", actor_id, {"key": row.key}, now)
+    return row
+
+
+def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:
+    """From now on samples are read with these. Raises: NotFound, Invalid."""
+    row = queries.get_device(session, device_id)
+    merged = {**asdict(queries.profile_of(session, device_id, at=now)), **profile}
+    read = read_profile({name: value for name, value in merged.items() if value is not None})
+    _add_thresholds(session, row, read, actor_id, now, now)
+    _audit(session, row, "set_thresholds", actor_id, asdict(read), now)
+    return read
+
+
+def _add_thresholds(
+    session: Session, device: Device, profile: Profile, actor_id: str | None, valid_from: datetime, now: datetime
+) -> None:
+    session.add(
+        Thresholds(
+            id=new_id("thr"),
+            device_id=device.id,
+            valid_from=valid_from,
+            profile=asdict(profile),
+            created_at=now,
+            created_by=actor_id,
+        )
+    )
+    session.flush()
+
+
+def _audit(session: Session, device: Device, action: str, actor_id: str | None, after: dict[str, Any], now: datetime) -> None:
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action=action,
+        object_kind="device",
+        object_id=device.id,
+        institution_id=device.institution_id,
+        before=None,
+        after=after,
+        now=now,
+    )
