@@ -1,0 +1,158 @@
+"""Journal entries by kind: double entry, signed legs (debit +), one currency an entry, sum zero by construction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from marketplace.money import Money, zero
+
+
+class Account(StrEnum):
+    PSP = "PSP"
+    BANK = "BANK"
+    AR = "AR"
+    PREP = "PREP"
+    RIT = "RIT"
+    IP = "IP"
+    IPC = "IPC"
+    FEE = "FEE"
+    TAX = "TAX"
+    PFE = "PFE"
+    DFE = "DFE"
+    DR = "DR"
+    VR = "VR"
+    IFR = "IFR"
+    SUS = "SUS"
+
+
+class EntryKind(StrEnum):
+    USAGE_CHARGE = "usage_charge"
+    DIRECT_CHARGE = "direct_charge"
+    DIRECT_PAID = "direct_paid"
+    FEE_PAID = "fee_paid"
+    PAYMENT_CAPTURED = "payment_captured"
+    PREPAY_CAPTURED = "prepay_captured"
+    PREPAY_APPLIED = "prepay_applied"
+    PSP_FEE = "psp_fee"
+    REFUND_INITIATED = "refund_initiated"
+    REFUND_SETTLED = "refund_settled"
+    TRANSFER_OUT = "transfer_out"
+    BANK_RECEIVED = "bank_received"
+    BANK_PAYOUT = "bank_payout"
+    VOUCHER_PAID = "voucher_paid"
+    VOUCHER_RELEASED = "voucher_released"
+
+
+class Unbalanced(AssertionError):
+    """An entry does not sum to zero: a fault of the program, never of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry; legs of zero are left out."""
+
+    kind: EntryKind
+    currency: str
+    legs: tuple[tuple[Account, int], ...]
+
+    def __post_init__(self) -> None:
+        if sum(amount for _, amount in self.legs) != 0:
+            raise Unbalanced(f"{self.kind}: {self.legs}")
+
+
+def _entry(kind: EntryKind, currency: str, legs: Mapping[Account, int]) -> Entry:
+    return Entry(kind, currency, tuple((account, amount) for account, amount in legs.items() if amount))
+
+
+def _move(kind: EntryKind, amount: Money, debit: Account, credit: Account) -> Entry:
+    return _entry(kind, amount.currency, {debit: amount.minor, credit: -amount.minor})
+
+
+A, K = Account, EntryKind
+
+
+def usage_charge(charge: Money, fee: Money, programme: Money | None = None) -> Entry:
+    """The firm, and a programme for its part, owe; the institution is owed the rest after the fee.
+
+    The fee comes from the firm's part first; what a programme finances is conditional until it pays.
+
+    >>> dict(usage_charge(Money(52500, "CNY"), Money(4200, "CNY")).legs)[Account.IP]
+    -48300
+    """
+    paid_for = programme or zero(charge.currency)
+    cash = charge - paid_for
+    sure = max(zero(charge.currency), cash - fee)
+    conditional = charge - fee - sure
+    legs = {A.AR: cash.minor, A.VR: paid_for.minor, A.IP: -sure.minor, A.IPC: -conditional.minor, A.FEE: -fee.minor}
+    return _entry(K.USAGE_CHARGE, charge.currency, legs)
+
+
+def direct_charge(charge: Money, fee: Money) -> Entry:
+    """The firm owes the institution itself; the platform bills its fee to the institution."""
+    legs = {A.AR: charge.minor, A.IP: -charge.minor, A.IFR: fee.minor, A.FEE: -fee.minor}
+    return _entry(K.DIRECT_CHARGE, charge.currency, legs)
+
+
+def direct_paid(amount: Money) -> Entry:
+    """The firm's transfer reached the institution's own account."""
+    return _move(K.DIRECT_PAID, amount, A.IP, A.AR)
+
+
+def fee_paid(amount: Money) -> Entry:
+    """The institution paid the platform's fee."""
+    return _move(K.FEE_PAID, amount, A.BANK, A.IFR)
+
+
+def payment_captured(amount: Money) -> Entry:
+    return _move(K.PAYMENT_CAPTURED, amount, A.PSP, A.AR)
+
+
+def prepay_captured(amount: Money) -> Entry:
+    return _move(K.PREPAY_CAPTURED, amount, A.PSP, A.PREP)
+
+
+def prepay_applied(amount: Money) -> Entry:
+    return _move(K.PREPAY_APPLIED, amount, A.PREP, A.AR)
+
+
+def psp_fee(amount: Money) -> Entry:
+    return _move(K.PSP_FEE, amount, A.PFE, A.PSP)
+
+
+def refund_initiated(amount: Money) -> Entry:
+    return _move(K.REFUND_INITIATED, amount, A.PREP, A.RIT)
+
+
+def refund_settled(amount: Money) -> Entry:
+    return _move(K.REFUND_SETTLED, amount, A.RIT, A.PSP)
+
+
+def transfer_out(amount: Money) -> Entry:
+    return _move(K.TRANSFER_OUT, amount, A.IP, A.PSP)
+
+
+def bank_received(amount: Money) -> Entry:
+    """A firm paid the platform by bank transfer."""
+    return _move(K.BANK_RECEIVED, amount, A.BANK, A.AR)
+
+
+def bank_payout(amount: Money) -> Entry:
+    return _move(K.BANK_PAYOUT, amount, A.IP, A.BANK)
+
+
+def voucher_paid(amount: Money) -> Entry:
+    return _move(K.VOUCHER_PAID, amount, A.BANK, A.VR)
+
+
+def voucher_released(amount: Money) -> Entry:
+    return _move(K.VOUCHER_RELEASED, amount, A.IPC, A.IP)
+
+
+def balances(entries: Iterable[Entry]) -> dict[Account, int]:
+    """Per account, those that are not zero."""
+    sums: dict[Account, int] = defaultdict(int)
+    for entry in entries:
+        for account, amount in entry.legs:
+            sums[account] += amount
+    return {account: amount for account, amount in sums.items() if amount}
