@@ -1,0 +1,161 @@
+"""Messages to confirmed use on both databases."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from booking.states import BookingState
+from devices import actions, queries
+from devices.matching import Verdict
+from devices.queries import Live
+from devices.readings import Envelope
+from devices.registry.actions import Credentials, register_device, set_thresholds
+from devices.tables import ConfirmedUse, Device, RawMessage, RejectedMessage, UsageSession
+from marketplace.slot import Slot
+from marketplace.tables import Resource
+from tests.builders import a_booking, a_resource
+
+DAY = datetime(2026, 3, 10, 1, tzinfo=UTC)
+
+
+def minute(count: float) -> datetime:
+    return DAY + timedelta(minutes=count)
+
+
+def a_device(db: Session, resource: Resource) -> tuple[Device, Credentials]:
+    return register_device(db, resource_id=resource.id, name="plug", profile={}, actor_id=None, now=DAY)
+
+
+def telemetry(key: str, start: int, end: int, power: float) -> list[Envelope]:
+    """One message a minute, received a second later; the counter moves with the power."""
+    return [message(key, at, power) for at in range(start, end)]
+
+
+def message(key: str, at: float, power: float) -> Envelope:
+    body = {"ts": int(minute(at).timestamp() * 1000), "p": power, "e": at * 10.0}
+    return Envelope(f"d/{key}/t", orjson.dumps(body), minute(at) + timedelta(seconds=1))
+
+
+def test_a_stream_becomes_a_session_and_the_booking_its_use(db: Session) -> None:
+    resource = a_resource(db)
+    _, known = a_device(db, resource)
+    booking = a_booking(db, resource=resource, start=minute(60), hours=2)
+    stream = telemetry(known.key, 0, 65, 8) + telemetry(known.key, 65, 162, 350) + telemetry(known.key, 162, 200, 8)
+    for part in (stream[:80], stream[80:], stream):
+        actions.store(db, part)
+        actions.fold_devices(db, now=minute(200))
+    assert db.scalar(select(func.count()).select_from(RawMessage)) == 200
+    (run,) = db.scalars(select(UsageSession)).all()
+    assert (run.starts_at, run.ends_at, run.confirmed_s) == (minute(65), minute(162), 97 * 60)
+    assert (run.grade, run.end_reason) == ("A", "off")
+    assert actions.confirm_uses(db, now=minute(200)) == 1
+    assert actions.confirm_uses(db, now=minute(201)) == 0
+    use = queries.use_of_booking(db, booking.id)
+    assert use is not None
+    assert (use.verdict, use.confirmed_s, use.booked_s, use.unverified_s) == (Verdict.FULFILLED, 97 * 60, 7200, 0)
+    assert queries.verdicts_to_conclude(db) == [(booking.id, BookingState.COMPLETED)]
+
+
+def runs_of(db: Session, key: str) -> Sequence[UsageSession]:
+    mine = select(UsageSession).join(Device, Device.id == UsageSession.device_id).where(Device.key == key)
+    return db.scalars(mine.order_by(UsageSession.starts_at)).all()
+
+
+def test_the_result_does_not_depend_on_how_the_stream_was_cut(db: Session) -> None:
+    resource = a_resource(db)
+    _, whole = a_device(db, resource)
+    _, cut = a_device(db, resource)
+    levels = [8] * 30 + [350] * 200 + [8] * 1 + [350] * 60 + [80] * 20 + [8] * 40
+    for key, size in ((whole.key, 1000), (cut.key, 7)):
+        stream = [message(key, at, power) for at, power in enumerate(levels)]
+        for first in range(0, len(stream), size):
+            actions.store(db, stream[first : first + size])
+            actions.fold_devices(db, now=stream[min(first + size, len(stream)) - 1].received_at)
+    found = [
+        [(run.starts_at, run.ends_at, run.confirmed_s, run.energy_wh) for run in runs_of(db, key)] for key in (whole.key, cut.key)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 1
+
+
+def test_late_data_corrects_and_points_back(db: Session) -> None:
+    resource = a_resource(db)
+    device, known = a_device(db, resource)
+    set_thresholds(db, device_id=device.id, profile={"backfill": 86400}, actor_id="x", now=DAY + timedelta(seconds=1))
+    booking = a_booking(db, resource=resource, start=minute(60), hours=2)
+    actions.store(db, telemetry(known.key, 0, 90, 350) + telemetry(known.key, 150, 200, 8))
+    actions.fold_devices(db, now=minute(200))
+    actions.confirm_uses(db, now=minute(200))
+    first = queries.use_of_booking(db, booking.id)
+    late = [Envelope(e.topic, e.payload, minute(210)) for e in telemetry(known.key, 90, 150, 350)]
+    actions.store(db, late)
+    actions.fold_devices(db, now=minute(211))
+    second = queries.use_of_booking(db, booking.id)
+    assert first is not None
+    assert second is not None
+    assert (second.number, second.supersedes_id) == (2, first.id)
+    assert second.confirmed_s > first.confirmed_s
+    assert db.scalar(select(func.count()).select_from(ConfirmedUse)) == 2
+
+
+def test_bad_messages_are_kept_with_their_reason_and_stop_nobody(db: Session) -> None:
+    _, known = a_device(db, a_resource(db))
+    bad = [
+        Envelope(f"d/{known.key}/t", b"{", DAY),
+        Envelope(f"d/{known.key}/t", b'{"p":1e999}', DAY),
+        Envelope(f"d/{known.key}/t", b'{"p":"12"}', DAY),
+        Envelope(f"d/{known.key}/t", b'{"x":' + b"[" * 50 + b"]" * 50 + b"}", DAY),
+        Envelope(f"d/{known.key}/t", b" " * 20000, DAY),
+        Envelope(f"d/{known.key}/elsewhere", b"{}", DAY),
+        Envelope("d/nobody/t", b'{"p":1}', DAY),
+        Envelope("other/topic", b'{"p":1}', DAY),
+    ]
+    actions.store(db, [*bad, message(known.key, 1, 8)])
+    reasons = db.scalars(select(RejectedMessage.reason)).all()
+    assert sorted(reasons) == sorted(
+        ["not_json", "not_json", "bad_number", "too_deep", "too_large", "bad_topic", "unknown_device", "bad_topic"]
+    )
+    assert queries.count_rejected(db, [known.key]) == {known.key: 6}
+    assert db.scalar(select(func.count()).select_from(RawMessage)) == 1
+
+
+def test_the_live_state_says_unknown_when_it_hears_nothing(db: Session) -> None:
+    resource, bare = a_resource(db), a_resource(db)
+    _, known = a_device(db, resource)
+
+    def state(at: float) -> Live:
+        return queries.live_states(db, [resource.id], now=minute(at))[resource.id].state
+
+    assert queries.live_states(db, [bare.id], now=DAY)[bare.id].state is Live.NO_SENSOR
+    assert state(0) is Live.UNKNOWN
+    actions.store(db, telemetry(known.key, 0, 10, 350))
+    actions.fold_devices(db, now=minute(9.1))
+    assert state(9.5) is Live.IN_USE
+    assert state(13) is Live.UNKNOWN
+    actions.store(db, telemetry(known.key, 10, 16, 8))
+    actions.fold_devices(db, now=minute(15.1))
+    assert state(15.5) is Live.FREE
+    assert len(queries.sessions_of_resource(db, resource.id, within=Slot(minute(0), minute(20)))) == 1
+
+
+def test_an_open_session_closes_when_silence_grows_too_long(db: Session) -> None:
+    resource = a_resource(db)
+    _, known = a_device(db, resource)
+    actions.store(db, telemetry(known.key, 0, 10, 350))
+    actions.fold_devices(db, now=minute(9.1))
+    (run,) = db.scalars(select(UsageSession)).all()
+    assert run.ends_at is None
+    actions.fold_devices(db, now=minute(9 + 16))
+    (run,) = db.scalars(select(UsageSession)).all()
+    assert (run.ends_at, run.end_reason) == (minute(9), "gap")
+
+
+def test_a_booking_without_a_sensor_is_unverifiable(db: Session) -> None:
+    booking = a_booking(db, start=minute(0), hours=1)
+    actions.confirm_uses(db, now=minute(60))
+    use = queries.use_of_booking(db, booking.id)
+    assert use is not None
+    assert use.verdict is Verdict.UNVERIFIABLE
