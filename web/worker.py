@@ -1,0 +1,237 @@
+"""The timers: each tick claims its due slot, so any number of workers may run. And the two dances of several transactions."""
+
+import smtplib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from billing import actions as billing
+from billing import outbox as payments
+from billing import queries as bills
+from billing import webhooks
+from billing.providers.base import Provider
+from booking import actions as booking
+from booking import queries as bookings
+from devices import actions as devices
+from devices import broker
+from devices import queries as equipment
+from devices.ingest import Ingest
+from evaluation import actions as evaluation
+from marketplace import clock, idempotency, jobs, outbox
+from marketplace.people import limits
+from marketplace.refusals import Refusal
+from web import checkout, mail
+
+log = structlog.get_logger()
+Sessions = sessionmaker[Session]
+PAUSE_S = 1.0
+"""How long a loop waits after the database or the provider did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that is due every `every`; `run` is idempotent and bounded."""
+
+    name: str
+    every: timedelta
+    run: Callable[[Session, datetime], object]
+
+
+def conclude_bookings(session: Session, now: datetime) -> None:
+    """Carry the devices' verdicts into the bookings."""
+    for booking_id, outcome in equipment.verdicts_to_conclude(session):
+        booking.conclude(session, booking_id=booking_id, outcome=outcome, now=now)
+
+
+def expire_holds(session: Session, now: datetime) -> None:
+    """End holds that were not paid; confirm those that were."""
+    for booking_id in bills.holds_secured(session):
+        booking.confirm_hold(session, booking_id=booking_id, now=now)
+    for booking_id in bookings.expired_holds(session, now=now):
+        checkout.expire(session, booking_id=booking_id, now=now)
+
+
+def purge(session: Session, now: datetime) -> None:
+    """Forget what has served its time."""
+    jobs.purge(session, now=now)
+    idempotency.purge(session, now=now)
+    limits.purge(session, now=now)
+
+
+def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
+    return lambda session, now: action(session, now=now)
+
+
+JOBS: Sequence[Job] = (
+    Job("fold", timedelta(seconds=3), _at(devices.fold_devices)),
+    Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
+    Job("conclude", timedelta(seconds=5), conclude_bookings),
+    Job("holds", timedelta(seconds=3), expire_holds),
+    Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
+    Job("settle", timedelta(seconds=5), _at(billing.settle_due)),
+    Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
+    Job("purge", timedelta(hours=6), purge),
+)
+
+
+def run_job(sessions: Sessions, job: Job, due_at: datetime, now: datetime) -> bool:
+    """Run `job` for its due slot if no other process did, claim and work in one transaction; whether it was ours."""
+    with sessions() as session:
+        if not jobs.claim(session, job=job.name, due_at=due_at, now=now):
+            return False
+        job.run(session, now)
+        jobs.finish(session, job=job.name, due_at=due_at, now=now)
+        session.commit()
+        return True
+
+
+def tick(sessions: Sessions, job: Job) -> None:
+    """One tick. What goes wrong is logged; the next tick tries again."""
+    now = clock.now()
+    try:
+        run_job(sessions, job, jobs.due_slot(now, job.every), now)
+    except (OperationalError, Refusal) as error:
+        log.warning("job_failed", job=job.name, error=str(error)[:300])
+    except Exception:
+        log.exception("job_broke", job=job.name)
+
+
+def catch_up(sessions: Sessions) -> None:
+    """Run slots that passed while nobody was working; one of each is enough, every job looks at all that is open."""
+    now = clock.now()
+    for job in JOBS:
+        with sessions() as session:
+            missed = jobs.missed(session, job=job.name, every=job.every, now=now)
+        if missed:
+            log.info("catching_up", job=job.name, missed=len(missed))
+            run_job(sessions, job, missed[-1], now)
+
+
+def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
+    """take | transaction: store | ack. Nothing is acknowledged before it is committed; a busy database is waited for."""
+    while not stop.is_set():
+        batch = ingest.take()
+        while batch and not stop.is_set():
+            try:
+                with sessions() as session:
+                    ingest.store(session, batch)
+                    session.commit()
+            except OperationalError as error:
+                log.warning("ingest_waits", error=str(error)[:200])
+                stop.wait(PAUSE_S)
+                continue
+            ingest.ack(batch)
+            break
+
+
+def payment_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
+    """claim | call | record, each in its own transaction: no network call inside one."""
+    while not stop.is_set():
+        if not pay_once(provider, sessions):
+            stop.wait(PAUSE_S)
+
+
+def pay_once(provider: Provider, sessions: Sessions) -> bool:
+    """One call to the provider, if one is due; whether there was."""
+    with sessions() as session:
+        call = payments.claim(session, now=clock.now())
+        session.commit()
+    if call is None:
+        return False
+    outcome = payments.call(provider, call, now=clock.now())
+    with sessions() as session:
+        payments.record(session, call, outcome, now=clock.now())
+        session.commit()
+    return True
+
+
+def event_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
+    """Apply what the provider told us, and ask it for what we may have missed."""
+    while not stop.is_set():
+        try:
+            webhooks.apply_events(provider, sessions)
+        except (OperationalError, Refusal) as error:
+            log.warning("events_wait", error=str(error)[:200])
+        stop.wait(PAUSE_S)
+
+
+def mail_loop(post: mail.Post, sessions: Sessions, stop: threading.Event) -> None:
+    """Send what is due; a message is leased, sent and marked in three steps, so a crash repeats at most one."""
+    while not stop.is_set():
+        if not mail_once(post, sessions):
+            stop.wait(PAUSE_S * 3)
+
+
+def mail_once(post: mail.Post, sessions: Sessions) -> bool:
+    with sessions() as session:
+        letters = [mail.letter(session, message, post.base_url) for message in outbox.claim_due(session, now=clock.now())]
+        session.commit()
+    for letter in letters:
+        try:
+            post.send(letter)
+            done = outbox.mark_sent
+        except (smtplib.SMTPException, OSError) as error:
+            log.warning("mail_failed", error=str(error)[:200])
+            done = outbox.mark_failed
+        with sessions() as session:
+            done(session, message_id=letter.message_id, now=clock.now())
+            session.commit()
+    return bool(letters)
+
+
+def credential_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
+    """Keep the broker's password file equal to the devices that may connect."""
+    known: object = None
+    while not stop.is_set():
+        with sessions() as session:
+            present = [(row.key, row.secret_hash) for row in equipment.active_devices(session)]
+        if present != known:
+            broker.write_credentials(folder, present)
+            known = present
+        stop.wait(PAUSE_S)
+
+
+class Worker:
+    """Everything that runs beside the web processes. `start` returns at once; `stop` waits for what is under way."""
+
+    def __init__(
+        self, sessions: Sessions, *, ingest: Ingest | None, provider: Provider | None, post: mail.Post, broker_dir: Path | None
+    ) -> None:
+        self._sessions, self._ingest, self._stop = sessions, ingest, threading.Event()
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        loops: list[Callable[[], None]] = [lambda: mail_loop(post, sessions, self._stop)]
+        if ingest:
+            loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
+        if provider:
+            loops.append(lambda: payment_loop(provider, sessions, self._stop))
+            loops.append(lambda: event_loop(provider, sessions, self._stop))
+        if broker_dir:
+            loops.append(lambda: credential_loop(broker_dir, sessions, self._stop))
+        self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+
+    def start(self) -> None:
+        catch_up(self._sessions)
+        for job in JOBS:
+            self._scheduler.add_job(
+                tick, "interval", (self._sessions, job), seconds=job.every.total_seconds(), coalesce=True, max_instances=1
+            )
+        self._scheduler.start()
+        if self._ingest:
+            self._ingest.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._scheduler.shutdown(wait=True)
+        for thread in self._threads:
+            thread.join(20)
+        if self._ingest:
+            self._ingest.stop()
