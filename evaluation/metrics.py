@@ -125,7 +125,7 @@ def tally(facts: UnitFacts, states: UnitStates, period: Span, params: Parameters
         eff_s=eff,
         eff_graded_s=graded,
         eff_unit_s=sum((p.end - p.start) * _positions(p, facts) for p in states.pieces),
-        eff_available_unit_s=_unit_seconds(states, facts, available),
+        eff_available_unit_s=unit_seconds(states, facts, available),
         offhours_s=eff - length(intersect(union((p.start, p.end) for p in states.pieces), states.open)),
         class_a_s=booked,
         class_b_s=unbooked,
@@ -167,7 +167,8 @@ def _positions(piece: Piece, facts: UnitFacts) -> int:
     return min(wanted, facts.unit.capacity)
 
 
-def _unit_seconds(states: UnitStates, facts: UnitFacts, within: Sequence[Span]) -> int:
+def unit_seconds(states: UnitStates, facts: UnitFacts, within: Sequence[Span]) -> int:
+    """Effective seconds inside `within`, times the positions in use."""
     if facts.unit.capacity == 1:
         return length(intersect(union((p.start, p.end) for p in states.pieces), within))
     return sum(length(clip(within, (p.start, p.end))) * _positions(p, facts) for p in states.pieces)

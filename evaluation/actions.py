@@ -1,0 +1,286 @@
+"""Freezes evaluations: the first revision when a period closes, further ones with their cause; entered values; packs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy.orm import Session
+
+from evaluation import queries
+from evaluation.assess import Evaluation, evaluate, may_be_entered
+from evaluation.document import as_document
+from evaluation.facts import Facts
+from evaluation.packs import Stamp, write_facts_pack
+from evaluation.packs.writing import fact_rows
+from evaluation.periods import period_slot
+from evaluation.schemes import DEFAULT, load_scheme
+from evaluation.scoring import PeriodRule, Scheme
+from evaluation.sources.queries import facts_of, reporting_units
+from evaluation.tables import ManualEntry, PublishedFigure, PublishedScore, Revision
+from marketplace import audit
+from marketplace.ids import new_id
+from marketplace.refusals import Invalid, Refusal, WrongState
+from marketplace.slot import Slot
+from marketplace.tables import Institution
+
+CLOSE_AFTER = timedelta(days=7)
+"""A period is frozen this long after its end: devices may backfill and statements may be disputed until then."""
+
+MAX_CHANGES = 500
+"""Changes a revision lists one by one; the rest are counted."""
+
+
+class NoUnits(Refusal):
+    """The institution has nothing that reports."""
+
+    code = "no_reporting_units"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs from the revision before."""
+
+    scope: str
+    id: str
+    code: str
+    before: str | None
+    after: str | None
+
+
+def publish_due(session: Session, *, now: datetime, scheme: str = DEFAULT) -> list[str]:
+    """Freeze revision 1 of every institution for the last closed year and month that have none; returns their ids."""
+    applied = load_scheme(scheme)
+    made: list[str] = []
+    for period in closed_periods(applied, now):
+        within = period_slot(applied, period)
+        done = {row.institution_id for row in queries.latest_revisions(session, period=period, scheme=scheme)}
+        for institution_id in _institutions(session, within):
+            if institution_id not in done:
+                row = _freeze(session, applied, institution_id, period, cause="period_closed", actor_id=None, now=now)
+                made.append(row.id)
+    return made
+
+
+def closed_periods(scheme: Scheme, now: datetime) -> list[str]:
+    """The newest month and the newest year of the scheme whose waiting time is over.
+
+    >>> from datetime import UTC, datetime
+    >>> closed_periods(load_scheme(DEFAULT), datetime(2026, 4, 7, 16, tzinfo=UTC))
+    ['2026-03', '2025']
+    """
+    day = (now - CLOSE_AFTER).astimezone(scheme.zone).date()
+    last_month = day.replace(day=1) - timedelta(days=1)
+    begins = 9 if scheme.period_rule is PeriodRule.ACADEMIC else 1
+    year = day.year - (1 if day.month >= begins else 2)
+    return [f"{last_month:%Y-%m}", f"{year:04d}"]
+
+
+def _institutions(session: Session, within: Slot) -> list[str]:
+    """Those with a unit that was listed before the period ended."""
+    last = within.end.date()
+    listed = [row for row in reporting_units(session) if (row.listed_on or row.commissioned_on or row.created_at.date()) <= last]
+    return sorted({row.institution_id for row in listed})
+
+
+def recompute(
+    session: Session, *, institution_id: str, period: str, cause: str, actor_id: str | None, now: datetime, scheme: str = DEFAULT
+) -> Revision:
+    """A further revision from the facts as they are now, with its difference; the newest one itself where nothing differs.
+
+    Raises: Invalid (no period, or it has not ended), WrongState (nothing is published yet), NoUnits.
+    """
+    applied = load_scheme(scheme)
+    earlier = queries.revisions_of(session, institution_id, period=period, scheme=scheme)
+    if not earlier:
+        raise WrongState(state="unpublished", move="recompute")
+    return _freeze(session, applied, institution_id, period, cause=cause, actor_id=actor_id, now=now)
+
+
+def publish(
+    session: Session, *, institution_id: str, period: str, actor_id: str | None, now: datetime, scheme: str = DEFAULT
+) -> Revision:
+    """Freeze an evaluation that an evaluator asks for, revision 1 or the next. Raises: Invalid, NoUnits."""
+    applied = load_scheme(scheme)
+    return _freeze(session, applied, institution_id, period, cause="published_by_evaluator", actor_id=actor_id, now=now)
+
+
+def _freeze(
+    session: Session, scheme: Scheme, institution_id: str, period: str, *, cause: str, actor_id: str | None, now: datetime
+) -> Revision:
+    within = period_slot(scheme, period)
+    if within.end > now:
+        raise Invalid(field="period", reason="not_over_yet")
+    session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
+    name = f"{scheme.id}-{scheme.version}"
+    facts = gathered(session, scheme, period, [institution_id])
+    if not facts.units:
+        raise NoUnits(institution_id=institution_id)
+    found = evaluate(facts, scheme)
+    document = stored_document(found)
+    earlier = queries.revisions_of(session, institution_id, period=period, scheme=name)
+    changes = differences(earlier[-1].document, document) if earlier else []
+    if earlier and not changes:
+        return earlier[-1]
+    scores = found.organisations[institution_id].scores
+    revision = Revision(
+        id=new_id("rev"), institution_id=institution_id, scheme=name, period=period, number=len(earlier) + 1,
+        period_from=within.start, period_to=within.end, cut_off=now, code_version=code_version(),
+        inputs_hash=inputs_hash(facts, scheme), total=document["scores"][institution_id]["total"], grade=scores.grade,
+        cause=cause, difference=_listed(changes), document=document, created_at=now, created_by=actor_id,
+    )  # fmt: skip
+    session.add(revision)
+    session.flush()
+    _publish_rows(session, revision)
+    _note(session, revision, actor_id=actor_id, now=now)
+    return revision
+
+
+def _publish_rows(session: Session, revision: Revision) -> None:
+    for scope, found in (("unit", revision.document["units"]), ("institution", revision.document["organisations"])):
+        for object_id, metrics in found.items():
+            session.add_all(
+                PublishedFigure(revision_id=revision.id, scope=scope, object_id=object_id, code=code, value=_text(value))
+                for code, value in metrics.items()
+                if not isinstance(value, (dict, list))
+            )
+    points = revision.document["scores"][revision.institution_id]["indicators"]
+    session.add_all(PublishedScore(revision_id=revision.id, indicator=code, points=value) for code, value in points.items())
+    session.flush()
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _note(session: Session, revision: Revision, *, actor_id: str | None, now: datetime) -> None:
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action="publish_evaluation",
+        object_kind="evaluation",
+        object_id=revision.id,
+        institution_id=revision.institution_id,
+        before=None,
+        after={"period": revision.period, "scheme": revision.scheme, "number": revision.number, "total": revision.total},
+        now=now,
+    )
+
+
+def gathered(session: Session, scheme: Scheme, period: str, institution_ids: Sequence[str] | None) -> Facts:
+    """All facts of a period with the values that people entered for it."""
+    entries = queries.manual_entries(
+        session, period=period, scheme=f"{scheme.id}-{scheme.version}", institution_ids=institution_ids
+    )
+    within = period_slot(scheme, period)
+    facts = facts_of(session, scheme, within=within, institution_ids=institution_ids)
+    owners = {one.unit.owner_org for one in facts.units}
+    return replace(facts, manual={key: values for key, values in queries.entered_values(entries).items() if key in owners})
+
+
+def stored_document(found: Evaluation) -> dict[str, Any]:
+    """The printed document, and the exact tie-break values that ranking needs."""
+    ties = {name: [str(value) for value in one.scores.tie] for name, one in found.organisations.items()}
+    return {**as_document(found), "tie": ties}
+
+
+def inputs_hash(facts: Facts, scheme: Scheme) -> str:
+    """The same facts and scheme give the same hash, whenever and wherever it is taken."""
+    rows = fact_rows(facts, scheme.zone, {})
+    return sha256(orjson.dumps(rows, option=orjson.OPT_SORT_KEYS) + scheme.source.encode()).hexdigest()
+
+
+def code_version() -> str:
+    """The installed version of the product; `source` in a checkout that was never installed."""
+    try:
+        return version("pilotbench")
+    except PackageNotFoundError:
+        return "source"
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """Every figure, verdict and score that differs between two documents."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    return [Change(*key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+
+
+def _leaves(document: Mapping[str, Any]) -> list[tuple[tuple[str, str, str], str | None]]:
+    leaves: list[tuple[tuple[str, str, str], str | None]] = []
+    for scope in ("units", "bookings", "organisations"):
+        for key, values in document[scope].items():
+            leaves += [((scope, key, code), _text(value)) for code, value in values.items() if not isinstance(value, dict)]
+    for key, score in document["scores"].items():
+        leaves += [(("scores", key, code), points) for code, points in score["indicators"].items()]
+        leaves += [(("scores", key, code), _text(score[code])) for code in ("total", "grade", "gates")]
+    return leaves
+
+
+def _listed(changes: Sequence[Change]) -> dict[str, Any]:
+    rows = [{"scope": c.scope, "id": c.id, "code": c.code, "before": c.before, "after": c.after} for c in changes[:MAX_CHANGES]]
+    return {"changes": rows, "more": max(0, len(changes) - MAX_CHANGES)}
+
+
+def enter_manual(
+    session: Session,
+    *,
+    institution_id: str,
+    period: str,
+    indicator: str,
+    value: Fraction,
+    note: str,
+    evidence: str,
+    actor_id: str,
+    now: datetime,
+    scheme: str = DEFAULT,
+) -> ManualEntry:
+    """Add a value with its note and what supports it; it counts from the next revision on.
+
+    Raises: Invalid (the scheme computes the indicator from facts, value below 0 or above the weight, no evidence named).
+    """
+    applied = load_scheme(scheme)
+    period_slot(applied, period)
+    if not may_be_entered(indicator, applied):
+        raise Invalid(field="indicator", reason="not_entered_by_hand")
+    weight = next((i.weight for i in applied.indicators if i.code == indicator and i.entered), None)
+    if value < 0 or (weight is not None and value > weight) or value.denominator not in (1, 2, 4, 5, 10, 20, 25, 50, 100):
+        raise Invalid(field="value", reason="outside_the_range")
+    if not evidence.strip():
+        raise Invalid(field="evidence", reason="missing")
+    entry = ManualEntry(
+        id=new_id("man"), institution_id=institution_id, scheme=scheme, period=period, indicator=indicator,
+        value=str(value), note=note, evidence=evidence, entered_by=actor_id, entered_at=now,
+    )  # fmt: skip
+    session.add(entry)
+    session.flush()
+    audit.record(
+        session, actor_id=actor_id, action="enter_manual", object_kind="manual_entry", object_id=entry.id,
+        institution_id=institution_id, before=None,
+        after={"period": period, "indicator": indicator, "value": entry.value, "evidence": evidence}, now=now,
+    )  # fmt: skip
+    return entry
+
+
+def write_pack(
+    session: Session,
+    *,
+    period: str,
+    directory: Path,
+    now: datetime,
+    scheme: str = DEFAULT,
+    institution_ids: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Write the pack of a period into `directory` and return its evaluation; stores nothing.
+
+    Raises: Invalid, UnknownScheme.
+    """
+    applied = load_scheme(scheme)
+    entries = queries.manual_entries(session, period=period, scheme=scheme, institution_ids=institution_ids)
+    facts = gathered(session, applied, period, institution_ids)
+    owners = {one.unit.owner_org for one in facts.units}
+    evidence = {key: text for key, text in queries.entered_evidence(entries).items() if key[0] in owners}
+    return write_facts_pack(directory, facts=facts, scheme=applied, stamp=Stamp(now, code_version()), evidence=evidence)

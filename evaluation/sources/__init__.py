@@ -1,0 +1,1 @@
+"""Facts of an evaluation out of what the floors below store."""
