@@ -60,6 +60,7 @@ def has_program(name):
 
 NEEDS = [
     ("python3-venv", lambda: importlib.util.find_spec("ensurepip") is not None, None, ("demo", "test")),
+    ("libatomic1", lambda: any(Path("/usr/lib").glob("*/libatomic.so.1*")), None, ("demo", "test")),  # Node, for the assets
     ("mosquitto", lambda: has_program("mosquitto"), "mosquitto", ("demo", "test")),
     ("mosquitto-clients", lambda: has_program("mosquitto_pub"), None, ("test",)),
     ("postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")), "postgresql", ("test",)),

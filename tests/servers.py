@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 START_S = 60
 POSTGRES_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -59,7 +60,7 @@ def postgres(folder: Path) -> Iterator[str]:
     state = folder / "state.json"
     with _locked(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        shared = json.loads(state.read_text()) if state.exists() else {"users": [], **_start_postgres(folder)}
+        shared: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {"users": [], **_start_postgres(folder)}
         shared["users"].append(os.getpid())
         state.write_text(json.dumps(shared))
     try:

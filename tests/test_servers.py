@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 
 def _client(broker: servers.Broker, name: str, secret: str) -> mqtt.Client:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
     client.username_pw_set(name, secret)
     client.connect(broker.host, broker.port)
     client.loop_start()

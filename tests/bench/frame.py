@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from tests.servers import stop
+
 BUDGET_S = 600
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -91,12 +93,15 @@ def measure(module: str, *, limit_s: float) -> list[BenchRow] | Missed:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "rows"
         command = [sys.executable, "-m", "tests.bench.frame", "--one", module, str(answer)]
+        child = subprocess.Popen(command, cwd=TESTS.parent, stdin=subprocess.DEVNULL)
         try:
-            done = subprocess.run(command, cwd=TESTS.parent, timeout=limit_s, stdin=subprocess.DEVNULL, check=False)
+            code = child.wait(limit_s)
         except subprocess.TimeoutExpired:
             return Missed(module, f"not finished within the {limit_s:.0f} s that were left")
-        if done.returncode:
-            return Missed(module, f"ended with exit code {done.returncode}")
+        finally:
+            stop(child)  # by an interrupt, so that it stops the servers it started
+        if code:
+            return Missed(module, f"ended with exit code {code}")
         rows: list[BenchRow] = pickle.loads(answer.read_bytes())
         return rows
 
