@@ -1,0 +1,266 @@
+"""A private Mosquitto: its files, its start and stop, and who may connect.
+
+Nothing here is a network call or a row: the caller hands in keys and hashes, the files are written whole, and a running
+broker is told by SIGHUP to read them again. Production may point at any other broker with the same rules.
+"""
+
+import base64
+import contextlib
+import hashlib
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from devices.registry.actions import broker_hash
+from marketplace.refusals import Refusal
+
+INGEST = "ingest"
+NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+"""No `+`, `#` or `/`: such a name would become a pattern in the topic ACL."""
+
+HASH = re.compile(r"^\$7\$\d{1,7}\$[A-Za-z0-9+/=]{8,64}\$[A-Za-z0-9+/=]{16,128}$")
+QUEUED_MESSAGES = 500_000
+"""About eight hours of 1,000 devices at a message a minute, some 200 MB; the broker's own 1,000 lose a burst."""
+
+MESSAGE_BYTES = 64 * 1024
+"""Above our own 16 KiB, so that what is too large still reaches us and is counted; below what could fill memory."""
+
+CONNECTIONS = 20_000
+START_S = 10.0
+STOP_S = 10.0
+
+ACL = f"""user {INGEST}
+topic read #
+topic write {INGEST}/#
+topic write d/+/cmd/#
+topic write d/+/ack
+
+pattern write d/%u/#
+pattern read d/%u/cmd/#
+pattern read d/%u/ack
+"""
+
+
+class BrokerUnavailable(Refusal):
+    """The private broker cannot run; `reason` says what is missing and the remedy."""
+
+    code = "broker_unavailable"
+
+
+@dataclass(frozen=True)
+class RunningBroker:
+    """A Mosquitto that we started as a child process."""
+
+    folder: Path
+    port: int
+    ingest_password: str
+    process: subprocess.Popen[bytes]
+    host: str = "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        """As PILOTBENCH_MQTT_URL names it, with the account that reads every topic."""
+        return f"mqtt://{INGEST}:{quote(self.ingest_password)}@{self.host}:{self.port}"
+
+    def stop(self) -> None:
+        """Ask it to save and end; harder when it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(STOP_S)
+        (self.folder / "pid").unlink(missing_ok=True)
+
+
+def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str, str]] = ()) -> RunningBroker:
+    """Start Mosquitto on loopback with its files in `folder`, port 0 for a free one, and wait until it listens.
+
+    The password of the ingest account is kept in `folder` for the next start. Raises: BrokerUnavailable.
+    """
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise BrokerUnavailable(reason="Mosquitto is not installed: apt-get install mosquitto")
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    _end_leftover(folder)
+    port = port or free_port()
+    password = _ingest_password(folder)
+    user = _run_as(folder)
+    write_credentials(folder, credentials, ingest_password=password)
+    _write(folder / "acl", ACL)
+    _write(folder / "mosquitto.conf", configuration(folder, port, user))
+    _hand_over(folder, user)
+    command = [program, "-c", str(folder / "mosquitto.conf")]
+    with (folder / "start.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+    _write(folder / "pid", str(process.pid))
+    running = RunningBroker(folder, port, password, process)
+    _wait_until_listening(running)
+    return running
+
+
+def configuration(folder: Path, port: int, user: str) -> str:
+    """Mosquitto's configuration: loses no acknowledged message, and a device writes below its own name only."""
+    return "\n".join(
+        [
+            f"listener {port} 127.0.0.1",
+            f"user {user}",
+            "allow_anonymous false",
+            "use_username_as_clientid true",
+            f"password_file {folder / 'passwords'}",
+            f"acl_file {folder / 'acl'}",
+            "persistence true",
+            f"persistence_location {folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            "max_inflight_messages 0",
+            f"max_queued_messages {QUEUED_MESSAGES}",
+            "max_queued_bytes 0",
+            f"message_size_limit {MESSAGE_BYTES}",
+            f"max_connections {CONNECTIONS}",
+            "persistent_client_expiration 7d",
+            f"log_dest file {folder / 'mosquitto.log'}",
+            "log_type error",
+            "log_type warning",
+            "log_type notice",
+            "log_timestamp_format %Y-%m-%dT%H:%M:%S",
+            "",
+        ]
+    )
+
+
+def write_credentials(folder: Path, credentials: Iterable[tuple[str, str]], *, ingest_password: str | None = None) -> bool:
+    """Write the password file from (device key, `$7$` hash) pairs; says whether it changed, so that a reload is due.
+
+    The ingest account's own line stays unless a password for it is given. Raises: BrokerUnavailable for a bad name or hash.
+    """
+    file = folder / "passwords"
+    before = file.read_text() if file.exists() else ""
+    lines = [_ingest_line(before, ingest_password)]
+    for key, hashed in sorted(credentials):
+        if not NAME.match(key) or key == INGEST or not HASH.match(hashed):
+            raise BrokerUnavailable(reason=f"device {key[:64]!r} has a name or hash that a password file cannot hold")
+        lines.append(f"{key}:{hashed}")
+    text = "\n".join(lines) + "\n"
+    if text == before:
+        return False
+    _write(file, text)
+    return True
+
+
+def reload_broker(folder: Path) -> bool:
+    """Have the broker of `folder` read passwords and ACL again and drop whom they no longer let in; False if none runs."""
+    pid = _pid(folder)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGHUP)
+    return True
+
+
+def provision(folder: Path, credentials: Iterable[tuple[str, str]]) -> bool:
+    """Bring the broker of `folder` up to date with who may connect; True if anything changed. Cheap when nothing did."""
+    return write_credentials(folder, credentials) and reload_broker(folder)
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ingest_password(folder: Path) -> str:
+    file = folder / "ingest-password"
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(24))
+    return file.read_text().strip()
+
+
+def _ingest_line(before: str, password: str | None) -> str:
+    """The ingest account's line; kept as it is where the password is the same, for a new salt would look like a change."""
+    line = next((line for line in before.splitlines() if line.startswith(f"{INGEST}:")), "")
+    if password is None or (line and matches(line.partition(":")[2], password)):
+        return line
+    return f"{INGEST}:{broker_hash(password)}"
+
+
+def matches(hashed: str, secret: str) -> bool:
+    """Whether `hashed`, in the broker's `$7$` format, is that of `secret`."""
+    _, _, iterations, salt, found = hashed.split("$")
+    derived = hashlib.pbkdf2_hmac("sha512", secret.encode(), base64.b64decode(salt), int(iterations))
+    return secrets.compare_digest(base64.b64decode(found), derived)
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole or not at all, readable by nobody else, owned like its folder."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    owner = file.parent.stat()
+    if os.geteuid() == 0:
+        os.chown(draft, owner.st_uid, owner.st_gid)
+    draft.replace(file)
+
+
+def _run_as(folder: Path) -> str:
+    """The user Mosquitto runs as: its own where we are root and that user can reach the folder, else ours."""
+    ours = pwd.getpwuid(os.geteuid()).pw_name
+    if os.geteuid() != 0:
+        return ours
+    reachable = all(parent.stat().st_mode & 0o001 for parent in folder.parents)
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam("mosquitto").pw_name if reachable else ours
+    return ours
+
+
+def _hand_over(folder: Path, user: str) -> None:
+    """Give the folder and what is in it to the broker's user."""
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(user)
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def _pid(folder: Path) -> int | None:
+    """The process id of the folder's broker if it still runs and still is a Mosquitto."""
+    file = folder / "pid"
+    if not file.exists():
+        return None
+    pid = int(file.read_text())
+    name = Path(f"/proc/{pid}/comm")
+    return pid if name.exists() and name.read_text().strip() == "mosquitto" else None
+
+
+def _end_leftover(folder: Path) -> None:
+    """Two brokers must not share one store: end the one that a killed process left behind."""
+    pid = _pid(folder)
+    if pid is None or str(folder) not in Path(f"/proc/{pid}/cmdline").read_text():
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    while _pid(folder) == pid and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _wait_until_listening(running: RunningBroker) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and running.process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((running.host, running.port), 1):
+            return
+        time.sleep(0.05)
+    said = (running.folder / "start.log").read_text(errors="replace").strip()[-300:]
+    running.stop()
+    raise BrokerUnavailable(reason=f"Mosquitto does not listen on port {running.port}: {said or 'see ' + str(running.folder)}")

@@ -1,0 +1,222 @@
+"""The broker's messages, in batches, acknowledged only after the caller has committed them.
+
+    batch = ingest.take()
+    with sessions.begin() as session:
+        intake.store_batch(session, batch, now=clock.now())
+    ingest.ack(batch)
+
+One process ingests from one broker; a second with the same account would take the connection over. Killed anywhere in
+this loop, nothing is lost and nothing is stored twice: the broker delivers again what was not acknowledged.
+"""
+
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from devices.readings import Envelope
+from marketplace import clock
+
+log = structlog.get_logger()
+
+BATCH = 1000
+BATCH_S = 0.05
+SESSION_S = 7 * 86400
+"""The broker keeps our session, and so our messages, this long while we are away."""
+
+IN_FLIGHT = 8000
+"""Unacknowledged messages at most (ReceiveMaximum): bounds our queue to about 2 MB; the rest waits in the broker."""
+
+QUEUE_LIMIT = 4 * IN_FLIGHT
+"""QoS 0 knows no window; beyond this we drop what nobody was promised, and count it."""
+
+KEEPALIVE_S = 30
+BEAT_S = 5.0
+READY_S = 15.0
+OWN = "ingest/"
+OWN_QOS = 1
+
+
+class Item(NamedTuple):
+    """A message in the queue, with what is needed to acknowledge it."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime
+    retain: bool
+    backlog: bool
+    mid: int
+    qos: int
+    connection: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages to store in one transaction and to acknowledge after it. May be empty."""
+
+    envelopes: list[Envelope]
+    items: list[Item]
+    beat_at: datetime | None = None
+    """When a heartbeat of our own came back in it."""
+
+    lost_at: tuple[datetime, ...] = ()
+    """When the broker said that it knows no session of ours: on the first start, or after it lost one."""
+
+    def __bool__(self) -> bool:
+        return bool(self.items or self.lost_at)
+
+
+class Ingest:
+    """A connection to the broker at `url` (mqtt://user:password@host:port) that reconnects by itself."""
+
+    def __init__(self, url: str, *, now: Callable[[], datetime] = clock.now) -> None:
+        at = urlsplit(url)
+        self._address = (at.hostname or "127.0.0.1", at.port or 1883)
+        self._now = now
+        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._lost: queue.SimpleQueue[datetime] = queue.SimpleQueue()
+        self._acks = threading.Lock()
+        self._connection = 0
+        self._connected = self._backlog = False
+        self._marker = ""
+        self._last_beat = 0.0
+        self.dropped = 0
+        """QoS 0 messages that did not fit; a number for /metrics."""
+        self.unreadable = 0
+        """Messages whose topic is no text; they are stored as rejected."""
+        name = unquote(at.username or "ingest")
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
+        self._client.username_pw_set(name, unquote(at.password or ""))
+        self._client.suppress_exceptions = True  # an exception in a callback would end the network thread for good
+        self._client.reconnect_delay_set(1, 30)
+        self._client.on_message = self._on_message
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+
+    def start(self) -> None:
+        """Connect in the background, and again whenever the connection breaks; does not wait for the broker."""
+        asked = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        asked.SessionExpiryInterval = SESSION_S
+        asked.ReceiveMaximum = IN_FLIGHT
+        self._client.connect_async(*self._address, keepalive=KEEPALIVE_S, clean_start=False, properties=asked)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; the broker keeps the session and what is not acknowledged."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker answered; readiness is a committed heartbeat (queries.last_heartbeat), not this."""
+        return self._connected
+
+    @property
+    def waiting(self) -> int:
+        """Messages received and not yet taken, a number for /metrics."""
+        return self._items.qsize()
+
+    def take(self, *, limit: int = BATCH, seconds: float = BATCH_S) -> Batch:
+        """Up to `limit` messages or what came within `seconds`; an empty batch where nothing did."""
+        self._beat()
+        items: list[Item] = []
+        end = time.monotonic() + seconds
+        while len(items) < limit:
+            left = end - time.monotonic()
+            try:
+                items.append(self._items.get(timeout=left) if left > 0 else self._items.get_nowait())
+            except queue.Empty:
+                break
+        beats = [item.received_at for item in items if item.topic.startswith(OWN)]
+        envelopes = [
+            Envelope(item.topic, item.payload, item.received_at, item.retain, item.backlog)
+            for item in items
+            if not item.topic.startswith(OWN)
+        ]
+        return Batch(envelopes, items, max(beats, default=None), tuple(_drain(self._lost)))
+
+    def ack(self, batch: Batch) -> None:
+        """Tell the broker that `batch` is committed. What came over an older connection is left: it comes again."""
+        with self._acks:
+            for item in batch.items:
+                if item.qos and item.connection == self._connection:
+                    self._client.ack(item.mid, item.qos)
+
+    def _beat(self) -> None:
+        """Send ourselves a message now and then: when it is committed, the whole way works."""
+        if self._connected and time.monotonic() - self._last_beat >= BEAT_S:
+            self._last_beat = time.monotonic()
+            self._client.publish(f"{OWN}beat", b"", qos=OWN_QOS)
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        """In paho's thread: queue and nothing else."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""
+            self.unreadable += 1
+        if topic and topic == self._marker:
+            self._backlog = False
+        if not message.qos and self._items.qsize() >= QUEUE_LIMIT:
+            self.dropped += 1
+            return
+        self._items.put(
+            Item(
+                topic,
+                bytes(message.payload),
+                self._now(),
+                message.retain,
+                self._backlog,
+                message.mid,
+                message.qos,
+                self._connection,
+            )
+        )
+
+    def _on_connect(self, client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
+        if code.is_failure:
+            log.warning("broker_refused", reason=str(code))
+            return
+        with self._acks:
+            self._connection += 1
+        if not flags.session_present:
+            self._lost.put(self._now())
+        self._backlog = flags.session_present
+        self._connected = True
+        client.subscribe("#", qos=1)
+        self._marker = f"{OWN}marker/{secrets.token_hex(8)}"
+        client.publish(self._marker, b"", qos=OWN_QOS)
+        log.info("broker_connected", session_present=flags.session_present)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        _flags: DisconnectFlags,
+        code: ReasonCode,
+        _more: Any,
+    ) -> None:
+        """From here on no message of the old connection is acknowledged; paho forgets its unsent packets after this."""
+        with self._acks:
+            self._connection += 1
+        self._connected = False
+        log.info("broker_disconnected", reason=str(code))
+
+
+def _drain(waiting: queue.SimpleQueue[datetime]) -> list[datetime]:
+    found: list[datetime] = []
+    while not waiting.empty():
+        found.append(waiting.get_nowait())
+    return found
