@@ -1,0 +1,126 @@
+"""One's own bookings: the list and one of them from request to bill."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.money import Money
+from marketplace.slot import Slot
+from web.views.frame import ONE_PAGE, Paging
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRow:
+    id: str
+    resource_id: str
+    resource: str
+    institution: str
+    slot: Slot
+    zone: str
+    state: str
+    total: Money
+    statement_state: str | None = None
+    """Of the statement if there is one: drafted, accepted, disputed, settled …"""
+    booked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookingsView:
+    """GET /{lang}/bookings."""
+
+    upcoming: Sequence[BookingRow]
+    past: Sequence[BookingRow]
+    organisation: str | None
+    paging: Paging = ONE_PAGE
+    ics_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the way: booked, approved, in_use, metered, billed, paid, cancelled … done, now, todo or failed."""
+
+    code: str
+    state: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch in one state: RUN, IDLE, OFF, FAULT or UNKNOWN."""
+
+    slot: Slot
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class UseMinutes:
+    """What was booked beside what the equipment itself reported, in whole seconds."""
+
+    booked_s: int
+    confirmed_s: int
+    early_s: int
+    overrun_s: int
+    unverified_s: int
+    fault_s: int
+    verdict: str
+    grade: str
+    pieces: Sequence[Piece]
+    power: Sequence[tuple[datetime, float]] = ()
+    """Watts over the drawn time; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A run of the equipment and why it began and ended."""
+
+    slot: Slot
+    open: bool
+    confirmed_s: int
+    unverified_s: int
+    energy_wh: int
+    grade: str
+    begin_reason: str
+    """load_on, or a code of web.labels BEGIN."""
+    end_reason: str | None
+    """off, gap; None while it runs."""
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOffer:
+    """What cancelling now would cost."""
+
+    fee: Money
+    free_until: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookingView:
+    """GET /{lang}/bookings/{id}."""
+
+    id: str
+    resource_id: str
+    resource: str
+    institution: str
+    address: str | None
+    organisation: str | None
+    booked_by: str
+    purpose: str | None
+    slot: Slot
+    zone: str
+    state: str
+    total: Money
+    steps: Sequence[Step]
+    use: UseMinutes | None
+    sessions: Sequence[SessionRow]
+    cancel: CancelOffer | None
+    statement_url: str | None
+    ics_url: str
+    can_decide: bool = False
+    """The institution's own staff may approve or refuse a request."""
+    version: int = 1
+    can_check_in: bool = False
+    can_finish: bool = False
+    refusal: str | None = None
+    """Why the last step was refused, in words."""

@@ -1,0 +1,314 @@
+"""The publisher's desk: today, listings, a machine's editor, its devices, review of use, income."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.money import Money
+from marketplace.slot import Slot
+from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Live, Paging
+
+
+@dataclass(frozen=True, slots=True)
+class NowRow:
+    """A booking that runs, comes next or waits for an answer."""
+
+    booking_id: str
+    resource_id: str
+    resource: str
+    customer: str
+    slot: Slot
+    zone: str
+    state: str
+    live: Live
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """One listing of the institution."""
+
+    id: str
+    name: str
+    kind: str
+    icon: str
+    state: str
+    live: Live
+    price: Money
+    devices: int
+    silent_devices: int
+    booked_h: float
+    used_h: float
+    """Hours of the last seven days."""
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    """Something that waits: requests, disputes, no_device, silent, unverifiable, unpaid; how many, and where."""
+
+    code: str
+    count: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeskView:
+    """GET /{lang}/desk."""
+
+    institution: str
+    institution_id: str
+    institutions: Sequence[Choice]
+    """Values are ids; more than one where a person manages several."""
+    now: datetime
+    zone: str
+    running: Sequence[NowRow]
+    arriving: Sequence[NowRow]
+    requests: Sequence[NowRow]
+    todo: Sequence[ToDo]
+    lines: Sequence[LineRow]
+    can_list: bool
+    live_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMachineView:
+    """GET/POST /{lang}/desk/new: five fields."""
+
+    institution_id: str
+    institutions: Sequence[Choice]
+    kinds: Sequence[Choice]
+    hours: Sequence[Choice]
+    """Presets: workdays, daily, always."""
+    form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class DayHours:
+    """Opening hours of one weekday (0 = Monday); empty texts where closed."""
+
+    weekday: int
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineView:
+    """GET/POST /{lang}/desk/resources/{id}: the listing's editor. Field names and values are in `form`."""
+
+    id: str
+    name: str
+    state: str
+    version: int
+    institution: str
+    kinds: Sequence[Choice]
+    zones: Sequence[Choice]
+    parents: Sequence[Choice]
+    approvals: Sequence[Choice]
+    buffer_modes: Sequence[Choice]
+    hours: Sequence[DayHours]
+    always_open: bool
+    missing: Sequence[str]
+    """Codes of web.labels MISSING: what publishing still lacks."""
+    can_edit: bool
+    form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that was turned away."""
+
+    at: datetime
+    topic: str
+    reason: str
+    detail: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    id: str
+    name: str
+    key: str
+    family: str
+    state: str
+    """active or revoked."""
+    online: bool | None
+    last_message_at: datetime | None
+    power_w: int | None
+    live: Live
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """Shown once, right after registering or renewing."""
+
+    device_id: str
+    name: str
+    key: str
+    secret: str
+    host: str
+    port: int
+    topic: str
+    command: str
+    """What is pasted into the plug's console or a shell, exactly."""
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesView:
+    """GET/POST /{lang}/desk/resources/{id}/devices."""
+
+    resource_id: str
+    resource: str
+    zone: str
+    devices: Sequence[DeviceRow]
+    families: Sequence[Choice]
+    secret: NewSecret | None
+    rejected: Sequence[Rejected]
+    can_edit: bool
+    live_url: str | None = None
+    form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdsView:
+    """GET/POST /{lang}/desk/devices/{id}/thresholds: when the machine counts as in use."""
+
+    device_id: str
+    device: str
+    resource_id: str
+    resource: str
+    zone: str
+    power: Sequence[tuple[datetime, float]]
+    """Recent watts, so that the two lines can be judged against them."""
+    form: Form = EMPTY_FORM
+    """p_on, p_off (W), min_on, min_off, stale_after, max_gap (s), rated_w (W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseRow:
+    """A booking's measured use beside what was booked and billed."""
+
+    booking_id: str
+    resource: str
+    customer: str
+    slot: Slot
+    zone: str
+    booked_min: int
+    confirmed_min: int
+    overrun_min: int
+    unverified_min: int
+    billed: Money | None
+    verdict: str
+    grade: str
+    statement_state: str | None
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnbookedRow:
+    """A run of the equipment that no booking explains."""
+
+    resource: str
+    slot: Slot
+    zone: str
+    confirmed_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class UseReviewView:
+    """GET /{lang}/desk/use."""
+
+    institution: str
+    institution_id: str
+    rows: Sequence[UseRow]
+    unbooked: Sequence[UnbookedRow]
+    paging: Paging = ONE_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeRow:
+    booking_id: str
+    number: str
+    customer: str
+    resource: str
+    issued_at: datetime
+    zone: str
+    charge: Money
+    open_amount: Money
+    state: str
+    funding: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeView:
+    """GET /{lang}/desk/income."""
+
+    institution: str
+    institution_id: str
+    rows: Sequence[IncomeRow]
+    billed: Money
+    received: Money
+    outstanding: Money
+    csv_url: str
+    paging: Paging = ONE_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    name: str
+    email: str
+    role: str
+    membership_id: str
+    myself: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRow:
+    email: str
+    role: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MembersView:
+    """GET/POST /{lang}/desk/members (an institution) and /{lang}/account/members (a firm)."""
+
+    scope: str
+    """institution or organisation."""
+    name: str
+    owner_id: str
+    members: Sequence[MemberRow]
+    invitations: Sequence[InvitationRow]
+    roles: Sequence[Choice]
+    action: str
+    """Where the invitation form posts to."""
+    can_invite: bool
+    zone: str = "Asia/Shanghai"
+    link: str | None = None
+    """The invitation's link, shown once."""
+    form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class OutageRow:
+    id: str
+    slot: Slot
+    planned: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutagesView:
+    """GET/POST /{lang}/desk/resources/{id}/outages."""
+
+    resource_id: str
+    resource: str
+    zone: str
+    outages: Sequence[OutageRow]
+    can_edit: bool
+    affected: Sequence[NowRow] = ()
+    """Bookings in the way of what was asked: shown before anything is stored."""
+    form: Form = EMPTY_FORM

@@ -1,0 +1,64 @@
+"""A statement of use: printable, accepted or disputed by the firm, marked paid by the institution's finance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.money import Money
+from marketplace.slot import Slot
+from web.views.frame import EMPTY_FORM, Form
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """Code usage, overtime, unused, no_show, cancellation, programme … with what it was worked out from."""
+
+    code: str
+    amount: Money
+    minutes: int | None = None
+    rate: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BankTransfer:
+    """Where to pay, and what to write on the transfer."""
+
+    account_name: str
+    account: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementView:
+    """GET /{lang}/bookings/{id}/statement."""
+
+    booking_id: str
+    number: str
+    version: int
+    state: str
+    """drafted, accepted, disputed, settled, superseded …"""
+    customer: str
+    institution: str
+    resource: str
+    slot: Slot
+    zone: str
+    issued_at: datetime
+    due_at: datetime | None
+    booked_min: int
+    logged_min: int
+    confirmed_min: int
+    billed_min: int
+    grade: str
+    lines: Sequence[StatementLine]
+    charge: Money
+    paid: Money
+    open_amount: Money
+    funding: str
+    """card, wallet or bank."""
+    transfer: BankTransfer | None
+    can_answer: bool
+    can_mark_received: bool
+    dispute_reason: str | None = None
+    corrections: Sequence[str] = ()
+    """Earlier numbers of this statement that this one replaces."""
+    form: Form = EMPTY_FORM
