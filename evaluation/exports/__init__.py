@@ -1,0 +1,1 @@
+"""Evaluations as files for people: XLSX and CSV with Chinese headings, ids to drill down, small cells suppressed in public."""
