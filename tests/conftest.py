@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -31,6 +32,9 @@ CHROMIUM_FLAGS = [
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
+
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # two busy cores prove nothing
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -59,6 +59,7 @@ def postgres(folder: Path) -> Iterator[str]:
     """
     state = folder / "state.json"
     with _locked(folder):
+        _sweep(folder)
         folder.mkdir(parents=True, exist_ok=True)
         shared: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {"users": [], **_start_postgres(folder)}
         shared["users"].append(os.getpid())
@@ -69,7 +70,7 @@ def postgres(folder: Path) -> Iterator[str]:
         with _locked(folder):
             shared = json.loads(state.read_text())
             shared["users"].remove(os.getpid())
-            shared["users"] = [user for user in shared["users"] if Path(f"/proc/{user}").exists()]
+            shared["users"] = _alive(shared["users"])
             state.write_text(json.dumps(shared))
             if not shared["users"]:
                 _stop_postgres(folder)
@@ -81,6 +82,19 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder.parent / "pilotbench-postgres.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _alive(users: list[int]) -> list[int]:
+    return [user for user in users if Path(f"/proc/{user}").exists()]
+
+
+def _sweep(folder: Path) -> None:
+    """Stop servers of runs that were killed before they could."""
+    for state in folder.parent.glob("pilotbench-postgres-*/state.json"):
+        if state.parent != folder and os.access(state, os.W_OK) and not _alive(json.loads(state.read_text())["users"]):
+            with contextlib.suppress(subprocess.CalledProcessError):  # it may have ended by itself
+                _stop_postgres(state.parent)
+            shutil.rmtree(state.parent, ignore_errors=True)
 
 
 def _as_postgres() -> dict[str, object]:
