@@ -43,11 +43,9 @@ ACL = f"""user {INGEST}
 topic read #
 topic write {INGEST}/#
 topic write d/+/cmd/#
-topic write d/+/ack
 
 pattern write d/%u/#
 pattern read d/%u/cmd/#
-pattern read d/%u/ack
 """
 
 
