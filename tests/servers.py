@@ -11,9 +11,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from devices.broker import provision, start_broker
+from devices.registry.actions import broker_hash
 
 START_S = 60
 POSTGRES_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -143,78 +145,37 @@ def _stop_postgres(folder: Path) -> None:
     _control(POSTGRES_BIN[-1], folder / "data", "stop", "-m", "immediate")
 
 
-@dataclass(frozen=True)
 class Broker:
-    """A running Mosquitto of one's own; `folder` holds its configuration, password and ACL files."""
+    """A Mosquitto of one's own, set up and started by the product; `folder` holds its configuration, passwords and ACL."""
 
-    port: int
-    folder: Path
-    ingest_password: str
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    host: str = "127.0.0.1"
-
-    @property
-    def url(self) -> str:
-        """As PILOTBENCH_MQTT_URL names it: with the account that reads every topic."""
-        return f"mqtt://ingest:{self.ingest_password}@{self.host}:{self.port}"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.devices: dict[str, str] = {}
+        self.running = start_broker(folder)
+        self.host, self.port = self.running.host, self.running.port
+        self.url, self.ingest_password = self.running.url, self.running.ingest_password
 
     def add_device(self, key: str, secret: str) -> None:
         """Let a device in, with the right to write under d/<key>/ only."""
-        _mosquitto_passwd(self.folder / "passwords", key, secret)
-        self.reload()
-
-    def reload(self) -> None:
-        """Read password and ACL files again."""
-        self.processes[-1].send_signal(signal.SIGHUP)
+        self.devices[key] = broker_hash(secret)
+        provision(self.folder, self.devices.items())
         time.sleep(0.2)  # it answers the signal in its next loop, every 100 ms
-
-    def start(self) -> None:
-        process = subprocess.Popen([_mosquitto(), "-c", self.folder / "mosquitto.conf"], stdin=subprocess.DEVNULL)
-        self.processes.append(process)
-        wait_for(self.port, process, "Mosquitto")
 
     def kill(self) -> None:
         """As a power cut would."""
-        self.processes[-1].kill()
-        self.processes[-1].wait(10)
+        self.running.process.kill()
+        self.running.process.wait(10)
+
+    def start(self) -> None:
+        """Again, on the same port, with what it had saved."""
+        self.running = start_broker(self.folder, port=self.port, credentials=self.devices.items())
 
 
 @contextlib.contextmanager
 def mosquitto(folder: Path) -> Iterator[Broker]:
-    """A private broker on a free loopback port, with the product's configuration, stopped at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    broker = Broker(port=free_port(), folder=folder, ingest_password=f"ingest-{os.urandom(8).hex()}")
-    _write_mosquitto(broker)
-    broker.start()
+    """A private broker on a free loopback port, stopped at the end."""
+    broker = Broker(folder)
     try:
         yield broker
     finally:
-        stop(broker.processes[-1])
-
-
-def _mosquitto() -> str:
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        raise MissingServer("Mosquitto is not installed: apt-get install mosquitto")
-    return program
-
-
-def _mosquitto_passwd(file: Path, name: str, secret: str) -> None:
-    file.touch(mode=0o600)
-    subprocess.run(["mosquitto_passwd", "-b", file, name, secret], check=True, stdout=subprocess.DEVNULL)
-
-
-def _write_mosquitto(broker: Broker) -> None:
-    """The settings that lose no acknowledged message and let each device write its own topics only."""
-    folder = broker.folder
-    _mosquitto_passwd(folder / "passwords", "ingest", broker.ingest_password)
-    (folder / "acl").write_text("user ingest\ntopic readwrite #\n\npattern write d/%u/#\npattern read d/%u/cmd/#\n")
-    (folder / "mosquitto.conf").write_text(
-        f"listener {broker.port} {broker.host}\n"
-        f"user {pwd.getpwuid(os.geteuid()).pw_name}\n"
-        "allow_anonymous false\nuse_username_as_clientid true\n"
-        f"password_file {folder / 'passwords'}\nacl_file {folder / 'acl'}\n"
-        f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\nautosave_interval 1\n"
-        "max_inflight_messages 0\nmax_queued_messages 100000\nmessage_size_limit 65536\n"
-        f"log_dest file {folder / 'mosquitto.log'}\n"
-    )
+        broker.running.stop()
