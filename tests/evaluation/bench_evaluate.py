@@ -1,8 +1,7 @@
-"""How long a pack takes beside the barest sweep over the same files. Run: python -m tests.evaluation.bench_evaluate [UNITS]."""
+"""How long a pack takes beside the barest sweep over the same files. Part of `make bench`."""
 
 import csv
 import random
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -11,11 +10,10 @@ from pathlib import Path
 
 from evaluation.packs import evaluate_pack
 from evaluation.spans import intersect, length, union
+from tests.bench.frame import BenchRow, Better
 from tests.evaluation.packdirs import a_pack
 
 UNITS = 60
-BOUND_S = 30
-"""The whole run stays below this; units are fewer on slow machines, not the rules."""
 DAYS = 365
 SEGMENTS_A_DAY = 6
 YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,22 +56,15 @@ def bare_plan(directory: Path) -> int:
     return sum(length(intersect(union(runs), union(found["bookings"][unit]))) for unit, runs in found["segments"].items())
 
 
-def main() -> None:
-    """Print both times and their ratio."""
-    units = int(sys.argv[1]) if len(sys.argv) > 1 else UNITS
+def rows() -> list[BenchRow]:
+    """One year of facts, recomputed in full."""
     with tempfile.TemporaryDirectory() as folder:
-        intervals = write_year(Path(folder), units)
+        intervals = write_year(Path(folder), UNITS)
         started = time.perf_counter()
         bare_plan(Path(folder))
         bare_s = time.perf_counter() - started
         started = time.perf_counter()
         evaluate_pack(Path(folder))
         ours_s = time.perf_counter() - started
-    line = f"evaluate_pack  {units} units, {intervals} intervals, one year: bare {bare_s:.2f} s, ours {ours_s:.2f} s"
-    sys.stdout.write(f"{line}, ratio {ours_s / bare_s:.2f}, {ours_s / units * 1000:.1f} s per 1,000 units\n")
-    if bare_s + ours_s > BOUND_S:
-        sys.exit(f"took longer than {BOUND_S} s; give fewer units")
-
-
-if __name__ == "__main__":
-    main()
+    name = f"evaluate a pack, {UNITS} units, {intervals:,} intervals"
+    return [BenchRow(name, "bare sweep", limit=bare_s, ours=ours_s, unit="s", floor=2, aim=1.25, better=Better.LOWER)]
