@@ -1,5 +1,6 @@
 """Freezes evaluations: the first revision when a period closes, further ones with their cause; entered values; packs."""
 
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,13 +17,13 @@ from evaluation import queries
 from evaluation.assess import Evaluation, evaluate, may_be_entered
 from evaluation.document import as_document
 from evaluation.facts import Facts
-from evaluation.packs import Stamp, write_facts_pack
-from evaluation.packs.writing import fact_rows
-from evaluation.periods import period_slot
+from evaluation.packs import Stamp, write_facts_pack, write_rows_pack
+from evaluation.packs.writing import Rows, fact_rows
+from evaluation.periods import as_span, period_slot
 from evaluation.schemes import DEFAULT, load_scheme
 from evaluation.scoring import PeriodRule, Scheme
 from evaluation.sources.queries import facts_of, reporting_units
-from evaluation.tables import ManualEntry, PublishedFigure, PublishedScore, Revision
+from evaluation.tables import FrozenFacts, ManualEntry, PublishedFigure, PublishedScore, Revision
 from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Refusal, WrongState
@@ -118,7 +119,7 @@ def _freeze(
         raise Invalid(field="period", reason="not_over_yet")
     session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
     name = f"{scheme.id}-{scheme.version}"
-    facts = gathered(session, scheme, period, [institution_id])
+    facts, evidence = gathered(session, scheme, period, [institution_id])
     if not facts.units:
         raise NoUnits(institution_id=institution_id)
     found = evaluate(facts, scheme)
@@ -128,14 +129,16 @@ def _freeze(
     if earlier and not changes:
         return earlier[-1]
     scores = found.organisations[institution_id].scores
+    rows = fact_rows(facts, scheme.zone, evidence)
     revision = Revision(
         id=new_id("rev"), institution_id=institution_id, scheme=name, period=period, number=len(earlier) + 1,
         period_from=within.start, period_to=within.end, cut_off=now, code_version=code_version(),
-        inputs_hash=inputs_hash(facts, scheme), total=document["scores"][institution_id]["total"], grade=scores.grade,
+        inputs_hash=inputs_hash(rows, scheme), total=document["scores"][institution_id]["total"], grade=scores.grade,
         cause=cause, difference=_listed(changes), document=document, created_at=now, created_by=actor_id,
     )  # fmt: skip
     session.add(revision)
     session.flush()
+    session.add(FrozenFacts(revision_id=revision.id, content=gzip.compress(orjson.dumps(rows), mtime=0)))
     _publish_rows(session, revision)
     _note(session, revision, actor_id=actor_id, now=now)
     return revision
@@ -172,15 +175,17 @@ def _note(session: Session, revision: Revision, *, actor_id: str | None, now: da
     )
 
 
-def gathered(session: Session, scheme: Scheme, period: str, institution_ids: Sequence[str] | None) -> Facts:
-    """All facts of a period with the values that people entered for it."""
-    entries = queries.manual_entries(
-        session, period=period, scheme=f"{scheme.id}-{scheme.version}", institution_ids=institution_ids
-    )
-    within = period_slot(scheme, period)
-    facts = facts_of(session, scheme, within=within, institution_ids=institution_ids)
+def gathered(
+    session: Session, scheme: Scheme, period: str, institution_ids: Sequence[str] | None
+) -> tuple[Facts, dict[tuple[str, str], str]]:
+    """All facts of a period with the values that people entered for it, and what these refer to."""
+    name = f"{scheme.id}-{scheme.version}"
+    entries = queries.manual_entries(session, period=period, scheme=name, institution_ids=institution_ids)
+    facts = facts_of(session, scheme, within=period_slot(scheme, period), institution_ids=institution_ids)
     owners = {one.unit.owner_org for one in facts.units}
-    return replace(facts, manual={key: values for key, values in queries.entered_values(entries).items() if key in owners})
+    manual = {key: values for key, values in queries.entered_values(entries).items() if key in owners}
+    evidence = {key: text for key, text in queries.entered_evidence(entries).items() if key[0] in owners}
+    return replace(facts, manual=manual), evidence
 
 
 def stored_document(found: Evaluation) -> dict[str, Any]:
@@ -189,9 +194,8 @@ def stored_document(found: Evaluation) -> dict[str, Any]:
     return {**as_document(found), "tie": ties}
 
 
-def inputs_hash(facts: Facts, scheme: Scheme) -> str:
+def inputs_hash(rows: Rows, scheme: Scheme) -> str:
     """The same facts and scheme give the same hash, whenever and wherever it is taken."""
-    rows = fact_rows(facts, scheme.zone, {})
     return sha256(orjson.dumps(rows, option=orjson.OPT_SORT_KEYS) + scheme.source.encode()).hexdigest()
 
 
@@ -279,8 +283,14 @@ def write_pack(
     Raises: Invalid, UnknownScheme.
     """
     applied = load_scheme(scheme)
-    entries = queries.manual_entries(session, period=period, scheme=scheme, institution_ids=institution_ids)
-    facts = gathered(session, applied, period, institution_ids)
-    owners = {one.unit.owner_org for one in facts.units}
-    evidence = {key: text for key, text in queries.entered_evidence(entries).items() if key[0] in owners}
+    facts, evidence = gathered(session, applied, period, institution_ids)
     return write_facts_pack(directory, facts=facts, scheme=applied, stamp=Stamp(now, code_version()), evidence=evidence)
+
+
+def write_revision_pack(session: Session, *, revision_id: str, directory: Path) -> dict[str, Any]:
+    """Write the pack of a published revision from its own frozen facts. Raises: NotFound."""
+    row = queries.get_revision(session, revision_id)
+    rows = orjson.loads(gzip.decompress(session.get_one(FrozenFacts, revision_id).content))
+    period = as_span(Slot(row.period_from, row.period_to))
+    stamp = Stamp(row.cut_off, row.code_version)
+    return write_rows_pack(directory, rows=rows, period=period, scheme=load_scheme(row.scheme), stamp=stamp)

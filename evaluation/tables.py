@@ -5,7 +5,7 @@ Rows are facts: they are added, never changed. A correction is a further revisio
 
 from datetime import datetime
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, Table, UniqueConstraint, event
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, LargeBinary, Table, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from marketplace.db import Base, Code, Document, Id, Line
@@ -45,6 +45,16 @@ class Revision(Base):
         CheckConstraint("number >= 1", name="number_positive"),
         Index("ix_evaluation_revisions_period", "period", "scheme"),  # the ranking of a period
     )
+
+
+class FrozenFacts(Base):
+    """The facts of a revision as they were at its cut-off, so that its pack can be written again at any time."""
+
+    __tablename__ = "frozen_facts"
+
+    revision_id: Mapped[Id] = mapped_column(ForeignKey("evaluation_revisions.id"), primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    """gzip of the rows as a pack writes them, {table: [[cell, ...], ...]} in JSON."""
 
 
 class PublishedFigure(Base):
@@ -89,7 +99,7 @@ class ManualEntry(Base):
     __table_args__ = (Index("ix_manual_entries_period", "institution_id", "period", "scheme"),)  # the values of one evaluation
 
 
-FROZEN = (Revision, PublishedFigure, PublishedScore, ManualEntry)
+FROZEN = (Revision, FrozenFacts, PublishedFigure, PublishedScore, ManualEntry)
 
 SQLITE_FREEZE = """
 CREATE TRIGGER {table}_frozen_{verb} BEFORE {verb} ON {table}

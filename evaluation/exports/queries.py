@@ -16,6 +16,7 @@ from evaluation.exports.report import BookingRow, InstitutionRow, Report, UnitRo
 from evaluation.facts import Facts
 from evaluation.figures import figures
 from evaluation.metrics import combined
+from evaluation.packs.writing import fact_rows
 from evaluation.schemes import DEFAULT, load_scheme
 from evaluation.scoring import Scheme
 from evaluation.sources.queries import facts_of
@@ -39,7 +40,7 @@ def report_of_window(
         scheme=applied,
         cut_off=now,
         code_version=code_version(),
-        inputs_hash=inputs_hash(facts, applied),
+        inputs_hash=inputs_hash(fact_rows(facts, applied.zone, {}), applied),
         coverage=_coverage(found, applied),
         institutions=[
             _institution(key, names[key], texts(one.figures), scores_document(one.scores))

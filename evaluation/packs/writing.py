@@ -20,6 +20,7 @@ from evaluation.packs import columns
 from evaluation.packs.columns import SCHEMA_TYPES, TABLES, Column, Table
 from evaluation.packs.computing import SCHEME_FILE, compute
 from evaluation.scoring import Scheme
+from evaluation.spans import Span
 
 RESULTS = {"metrics": ("scope", "id", "metric", "value"), "scores": ("org_id", "indicator", "points")}
 MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet", "toml": "application/toml", "json": "application/json"}
@@ -33,6 +34,10 @@ class Stamp:
     code_version: str
 
 
+Rows = Mapping[str, Sequence[Sequence[str]]]
+"""Text cells by table name, in the documented columns."""
+
+
 def write_facts_pack(
     directory: Path, *, facts: Facts, scheme: Scheme, stamp: Stamp, evidence: Mapping[tuple[str, str], str] | None = None
 ) -> dict[str, Any]:
@@ -40,14 +45,19 @@ def write_facts_pack(
 
     Instants are written in the scheme's zone. The same facts give the same bytes.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     rows = fact_rows(facts, scheme.zone, evidence or {})
+    return write_rows_pack(directory, rows=rows, period=facts.period, scheme=scheme, stamp=stamp)
+
+
+def write_rows_pack(directory: Path, *, rows: Rows, period: Span, scheme: Scheme, stamp: Stamp) -> dict[str, Any]:
+    """The same from rows that were kept as text, such as those of a frozen revision."""
+    directory.mkdir(parents=True, exist_ok=True)
     for table in TABLES:
         _write_csv(directory / table.file, table.names, rows[table.name])
         pq.write_table(arrow_table(table, rows[table.name]), directory / f"{table.name}.parquet", compression="zstd")
     (directory / SCHEME_FILE).write_text(scheme.source, encoding="utf-8")
     inputs = {table.file: digest(directory / table.file) for table in TABLES} | {SCHEME_FILE: digest(directory / SCHEME_FILE)}
-    (directory / "run.json").write_bytes(_json(_run(facts, scheme, stamp, inputs)))
+    (directory / "run.json").write_bytes(_json(_run(period, scheme, stamp, inputs)))
     document = as_document(compute(directory)[0])  # from the written files, as any reader will
     for name, names in RESULTS.items():
         _write_csv(directory / f"{name}.csv", names, result_rows(document)[name])
@@ -196,8 +206,8 @@ def _typed(column: Column, text: str) -> Any:
     return int(text) if kind == "integer" else text
 
 
-def _run(facts: Facts, scheme: Scheme, stamp: Stamp, inputs: Mapping[str, str]) -> dict[str, Any]:
-    start, end = (datetime.fromtimestamp(at, UTC).astimezone(scheme.zone).isoformat() for at in facts.period)
+def _run(period: Span, scheme: Scheme, stamp: Stamp, inputs: Mapping[str, str]) -> dict[str, Any]:
+    start, end = (datetime.fromtimestamp(at, UTC).astimezone(scheme.zone).isoformat() for at in period)
     params = {f.name: _param(getattr(scheme.params, f.name)) for f in fields(Parameters)}
     return {
         "period_from": start,

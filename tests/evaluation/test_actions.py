@@ -14,7 +14,8 @@ from evaluation import actions, queries
 from evaluation.packs import evaluate_pack, verify
 from evaluation.schemes import DEFAULT
 from evaluation.tables import PublishedFigure, PublishedScore
-from marketplace.refusals import Invalid, WrongState
+from marketplace.refusals import Invalid, NotFound, WrongState
+from marketplace.tables import Resource
 from tests.builders import a_person, an_institution
 from tests.evaluation.test_queries import a_line, booked, seen
 
@@ -114,3 +115,18 @@ def test_a_pack_of_the_database_verifies_and_gives_the_published_figures(db: Ses
     found = evaluate_pack(tmp_path)
     assert found["scores"][house]["total"] == revision.total
     assert found["units"] == revision.document["units"]
+
+
+def test_a_revisions_pack_holds_the_facts_it_was_made_of_even_after_they_changed(db: Session, tmp_path: Path) -> None:
+    house = a_month(db)
+    first = actions.publish(db, institution_id=house, period="2026-03", actor_id=None, now=NOW)
+    booked(db, db.scalars(select(Resource).where(Resource.institution_id == house)).one(), "14:00", 1)
+    second = actions.recompute(db, institution_id=house, period="2026-03", cause="late_data", actor_id=None, now=NOW)
+    for revision, bookings in ((first, 1), (second, 2)):
+        folder = tmp_path / revision.id
+        actions.write_revision_pack(db, revision_id=revision.id, directory=folder)
+        assert verify(folder) == []
+        found = evaluate_pack(folder)
+        assert (len(found["bookings"]), found["scores"][house]["total"]) == (bookings, revision.total)
+    with pytest.raises(NotFound):
+        actions.write_revision_pack(db, revision_id="rev_none", directory=tmp_path / "none")
