@@ -140,7 +140,7 @@ def remedy_for(output):
     for signs, remedy in (
         (("No space left on device", "not enough free space"), "Make room on the disk, then run the same command again."),
         (
-            ("Temporary failure resolving", "Could not resolve", "Name or service not known", "NameResolutionError"),
+            ("Temporary failure", "Could not resolve", "Name or service not known", "NameResolutionError"),
             "The network (or its name service) is not reachable. Connect it, or set http_proxy and https_proxy, and run again.",
         ),
         (
