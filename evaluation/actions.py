@@ -19,7 +19,7 @@ from evaluation.document import as_document
 from evaluation.facts import Facts
 from evaluation.packs import Stamp, write_facts_pack, write_rows_pack
 from evaluation.packs.writing import Rows, fact_rows
-from evaluation.periods import as_span, period_slot
+from evaluation.periods import as_span, for_period, period_slot
 from evaluation.schemes import DEFAULT, load_scheme
 from evaluation.scoring import PeriodRule, Scheme
 from evaluation.sources.queries import facts_of, reporting_units
@@ -119,6 +119,7 @@ def _freeze(
         raise Invalid(field="period", reason="not_over_yet")
     session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
     name = f"{scheme.id}-{scheme.version}"
+    scheme = for_period(scheme, within)
     facts, evidence = gathered(session, scheme, period, [institution_id])
     if not facts.units:
         raise NoUnits(institution_id=institution_id)
@@ -282,7 +283,7 @@ def write_pack(
 
     Raises: Invalid, UnknownScheme.
     """
-    applied = load_scheme(scheme)
+    applied = for_period(load_scheme(scheme), period_slot(load_scheme(scheme), period))
     facts, evidence = gathered(session, applied, period, institution_ids)
     return write_facts_pack(directory, facts=facts, scheme=applied, stamp=Stamp(now, code_version()), evidence=evidence)
 
@@ -291,6 +292,7 @@ def write_revision_pack(session: Session, *, revision_id: str, directory: Path) 
     """Write the pack of a published revision from its own frozen facts. Raises: NotFound."""
     row = queries.get_revision(session, revision_id)
     rows = orjson.loads(gzip.decompress(session.get_one(FrozenFacts, revision_id).content))
-    period = as_span(Slot(row.period_from, row.period_to))
+    within = Slot(row.period_from, row.period_to)
+    scheme = for_period(load_scheme(row.scheme), within)
     stamp = Stamp(row.cut_off, row.code_version)
-    return write_rows_pack(directory, rows=rows, period=period, scheme=load_scheme(row.scheme), stamp=stamp)
+    return write_rows_pack(directory, rows=rows, period=as_span(within), scheme=scheme, stamp=stamp)

@@ -190,3 +190,5 @@ class Parameters:
     open_share_min: Fraction = Fraction(1, 2)
     rating_weight: int = 10
     rating_prior: Fraction = Fraction(4)
+    year_share: Fraction = Fraction(1)
+    """The period as a share of the scheme's year: yearly targets of indicators shrink with it."""

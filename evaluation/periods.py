@@ -1,7 +1,9 @@
 """Periods by name: a year as the scheme counts it, a month, or a span of local days. Never from UTC dates."""
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
+from fractions import Fraction
 
 from booking.availability import local_midnight
 from evaluation.scoring import PeriodRule, Scheme
@@ -50,6 +52,12 @@ def days_in_year(scheme: Scheme, slot: Slot) -> int:
     month = 9 if scheme.period_rule is PeriodRule.ACADEMIC else 1
     begin = date(day.year if day.month >= month else day.year - 1, month, 1)
     return (begin.replace(year=begin.year + 1) - begin).days
+
+
+def for_period(scheme: Scheme, slot: Slot) -> Scheme:
+    """The scheme with the period's share of its year, by which yearly quotas and targets shrink."""
+    share = Fraction(local_days(scheme, slot), days_in_year(scheme, slot))
+    return replace(scheme, params=replace(scheme.params, year_share=share))
 
 
 def local_days(scheme: Scheme, slot: Slot) -> int:

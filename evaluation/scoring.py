@@ -1,7 +1,7 @@
 """Figures to points, points to a grade. Which indicators, weights, grades and gates is data of a scheme version."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
@@ -42,6 +42,8 @@ class Indicator:
     args: Mapping[str, Any]
     clause: str = ""
     evidence_required: Sequence[str] = ()
+    annual: bool = False
+    """Whether the targets of a linear indicator are for a whole year."""
 
     @property
     def entered(self) -> bool:
@@ -117,7 +119,7 @@ def score(scheme: Scheme, values: Mapping[str, Fraction | None]) -> Scores:
     points: dict[str, Fraction] = {}
     missing: list[str] = []
     for indicator in scheme.indicators:
-        earned = points_of(indicator, values)
+        earned = points_of(_for_share(indicator, scheme.params.year_share), values)
         if earned is None:
             missing.append(indicator.code)
         points[indicator.code] = earned or Fraction()
@@ -142,6 +144,12 @@ def _grade(grades: Sequence[Grade], total: Fraction, gates: Iterable[Gate]) -> s
     names = [grade.name for grade in grades]
     reached = next((i for i, grade in enumerate(grades) if total >= grade.at_least), len(grades) - 1)
     return names[max([reached, *(names.index(gate.at_most) for gate in gates)])]
+
+
+def _for_share(indicator: Indicator, share: Fraction) -> Indicator:
+    if not indicator.annual or share == 1:
+        return indicator
+    return replace(indicator, args={name: Fraction(value) * share for name, value in indicator.args.items()})
 
 
 def points_of(indicator: Indicator, values: Mapping[str, Fraction | None]) -> Fraction | None:

@@ -17,6 +17,7 @@ from evaluation.facts import Facts
 from evaluation.figures import figures
 from evaluation.metrics import combined
 from evaluation.packs.writing import fact_rows
+from evaluation.periods import for_period
 from evaluation.schemes import DEFAULT, load_scheme
 from evaluation.scoring import Scheme
 from evaluation.sources.queries import facts_of
@@ -30,8 +31,8 @@ def report_of_window(
     session: Session, *, within: Slot, now: datetime, scheme: str = DEFAULT, institution_ids: Collection[str] | None = None
 ) -> Report:
     """Everything of `within` up to now, computed from the facts, bookings included."""
-    applied = load_scheme(scheme)
     seen = Slot(within.start, min(within.end, now))
+    applied = for_period(load_scheme(scheme), seen)
     facts = facts_of(session, applied, within=seen, institution_ids=institution_ids)
     found = evaluate(facts, applied)
     names = _names(session, found.organisations)

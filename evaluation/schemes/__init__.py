@@ -93,6 +93,7 @@ def _indicator(row: Mapping[str, Any]) -> Indicator:
         args={name: _exact(value) for name, value in row.get("args", {}).items()},
         clause=row.get("clause", ""),
         evidence_required=tuple(row.get("evidence_required", [])),
+        annual=bool(row.get("annual", False)),
     )
 
 

@@ -30,7 +30,7 @@ from evaluation.facts import (
     UnitFacts,
     Use,
 )
-from evaluation.periods import as_span, days_in_year, local_days
+from evaluation.periods import as_span, for_period
 from evaluation.scoring import Scheme
 from evaluation.sources.fees import fees_of_bookings
 from evaluation.spans import Span
@@ -87,7 +87,7 @@ def _unit_facts(session: Session, scheme: Scheme, resources: Sequence[Resource],
     downtime = downtime_of(session, ids, within=reach)
     calendars = calendars_of(session, resources, within=reach)
     segments = segments_of(session, ids, gathered.bookings, within=reach)
-    quota_share = Fraction(local_days(scheme, within), days_in_year(scheme, within))
+    quota_share = for_period(scheme, within).params.year_share
     return [
         UnitFacts(
             unit=_unit(row, quota_share),

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from evaluation.schemes import DEFAULT, MalformedScheme, load_scheme, parameters, parse_scheme, scheme_names
-from evaluation.scoring import Function, Indicator, points_of
+from evaluation.scoring import Function, Indicator, points_of, score
 
 BASE = Indicator("X", "A", "甲", "X", Fraction(5), Function.LINEAR, "m", {"lo": Fraction(0), "hi": Fraction(1)})
 
@@ -69,3 +69,15 @@ def test_parameters_are_exact() -> None:
     assert parameters({"cov_min": "9/10"}).cov_min == Fraction(9, 10)
     with pytest.raises(ValueError, match="whole number"):
         parameters({"min_run_s": -1})
+
+
+def test_yearly_targets_shrink_with_the_period_and_shares_do_not() -> None:
+    scheme = load_scheme(DEFAULT)
+    month = replace(scheme, params=parameters({"year_share": "1/10"}, scheme.params))
+    values: dict[str, Fraction | None] = {
+        "ext_h_per_unit": Fraction(20),
+        "ext_smes_per_unit": Fraction(1),
+        "share_ratio": Fraction(1, 10),
+    }
+    assert [score(scheme, values).points[code] for code in ("C1", "C2", "C3")] == [Fraction("0.96"), 4, Fraction("1.5")]
+    assert [score(month, values).points[code] for code in ("C1", "C2", "C3")] == [Fraction("9.6"), 4, 6]
