@@ -177,11 +177,16 @@ def charge_for_use(
     *,
     quantity: int = 1,
     rebooked: Iterable[Slot] = (),
+    verdict: Outcome | None = None,
 ) -> Charge:
-    """What the use costs. `rebooked` is time of the slot that others booked after this booking let it go."""
+    """What the use costs.
+
+    `rebooked` is time of the slot that others booked after this booking let it go; `verdict` is the devices' word on what
+    the use amounts to, worked out from the pieces where there is none.
+    """
     seen = measure(slot, pieces)
     unit = Money(price_per_hour.minor * quantity, price_per_hour.currency)
-    outcome = outcome_of(seen)
+    outcome = verdict or outcome_of(seen)
     if outcome is Outcome.NO_SHOW:
         missed = Line(LineCode.NO_SHOW, price_of(unit, seen.booked).times(policy.no_show_rate))
         return _charge(outcome, [missed], Fraction(0), unit.currency)

@@ -1,0 +1,385 @@
+"""Writes of policies, quotes and statements: load, decide, write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from billing import ledger, pricing, queries, settlement
+from billing import policy as policies
+from billing.journal.actions import post
+from billing.payments import actions as payments
+from billing.policy import Policy
+from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
+from billing.settlement import Funding
+from billing.simulation import line_json
+from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
+from booking.queries import get_booking
+from booking.states import BookingState
+from booking.tables import Booking
+from devices.tables import ConfirmedUse
+from marketplace import audit, outbox
+from marketplace.catalogue.queries import get_resource
+from marketplace.db import refused_by
+from marketplace.ids import new_id
+from marketplace.money import Money
+from marketplace.refusals import Invalid, NotFound, Refusal, WrongState
+from marketplace.slot import Slot
+from marketplace.tables import Institution, Organisation, Resource, Settlement
+
+
+class ReceivedBefore(Refusal):
+    """This bank serial was entered already. `serial` is it."""
+
+    code = "received_before"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A bank transfer as the institution's statement shows it."""
+
+    serial: str
+    amount: Money
+    received_on: date
+
+
+def set_policy(session: Session, *, resource_id: str, policy: Mapping[str, Any], actor_id: str, now: datetime) -> PolicyVersion:
+    """Store the next version of a resource's policy; {} is the default one. Raises: Invalid."""
+    document = policies.as_json(policies.parse(policy))
+    before = queries.find_policy_version(session, resource_id)
+    digest = policies.fingerprint(document)
+    if before is not None and before.digest == digest:
+        return before
+    row = PolicyVersion(
+        id=new_id("pol"),
+        resource_id=resource_id,
+        number=before.number + 1 if before else 1,
+        document=document,
+        digest=digest,
+        created_by=actor_id,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action="set_policy",
+        object_kind="resource",
+        object_id=resource_id,
+        institution_id=get_resource(session, resource_id).institution_id,
+        before=before.document if before else None,
+        after=document,
+        now=now,
+    )
+    return row
+
+
+def takes_cards(session: Session, *, institution_id: str) -> bool:
+    """Whether the platform collects for the institution. Raises: NotFound."""
+    row = session.get(Institution, institution_id)
+    if row is None:
+        raise NotFound(kind="institution")
+    return row.settlement is Settlement.PLATFORM_COLLECTS
+
+
+def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1) -> Money:
+    """The price shown before booking: booked minutes at the list price."""
+    return pricing.quote(Money(resource.price_minor, resource.currency), slot, quantity)
+
+
+def quote_booking(
+    session: Session, *, booking: Booking, organisation: Organisation | None, payment_method: str | None, now: datetime
+) -> Money:
+    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing."""
+    resource = get_resource(session, booking.resource_id)
+    price = Money(resource.price_minor if organisation else 0, resource.currency)
+    snapshot = policies.as_json(queries.policy_of(session, resource.id))
+    row = BookingQuote(
+        id=new_id("quo"),
+        booking_id=booking.id,
+        number=1,
+        price_minor=price.minor,
+        currency=price.currency,
+        quantity=booking.quantity,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        timezone=resource.timezone,
+        funding=Funding.CARD if payment_method else Funding.BANK,
+        policy=snapshot,
+        policy_digest=policies.fingerprint(snapshot),
+        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    quoted = Money(row.quote_minor, row.currency)
+    if payment_method and quoted:
+        payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
+    return quoted
+
+
+def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
+    """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
+    old = queries.quote_of_booking(session, booking.id)
+    price = Money(old.price_minor, old.currency)
+    row = BookingQuote(
+        id=new_id("quo"),
+        booking_id=booking.id,
+        number=old.number + 1,
+        price_minor=old.price_minor,
+        currency=old.currency,
+        quantity=booking.quantity,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        timezone=old.timezone,
+        funding=old.funding,
+        policy=old.policy,
+        policy_digest=old.policy_digest,
+        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return Money(row.quote_minor, row.currency)
+
+
+def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
+    """What cancelling at `now` would cost the customer; a hold or a request costs nothing. Raises: NotFound."""
+    quote = queries.quote_of_booking(session, booking.id)
+    if booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
+        return Money(0, quote.currency)
+    quoted = Money(quote.quote_minor, quote.currency)
+    terms = policies.parse(quote.policy)
+    return pricing.cancellation_fee(quoted, quote.slot, terms, cancelled_at=now, zone=ZoneInfo(quote.timezone))
+
+
+def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: datetime) -> Money:
+    """Charge the fee of a cancelled booking, or let go of its money; returns the fee. Raises: NotFound."""
+    quote = queries.quote_of_booking(session, booking.id)
+    fee = Money(0, quote.currency) if free else fee_if_cancelled(session, booking=booking, now=now)
+    if not fee:
+        payments.release_all(session, booking=booking, now=now)
+        return fee
+    statement = _draft(session, booking, quote, None, pricing.charge_for_cancellation(fee), now)
+    _accept(session, statement, None, now)
+    return fee
+
+
+def draft_statements(session: Session, *, now: datetime) -> list[str]:
+    """Draft a statement for each confirmed use that has none; returns their ids.
+
+    A later word on the use replaces an unaccepted version, and adds a correcting one to an accepted version.
+    """
+    drafted = []
+    for use in queries.uses_to_bill(session):
+        booking = get_booking(session, use.booking_id)
+        quote = queries.quote_of_booking(session, use.booking_id)
+        statement = _draft(session, booking, quote, use, charge_of(quote, use), now)
+        _tell(session, booking, statement, "statement_ready", now)
+        drafted.append(statement.id)
+    return drafted
+
+
+def charge_of(quote: BookingQuote, use: ConfirmedUse) -> Charge:
+    """What a confirmed use costs under the booking's own price and policy."""
+    pieces = [
+        Piece(Slot(datetime.fromisoformat(piece["start"]), datetime.fromisoformat(piece["end"])), UseState(piece["state"]))
+        for piece in use.pieces
+    ]
+    price, terms = Money(quote.price_minor, quote.currency), policies.parse(quote.policy)
+    verdict = Outcome(use.verdict.value)
+    return pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, verdict=verdict)
+
+
+def _draft(
+    session: Session, booking: Booking, quote: BookingQuote, use: ConfirmedUse | None, charge: Charge, now: datetime
+) -> Statement:
+    terms = policies.parse(quote.policy)
+    before = queries.statement_of_booking(session, booking.id)
+    charged = Money(queries.charged_before(session, booking.id), quote.currency)
+    lines = [*charge.lines, *([Line(LineCode.CORRECTION, -charged)] if charged else [])]
+    added = charge.amount - charged
+    if before is not None and before.state not in queries.PAYING:
+        before.state = StatementState.SUPERSEDED
+    row = Statement(
+        id=new_id("stm"),
+        booking_id=booking.id,
+        institution_id=booking.institution_id,
+        organisation_id=booking.organisation_id,
+        number=before.number + 1 if before else 1,
+        quote_id=quote.id,
+        use_id=use.id if use else None,
+        outcome=charge.outcome,
+        state=StatementState.OPEN,
+        funding=quote.funding,
+        lines=[line_json(line) for line in lines],
+        currency=quote.currency,
+        charge_minor=added.minor,
+        fee_minor=settlement.platform_fee(added, terms.fee_rate).minor,
+        booked_s=quote.slot.seconds,
+        logged_s=use.early_s + use.confirmed_s + use.overrun_s if use else 0,
+        confirmed_s=use.confirmed_s if use else 0,
+        billed_s=int(charge.billable_min * 60),
+        due_at=now + timedelta(hours=terms.dispute_hours),
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def accept_statement(session: Session, *, statement_id: str, actor_id: str, now: datetime) -> Statement:
+    """The firm agrees: post it and take the money. Raises: NotFound, WrongState."""
+    statement = queries.lock_statement(session, statement_id)
+    if statement.state not in {StatementState.OPEN, StatementState.DISPUTED}:
+        raise WrongState(state=statement.state.value, move="accept")
+    _accept(session, statement, actor_id, now)
+    return statement
+
+
+def accept_silent(session: Session, *, now: datetime) -> list[str]:
+    """Accept the open statements whose time to dispute is over; returns their ids."""
+    due = queries.statements_due(session, now=now)
+    for statement_id in due:
+        _accept(session, queries.lock_statement(session, statement_id), None, now)
+    return list(due)
+
+
+def _accept(session: Session, statement: Statement, actor_id: str | None, now: datetime) -> None:
+    statement.state, statement.accepted_at, statement.accepted_by = StatementState.ACCEPTED, now, actor_id
+    session.flush()
+    booking = get_booking(session, statement.booking_id)
+    charge, fee = Money(statement.charge_minor, statement.currency), Money(statement.fee_minor, statement.currency)
+    direct = statement.funding is Funding.BANK
+    entry = ledger.direct_charge(charge, fee) if direct else ledger.usage_charge(charge, fee)
+    post(session, entry, source_type="statement", source_id=statement.id, booking=booking, now=now)
+    payments.collect(session, statement=statement, now=now)
+    _note(session, statement, "accept_statement", actor_id, now)
+
+
+def dispute_statement(session: Session, *, statement_id: str, reason: str, actor_id: str, now: datetime) -> Statement:
+    """The firm disagrees and says why; nothing is taken until it is resolved. Raises: NotFound, WrongState, Invalid."""
+    statement = queries.lock_statement(session, statement_id)
+    if statement.state is not StatementState.OPEN or statement.due_at <= now:
+        raise WrongState(state=statement.state.value, move="dispute")
+    if not reason.strip() or len(reason) > 1000:
+        raise Invalid(field="reason", reason="say in at most 1000 characters what is wrong")
+    statement.state, statement.dispute_reason, statement.disputed_at = StatementState.DISPUTED, reason.strip(), now
+    session.flush()
+    _note(session, statement, "dispute_statement", actor_id, now)
+    return statement
+
+
+def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor_id: str, now: datetime) -> Statement:
+    """The institution sets the amount, as drafted or less, in a new version.
+
+    Raises: NotFound, WrongState, Invalid.
+    """
+    statement = queries.lock_statement(session, statement_id)
+    if statement.state is not StatementState.DISPUTED:
+        raise WrongState(state=statement.state.value, move="resolve")
+    drafted = Money(statement.charge_minor, statement.currency)
+    if charge.currency != drafted.currency or not 0 <= charge.minor <= max(drafted.minor, 0):
+        raise Invalid(field="charge", reason="must lie between nothing and the drafted amount")
+    booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
+    resolved = _copy(statement, charge, policies.parse(quote.policy), now)
+    statement.state = StatementState.SUPERSEDED
+    session.add(resolved)
+    session.flush()
+    _note(session, resolved, "resolve_dispute", actor_id, now)
+    _tell(session, booking, resolved, "statement_ready", now)
+    return resolved
+
+
+def _copy(old: Statement, charge: Money, terms: Policy, now: datetime) -> Statement:
+    """The next version of a disputed statement, with the difference as a correcting line."""
+    reduced = charge - Money(old.charge_minor, old.currency)
+    return Statement(
+        id=new_id("stm"),
+        booking_id=old.booking_id,
+        institution_id=old.institution_id,
+        organisation_id=old.organisation_id,
+        number=old.number + 1,
+        quote_id=old.quote_id,
+        use_id=old.use_id,
+        outcome=old.outcome,
+        state=StatementState.OPEN,
+        funding=old.funding,
+        lines=[*old.lines, *([line_json(Line(LineCode.CORRECTION, reduced))] if reduced else [])],
+        currency=old.currency,
+        charge_minor=charge.minor,
+        fee_minor=settlement.platform_fee(charge, terms.fee_rate).minor,
+        booked_s=old.booked_s,
+        logged_s=old.logged_s,
+        confirmed_s=old.confirmed_s,
+        billed_s=old.billed_s,
+        due_at=now + timedelta(hours=terms.dispute_hours),
+        created_at=now,
+    )
+
+
+def mark_received(session: Session, *, statement_id: str, receipt: Receipt, actor_id: str, now: datetime) -> BankReceipt:
+    """Finance has seen the firm's transfer, by its bank serial; parts may come one after the other.
+
+    Raises: NotFound, WrongState, Invalid, ReceivedBefore.
+    """
+    statement = queries.lock_statement(session, statement_id)
+    if statement.state is not StatementState.ACCEPTED:
+        raise WrongState(state=statement.state.value, move="receive")
+    _check_receipt(session, statement, receipt)
+    row = BankReceipt(
+        id=new_id("rec"),
+        institution_id=statement.institution_id,
+        statement_id=statement.id,
+        serial=receipt.serial.strip(),
+        amount_minor=receipt.amount.minor,
+        currency=receipt.amount.currency,
+        received_on=receipt.received_on,
+        recorded_by=actor_id,
+        created_at=now,
+    )
+    with refused_by("serial", ReceivedBefore(serial=row.serial)), session.begin_nested():
+        session.add(row)
+    booking = get_booking(session, statement.booking_id)
+    entry = ledger.direct_paid(receipt.amount) if statement.funding is Funding.BANK else ledger.bank_received(receipt.amount)
+    post(session, entry, source_type="bank_receipt", source_id=row.id, booking=booking, now=now)
+    _note(session, statement, "mark_received", actor_id, now)
+    payments.settle_if_paid(session, booking=booking, now=now)
+    return row
+
+
+def _check_receipt(session: Session, statement: Statement, receipt: Receipt) -> None:
+    left = queries.balance_of(session, ledger.Account.AR, booking_id=statement.booking_id)
+    if not 1 <= len(receipt.serial.strip()) <= 200:
+        raise Invalid(field="serial", reason="give the bank's serial number")
+    if receipt.amount.currency != statement.currency or not 0 < receipt.amount.minor <= left:
+        raise Invalid(field="amount", reason="must be more than nothing and at most what is still owed")
+
+
+def _note(session: Session, statement: Statement, action: str, actor_id: str | None, now: datetime) -> None:
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action=action,
+        object_kind="statement",
+        object_id=statement.id,
+        institution_id=statement.institution_id,
+        before=None,
+        after={"state": statement.state.value, "charge_minor": statement.charge_minor, "number": statement.number},
+        now=now,
+    )
+
+
+def _tell(session: Session, booking: Booking, statement: Statement, kind: str, now: datetime) -> None:
+    data = {
+        "booking_id": booking.id,
+        "statement_id": statement.id,
+        "minor": statement.charge_minor,
+        "currency": statement.currency,
+    }
+    cause = f"statement:{statement.id}:{kind}"
+    outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)

@@ -1,0 +1,1 @@
+"""The journal: entries are posted once for their cause and never change."""

@@ -1,0 +1,1 @@
+"""Payments at the provider: what is wanted of them, and what was last read."""

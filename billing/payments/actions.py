@@ -1,0 +1,272 @@
+"""Payments: intentions become calls in the outbox, the provider's facts move a payment forward and are posted once."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from billing import ledger, queries, settlement
+from billing.journal.actions import post
+from billing.ledger import Account
+from billing.providers.base import PaymentFact
+from billing.tables import (
+    CallState,
+    Operation,
+    Payment,
+    PaymentState,
+    PayoutAccount,
+    ProviderCall,
+    Statement,
+    StatementState,
+)
+from booking.queries import get_booking
+from booking.tables import Booking
+from marketplace.ids import new_id
+from marketplace.money import Money
+
+RANK = {state: rank for rank, state in enumerate(PaymentState)}
+"""A payment only moves to a higher one."""
+
+ENDED = frozenset({PaymentState.CAPTURED, PaymentState.RELEASED, PaymentState.FAILED})
+HOLD_GUARD = timedelta(hours=12)
+"""So long before a hold ends it is captured as a prepayment."""
+
+
+def set_payout_account(session: Session, *, institution_id: str, account_id: str, now: datetime) -> None:
+    """Say where the institution's share goes."""
+    row = session.get(PayoutAccount, institution_id)
+    if row is None:
+        session.add(PayoutAccount(institution_id=institution_id, account_id=account_id, created_at=now))
+    else:
+        row.account_id = account_id
+    session.flush()
+
+
+def want_hold(session: Session, *, booking: Booking, quoted: Money, method: str, now: datetime) -> Payment:
+    """Ask for the quote and a fifth to be held on a card."""
+    amount = settlement.hold_for(quoted)
+    payment = _new_payment(session, booking, amount, now)
+    payment.method_id = method
+    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=_amount(amount), now=now)
+    return payment
+
+
+def _new_payment(session: Session, booking: Booking, amount: Money, now: datetime) -> Payment:
+    payment = Payment(
+        id=new_id("pay"),
+        booking_id=booking.id,
+        number=len(queries.payments_of(session, booking.id)) + 1,
+        state=PaymentState.WANTED,
+        currency=amount.currency,
+        wanted_minor=amount.minor,
+        authorised_minor=0,
+        captured_minor=0,
+        refunded_minor=0,
+        transferred_minor=0,
+        fee_minor=0,
+        prepaid=False,
+        created_at=now,
+    )
+    session.add(payment)
+    session.flush()
+    return payment
+
+
+def _amount(amount: Money) -> dict[str, Any]:
+    return {"amount": amount.minor, "currency": amount.currency}
+
+
+def queue_call(
+    session: Session, *, payment: Payment, operation: Operation, parameters: Mapping[str, Any], now: datetime
+) -> ProviderCall:
+    """Put an intention with all its parameters and its key into the outbox."""
+    highest = session.scalar(select(func.max(ProviderCall.seq)).where(ProviderCall.booking_id == payment.booking_id)) or 0
+    call = ProviderCall(
+        id=new_id("call"),
+        key=f"{payment.booking_id}:{operation.value}:{highest + 1}",
+        booking_id=payment.booking_id,
+        payment_id=payment.id,
+        seq=highest + 1,
+        operation=operation,
+        parameters=dict(parameters),
+        state=CallState.WAITING,
+        run_at=now,
+        attempts=0,
+        generation=1,
+        created_at=now,
+    )
+    session.add(call)
+    session.flush()
+    return call
+
+
+def release_all(session: Session, *, booking: Booking, now: datetime) -> None:
+    """Let go of everything that is held or about to be held."""
+    for payment in queries.payments_of(session, booking.id):
+        if payment.state not in ENDED and not _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
+            queue_call(session, payment=payment, operation=Operation.RELEASE, parameters={}, now=now)
+
+
+def _asked(session: Session, payment: Payment, *operations: Operation) -> bool:
+    return any(queries.find_call(session, payment.id, operation) for operation in operations)
+
+
+def guard_holds(session: Session, *, now: datetime) -> int:
+    """Capture holds that are about to end before anybody accepted a statement, as prepayments; how many."""
+    ending = queries.holds_ending(session, now=now, guard=HOLD_GUARD)
+    for payment in ending:
+        statement = queries.statement_of_booking(session, payment.booking_id)
+        quote = queries.quote_of_booking(session, payment.booking_id)
+        owed = Money(statement.charge_minor if statement else quote.quote_minor, payment.currency)
+        amount = settlement.capturable(owed, Money(payment.authorised_minor, payment.currency))
+        payment.prepaid = bool(amount)
+        _capture(session, payment, amount, now)
+    session.flush()
+    return len(ending)
+
+
+def _capture(session: Session, payment: Payment, amount: Money, now: datetime) -> None:
+    if amount:
+        queue_call(session, payment=payment, operation=Operation.CAPTURE, parameters=_amount(amount), now=now)
+    else:
+        queue_call(session, payment=payment, operation=Operation.RELEASE, parameters={}, now=now)
+
+
+def collect(session: Session, *, statement: Statement, now: datetime) -> None:
+    """Take what an accepted statement says: from what is held or prepaid first, the rest by a second charge.
+
+    Less than the provider's minimum stays owed and goes on the monthly statement.
+    """
+    booking = get_booking(session, statement.booking_id)
+    owed = Money(statement.charge_minor, statement.currency)
+    for payment in queries.payments_of(session, booking.id):
+        owed -= _take(session, payment, owed, booking, now)
+    if settlement.capturable(owed, owed):
+        _charge_rest(session, booking, owed, now)
+    settle_if_paid(session, booking=booking, now=now)
+
+
+def _take(session: Session, payment: Payment, owed: Money, booking: Booking, now: datetime) -> Money:
+    """What of `owed` this payment covers, with the call or the posting that takes it."""
+    if payment.prepaid and payment.state is PaymentState.CAPTURED:
+        return _apply_prepayment(session, payment, owed, booking, now)
+    if payment.state is not PaymentState.AUTHORISED or _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
+        return Money(0, owed.currency)
+    amount = settlement.capturable(owed, Money(payment.authorised_minor, owed.currency))
+    _capture(session, payment, amount, now)
+    return amount
+
+
+def _apply_prepayment(session: Session, payment: Payment, owed: Money, booking: Booking, now: datetime) -> Money:
+    left = Money(queries.balance_of(session, Account.PREP, booking_id=booking.id) * -1, owed.currency)
+    used = max(Money(0, owed.currency), min(owed, left))
+    post(session, ledger.prepay_applied(used), source_type="payment", source_id=payment.id, booking=booking, now=now)
+    if used < left:
+        rest = left - used
+        post(session, ledger.refund_initiated(rest), source_type="payment", source_id=payment.id, booking=booking, now=now)
+        queue_call(session, payment=payment, operation=Operation.REFUND, parameters=_amount(rest), now=now)
+    _queue_transfer(session, payment, used, now)
+    return used
+
+
+def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime) -> None:
+    """A second charge off-session, with the card that was held."""
+    earlier = next((p for p in queries.payments_of(session, booking.id) if p.method_id and p.customer_id), None)
+    if earlier is None:
+        return
+    payment = _new_payment(session, booking, owed, now)
+    payment.method_id, payment.customer_id = earlier.method_id, earlier.customer_id
+    queue_call(session, payment=payment, operation=Operation.CHARGE, parameters=_amount(owed), now=now)
+
+
+def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now: datetime) -> bool:
+    """Move a payment forward to what the provider has, and post it once; False where it contradicts what was asked."""
+    if not _as_asked(session, payment, fact):
+        return False
+    payment.object_id = fact.object_id
+    payment.customer_id = fact.customer_id or payment.customer_id
+    payment.method_id = fact.method_id or payment.method_id
+    payment.charge_id = fact.charge_id or payment.charge_id
+    payment.capture_before = fact.capture_before or payment.capture_before
+    booking = get_booking(session, payment.booking_id)
+    if RANK[fact.state] > RANK[payment.state] and payment.state not in ENDED:
+        payment.authorised_minor = max(payment.authorised_minor, fact.authorised_minor)
+        payment.captured_minor = fact.captured_minor
+        payment.fee_minor = fact.fee_minor
+        payment.state = fact.state
+        session.flush()
+        if fact.state is PaymentState.CAPTURED:
+            _post_capture(session, payment, booking, now)
+    if fact.refunded_minor > payment.refunded_minor:
+        payment.refunded_minor = fact.refunded_minor
+        entry = ledger.refund_settled(Money(fact.refunded_minor, payment.currency))
+        post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
+    session.flush()
+    settle_if_paid(session, booking=booking, now=now)
+    return True
+
+
+def _as_asked(session: Session, payment: Payment, fact: PaymentFact) -> bool:
+    """Whether a captured amount is exactly the one that was asked for."""
+    if fact.state is not PaymentState.CAPTURED or payment.state in ENDED:
+        return True
+    asked = queries.find_call(session, payment.id, Operation.CAPTURE) or queries.find_call(session, payment.id, Operation.CHARGE)
+    if asked is not None and asked.parameters["amount"] == fact.captured_minor:
+        return True
+    if asked is not None:
+        asked.state, asked.last_error, asked.lease_until = CallState.MISMATCH, "amount_mismatch", None
+        session.flush()
+    return False
+
+
+def _post_capture(session: Session, payment: Payment, booking: Booking, now: datetime) -> None:
+    amount = Money(payment.captured_minor, payment.currency)
+    entry = ledger.prepay_captured(amount) if payment.prepaid else ledger.payment_captured(amount)
+    post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
+    fee = ledger.psp_fee(Money(payment.fee_minor, payment.currency))
+    post(session, fee, source_type="payment", source_id=payment.id, booking=booking, now=now)
+    statement = queries.statement_of_booking(session, booking.id)
+    accepted = statement is not None and statement.state in queries.PAYING
+    if not payment.prepaid:
+        _queue_transfer(session, payment, amount, now)
+    elif accepted and statement is not None:
+        collect(session, statement=statement, now=now)
+
+
+def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datetime) -> None:
+    """Pay the institution its share of one charge, in proportion to the accepted statement; never more than the charge."""
+    booking = get_booking(session, payment.booking_id)
+    destination = queries.payout_account(session, booking.institution_id)
+    statement = queries.statement_of_booking(session, booking.id)
+    if destination is None or statement is None or statement.charge_minor <= 0:
+        return
+    charge, fee = (Money(minor, payment.currency) for minor in (statement.charge_minor, statement.fee_minor))
+    first = payment.number == 1
+    parts = settlement.transfers([taken, charge - taken] if first else [charge - taken, taken], charge - fee)
+    share = parts[0] if first else parts[1]
+    if taken and share and not _asked(session, payment, Operation.TRANSFER):
+        parameters = {**_amount(share), "destination": destination}
+        queue_call(session, payment=payment, operation=Operation.TRANSFER, parameters=parameters, now=now)
+
+
+def apply_transfer(session: Session, *, payment: Payment, amount_minor: int, now: datetime) -> None:
+    """The institution's share went out."""
+    booking = get_booking(session, payment.booking_id)
+    entry = ledger.transfer_out(Money(amount_minor, payment.currency))
+    post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
+    payment.transferred_minor = amount_minor
+    session.flush()
+    settle_if_paid(session, booking=booking, now=now)
+
+
+def settle_if_paid(session: Session, *, booking: Booking, now: datetime) -> None:
+    """An accepted statement is settled once nothing is owed by the firm and nothing is on its way back."""
+    statement = queries.statement_of_booking(session, booking.id)
+    if statement is None or statement.state is not StatementState.ACCEPTED:
+        return
+    open_accounts = [queries.balance_of(session, account, booking_id=booking.id) for account in (Account.AR, Account.RIT)]
+    if not any(open_accounts):
+        statement.state, statement.settled_at = StatementState.SETTLED, now
+        session.flush()

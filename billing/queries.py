@@ -1,0 +1,200 @@
+"""Reads of policies, quotes, statements, the journal, payments and calls."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from billing import policy
+from billing.ledger import Account, Entry
+from billing.policy import Policy
+from billing.tables import (
+    BankReceipt,
+    BookingQuote,
+    CallState,
+    JournalEntry,
+    JournalLeg,
+    Operation,
+    Payment,
+    PaymentState,
+    PayoutAccount,
+    PolicyVersion,
+    ProviderCall,
+    Statement,
+    StatementState,
+)
+from booking.states import BookingState
+from booking.tables import Booking
+from devices.tables import ConfirmedUse
+from marketplace.permissions import Actor
+from marketplace.refusals import NotFound
+from marketplace.roles import Role
+
+PAYING = (StatementState.ACCEPTED, StatementState.SETTLED)
+
+
+def policy_of(session: Session, resource_id: str) -> Policy:
+    """The newest policy of a resource; the default where none was set."""
+    row = find_policy_version(session, resource_id)
+    return policy.parse(row.document) if row else policy.DEFAULT
+
+
+def find_policy_version(session: Session, resource_id: str) -> PolicyVersion | None:
+    newest = select(PolicyVersion).where(PolicyVersion.resource_id == resource_id).order_by(PolicyVersion.number.desc())
+    return session.scalars(newest.limit(1)).one_or_none()
+
+
+def find_quote(session: Session, booking_id: str) -> BookingQuote | None:
+    """The latest price of a booking with its policy snapshot."""
+    newest = select(BookingQuote).where(BookingQuote.booking_id == booking_id).order_by(BookingQuote.number.desc())
+    return session.scalars(newest.limit(1)).one_or_none()
+
+
+def quote_of_booking(session: Session, booking_id: str) -> BookingQuote:
+    """Raises: NotFound."""
+    if row := find_quote(session, booking_id):
+        return row
+    raise NotFound(kind="quote")
+
+
+def quotes_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, BookingQuote]:
+    rows = session.scalars(select(BookingQuote).where(BookingQuote.booking_id.in_(booking_ids)).order_by(BookingQuote.number))
+    return {row.booking_id: row for row in rows}
+
+
+def statement_of_booking(session: Session, booking_id: str) -> Statement | None:
+    """The newest version."""
+    newest = select(Statement).where(Statement.booking_id == booking_id).order_by(Statement.number.desc())
+    return session.scalars(newest.limit(1)).one_or_none()
+
+
+def statements_of_booking(session: Session, booking_id: str) -> Sequence[Statement]:
+    """All versions, oldest first."""
+    return session.scalars(select(Statement).where(Statement.booking_id == booking_id).order_by(Statement.number)).all()
+
+
+def get_statement(session: Session, statement_id: str) -> Statement:
+    """Raises: NotFound."""
+    if row := session.get(Statement, statement_id):
+        return row
+    raise NotFound(kind="statement")
+
+
+def lock_statement(session: Session, statement_id: str) -> Statement:
+    """The same, as it is now and locked until the transaction ends. Raises: NotFound."""
+    found = select(Statement).where(Statement.id == statement_id).with_for_update().execution_options(populate_existing=True)
+    if row := session.scalars(found).one_or_none():
+        return row
+    raise NotFound(kind="statement")
+
+
+def statements_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Statement]:
+    """Newest versions that concern the actor: their organisations' and their institutions'; `after` is the last id seen."""
+    found = select(Statement).where(Statement.state != StatementState.SUPERSEDED)
+    if not actor.is_operator:
+        staff = actor.institutions(Role.MANAGER, Role.FINANCE)
+        found = found.where(or_(Statement.organisation_id.in_(actor.organisations), Statement.institution_id.in_(staff)))
+    if after:
+        found = found.where(Statement.id < after)
+    return session.scalars(found.order_by(Statement.id.desc()).limit(limit)).all()
+
+
+def uses_to_bill(session: Session, *, limit: int = 200) -> Sequence[ConfirmedUse]:
+    """The latest confirmed use of each booking that no statement was drafted from yet."""
+    later = aliased(ConfirmedUse)
+    newest = ~exists().where(later.booking_id == ConfirmedUse.booking_id, later.number > ConfirmedUse.number)
+    billed = exists().where(Statement.use_id == ConfirmedUse.id)
+    quoted = exists().where(BookingQuote.booking_id == ConfirmedUse.booking_id)
+    found = select(ConfirmedUse).where(newest, ~billed, quoted).order_by(ConfirmedUse.created_at).limit(limit)
+    return session.scalars(found).all()
+
+
+def statements_due(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:
+    """Ids of open statements that silence accepts by `now`."""
+    found = select(Statement.id).where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
+    return session.scalars(found.order_by(Statement.due_at).limit(limit)).all()
+
+
+def charged_before(session: Session, booking_id: str) -> int:
+    """What accepted versions charged already, minor units."""
+    charged = select(func.coalesce(func.sum(Statement.charge_minor), 0))
+    return session.scalar(charged.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0
+
+
+def journal_of_booking(session: Session, booking_id: str) -> list[Entry]:
+    """The booking's entries as values, in the order they were posted."""
+    entries = session.scalars(
+        select(JournalEntry).where(JournalEntry.booking_id == booking_id).order_by(JournalEntry.created_at, JournalEntry.id)
+    ).all()
+    legs: dict[str, list[tuple[Account, int]]] = {entry.id: [] for entry in entries}
+    for leg in session.scalars(select(JournalLeg).where(JournalLeg.entry_id.in_(legs)).order_by(JournalLeg.account)):
+        legs[leg.entry_id].append((leg.account, leg.amount_minor))
+    return [Entry(entry.kind, entry.currency, tuple(legs[entry.id])) for entry in entries]
+
+
+def balance_of(session: Session, account: Account, *, booking_id: str) -> int:
+    """One account of one booking, minor units, debit positive."""
+    found = select(func.coalesce(func.sum(JournalLeg.amount_minor), 0)).join(JournalEntry, JournalEntry.id == JournalLeg.entry_id)
+    return session.scalar(found.where(JournalEntry.booking_id == booking_id, JournalLeg.account == account)) or 0
+
+
+def received_for(session: Session, statement_id: str) -> int:
+    """What came by bank for a statement, minor units."""
+    found = select(func.coalesce(func.sum(BankReceipt.amount_minor), 0)).where(BankReceipt.statement_id == statement_id)
+    return session.scalar(found) or 0
+
+
+def receipts_of(session: Session, statement_id: str) -> Sequence[BankReceipt]:
+    return session.scalars(
+        select(BankReceipt).where(BankReceipt.statement_id == statement_id).order_by(BankReceipt.received_on)
+    ).all()
+
+
+def payments_of(session: Session, booking_id: str) -> Sequence[Payment]:
+    return session.scalars(select(Payment).where(Payment.booking_id == booking_id).order_by(Payment.number)).all()
+
+
+def find_payment(session: Session, object_id: str) -> Payment | None:
+    return session.scalars(select(Payment).where(Payment.object_id == object_id)).one_or_none()
+
+
+def calls_of(session: Session, booking_id: str) -> Sequence[ProviderCall]:
+    return session.scalars(select(ProviderCall).where(ProviderCall.booking_id == booking_id).order_by(ProviderCall.seq)).all()
+
+
+def find_call(session: Session, payment_id: str, operation: Operation) -> ProviderCall | None:
+    """The latest call of that operation on a payment."""
+    found = select(ProviderCall).where(ProviderCall.payment_id == payment_id, ProviderCall.operation == operation)
+    return session.scalars(found.order_by(ProviderCall.seq.desc()).limit(1)).one_or_none()
+
+
+def calls_in_trouble(session: Session, *, limit: int = 100) -> Sequence[ProviderCall]:
+    """For the operator: refused or contradicted by the provider, newest first."""
+    troubled = ProviderCall.state.in_([CallState.FAILED, CallState.MISMATCH])
+    return session.scalars(select(ProviderCall).where(troubled).order_by(ProviderCall.id.desc()).limit(limit)).all()
+
+
+def holds_secured(session: Session, *, limit: int = 200) -> list[str]:
+    """Bookings that are still held although the provider has secured their money."""
+    found = (
+        select(Booking.id)
+        .join(Payment, Payment.booking_id == Booking.id)
+        .where(Payment.state == PaymentState.AUTHORISED, Booking.state == BookingState.HELD)
+        .limit(limit)
+    )
+    return list(session.scalars(found))
+
+
+def holds_ending(session: Session, *, now: datetime, guard: timedelta, limit: int = 200) -> Sequence[Payment]:
+    """Holds that end within `guard` and that nothing has been asked to capture or release."""
+    asked = exists().where(
+        ProviderCall.payment_id == Payment.id, ProviderCall.operation.in_([Operation.CAPTURE, Operation.RELEASE])
+    )
+    found = select(Payment).where(Payment.state == PaymentState.AUTHORISED, Payment.capture_before <= now + guard, ~asked)
+    return session.scalars(found.order_by(Payment.capture_before).limit(limit)).all()
+
+
+def payout_account(session: Session, institution_id: str) -> str | None:
+    row = session.get(PayoutAccount, institution_id)
+    return row.account_id if row else None

@@ -1,0 +1,151 @@
+"""Webhooks: verified on the raw body, kept by event id, applied later by reading the object again; forward only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import stripe
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from billing import queries
+from billing.payments.actions import apply_payment
+from billing.providers.base import Notice, PaymentFact, Provider, Trouble
+from billing.providers.stripe_connect import notice_of
+from billing.tables import ProviderEvent
+from marketplace.refusals import Refusal
+from marketplace.upsert import insert_new
+
+LARGEST = 256 * 1024
+TOLERANCE = timedelta(seconds=300)
+"""How far the sender's clock may be off, either way."""
+
+LEASE = timedelta(minutes=5)
+QUARANTINE = timedelta(hours=24)
+"""An event about an object that is not ours by then is put aside."""
+
+RETRY = timedelta(minutes=10)
+
+
+class BadSignature(Refusal):
+    """Not from the provider, too old, too far ahead or too large. `reason` says which."""
+
+    code = "bad_signature"
+
+
+class NoSecret(ValueError):
+    """Webhooks cannot be received without a secret: anybody could send them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An event taken out of the inbox."""
+
+    event_id: str
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of the object of an event; None where the provider could not be read."""
+
+    event_id: str
+    fact: PaymentFact | None
+
+
+def read_secrets(setting: str) -> tuple[str, ...]:
+    """Secrets separated by commas, newest first. Raises: NoSecret."""
+    secrets = tuple(part.strip() for part in setting.split(",") if part.strip())
+    if not secrets:
+        raise NoSecret("no webhook secret is set")
+    return secrets
+
+
+def verify(body: bytes, header: str, secrets: Sequence[str], *, now: datetime) -> Notice:
+    """The event in a raw body that one of the secrets has signed. Raises: BadSignature, NoSecret."""
+    if not secrets or not all(secrets):
+        raise NoSecret("no webhook secret is set")
+    if len(body) > LARGEST:
+        raise BadSignature(reason="too_large")
+    stamps = [part[2:] for part in header.split(",") if part.startswith("t=")]
+    if len(stamps) != 1 or not stamps[0].isdigit() or len(stamps[0]) > 12:
+        raise BadSignature(reason="malformed")
+    if abs(now.timestamp() - int(stamps[0])) > TOLERANCE.total_seconds():
+        raise BadSignature(reason="clock")
+    try:
+        text = body.decode()
+        if not any(_signed(text, header, secret) for secret in secrets):
+            raise BadSignature(reason="signature")
+        return notice_of(orjson.loads(body), body)
+    except (UnicodeDecodeError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise BadSignature(reason="malformed") from None
+
+
+def _signed(text: str, header: str, secret: str) -> bool:
+    try:
+        return bool(stripe.WebhookSignature.verify_header(text, header, secret, tolerance=None))
+    except stripe.SignatureVerificationError:
+        return False
+
+
+def accept(session: Session, notice: Notice, *, now: datetime) -> bool:
+    """Keep an event; False if it was here before."""
+    row: dict[str, Any] = {
+        "id": notice.id,
+        "kind": notice.kind,
+        "object_id": notice.object_id,
+        "account": notice.account,
+        "body": notice.body,
+        "received_at": now,
+        "run_at": now,
+        "attempts": 0,
+    }
+    session.flush()
+    return bool(insert_new(session, ProviderEvent, [row], key="id"))
+
+
+def claim(session: Session, *, now: datetime) -> Claimed | None:
+    """Lease the next event; commit before reading its object."""
+    free = or_(ProviderEvent.lease_until.is_(None), ProviderEvent.lease_until <= now, ProviderEvent.lease_until > now + LEASE)
+    due = (
+        select(ProviderEvent)
+        .where(ProviderEvent.done_at.is_(None), ProviderEvent.quarantined_at.is_(None), ProviderEvent.run_at <= now, free)
+        .order_by(ProviderEvent.run_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = session.scalars(due).one_or_none()
+    if row is None:
+        return None
+    row.lease_until, row.attempts = now + LEASE, row.attempts + 1
+    session.flush()
+    return Claimed(row.id, row.object_id)
+
+
+def read(claimed: Claimed, provider: Provider) -> Seen:
+    """The event's payment as the provider has it now, with no transaction open."""
+    if not claimed.object_id.startswith("pi_"):
+        return Seen(claimed.event_id, None)
+    try:
+        return Seen(claimed.event_id, provider.read_payment(claimed.object_id))
+    except Trouble:
+        return Seen(claimed.event_id, None)
+
+
+def record(session: Session, seen: Seen, *, now: datetime) -> None:
+    """Move the payment forward to what was read. An unknown object is tried again, and put aside after 24 hours."""
+    event = session.get_one(ProviderEvent, seen.event_id)
+    event.lease_until = None
+    payment = queries.find_payment(session, event.object_id)
+    if payment is not None and seen.fact is not None:
+        apply_payment(session, payment=payment, fact=seen.fact, now=now)
+        event.done_at = now
+    elif not event.object_id.startswith("pi_"):
+        event.done_at = now  # transfers and the like are recorded by the call that made them
+    elif now - event.received_at >= QUARANTINE:
+        event.quarantined_at = now
+    else:
+        event.run_at = now + RETRY
+    session.flush()
