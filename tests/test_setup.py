@@ -7,7 +7,8 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts/setup.py"
 spec = importlib.util.spec_from_file_location("set_up", SCRIPT)
-assert spec and spec.loader
+assert spec
+assert spec.loader
 set_up = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(set_up)
 
