@@ -23,8 +23,11 @@ LONGEST_WAIT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """The provider's fact, under the generation that was asked."""
+
     call_id: str
     fact: Fact
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,9 @@ def call(asked: Call, provider: Provider) -> Outcome:
     try:
         if asked.called_at - asked.first_called_at >= KEY_LIFE or asked.attempts > FAULTS_BEFORE_LOOK:
             if (fact := provider.look(asked)) is not None:
-                return Done(asked.id, fact)
+                return Done(asked.id, fact, asked.generation)
             asked = replace(asked, generation=asked.generation + 1)
-        return Done(asked.id, provider.perform(asked))
+        return Done(asked.id, provider.perform(asked), asked.generation)
     except (NoAnswer, Broken) as trouble:
         return Again(asked.id, f"{type(trouble).__name__}: {trouble}"[:500], asked.generation)
     except (Declined, Rejected) as trouble:
@@ -133,6 +136,7 @@ def record(session: Session, outcome: Outcome, *, now: datetime) -> None:
         if row.operation in {Operation.HOLD, Operation.CHARGE} and payment.state is PaymentState.WANTED:
             payment.state = PaymentState.FAILED
     else:
+        row.generation = outcome.generation
         _record_fact(session, row, payment, outcome.fact, now)
     session.flush()
 

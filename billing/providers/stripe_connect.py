@@ -1,5 +1,6 @@
 """Stripe Connect, separate charges and transfers; the only place that speaks to stripe-python."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,14 @@ class StripeConnect:
         with _troubles():
             page = self._client.v1.events.list({"created": {"gte": int(moment.timestamp())}, "limit": PAGE})
             return [notice_of(event.to_dict(), str(event).encode()) for event in reversed(page.data)]
+
+    def balance(self) -> dict[str, int]:
+        """Net of every movement of the account, by upper-case currency: what the ledger's PSP must equal."""
+        with _troubles():
+            sums: dict[str, int] = defaultdict(int)
+            for booked in self._client.v1.balance_transactions.list({"limit": PAGE}).auto_paging_iter():
+                sums[booked.currency.upper()] += booked.net
+            return dict(sums)
 
     def _read(self, object_id: str) -> PaymentFact:
         return _fact(self._client.v1.payment_intents.retrieve(object_id, {"expand": EXPAND}))

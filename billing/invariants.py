@@ -1,0 +1,130 @@
+"""What must always hold of the money, worked out again from what is stored. Used by `pilotbench audit` and after tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from billing.ledger import Account, EntryKind
+from billing.tables import (
+    BookingQuote,
+    CallState,
+    JournalEntry,
+    JournalLeg,
+    Operation,
+    Payment,
+    PaymentState,
+    ProviderCall,
+    Statement,
+    StatementState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken invariant: which one, at what."""
+
+    invariant: str
+    at: str
+
+
+def violations(session: Session) -> list[Violation]:
+    """All that can be told without asking the provider."""
+    checks: Mapping[str, Select[Any]] = {
+        "entries_sum_to_zero": _unbalanced(),
+        "a_settled_booking_is_owed_nothing": _settled_but_open(),
+        "captured_at_most_authorised": select(Payment.id).where(Payment.captured_minor > Payment.authorised_minor),
+        "refunded_at_most_captured": select(Payment.id).where(Payment.refunded_minor > Payment.captured_minor),
+        "transfers_at_most_captured_less_refunds": _too_much_out(),
+        "no_transfer_before_the_statement_closes": _transferred_early(),
+        "one_capture_of_a_payment": _captured_twice(),
+        "no_charge_without_booking_quote": _unquoted(),
+        "captures_are_posted": _not_posted(),
+        "transfers_are_posted": _transfer_not_posted(),
+        "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
+    }
+    return [Violation(name, str(at)) for name, found in checks.items() for at in session.scalars(found)]
+
+
+def provider_violations(session: Session, balances: Mapping[str, int]) -> list[Violation]:
+    """PSP must equal the provider's balance transactions, currency by currency."""
+    found = session.execute(
+        select(JournalEntry.currency, func.sum(JournalLeg.amount_minor))
+        .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
+        .where(JournalLeg.account == Account.PSP)
+        .group_by(JournalEntry.currency)
+    )
+    ours: dict[str, int] = {row[0]: int(row[1]) for row in found}
+    differing = [currency for currency in sorted({*ours, *balances}) if ours.get(currency, 0) != balances.get(currency, 0)]
+    return [Violation("psp_equals_the_provider", f"{c}: {ours.get(c, 0)} against {balances.get(c, 0)}") for c in differing]
+
+
+def _unbalanced() -> Select[Any]:
+    return (
+        select(JournalEntry.id)
+        .outerjoin(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
+        .group_by(JournalEntry.id)
+        .having(func.coalesce(func.sum(JournalLeg.amount_minor), 1) != 0)
+    )
+
+
+def _settled_but_open() -> Select[Any]:
+    """AR and RIT of a booking of which every statement that counts is settled."""
+    waiting = exists().where(
+        Statement.booking_id == JournalEntry.booking_id,
+        Statement.state.not_in([StatementState.SETTLED, StatementState.SUPERSEDED]),
+    )
+    settled = exists().where(Statement.booking_id == JournalEntry.booking_id, Statement.state == StatementState.SETTLED)
+    return (
+        select(JournalEntry.booking_id)
+        .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
+        .where(JournalLeg.account.in_([Account.AR, Account.RIT]), settled, ~waiting)
+        .group_by(JournalEntry.booking_id, JournalLeg.account)
+        .having(func.sum(JournalLeg.amount_minor) != 0)
+    )
+
+
+def _too_much_out() -> Select[Any]:
+    return select(Payment.id).where(Payment.transferred_minor > Payment.captured_minor - Payment.refunded_minor)
+
+
+def _transferred_early() -> Select[Any]:
+    closed = exists().where(
+        Statement.booking_id == Payment.booking_id, Statement.state.in_([StatementState.ACCEPTED, StatementState.SETTLED])
+    )
+    return select(Payment.id).where(Payment.transferred_minor > 0, ~closed)
+
+
+def _captured_twice() -> Select[Any]:
+    return (
+        select(ProviderCall.payment_id)
+        .where(ProviderCall.operation == Operation.CAPTURE, ProviderCall.state == CallState.DONE)
+        .group_by(ProviderCall.payment_id)
+        .having(func.count() > 1)
+    )
+
+
+def _unquoted() -> Select[Any]:
+    return select(Payment.id).where(~exists().where(BookingQuote.booking_id == Payment.booking_id))
+
+
+def _posted(*kinds: EntryKind) -> Any:
+    return exists().where(
+        and_(JournalEntry.source_type == "payment", JournalEntry.source_id == Payment.id, JournalEntry.kind.in_(kinds))
+    )
+
+
+def _not_posted() -> Select[Any]:
+    """A captured payment without its entry, or an entry without a captured payment."""
+    posted = _posted(EntryKind.PAYMENT_CAPTURED, EntryKind.PREPAY_CAPTURED)
+    captured = Payment.state == PaymentState.CAPTURED
+    return select(Payment.id).where(or_(and_(captured, ~posted), and_(~captured, posted)))
+
+
+def _transfer_not_posted() -> Select[Any]:
+    posted = _posted(EntryKind.TRANSFER_OUT)
+    return select(Payment.id).where(
+        or_(and_(Payment.transferred_minor > 0, ~posted), and_(Payment.transferred_minor == 0, posted))
+    )
