@@ -112,9 +112,9 @@ def committed_db(database_url: str) -> Iterator[sessionmaker[Session]]:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Broker]:
-    """A private, real Mosquitto for this worker's tests; use a device key of your own in each test."""
+    """A private, real Mosquitto that remembers nothing of other tests."""
     with servers.mosquitto(tmp_path_factory.mktemp("broker")) as running:
         yield running
 
