@@ -17,17 +17,18 @@ def union(spans: Iterable[Span]) -> list[Span]:
     [(0, 4), (5, 9)]
     """
     joined: list[Span] = []
-    low = high = None
+    low = high = 0
+    begun = False
     for start, end in sorted(spans):
         if end <= start:
             continue
-        if high is None or low is None or start > high:
-            if low is not None and high is not None:
-                joined.append((low, high))
-            low, high = start, end
-        elif end > high:
-            high = end
-    if low is not None and high is not None:
+        if begun and start <= high:
+            high = max(high, end)
+            continue
+        if begun:
+            joined.append((low, high))
+        low, high, begun = start, end, True
+    if begun:
         joined.append((low, high))
     return joined
 
@@ -64,15 +65,22 @@ def intersect(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     [(3, 5), (8, 9)]
     """
     found: list[Span] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
-        if start < end:
-            found.append((start, end))
-        if left[i][1] <= right[j][1]:
-            i += 1
-        else:
-            j += 1
+    if not left or not right:
+        return found
+    others = iter(right)
+    low, high = next(others)
+    for start, end in left:
+        while high <= start:
+            low, high = next(others, (end, end))
+            if low == high:
+                return found
+        while low < end:
+            found.append((start if start > low else low, end if end < high else high))
+            if high > end:
+                break
+            low, high = next(others, (end, end))
+            if low == high:
+                return found
     return found
 
 

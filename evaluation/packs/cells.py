@@ -88,38 +88,47 @@ def _parsed(reader: Iterator[list[str]], table: Table, problems: Problems) -> It
     places = _places(header, table, problems)
     if places is None:
         return
-    plan = [(at, column.name, column.parse, column.required) for column, at in zip(table.columns, places, strict=True)]
+    plan = [(at, column.parse) for column, at in zip(table.columns, places, strict=True)]
+    needed = [at for column, at in zip(table.columns, places, strict=True) if column.required]
+    width = len(header)
     for number, cells in enumerate(reader, 2):
-        if not cells:
-            continue
-        if number > MAX_ROWS:
-            problems.add(table.file, number, None, f"has more than {MAX_ROWS} rows; split the pack by organisation")
-            return
-        if len(cells) != len(header):
-            problems.add(
-                table.file, number, None, f"has {len(cells)} cells where the header has {len(header)}; check commas and quotes"
-            )
-            continue
-        values: list[Any] = []
-        for at, name, parse, required in plan:
-            text = cells[at] if at is not None else ""
-            if not text:
-                if required:
-                    problems.add(table.file, number, name, "is empty; every row needs it")
-                    break
-                values.append(None)
+        if len(cells) != width or number > MAX_ROWS:
+            if not cells:
                 continue
-            try:
-                values.append(parse(text))
-            except BadCell as error:
-                problems.add(table.file, number, name, str(error))
-                break
+            if number > MAX_ROWS:
+                problems.add(table.file, number, None, f"has more than {MAX_ROWS} rows; split the pack by organisation")
+                return
+            text = f"has {len(cells)} cells where the header has {width}; check commas and quotes"
+            problems.add(table.file, number, None, text)
+            continue
+        cells.append("")  # what a column that the header lacks holds
+        try:
+            values = [parse(cells[at]) if cells[at] else None for at, parse in plan]
+        except BadCell:
+            values = None
+        if values is None or "" in map(cells.__getitem__, needed):
+            _explain(number, cells, table, places, problems)
         else:
             yield number, values
 
 
-def _places(header: Sequence[str], table: Table, problems: Problems) -> list[int | None] | None:
-    """Where each column stands in the header; None when the header itself is wrong."""
+def _explain(number: int, cells: Sequence[str], table: Table, places: Sequence[int], problems: Problems) -> None:
+    """Read a row that failed once more, cell by cell, and note the first that is at fault."""
+    for column, at in zip(table.columns, places, strict=True):
+        if not cells[at]:
+            if column.required:
+                problems.add(table.file, number, column.name, "is empty; every row needs it")
+                return
+            continue
+        try:
+            column.parse(cells[at])
+        except BadCell as error:
+            problems.add(table.file, number, column.name, str(error))
+            return
+
+
+def _places(header: Sequence[str], table: Table, problems: Problems) -> list[int] | None:
+    """Where each column stands in a row, absent ones just behind its end; None when the header itself is wrong."""
     names = [name.strip() for name in header]
     wrong = [name for name in names if name not in table.names]
     missing = [column.name for column in table.columns if column.required and column.name not in names]
@@ -133,4 +142,4 @@ def _places(header: Sequence[str], table: Table, problems: Problems) -> list[int
         problems.add(table.file, 1, None, "names a column twice; keep one")
     if wrong or missing or len(set(names)) != len(names):
         return None
-    return [names.index(name) if name in names else None for name in table.names]
+    return [names.index(name) if name in names else len(names) for name in table.names]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from math import floor
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ class BadCell(ValueError):
     """A cell cannot be read; the message says what is wrong and what to write instead."""
 
 
+@lru_cache(maxsize=4096)  # where one segment ends the next begins
 def instant(text: str) -> int:
     """Whole seconds since 1970 of an RFC 3339 instant with offset; fractions of a second are dropped.
 
@@ -63,6 +65,7 @@ def flag(text: str) -> bool:
     raise BadCell(f"{text!r} is neither 0 nor 1")
 
 
+@lru_cache(maxsize=4096)  # ids repeat from row to row, and one text in memory is enough
 def words(text: str) -> str:
     if len(text) > MAX_TEXT or "\x00" in text:
         raise BadCell(f"text is longer than {MAX_TEXT} characters or has a NUL in it; shorten it")

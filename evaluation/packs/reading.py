@@ -181,13 +181,14 @@ class _Reader:
         return found
 
     def segments(self) -> dict[str, list[Segment]]:
-        found: dict[str, list[Segment]] = defaultdict(list)
-        for line, (unit_id, meter_id, start, end, state) in self._rows(columns.SEGMENTS):
+        found: dict[str, list[Segment]] = {unit_id: [] for unit_id in self.capacity}
+        table = columns.SEGMENTS
+        for line, (unit_id, meter_id, start, end, state) in self._rows(table):
             first, last = self.begin if start is None else start, self.finish if end is None else end
-            if end is None and first >= last:
-                continue  # still open, and begun after everything this pack speaks of
-            if self._knows(columns.SEGMENTS, line, unit_id) and self._ordered(columns.SEGMENTS, line, first, last):
+            if first < last and unit_id in found:
                 found[unit_id].append(Segment(first, last, state, meter_id or ""))
+            elif end is not None or unit_id not in found:  # else still open, and begun after everything the pack speaks of
+                _ = self._knows(table, line, unit_id) and self._ordered(table, line, first, last)
         return found
 
     def attestations(self, unit_of: Mapping[str, str]) -> dict[str, list[Attestation]]:
