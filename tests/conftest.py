@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from marketplace.db import open_engine, open_sessions
 from marketplace.ids import new_id
 from tests import servers
+from tests.product import Product
+from tests.product import product as a_product
 from web.schema import METADATA
 
 DATABASES = ("sqlite", "postgresql")
@@ -95,6 +97,12 @@ def db(engine: Engine) -> Iterator[Session]:
 
 
 @pytest.fixture
+def empty_database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh, private database without tables, for migrations and the product's own processes."""
+    return new_database(database, request, tmp_path)
+
+
+@pytest.fixture
 def database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh, private database with all tables, for tests with several processes."""
     url = new_database(database, request, tmp_path)
@@ -128,3 +136,11 @@ def browser() -> Iterator[Browser]:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def product(empty_database_url: str, broker: servers.Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The product over each database with a broker of its own, migrated; `start()` it, talk to `base_url`, `kill()` it."""
+    settings = {"mqtt_url": broker.url, "mqtt_dir": str(broker.folder)}
+    with a_product(tmp_path_factory.mktemp("product"), empty_database_url, **settings) as made:
+        yield made
