@@ -1,7 +1,6 @@
 """What must always hold of the money, worked out again from what is stored. Used by `pilotbench audit` and after tests."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, or_, select
@@ -22,16 +21,8 @@ from billing.tables import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A broken invariant: which one, at what."""
-
-    invariant: str
-    at: str
-
-
-def violations(session: Session) -> list[Violation]:
-    """All that can be told without asking the provider."""
+def violations(session: Session) -> list[str]:
+    """Each broken invariant and what breaks it; all that can be told without asking the provider."""
     checks: Mapping[str, Select[Any]] = {
         "entries_sum_to_zero": _unbalanced(),
         "a_settled_booking_is_owed_nothing": _settled_but_open(),
@@ -45,10 +36,10 @@ def violations(session: Session) -> list[Violation]:
         "transfers_are_posted": _transfer_not_posted(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
-    return [Violation(name, str(at)) for name, found in checks.items() for at in session.scalars(found)]
+    return [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
 
 
-def provider_violations(session: Session, balances: Mapping[str, int]) -> list[Violation]:
+def provider_violations(session: Session, balances: Mapping[str, int]) -> list[str]:
     """PSP must equal the provider's balance transactions, currency by currency."""
     found = session.execute(
         select(JournalEntry.currency, func.sum(JournalLeg.amount_minor))
@@ -58,7 +49,7 @@ def provider_violations(session: Session, balances: Mapping[str, int]) -> list[V
     )
     ours: dict[str, int] = {row[0]: int(row[1]) for row in found}
     differing = [currency for currency in sorted({*ours, *balances}) if ours.get(currency, 0) != balances.get(currency, 0)]
-    return [Violation("psp_equals_the_provider", f"{c}: {ours.get(c, 0)} against {balances.get(c, 0)}") for c in differing]
+    return [f"psp_equals_the_provider: {c} {ours.get(c, 0)} against {balances.get(c, 0)}" for c in differing]
 
 
 def _unbalanced() -> Select[Any]:

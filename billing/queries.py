@@ -74,6 +74,12 @@ def statements_of_booking(session: Session, booking_id: str) -> Sequence[Stateme
     return session.scalars(select(Statement).where(Statement.booking_id == booking_id).order_by(Statement.number)).all()
 
 
+def statements_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, Statement]:
+    """The newest version of each."""
+    rows = session.scalars(select(Statement).where(Statement.booking_id.in_(booking_ids)).order_by(Statement.number))
+    return {row.booking_id: row for row in rows}
+
+
 def get_statement(session: Session, statement_id: str) -> Statement:
     """Raises: NotFound."""
     if row := session.get(Statement, statement_id):
@@ -119,7 +125,7 @@ def statements_due(session: Session, *, now: datetime, limit: int = 200) -> Sequ
 def charged_before(session: Session, booking_id: str) -> int:
     """What accepted versions charged already, minor units."""
     charged = select(func.coalesce(func.sum(Statement.charge_minor), 0))
-    return session.scalar(charged.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0
+    return int(session.scalar(charged.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0)
 
 
 def journal_of_booking(session: Session, booking_id: str) -> list[Entry]:
@@ -136,13 +142,13 @@ def journal_of_booking(session: Session, booking_id: str) -> list[Entry]:
 def balance_of(session: Session, account: Account, *, booking_id: str) -> int:
     """One account of one booking, minor units, debit positive."""
     found = select(func.coalesce(func.sum(JournalLeg.amount_minor), 0)).join(JournalEntry, JournalEntry.id == JournalLeg.entry_id)
-    return session.scalar(found.where(JournalEntry.booking_id == booking_id, JournalLeg.account == account)) or 0
+    return int(session.scalar(found.where(JournalEntry.booking_id == booking_id, JournalLeg.account == account)) or 0)
 
 
 def received_for(session: Session, statement_id: str) -> int:
     """What came by bank for a statement, minor units."""
     found = select(func.coalesce(func.sum(BankReceipt.amount_minor), 0)).where(BankReceipt.statement_id == statement_id)
-    return session.scalar(found) or 0
+    return int(session.scalar(found) or 0)
 
 
 def receipts_of(session: Session, statement_id: str) -> Sequence[BankReceipt]:
