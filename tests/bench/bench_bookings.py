@@ -67,21 +67,8 @@ def pgbench(folder: Path, url: str) -> float:
     script.write_text(INSERT)
     programs = servers.POSTGRES_BIN[-1]
     subprocess.run([programs / "psql", "-q", url, "-f", setup], check=True, stdout=subprocess.DEVNULL)
-    command = [
-        programs / "pgbench",
-        "-n",
-        "-M",
-        "prepared",
-        "-c",
-        str(CLIENTS),
-        "-j",
-        "2",
-        "-T",
-        str(MEASURED_S),
-        "-f",
-        script,
-        url,
-    ]
+    load = f"-n -M prepared -c {CLIENTS} -j 2 -T {MEASURED_S}".split()
+    command: list[Path | str] = [programs / "pgbench", *load, "-f", script, url]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"tps = ([\d.]+)", answer)
     assert found, answer
