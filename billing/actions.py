@@ -1,6 +1,6 @@
 """Writes of policies, quotes and statements: load, decide, write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
-from booking.queries import get_booking
+from booking.queries import bookings_of_resource, get_booking
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.tables import ConfirmedUse
@@ -29,6 +29,8 @@ from marketplace.money import Money
 from marketplace.refusals import Invalid, NotFound, Refusal, WrongState
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Organisation, Resource, Settlement
+
+TAKEN_UP = frozenset({BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.NO_SHOW})
 
 
 class ReceivedBefore(Refusal):
@@ -94,7 +96,10 @@ def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1) -> Money:
 def quote_booking(
     session: Session, *, booking: Booking, organisation: Organisation | None, payment_method: str | None, now: datetime
 ) -> Money:
-    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing."""
+    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing.
+
+    Less than the provider takes online is not held and comes on the statement.
+    """
     resource = get_resource(session, booking.resource_id)
     price = Money(resource.price_minor if organisation else 0, resource.currency)
     snapshot = policies.as_json(queries.policy_of(session, resource.id))
@@ -117,7 +122,7 @@ def quote_booking(
     session.add(row)
     session.flush()
     quoted = Money(row.quote_minor, row.currency)
-    if payment_method and quoted:
+    if payment_method and settlement.capturable(quoted, quoted):
         payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
     return quoted
 
@@ -178,13 +183,21 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
     for use in queries.uses_to_bill(session):
         booking = get_booking(session, use.booking_id)
         quote = queries.quote_of_booking(session, use.booking_id)
-        statement = _draft(session, booking, quote, use, charge_of(quote, use), now)
+        statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking)), now)
         _tell(session, booking, statement, "statement_ready", now)
         drafted.append(statement.id)
     return drafted
 
 
-def charge_of(quote: BookingQuote, use: ConfirmedUse) -> Charge:
+def _rebooked(session: Session, booking: Booking) -> list[Slot]:
+    """Time of the booking's slot that others use, which they can only after it was let go."""
+    if get_resource(session, booking.resource_id).capacity > 1:
+        return []
+    around = bookings_of_resource(session, booking.resource_id, within=booking.slot)
+    return [other.slot for other in around if other.id != booking.id and other.state in TAKEN_UP]
+
+
+def charge_of(quote: BookingQuote, use: ConfirmedUse, rebooked: Sequence[Slot] = ()) -> Charge:
     """What a confirmed use costs under the booking's own price and policy."""
     pieces = [
         Piece(Slot(datetime.fromisoformat(piece["start"]), datetime.fromisoformat(piece["end"])), UseState(piece["state"]))
@@ -192,7 +205,7 @@ def charge_of(quote: BookingQuote, use: ConfirmedUse) -> Charge:
     ]
     price, terms = Money(quote.price_minor, quote.currency), policies.parse(quote.policy)
     verdict = Outcome(use.verdict.value)
-    return pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, verdict=verdict)
+    return pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
 
 
 def _draft(

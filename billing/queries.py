@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from billing import policy
 from billing.ledger import Account, Entry
 from billing.policy import Policy
+from billing.settlement import Funding
 from billing.tables import (
     BankReceipt,
     BookingQuote,
@@ -78,6 +79,12 @@ def statements_of_bookings(session: Session, booking_ids: Collection[str]) -> di
     """The newest version of each."""
     rows = session.scalars(select(Statement).where(Statement.booking_id.in_(booking_ids)).order_by(Statement.number))
     return {row.booking_id: row for row in rows}
+
+
+def statements_being_paid(session: Session, booking_id: str) -> Sequence[Statement]:
+    """Accepted versions that are not settled yet."""
+    found = select(Statement).where(Statement.booking_id == booking_id, Statement.state == StatementState.ACCEPTED)
+    return session.scalars(found.order_by(Statement.number)).all()
 
 
 def get_statement(session: Session, statement_id: str) -> Statement:
@@ -182,14 +189,12 @@ def calls_in_trouble(session: Session, *, limit: int = 100) -> Sequence[Provider
 
 
 def holds_secured(session: Session, *, limit: int = 200) -> list[str]:
-    """Bookings that are still held although the provider has secured their money."""
-    found = (
-        select(Booking.id)
-        .join(Payment, Payment.booking_id == Booking.id)
-        .where(Payment.state == PaymentState.AUTHORISED, Booking.state == BookingState.HELD)
-        .limit(limit)
-    )
-    return list(session.scalars(found))
+    """Bookings that are still held although their money is secured, or too little for a hold."""
+    authorised = exists().where(Payment.booking_id == Booking.id, Payment.state == PaymentState.AUTHORISED)
+    by_card = exists().where(BookingQuote.booking_id == Booking.id, BookingQuote.funding == Funding.CARD)
+    unpaid = ~exists().where(Payment.booking_id == Booking.id)
+    found = select(Booking.id).where(Booking.state == BookingState.HELD, or_(authorised, and_(by_card, unpaid)))
+    return list(session.scalars(found.limit(limit)))
 
 
 def holds_ending(session: Session, *, now: datetime, guard: timedelta, limit: int = 200) -> Sequence[Payment]:

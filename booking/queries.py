@@ -261,6 +261,27 @@ def current_bookings(session: Session, resource_ids: Collection[str], *, now: da
     return {row.resource_id: row for row in rows}
 
 
+def next_claims(session: Session, resource_ids: Collection[str], *, within: Slot) -> dict[str, datetime]:
+    """When each resource is next taken inside `within`; those that are not, are left out."""
+    rows = session.execute(
+        select(Claim.resource_id, func.min(Claim.starts_at))
+        .where(Claim.active, Claim.resource_id.in_(resource_ids))
+        .where(Claim.starts_at >= within.start, Claim.starts_at < within.end)
+        .group_by(Claim.resource_id)
+    )
+    return {resource_id: start for resource_id, start in rows}  # noqa: C416
+
+
+def count_claims(session: Session, resource_ids: Collection[str]) -> dict[str, int]:
+    """How many active claims each resource has: a number that changes with every booking, cancellation and move."""
+    rows = session.execute(
+        select(Claim.resource_id, func.count())
+        .where(Claim.active, Claim.resource_id.in_(resource_ids))
+        .group_by(Claim.resource_id)
+    )
+    return {resource_id: count for resource_id, count in rows}  # noqa: C416
+
+
 def outages_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[Outage]:
     return session.scalars(
         select(Outage)

@@ -69,7 +69,7 @@ class Batch:
     envelopes: list[Envelope]
     items: list[Item]
     beat_at: datetime | None = None
-    """When a heartbeat of our own came back in it."""
+    """When a heartbeat of our own came back in it: everything the broker held for us before has come by then."""
 
     lost_at: tuple[datetime, ...] = ()
     """When the broker said that it knows no session of ours: on the first start, or after it lost one."""
@@ -139,7 +139,7 @@ class Ingest:
                 items.append(self._items.get(timeout=left) if left > 0 else self._items.get_nowait())
             except queue.Empty:
                 break
-        beats = [item.received_at for item in items if item.topic.startswith(OWN)]
+        beats = [item.received_at for item in items if item.topic.startswith(OWN) and not item.backlog]
         envelopes = [
             Envelope(item.topic, item.payload, item.received_at, item.retain, item.backlog)
             for item in items

@@ -1,6 +1,7 @@
 """Settings from `PILOTBENCH_*` environment variables or a `.env` file; read once, handed on as a value."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,8 +21,18 @@ class Settings(BaseSettings):
     stripe_key: SecretStr = Field(SecretStr(""), description="sk_test_... or sk_live_...; empty: card payments are off")
     stripe_api_base: str = Field("", description="another address of Stripe's API, such as the stand-in's; empty: Stripe itself")
     stripe_webhook_secrets: SecretStr = Field(SecretStr(""), description="whsec_... secrets, separated by commas")
+    test_payment_method: str = Field("", description="a card for held bookings made on pages; stand-in and test keys only")
     smtp_url: SecretStr = Field(SecretStr(""), description="smtp://USER:PASSWORD@HOST:PORT; empty: messages stay in the app")
     smtp_from: str = Field("Pilotbench <pilotbench@localhost>", description="the sender of mails")
     secure_cookies: bool = Field(False, description="true behind HTTPS: cookies get the __Host- prefix and Secure")
     hold_minutes: int = Field(10, ge=1, le=60, description="minutes a slot is held while a card payment is being made")
     workers: int = Field(1, ge=1, le=32, description="server processes of `pilotbench serve` (PostgreSQL for more than one)")
+
+    @property
+    def mqtt_host(self) -> str:
+        """The broker's host as devices reach it."""
+        return self.mqtt_public_host or urlsplit(self.mqtt_url).hostname or "127.0.0.1"
+
+    @property
+    def mqtt_port(self) -> int:
+        return urlsplit(self.mqtt_url).port or 1883

@@ -39,9 +39,14 @@ def open_session(request: Request) -> Iterator[Session]:
             session.commit()
         except SlotRefused as refusal:
             session.rollback()
-            note_refusal(session, wish=refusal.wish, reasons=refusal.reasons, now=clock.now())
+            note(session, refusal, clock.now())
             session.commit()
             raise
+
+
+def note(session: Session, refusal: SlotRefused, now: datetime) -> None:
+    """Keep the demand that was turned away."""
+    note_refusal(session, wish=refusal.wish, reasons=refusal.reasons, now=now)
 
 
 def open_reader(request: Request) -> Iterator[Session]:

@@ -65,7 +65,7 @@ def path_of(message: Message, language: str) -> str:
     """The page a message leads to."""
     data = message.data
     if secret := data.get("secret"):
-        page = "invitation" if message.kind == "invitation" else "reset"
+        page = "invitations" if message.kind == "invitation" else "reset"
         return f"/{language}/{page}/{secret}"
     if booking_id := data.get("booking_id"):
         tail = "/statement" if message.kind.startswith("statement") else ""

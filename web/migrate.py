@@ -5,6 +5,8 @@ from importlib import resources
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -30,6 +32,13 @@ def migrate(engine: Engine) -> None:
     """To the newest version; a database that is there already is left alone. Raises: GuardMissing."""
     command.upgrade(config(engine), "head")
     check_guard(engine)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database is at the newest version."""
+    script = ScriptDirectory.from_config(config(engine))
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()
 
 
 def check_guard(engine: Engine) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from billing.webhooks import BadSignature
 from marketplace import refusals
 from marketplace.idempotency import KeyReused
+from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web.security import ForgedRequest
@@ -18,6 +20,8 @@ def _(text: str) -> str:
 
 
 STATUS: Mapping[type[Refusal], int] = {
+    WrongPassword: 401,
+    BadSignature: 400,
     refusals.NotFound: 404,
     refusals.NotAllowed: 403,
     refusals.NotSignedIn: 401,

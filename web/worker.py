@@ -16,13 +16,14 @@ from billing import actions as billing
 from billing import outbox as payments
 from billing import queries as bills
 from billing import webhooks
-from billing.providers.base import Provider
+from billing.providers.base import Provider, Trouble
 from booking import actions as booking
 from booking import queries as bookings
 from devices import actions as devices
 from devices import broker
 from devices import queries as equipment
 from devices.ingest import Ingest
+from devices.intake import actions as intake
 from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
 from marketplace.people import limits
@@ -31,6 +32,8 @@ from web import checkout, mail
 
 log = structlog.get_logger()
 Sessions = sessionmaker[Session]
+SWEEP_EVERY = timedelta(minutes=10)
+SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
 
@@ -75,7 +78,7 @@ JOBS: Sequence[Job] = (
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),
     Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
-    Job("settle", timedelta(seconds=5), _at(billing.settle_due)),
+    Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
     Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
     Job("purge", timedelta(hours=6), purge),
 )
@@ -121,7 +124,7 @@ def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> No
         while batch and not stop.is_set():
             try:
                 with sessions() as session:
-                    ingest.store(session, batch)
+                    intake.store_batch(session, batch, now=clock.now())
                     session.commit()
             except OperationalError as error:
                 log.warning("ingest_waits", error=str(error)[:200])
@@ -141,25 +144,54 @@ def payment_loop(provider: Provider, sessions: Sessions, stop: threading.Event) 
 def pay_once(provider: Provider, sessions: Sessions) -> bool:
     """One call to the provider, if one is due; whether there was."""
     with sessions() as session:
-        call = payments.claim(session, now=clock.now())
+        asked = payments.claim(session, now=clock.now())
         session.commit()
-    if call is None:
+    if asked is None:
         return False
-    outcome = payments.call(provider, call, now=clock.now())
+    outcome = payments.call(asked, provider)
     with sessions() as session:
-        payments.record(session, call, outcome, now=clock.now())
+        payments.record(session, outcome, now=clock.now())
         session.commit()
     return True
 
 
 def event_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
-    """Apply what the provider told us, and ask it for what we may have missed."""
+    """Apply what the provider told us, and ask it now and then for what we may have missed."""
+    swept = clock.now() - SWEEP_EVERY
     while not stop.is_set():
         try:
-            webhooks.apply_events(provider, sessions)
-        except (OperationalError, Refusal) as error:
+            now = clock.now()
+            if now - swept >= SWEEP_EVERY:
+                sweep(provider, sessions, since=now - SWEEP_BACK)
+                swept = now
+            if not apply_event(provider, sessions):
+                stop.wait(PAUSE_S)
+        except (OperationalError, Trouble) as error:
             log.warning("events_wait", error=str(error)[:200])
-        stop.wait(PAUSE_S)
+            stop.wait(PAUSE_S * 5)
+
+
+def sweep(provider: Provider, sessions: Sessions, *, since: datetime) -> None:
+    """Take in events that no webhook brought."""
+    notices = provider.events_since(since)
+    with sessions() as session:
+        for notice in notices:
+            webhooks.accept(session, notice, now=clock.now())
+        session.commit()
+
+
+def apply_event(provider: Provider, sessions: Sessions) -> bool:
+    """claim | read | record one event of the inbox; whether there was one."""
+    with sessions() as session:
+        claimed = webhooks.claim(session, now=clock.now())
+        session.commit()
+    if claimed is None:
+        return False
+    seen = webhooks.read(claimed, provider)
+    with sessions() as session:
+        webhooks.record(session, seen, now=clock.now())
+        session.commit()
+    return True
 
 
 def mail_loop(post: mail.Post, sessions: Sessions, stop: threading.Event) -> None:
@@ -193,7 +225,7 @@ def credential_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> 
         with sessions() as session:
             present = [(row.key, row.secret_hash) for row in equipment.active_devices(session)]
         if present != known:
-            broker.write_credentials(folder, present)
+            broker.provision(folder, present)
             known = present
         stop.wait(PAUSE_S)
 

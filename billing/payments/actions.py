@@ -262,11 +262,11 @@ def apply_transfer(session: Session, *, payment: Payment, amount_minor: int, now
 
 
 def settle_if_paid(session: Session, *, booking: Booking, now: datetime) -> None:
-    """An accepted statement is settled once nothing is owed by the firm and nothing is on its way back."""
-    statement = queries.statement_of_booking(session, booking.id)
-    if statement is None or statement.state is not StatementState.ACCEPTED:
-        return
+    """Accepted statements are settled once nothing is owed by the firm and nothing is on its way back."""
+    session.flush()
     open_accounts = [queries.balance_of(session, account, booking_id=booking.id) for account in (Account.AR, Account.RIT)]
-    if not any(open_accounts):
+    if any(open_accounts):
+        return
+    for statement in queries.statements_being_paid(session, booking.id):
         statement.state, statement.settled_at = StatementState.SETTLED, now
-        session.flush()
+    session.flush()

@@ -27,6 +27,11 @@ def get_visible(session: Session, actor: Actor, resource_id: str) -> Resource:
     raise NotFound(kind="resource")
 
 
+def visible(session: Session, actor: Actor, resource_ids: Collection[str]) -> Sequence[Resource]:
+    """Those of them that the actor may know of."""
+    return session.scalars(select(Resource).where(Resource.id.in_(resource_ids), visible_to(actor))).all()
+
+
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """The condition under which `actor` may know of a listing."""
     if actor.is_operator or actor.is_evaluator:

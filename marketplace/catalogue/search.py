@@ -19,6 +19,7 @@ from marketplace.tables import Institution, ListingState, Resource, ResourceKind
 NAME, TAG, HOUSE, TEXT = 8, 5, 3, 2
 """How much a word counts in the name, in a tag, in the institution's name, in the text."""
 
+HIGHEST = 10**15
 SATURATION = 4.0
 ENOUGH = 0.4
 """The share of the query's weight a listing must match, so that one common bigram does not fill the page."""
@@ -84,6 +85,7 @@ def search(
     kind: ResourceKind | None = None,
     chain: str | None = None,
     district: str | None = None,
+    min_price_minor: int | None = None,
     max_price_minor: int | None = None,
     sort: Sort = "match",
     limit: int = 20,
@@ -96,8 +98,8 @@ def search(
     """
     matched = _match(session, text)
     rows = _rows(session, matched, only)
-    if max_price_minor is not None:
-        rows = [row for row in rows if row.price_minor <= max_price_minor]
+    least, most = min_price_minor or 0, max_price_minor if max_price_minor is not None else HIGHEST
+    rows = [row for row in rows if least <= row.price_minor <= most]
     chosen = {"kind": kind, "chain": chain, "district": district}
     found = [row for row in rows if _fits(row, chosen)]
     facets = {name: _facet(rows, {**chosen, name: None}, name) for name in chosen}

@@ -291,6 +291,16 @@ def reset_password(session: Session, *, secret: str, password: str, now: datetim
     return person
 
 
+def change_password(session: Session, *, person_id: str, present: str, password: str, now: datetime) -> None:
+    """Raises: NotFound, WrongPassword, Invalid."""
+    person = queries.get_person(session, person_id)
+    if not secrets.check_password(present[: secrets.LONGEST_PASSWORD], person.password_hash):
+        raise WrongPassword
+    person.password_hash = _hashed(password)
+    session.flush()
+    _audit(session, "change_password", "person", person_id, None, person_id, None, now)
+
+
 def sign_in(session: Session, *, person: Person, user_agent: str, now: datetime) -> str:
     """A new session for `person`; returns the secret for the cookie."""
     secret = secrets.new_secret()

@@ -79,6 +79,10 @@ def get_person(session: Session, person_id: str) -> Person:
     raise NotFound(kind="person")
 
 
+def names_of(session: Session, person_ids: Collection[str]) -> dict[str, str]:
+    return {key: name for key, name in session.execute(select(Person.id, Person.name).where(Person.id.in_(person_ids)))}  # noqa: C416
+
+
 def get_institution(session: Session, institution_id: str) -> Institution:
     """Raises: NotFound."""
     if row := session.get(Institution, institution_id):
@@ -126,6 +130,16 @@ def members_of_institution(session: Session, institution_id: str) -> Sequence[tu
     return [(person, membership) for person, membership in rows]
 
 
+def members_of_organisation(session: Session, organisation_id: str) -> Sequence[tuple[Person, Membership]]:
+    rows = session.execute(
+        select(Person, Membership)
+        .join(Membership, Membership.person_id == Person.id)
+        .where(Membership.organisation_id == organisation_id)
+        .order_by(Person.name)
+    )
+    return [(person, membership) for person, membership in rows]
+
+
 def staff_of(session: Session, institution_id: str, roles: Collection[str]) -> Sequence[str]:
     """Ids of those who hold one of `roles` there."""
     return session.scalars(
@@ -150,3 +164,12 @@ def get_ticket(session: Session, secret: str, *, purpose: str, now: datetime) ->
     if row is None or row.purpose != purpose or row.used_at is not None or row.expires_at <= now:
         raise NotFound(kind="ticket")
     return row
+
+
+def open_invitations(
+    session: Session, *, institution_id: str | None = None, organisation_id: str | None = None
+) -> Sequence[Ticket]:
+    """Invitations to one house that nobody has used yet, newest first."""
+    house = Ticket.institution_id == institution_id if institution_id else Ticket.organisation_id == organisation_id
+    waiting = select(Ticket).where(Ticket.purpose == "invitation", Ticket.used_at.is_(None), house)
+    return session.scalars(waiting.order_by(Ticket.created_at.desc()).limit(100)).all()

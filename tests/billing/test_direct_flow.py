@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from billing import actions, invariants, queries
 from billing.actions import Receipt, ReceivedBefore
+from billing.ledger import Account
 from billing.tables import JournalEntry, JournalLeg, Statement, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import Verdict
 from marketplace.money import Money
 from marketplace.refusals import Invalid, WrongState
-from marketplace.tables import Organisation
+from marketplace.tables import Organisation, Resource
 from tests.billing.test_card_flow import a_use, journal
 from tests.builders import a_booking, a_resource, an_organisation
 
@@ -127,7 +128,10 @@ def test_a_late_word_on_the_use_corrects_an_accepted_statement(db: Session) -> N
     assert (new.number, new.charge_minor, new.fee_minor) == (2, 7500, 600)
     assert new.lines[-1] == {"code": "correction", "amount": {"minor": -52500, "currency": "CNY"}}
     actions.accept_statement(db, statement_id=new.id, actor_id="per_1", now=AFTER)
-    assert sum(dict(entry.legs)["AR"] for entry in queries.journal_of_booking(db, booking.id)) == 60000
+    assert sum(dict(entry.legs)[Account.AR] for entry in queries.journal_of_booking(db, booking.id)) == 60000
+    actions.mark_received(db, statement_id=new.id, receipt=a_receipt(60000), actor_id="per_2", now=AFTER)
+    assert (old.state, new.state) == (StatementState.SETTLED, StatementState.SETTLED)
+    assert invariants.violations(db) == []
 
 
 def test_an_unverifiable_use_costs_nothing(db: Session) -> None:
@@ -191,3 +195,25 @@ def test_journal_rows_never_change(db: Session, table: type[JournalEntry], verb:
     change = delete(table) if verb == "delete" else update(table).values({column.name: column})
     with pytest.raises(DBAPIError, match="never change"), db.begin_nested():
         db.execute(change)
+
+
+def test_unused_time_that_others_booked_is_free_where_the_policy_says_so(db: Session) -> None:
+    booking = a_quoted_booking(db)
+    a_booking(db, resource=db.get_one(Resource, booking.resource_id), start=START + timedelta(hours=1), hours=1)
+    terms = {"unused_rate": "1", "unused_free_if_rebooked": True}
+    actions.set_policy(db, resource_id=booking.resource_id, policy=terms, actor_id="per_1", now=AFTER)
+    other = a_booking(db, resource=db.get_one(Resource, booking.resource_id), start=START)
+    firm = db.get_one(Organisation, other.organisation_id)
+    actions.quote_booking(db, booking=other, organisation=firm, payment_method=None, now=AFTER)
+    booking.state = BookingState.CANCELLED
+    db.flush()
+    a_use(db, other, minutes=30)
+    assert drafted(db, other).charge_minor == 15000 + 15000
+
+
+def test_an_amount_too_small_for_a_card_needs_no_hold(db: Session) -> None:
+    booking = a_booking(db, resource=a_resource(db, price_minor=100), start=START, state=BookingState.HELD)
+    firm = db.get_one(Organisation, booking.organisation_id)
+    actions.quote_booking(db, booking=booking, organisation=firm, payment_method="pm_card_visa", now=START)
+    assert queries.payments_of(db, booking.id) == []
+    assert queries.holds_secured(db) == [booking.id]

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 
 from booking import queries as booking
+from booking.occupancy import Gap
 from booking.rules import actions as rules
+from booking.tables import Approval
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.catalogue.actions import Listing
@@ -168,8 +170,8 @@ def rules_of(body: shapes.ResourceIn) -> rules.RuleSet:
         hours=[span.minutes() for span in body.hours],
         step_min=body.step_min,
         **given,
-        buffer_mode=rules.Gap(body.rules.buffer_mode or "sum"),
-        approval=rules.Approval(body.rules.approval or "instant"),
+        buffer_mode=Gap(body.rules.buffer_mode or "sum"),
+        approval=Approval(body.rules.approval or "instant"),
     )
 
 

@@ -174,7 +174,18 @@ class RelatedIn(Shape):
 class DeviceIn(Shape):
     name: Text
     profile: Text
+    thresholds: dict[str, float] = {}
 
 
 class DisputeIn(Shape):
     reason: Prose
+
+
+class ResolveIn(Shape):
+    charge: MoneyIn
+
+
+class ReceiptIn(Shape):
+    serial: Text
+    amount: MoneyIn
+    received_on: str | None = None

@@ -20,7 +20,7 @@ class BookingRow:
     state: str
     total: Money
     statement_state: str | None = None
-    """Of the statement if there is one: drafted, accepted, disputed, settled …"""
+    """Of the statement if there is one: open, accepted, disputed, settled."""
     booked_by: str | None = None
 
 

@@ -11,7 +11,7 @@ from web.views.frame import Choice
 
 @dataclass(frozen=True, slots=True)
 class KpiTile:
-    """code util, hours, smes, coverage, income …; `value` as a number of `unit`: percent, h, count, money_major."""
+    """`code` as evaluation.trends.Kpi has it; `value` as a number of `unit`: percent, h, count or money (major units)."""
 
     code: str
     value: float | None

@@ -36,7 +36,7 @@ class StatementView:
     number: str
     version: int
     state: str
-    """drafted, accepted, disputed, settled, superseded …"""
+    """open, accepted, disputed, settled or superseded."""
     customer: str
     institution: str
     resource: str

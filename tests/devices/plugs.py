@@ -1,0 +1,94 @@
+"""A device of the tests at a real broker, and a way to take what ingest hears."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from devices.ingest import Batch, Ingest
+from devices.readings import Envelope
+
+PATIENCE_S = 20
+
+
+@contextmanager
+def a_plug(port: int, key: str, secret: str, *, client_id: str = "") -> Iterator[Client]:
+    """A connected MQTT 3.1.1 device."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id or key)
+    client.username_pw_set(key, secret)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    eventually(client.is_connected)
+    try:
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def die_with_will(port: int, key: str, secret: str, topic: str, payload: bytes) -> None:
+    """A device that connects, and leaves so that the broker publishes its will."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id=key, protocol=MQTTProtocolVersion.MQTTv5)
+    client.username_pw_set(key, secret)
+    client.will_set(topic, payload, qos=1)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    eventually(client.is_connected)
+    client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+    client.loop_stop()
+
+
+def eventually(true: Callable[[], object], seconds: float = PATIENCE_S) -> None:
+    """Wait until `true()` is."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def published(client: Client, topic: str, payload: bytes) -> None:
+    """Publish and wait for the broker's acknowledgement."""
+    client.publish(topic, payload, qos=1).wait_for_publish(PATIENCE_S)
+
+
+def batches(ingest: Ingest, *, until: Callable[[list[Batch]], object]) -> list[Batch]:
+    """Take until `until` holds of all that was taken; nothing is acknowledged."""
+    taken: list[Batch] = []
+    end = time.monotonic() + PATIENCE_S
+    while not until(taken):
+        assert time.monotonic() < end, "waited in vain"
+        if batch := ingest.take():
+            taken.append(batch)
+    return taken
+
+
+@contextmanager
+def listening(url: str) -> Iterator[Ingest]:
+    """An ingest that has heard itself."""
+    ingest = Ingest(url)
+    ingest.start()
+    try:
+        for batch in batches(ingest, until=lambda taken: any(b.beat_at for b in taken)):
+            ingest.ack(batch)
+        yield ingest
+    finally:
+        ingest.stop()
+
+
+def envelopes(taken: list[Batch]) -> list[Envelope]:
+    return [envelope for batch in taken for envelope in batch.envelopes]
+
+
+@contextmanager
+def resuming(url: str) -> Iterator[tuple[Ingest, list[Batch]]]:
+    """An ingest, and the batches that the broker had for it up to its own marker, none acknowledged."""
+    ingest = Ingest(url)
+    ingest.start()
+    try:
+        yield ingest, batches(ingest, until=lambda taken: any(batch.beat_at for batch in taken))
+    finally:
+        ingest.stop()

@@ -1,0 +1,102 @@
+"""The product's own Mosquitto: its ACL, its credentials, and that what it acknowledged survives a kill."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.broker import BrokerUnavailable, RunningBroker, provision, start_broker, write_credentials
+from devices.ingest import Ingest
+from devices.registry.actions import broker_hash
+from tests.devices.plugs import a_plug, batches, die_with_will, envelopes, eventually, listening, published
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RunningBroker]:
+    known = [("k1", broker_hash("one")), ("k2", broker_hash("two"))]
+    broker = start_broker(tmp_path / "broker", credentials=known)
+    yield broker
+    broker.stop()
+
+
+def test_a_device_writes_below_its_own_name_only(running: RunningBroker) -> None:
+    with listening(running.url) as ingest:
+        with a_plug(running.port, "k1", "one") as plug:
+            for topic in ("d/k2/t", "d/k10/t", "ingest/beat", "ingest/marker/x", "elsewhere", "d/k1/t"):
+                published(plug, topic, b"{}")
+        heard = envelopes(batches(ingest, until=envelopes))
+    assert [envelope.topic for envelope in heard] == ["d/k1/t"]
+
+
+def test_a_will_on_the_topic_of_another_is_dropped(running: RunningBroker) -> None:
+    with listening(running.url) as ingest:
+        die_with_will(running.port, "k1", "one", "d/k2/s", b'{"online":false,"forged":true}')
+        die_with_will(running.port, "k2", "two", "d/k2/s", b'{"online":false}')
+        heard = envelopes(batches(ingest, until=envelopes))
+    assert [envelope.payload for envelope in heard] == [b'{"online":false}']
+
+
+def test_a_device_can_neither_read_another_nor_take_over_the_ingest(running: RunningBroker) -> None:
+    got: list[str] = []
+    with (
+        listening(running.url) as ingest,
+        a_plug(running.port, "k1", "one", client_id="ingest") as spy,
+        a_plug(running.port, "k2", "two") as plug,
+    ):
+        spy.on_message = lambda _client, _data, message: got.append(message.topic)
+        spy.subscribe([("#", 1), ("d/k2/#", 1), ("d/k1/cmd/#", 1)])
+        published(plug, "d/k2/t", b'{"p":1}')
+        batches(ingest, until=envelopes)
+        assert ingest.connected
+    assert got == []
+
+
+def test_a_new_device_may_connect_after_a_reload_and_a_revoked_one_is_put_out(running: RunningBroker) -> None:
+    with a_plug(running.port, "k1", "one") as plug:
+        assert provision(running.folder, [("k3", broker_hash("three"))])
+        eventually(lambda: not plug.is_connected())
+    with a_plug(running.port, "k3", "three") as plug:
+        assert plug.is_connected()
+
+
+def test_nothing_is_reloaded_where_nothing_changed(running: RunningBroker) -> None:
+    known = [("k1", broker_hash("one"))]
+    assert provision(running.folder, known)
+    assert not provision(running.folder, known)
+
+
+@pytest.mark.parametrize("key", ["a+b", "a#", "a/b", "", "ingest", "a\nb:c", "x" * 65])
+def test_a_name_that_would_be_a_pattern_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(BrokerUnavailable):
+        write_credentials(tmp_path, [(key, broker_hash("s"))], ingest_password="p")
+
+
+def test_a_line_in_a_hash_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnavailable):
+        write_credentials(tmp_path, [("k1", broker_hash("s") + "\nintruder:$7$1")], ingest_password="p")
+
+
+def test_acknowledged_messages_survive_a_kill_of_the_broker_while_ingest_is_away(tmp_path: Path) -> None:
+    secret = secrets.token_hex(8)
+    broker = start_broker(tmp_path / "broker", credentials=[("k1", broker_hash(secret))])
+    with listening(broker.url):
+        pass
+    with a_plug(broker.port, "k1", secret) as plug:
+        sent = [plug.publish("d/k1/t", b'{"p":1,"seq":%d,"boot":"a"}' % number, qos=1) for number in range(1200)]
+        for message in sent:
+            message.wait_for_publish(20)
+        broker.process.kill()
+        broker.process.wait(10)
+    again = start_broker(tmp_path / "broker", port=broker.port, credentials=[("k1", broker_hash(secret))])
+    ingest = Ingest(again.url)
+    try:
+        ingest.start()
+        heard = envelopes(batches(ingest, until=lambda taken: any(batch.beat_at for batch in taken)))
+    finally:
+        ingest.stop()
+        again.stop()
+    assert len({envelope.payload for envelope in heard}) == 1200
+    assert all(envelope.backlog for envelope in heard)

@@ -1,0 +1,129 @@
+"""Statements, simulations and Stripe's webhooks over JSON."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request, Response
+
+from billing import actions, queries, simulation, webhooks
+from billing.actions import Receipt
+from billing.tables import Statement
+from booking import queries as booking
+from booking.tables import Booking
+from marketplace.permissions import Action, Actor, require
+from marketplace.refusals import NotAllowed, NotFound
+from web.api import shapes
+from web.api.marketplace import read_date
+from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body
+
+router = APIRouter(prefix="/api/v1", tags=["billing"])
+
+
+@router.post("/price-simulations")
+def simulate(body: Annotated[dict[str, Any], Body()], _actor: SignedIn) -> dict[str, Any]:
+    return simulation.simulate(simulation.parse(body)).as_json()
+
+
+@router.get("/bookings/{booking_id}/statement")
+def statement(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    booking.get_booking_for(db, actor, booking_id)
+    return shape(latest(db, booking_id))
+
+
+def latest(db: ReadDb, booking_id: str) -> Statement:
+    """The newest version. Raises: NotFound."""
+    row = queries.statement_of_booking(db, booking_id)
+    if row is None:
+        raise NotFound(kind="statement")
+    return row
+
+
+def shape(row: Statement) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "booking_id": row.booking_id,
+        "number": row.number,
+        "state": row.state.value,
+        "outcome": row.outcome.value,
+        "funding": row.funding.value,
+        "lines": row.lines,
+        "charge": {"minor": row.charge_minor, "currency": row.currency},
+        "platform_fee": {"minor": row.fee_minor, "currency": row.currency},
+        "minutes": {
+            "booked": row.booked_s / 60,
+            "logged": row.logged_s / 60,
+            "confirmed": row.confirmed_s / 60,
+            "billed": row.billed_s / 60,
+        },
+        "due_at": shapes.instant(row.due_at),
+        "accepted_at": shapes.instant(row.accepted_at),
+        "settled_at": shapes.instant(row.settled_at),
+    }
+
+
+def require_customer(actor: Actor, row: Booking) -> None:
+    """Whoever booked, or a member of the organisation it was booked for, answers its statement. Raises: NotAllowed."""
+    if row.person_id != actor.person_id and row.organisation_id not in actor.organisations:
+        raise NotAllowed(action=Action.ANSWER_STATEMENTS.value)
+
+
+@router.post("/bookings/{booking_id}/statement/accept")
+def accept(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require_customer(actor, booking.get_booking_for(db, actor, booking_id))
+
+    def make() -> dict[str, Any]:
+        row = latest(db, booking_id)
+        return shape(actions.accept_statement(db, statement_id=row.id, actor_id=actor.known_id, now=now))
+
+    return once.answer(200, make)
+
+
+@router.post("/bookings/{booking_id}/statement/dispute")
+def dispute(booking_id: str, body: shapes.DisputeIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    require_customer(actor, booking.get_booking_for(db, actor, booking_id))
+
+    def make() -> dict[str, Any]:
+        row = latest(db, booking_id)
+        disputed = actions.dispute_statement(db, statement_id=row.id, reason=body.reason, actor_id=actor.known_id, now=now)
+        return shape(disputed)
+
+    return once.answer(200, make)
+
+
+@router.post("/bookings/{booking_id}/statement/resolve")
+def resolve(booking_id: str, body: shapes.ResolveIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    found = booking.get_booking_for(db, actor, booking_id)
+    require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
+
+    def make() -> dict[str, Any]:
+        row = latest(db, booking_id)
+        charge = body.charge.value()
+        return shape(actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=actor.known_id, now=now))
+
+    return once.answer(200, make)
+
+
+@router.post("/bookings/{booking_id}/statement/receipts", status_code=201)
+def receive(booking_id: str, body: shapes.ReceiptIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    found = booking.get_booking_for(db, actor, booking_id)
+    require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
+    received_on = read_date(body.received_on, "received_on") or now.date()
+    receipt = Receipt(body.serial, body.amount.value(), received_on)
+
+    def make() -> dict[str, Any]:
+        row = latest(db, booking_id)
+        made = actions.mark_received(db, statement_id=row.id, receipt=receipt, actor_id=actor.known_id, now=now)
+        return {"id": made.id, "serial": made.serial, "statement": shape(latest(db, booking_id))}
+
+    return once.answer(201, make)
+
+
+@router.post("/stripe/events")
+def events(
+    request: Request, db: Db, body: Annotated[bytes, Depends(read_body)], now: Now, settings: Configured
+) -> dict[str, bool]:
+    configured = settings.stripe_webhook_secrets.get_secret_value()
+    if not configured:
+        raise NotFound(kind="webhook")
+    signature = request.headers.get("stripe-signature", "")
+    webhooks.accept(db, webhooks.verify(body, signature, webhooks.read_secrets(configured), now=now), now=now)
+    return {"received": True}

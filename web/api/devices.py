@@ -1,0 +1,151 @@
+"""Devices, live state, sessions and confirmed use over JSON; live changes as server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from booking import queries as booking
+from devices import queries
+from devices.codecs.families import FAMILIES
+from devices.registry import actions
+from devices.registry.actions import Credentials
+from devices.tables import ConfirmedUse, Device, UsageSession
+from marketplace.catalogue import queries as catalogue
+from marketplace.permissions import Action, require
+from marketplace.refusals import Invalid, NotFound
+from web import live
+from web.api import shapes
+from web.api.bookings import read_slot
+from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
+
+router = APIRouter(prefix="/api/v1", tags=["devices"])
+
+
+@router.post("/resources/{resource_id}/devices", status_code=201)
+def register(
+    resource_id: str, body: shapes.DeviceIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured
+) -> Response:
+    resource = catalogue.get_visible(db, actor, resource_id)
+    require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
+    if body.profile not in FAMILIES:
+        raise Invalid(field="profile", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
+
+    def make() -> dict[str, Any]:
+        row, known = actions.register_device(
+            db,
+            resource_id=resource_id,
+            name=body.name,
+            profile={**body.thresholds, "family": body.profile},
+            actor_id=actor.person_id,
+            now=now,
+        )
+        return {**device(row), "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
+
+    return once.answer(201, make)
+
+
+def connection(known: Credentials, host: str, port: int) -> dict[str, Any]:
+    return {"host": host, "port": port, "username": known.key, "topic": known.topic}
+
+
+def device(row: Device) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "key": row.key,
+        "name": row.name,
+        "resource_id": row.resource_id,
+        "state": row.state.value,
+        "last_message_at": shapes.instant(row.last_message_at),
+    }
+
+
+@router.get("/resources/{resource_id}/devices")
+def devices(resource_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    resource = catalogue.get_visible(db, actor, resource_id)
+    require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
+    rows = queries.devices_of(db, resource_id)
+    counts = queries.count_rejected(db, [row.key for row in rows])
+    return {"items": [{**device(row), "rejected": counts.get(row.key, 0)} for row in rows], "next_cursor": None}
+
+
+@router.get("/devices/{device_id}/rejected")
+def rejected(device_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    row = queries.get_device(db, device_id)
+    if row.institution_id not in actor.institutions() and not actor.is_operator:
+        raise NotFound(kind="device")
+    found = queries.rejected_of(db, row.key)
+    items = [
+        {"topic": one.topic, "reason": one.reason, "detail": one.detail, "received_at": shapes.instant(one.received_at)}
+        for one in found
+    ]
+    return {"items": items, "next_cursor": None}
+
+
+@router.get("/resources/{resource_id}/status")
+def status(resource_id: str, db: ReadDb, actor: AnyActor, now: Now) -> dict[str, Any]:
+    catalogue.get_visible(db, actor, resource_id)
+    return live.shape(queries.live_states(db, [resource_id], now=now)[resource_id])
+
+
+@router.get("/resources/{resource_id}/live", response_class=StreamingResponse)
+def stream(resource_id: str, request: Request, db: ReadDb, actor: AnyActor) -> StreamingResponse:
+    catalogue.get_visible(db, actor, resource_id)
+    events: AsyncIterator[bytes] = live.events(request, [resource_id])
+    return live.response(events)
+
+
+@router.get("/resources/{resource_id}/sessions")
+def sessions(
+    resource_id: str,
+    db: ReadDb,
+    actor: SignedIn,
+    from_: Annotated[shapes.Instant, Query(alias="from")],
+    to: shapes.Instant,
+) -> dict[str, Any]:
+    resource = catalogue.get_visible(db, actor, resource_id)
+    require(actor, Action.REVIEW_USE, institution_id=resource.institution_id)
+    rows = queries.sessions_of_resource(db, resource_id, within=read_slot(from_, to))
+    return {"items": [session(row) for row in rows], "next_cursor": None}
+
+
+def session(row: UsageSession) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "start": shapes.instant(row.starts_at),
+        "end": shapes.instant(row.ends_at),
+        "confirmed_s": row.confirmed_s,
+        "unverified_s": row.unverified_s,
+        "energy_wh": row.energy_wh,
+        "grade": row.grade.value,
+        "end_reason": row.end_reason.value if row.end_reason else None,
+        "why": {"began": "power_or_state_on", "ended": row.end_reason.value if row.end_reason else None, "flags": row.flags},
+    }
+
+
+@router.get("/bookings/{booking_id}/use")
+def use(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    row = booking.get_booking_for(db, actor, booking_id)
+    found = queries.use_of_booking(db, row.id)
+    return _undecided(row.slot.seconds) if found is None else _use(found)
+
+
+def _undecided(booked_s: int) -> dict[str, Any]:
+    return {"booked_s": booked_s, "confirmed_s": None, "unverified_s": None, "overrun_s": None, "verdict": None}
+
+
+def _use(row: ConfirmedUse) -> dict[str, Any]:
+    return {
+        "booked_s": row.booked_s,
+        "confirmed_s": row.confirmed_s,
+        "unverified_s": row.unverified_s,
+        "overrun_s": row.overrun_s,
+        "early_s": row.early_s,
+        "fault_s": row.fault_s,
+        "energy_wh": row.energy_wh,
+        "grade": row.grade.value if row.grade else None,
+        "verdict": row.verdict.value,
+        "number": row.number,
+        "pieces": row.pieces,
+    }

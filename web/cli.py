@@ -1,0 +1,231 @@
+"""The command line: `pilotbench COMMAND --help`."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from devices.profile import read_profile
+from devices.replay import replay as replay_recording
+from evaluation import actions as evaluation
+from evaluation.packs.computing import evaluate_pack
+from evaluation.packs.verifying import verify as verify_pack
+from evaluation.schemes import DEFAULT
+from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from marketplace.people import actions as people
+from marketplace.people import queries as known
+from marketplace.permissions import Grant
+from marketplace.refusals import Refusal
+from marketplace.roles import Role
+from marketplace.settings import Settings
+from web import demo as demonstration
+from web import running, server
+from web.migrate import migrate as to_newest
+from web.refusals import words
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Book, measure, bill and evaluate shared equipment (中试台).")
+tokens = typer.Typer(no_args_is_help=True, help="API tokens.")
+app.add_typer(tokens, name="token")
+AsJson = Annotated[bool, typer.Option("--json", help="answer with JSON")]
+
+
+def main() -> None:
+    """Run a command; an expected refusal is one sentence on standard error and exit code 1."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(20), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
+    try:
+        app()
+    except Refusal as refusal:
+        typer.echo(sentence(refusal), err=True)
+        raise SystemExit(1) from refusal
+
+
+def sentence(refusal: Refusal) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in refusal.values.items())
+    return f"{words(refusal.code, refusal.values, str)} ({values})" if values else words(refusal.code, refusal.values, str)
+
+
+def show(value: Any, *, as_json: bool, text: Callable[[Any], str]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text(value))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(envvar="PORT", help="where the pages are served")] = 8000,
+    data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="where everything is kept")] = Path("var/demo"),
+    token_file: Annotated[Path | None, typer.Option(help="where the operator's API token is written")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="no data, only one operator")] = False,
+) -> None:
+    """The whole product on one machine: SQLite, a private broker, simulated equipment, a month of history."""
+    demonstration.run(port=port, data_dir=data_dir, token_file=token_file, empty=empty)
+
+
+@app.command()
+def serve(
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT")] = 8000,
+    workers: Annotated[int, typer.Option(help="server processes; more than one needs PostgreSQL")] = 0,
+) -> None:
+    """Serve pages and API from the database of the settings; run `pilotbench work` beside it."""
+    settings = Settings()
+    server.check_port(host, port)
+    server.serve(host, port, workers or settings.workers)
+
+
+@app.command()
+def work() -> None:
+    """Run the timers, the ingest and the payments; as many of these as you like."""
+    running.work(Settings())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema and check its guard against double booking."""
+    engine = open_engine(Settings().database_url)
+    to_newest(engine)
+    typer.echo("The database is at the newest schema; overlapping claims are refused.")
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Every setting with its value (secrets masked) and what it is for."""
+    settings = Settings()
+    rows = [
+        {"name": f"PILOTBENCH_{name.upper()}", "value": str(getattr(settings, name)), "about": field.description}
+        for name, field in Settings.model_fields.items()
+    ]
+    show(
+        rows, as_json=as_json, text=lambda found: "\n".join(f"{row['name']}={row['value']}\n    {row['about']}" for row in found)
+    )
+
+
+@tokens.command("create")
+def create_token(
+    email: Annotated[str, typer.Option(help="whose token")],
+    operator: Annotated[
+        bool, typer.Option("--operator", help="make this person the platform's operator, if there is none yet")
+    ] = False,
+) -> None:
+    """A new API token; printed once, kept only as a hash."""
+    with open_sessions(open_engine(Settings().database_url))() as session:
+        now = clock.now()
+        person = known.find_person_by_email(session, email.strip().lower())
+        if person is None and operator:
+            grants = [Grant(Role.OPERATOR)]
+            person = people.create_person(session, email=email, name=email, grants=grants, actor_id=None, now=now)
+        if person is None:
+            typer.echo(f"Nobody has the address {email}. Nothing was created.", err=True)
+            raise typer.Exit(1)
+        token = people.create_token(session, person_id=person.id, label="command line", now=now)
+        session.commit()
+    typer.echo(token)
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="a recording, one JSON object a line")],
+    profile: Annotated[Path, typer.Option(help="the profile, TOML")],
+    until: Annotated[str | None, typer.Option(help="ignore what was received later, RFC 3339")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fold a recording of messages into sessions, without a database."""
+    read = read_profile(_toml(profile))
+    moment = _moment(until) if until else None
+    with _opened(recording).open("rb") as lines:
+        found = replay_recording(lines, read, moment)
+    for line in found.rejected:
+        typer.echo(line, err=True)
+    show(found.as_json(), as_json=as_json, text=_sessions)
+
+
+def _opened(path: Path) -> Path:
+    if not path.is_file():
+        typer.echo(f"There is no file {path}. Nothing was read.", err=True)
+        raise typer.Exit(2)
+    return path
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_opened(path).read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        typer.echo(f"{path} is not TOML: {error}. Nothing was read.", err=True)
+        raise typer.Exit(2) from error
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min  # noqa: DTZ901 - refused below
+    if found.tzinfo is None:
+        typer.echo(f"--until {text} is not a time with an offset such as 2026-03-10T01:00:00Z.", err=True)
+        raise typer.Exit(2)
+    return found
+
+
+def _sessions(found: dict[str, Any]) -> str:
+    lines = [
+        f"{one['start']}  {one['end'] or '…'}  confirmed {one['confirmed_s']} s, unverified {one['unverified_s']} s, "
+        f"{one['energy_wh']} Wh, {one['end_reason'] or one['state']} {' '.join(one['flags'])}".rstrip()
+        for one in found["sessions"]
+    ]
+    return "\n".join([*lines, f"notes: {', '.join(found['notes']) or 'none'}"])
+
+
+@app.command()
+def evaluate(
+    pack_dir: Annotated[Path, typer.Option("--pack", help="a pack of facts")],
+    scheme: Annotated[str | None, typer.Option(help="instead of the pack's own")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute metrics and scores from a pack's facts alone."""
+    show(
+        evaluate_pack(pack_dir, scheme),
+        as_json=as_json,
+        text=lambda found: json.dumps(found["scores"], ensure_ascii=False, indent=2),
+    )
+
+
+@app.command()
+def pack(
+    period: Annotated[str, typer.Option(help="2026, 2026-03, ...")],
+    out: Annotated[Path, typer.Option(help="a folder that does not exist yet")],
+    scheme: str = DEFAULT,
+) -> None:
+    """Write a period's facts and figures as a pack that anyone can recompute."""
+    with open_sessions(open_engine(Settings().database_url))() as session:
+        evaluation.write_pack(session, period=period, directory=out, now=clock.now(), scheme=scheme)
+    typer.echo(f"Written to {out}. Recompute it with: pilotbench verify {out}")
+
+
+@app.command()
+def verify(directory: Path) -> None:
+    """Recompute a pack and print every difference; exit 1 if there is one."""
+    differences = verify_pack(directory)
+    typer.echo("\n".join(differences) or "No difference.")
+    raise typer.Exit(1 if differences else 0)
+
+
+@app.command()
+def audit(as_json: AsJson = False) -> None:
+    """Re-derive every invariant from what is stored; exit 1 if one is broken."""
+    with open_sessions(open_engine(Settings().database_url))() as session:
+        found = running.audit(session)
+    show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command("fake-stripe")
+def fake_stripe(port: Annotated[int, typer.Option(help="on loopback")] = 12111) -> None:
+    """The stand-in for Stripe as a server on loopback."""
+    server.check_port("127.0.0.1", port)
+    server.serve_stand_in(port)

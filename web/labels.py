@@ -1,0 +1,309 @@
+"""Words for codes: states, roles, reasons, figures. The one place where a code becomes a sentence on a page."""
+
+from collections.abc import Callable, Mapping
+
+
+def _(text: str) -> str:
+    """Marks a word for the catalogue; it is translated where it is shown."""
+    return text
+
+
+LIVE = {
+    "in_use": _("In use"),
+    "free": _("Free"),
+    "unknown": _("No signal"),
+    "no_sensor": _("No meter"),
+    "maintenance": _("Maintenance"),
+    "fault": _("Fault"),
+}
+KIND = {
+    "pilot_line": _("Pilot line"),
+    "small_line": _("Small line"),
+    "concept_centre": _("Proof-of-concept centre"),
+    "instrument": _("Instrument"),
+}
+FACET = {"kind": _("Type"), "chain": _("Field"), "district": _("Place")}
+SORT = {"match": _("Best match"), "price": _("Lowest price"), "name": _("Name")}
+CELL = {
+    "free": _("Free"),
+    "cheap": _("Free, reduced price"),
+    "booked": _("Booked"),
+    "mine": _("My booking"),
+    "in_use": _("In use"),
+    "outage": _("Maintenance"),
+    "closed": _("Closed"),
+    "past": _("Past"),
+}
+BOOKING = {
+    "held": _("Held for payment"),
+    "requested": _("Waiting for approval"),
+    "confirmed": _("Confirmed"),
+    "completed": _("Used"),
+    "cancelled": _("Cancelled"),
+    "no_show": _("Not used"),
+    "expired": _("Expired"),
+    "refused": _("Declined"),
+    "provider_failed": _("Equipment failed"),
+    "unverifiable": _("Use not provable"),
+}
+STEP = {
+    "requested": _("Requested"),
+    "booked": _("Booked"),
+    "approved": _("Approved"),
+    "in_use": _("In use"),
+    "metered": _("Metered"),
+    "billed": _("Billed"),
+    "paid": _("Paid"),
+    "cancelled": _("Cancelled"),
+    "refused": _("Declined"),
+    "expired": _("Expired"),
+}
+STEP_STATE = {"done": _("done"), "now": _("now"), "todo": _("to come"), "failed": _("ended here")}
+VERDICT = {
+    "fulfilled": _("Use confirmed"),
+    "no_show": _("Not used"),
+    "provider_failed": _("Equipment failed"),
+    "unverifiable": _("Use not provable"),
+}
+STATEMENT = {
+    "open": _("To be answered"),
+    "accepted": _("Accepted"),
+    "disputed": _("Disputed"),
+    "settled": _("Paid"),
+    "superseded": _("Replaced"),
+}
+LINE = {
+    "usage": _("Confirmed use"),
+    "overtime": _("Overtime"),
+    "unused": _("Booked, not used"),
+    "no_show": _("Not used at all"),
+    "cancellation": _("Cancellation"),
+    "programme": _("Voucher or subsidy"),
+    "voucher": _("Voucher"),
+    "subsidy": _("Subsidy"),
+    "standard": _("Booked time"),
+    "minimum": _("Minimum charge"),
+    "operator": _("Operator"),
+    "tax": _("VAT"),
+    "correction": _("Correction"),
+    "outside_hours": _("Outside normal hours"),
+}
+FUNDING = {"card": _("Card, taken through the platform"), "wallet": _("Wallet"), "bank": _("Bank transfer to the institution")}
+USE_STATE = {
+    "RUN": _("running"),
+    "IDLE": _("on, not working"),
+    "OFF": _("off"),
+    "FAULT": _("fault"),
+    "UNKNOWN": _("no signal"),
+}
+GRADE = {
+    "A": _("A: the energy counter agrees throughout"),
+    "B": _("B: the energy counter agrees in part"),
+    "C": _("C: no energy counter"),
+    "D": _("D: contains time that could not be verified"),
+}
+BEGIN = {"load_on": _("Load rose above the threshold"), "state_run": _("The machine reported that it runs")}
+END = {"off": _("Load stayed below the threshold"), "gap": _("The signal was lost")}
+FLAG = {
+    "end_uncertain": _("end uncertain"),
+    "gap_unverified": _("contains an unverified gap"),
+    "gap_energy_confirmed": _("gap proven by the energy counter"),
+    "energy_reset": _("energy counter restarted"),
+    "energy_jump": _("energy counter jumped"),
+    "energy_in_gap": _("energy was used in the gap"),
+    "clock_skew": _("the meter's clock is off"),
+    "backfill": _("arrived late, from the meter's memory"),
+    "late": _("arrived late"),
+}
+LISTING = {"draft": _("Draft"), "published": _("Published"), "paused": _("Paused"), "retired": _("Retired")}
+TODO = {
+    "requests": _("Requests to answer"),
+    "disputes": _("Disputed statements"),
+    "no_device": _("Published machines without a meter"),
+    "silent": _("Meters without a signal"),
+    "unverifiable": _("Uses that could not be proved"),
+    "unpaid": _("Unpaid statements"),
+    "rejected": _("Messages turned away today"),
+}
+MISSING = {
+    "name": _("a name"),
+    "price": _("a price"),
+    "hours": _("opening hours"),
+    "device": _("a connected meter"),
+    "policy": _("a price policy"),
+    "address": _("an address"),
+    "bank_account": _("the institution's bank account"),
+}
+HOURS = {
+    "workdays": _("Workdays 8:30 to 17:30"),
+    "daily": _("Every day 8:00 to 20:00"),
+    "always": _("Day and night"),
+}
+FACT = {
+    "capacity": _("Can be booked at once"),
+    "min": _("Shortest booking"),
+    "max": _("Longest booking"),
+    "step": _("Grid of start times"),
+    "notice": _("Book ahead"),
+    "horizon": _("Bookable until"),
+    "cleaning": _("Clean-down after use"),
+    "setup": _("Set-up before use"),
+    "confirmation": _("How use is confirmed"),
+    "approval": _("Approval"),
+    "cancellation": _("Cancellation"),
+    "address": _("Address"),
+    "hours": _("Opening hours"),
+    "commissioned": _("In service since"),
+    "parent": _("Part of"),
+    "ability": _("Capability"),
+}
+ROLE = {
+    "operator": _("Platform operator"),
+    "evaluator": _("Evaluator"),
+    "manager": _("Manager"),
+    "technician": _("Technician"),
+    "finance": _("Finance"),
+    "member": _("Member"),
+}
+HOUSE = {
+    "university": _("University"),
+    "institute": _("Research institute"),
+    "enterprise": _("Enterprise"),
+    "platform": _("Public platform"),
+}
+SETTLEMENT = {"direct": _("Paid straight to the institution"), "platform_collects": _("The platform collects")}
+REJECTION = {
+    "malformed": _("not readable"),
+    "oversized": _("too large"),
+    "foreign_topic": _("published on another device's topic"),
+    "unknown_device": _("device not known"),
+    "bad_json": _("not valid JSON"),
+    "bad_value": _("a value out of range"),
+    "future": _("dated in the future"),
+    "stale": _("too old"),
+    "duplicate_key": _("a key occurs twice"),
+    "revoked": _("device was revoked"),
+    "no_time": _("without a time"),
+}
+AREA = {
+    "search": _("Find capacity"),
+    "bookings": _("My bookings"),
+    "desk": _("My lines"),
+    "evaluation": _("Utilisation"),
+    "operator": _("Operator"),
+    "account": _("Account"),
+}
+KPI = {
+    "util_capacity": _("Utilisation"),
+    "eff_s": _("Hours used"),
+    "ext_smes": _("Small firms served"),
+    "coverage": _("Seen by telemetry"),
+    "ext_revenue": _("Fee income"),
+    "sharing": _("Sharing ratio"),
+    "availability": _("Availability"),
+    "no_show": _("No-shows"),
+}
+COLUMN = {
+    "util": _("Utilisation"),
+    "hours": _("Hours used"),
+    "smes": _("Used by SMEs"),
+    "income": _("Fee income"),
+    "coverage": _("Telemetry"),
+    "change": _("Change"),
+}
+LEDGER = {
+    "prd_ext": _("Used by outside firms"),
+    "prd_int": _("Used inside the house"),
+    "prd_self": _("Used by its owner"),
+    "prd_teach": _("Used for teaching"),
+    "prd_unbooked": _("Ran without a booking"),
+    "sby_booked": _("Booked, idle"),
+    "sby_free": _("Open, idle"),
+    "pd": _("Planned downtime"),
+    "ud": _("Unplanned downtime"),
+    "unk": _("No signal"),
+    "nst": _("Not open"),
+}
+CATEGORY = {"ext": _("Outside"), "int": _("Inside"), "self": _("Own"), "teach": _("Teaching")}
+STATUS = {
+    "fulfilled": _("Use confirmed"),
+    "no_show": _("Not used"),
+    "cancelled": _("Cancelled"),
+    "conflict": _("Double booking"),
+    "provider_failed": _("Equipment failed"),
+    "unverifiable": _("Use not provable"),
+}
+EXPORT = {"csv": "CSV", "xlsx": "XLSX", "pack": _("Evidence pack")}
+CHECK = {
+    "database": _("Database"),
+    "migrations": _("Database version"),
+    "guard": _("Double-booking guard"),
+    "broker": _("MQTT broker"),
+    "ingest": _("Ingest"),
+    "worker": _("Worker"),
+    "mail": _("Mail"),
+    "stripe": _("Card payments"),
+}
+CHECK_STATE = {"ok": _("in order"), "warn": _("look at this"), "fail": _("broken")}
+FIRST_STEP = {
+    "institution": _("Invite the first institution"),
+    "mail": _("Set the mail server"),
+    "broker": _("Connect the broker"),
+    "payments": _("Set the payment keys"),
+    "evaluator": _("Invite an evaluator"),
+    "demo": _("Remove the demonstration data"),
+}
+CLOSED = {
+    "draft": _("This listing is not published yet."),
+    "paused": _("This listing is paused; its institution takes no bookings at present."),
+    "retired": _("This listing is retired."),
+    "not_entitled": _("Your account may not book this. Ask the institution for access."),
+}
+DONE = {
+    "booked": _("Booked. The time is yours."),
+    "requested": _("Requested. The institution will answer."),
+    "cancelled": _("The booking is cancelled."),
+    "approved": _("The booking is approved."),
+    "refused": _("The request is declined; the firm is told."),
+    "checked_in": _("Checked in."),
+    "finished": _("Finished; the rest of the time is free again."),
+    "accepted": _("The statement is accepted."),
+    "disputed": _("Your objection has been sent to the institution."),
+    "received": _("The payment is marked as received."),
+    "listed": _("The machine is listed and published. Connect its meter next."),
+    "saved": _("Saved."),
+    "published": _("Published."),
+    "paused": _("Paused. Accepted bookings stay."),
+    "retired": _("Retired."),
+    "revoked": _("The device is revoked; its messages are turned away from now on."),
+    "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
+    "outage": _("The outage is entered."),
+    "outage_ended": _("The outage is ended."),
+    "frozen": _("A revision is frozen."),
+    "entered": _("The value is entered."),
+    "signed_out": _("You are signed out."),
+    "password": _("The password is changed; other browsers are signed out."),
+    "token_revoked": _("The token no longer works."),
+    "session_ended": _("That browser is signed out."),
+    "joined": _("Welcome. Your account is ready."),
+    "disabled": _("The account is disabled."),
+    "enabled": _("The account is enabled."),
+}
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "live": LIVE, "kind": KIND, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
+    "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
+    "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": TODO,
+    "missing": MISSING, "hours": HOURS, "fact": FACT, "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
+    "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
+    "export": EXPORT, "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
+}  # fmt: skip
+
+
+def word(translate: Callable[[str], str], subject: str, code: str) -> str:
+    """What `code` is called on a page; the code itself, spaced, where no word was given.
+
+    >>> word(str, "live", "in_use"), word(str, "flag", "some_new_flag")
+    ('In use', 'some new flag')
+    """
+    found = WORDS[subject].get(code)
+    return translate(found) if found else code.replace("_", " ")

@@ -1,0 +1,58 @@
+"""Server-drawn pages in two languages."""
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+
+from marketplace.refusals import NotSignedIn, Refusal, Refused
+from web.deps import find_actor
+from web.dist import Assets
+from web.i18n import translator
+from web.pages import account, bookings, public
+from web.pages.drawing import Pen
+from web.refusals import title, words
+from web.views.plain import ErrorView
+
+root = APIRouter()
+LANGUAGES = ("zh", "en")
+
+
+@root.get("/", include_in_schema=False)
+def front(request: Request) -> Response:
+    """To the search in the reader's language: Chinese unless the browser prefers English."""
+    return RedirectResponse(f"/{language_of(request)}/search", 307)
+
+
+def language_of(request: Request) -> str:
+    """From the address, else from what the browser asks for."""
+    first = request.url.path.split("/", 2)[1] if request.url.path.count("/") else ""
+    if first in LANGUAGES:
+        return first
+    accepted = request.headers.get("accept-language", "").lower()
+    return "en" if accepted.startswith("en") else "zh"
+
+
+def include(app: FastAPI) -> None:
+    """Hang pages and assets into the application."""
+    app.include_router(root)
+    for module in (public, account, bookings):
+        app.include_router(module.router, include_in_schema=False)
+    app.mount("/static", Assets(), name="static")
+
+
+def refusal_page(request: Request, refusal: Refusal, status: int) -> Response:
+    """The page that says what happened, what was kept, and what to do; a person who must sign in is led there."""
+    language = language_of(request)
+    if isinstance(refusal, NotSignedIn) and request.method == "GET":
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/{language}/signin?next={target.replace('&', '%26')}", 303)
+    pen = Pen(request, language, find_actor(request))  # type: ignore[arg-type]
+    translate = translator(pen.lang)
+    reasons = refusal.reasons if isinstance(refusal, Refused) else ()
+    view = ErrorView(
+        status=status,
+        title=title(refusal.code, translate),
+        text=words(refusal.code, refusal.values, translate),
+        reasons=[words(reason.code, reason.values, translate) for reason in reasons],
+        back=f"/{language}/search",
+    )
+    return pen.page("error.html", view, status=status)

@@ -1,0 +1,216 @@
+"""Booking from a page, one's bookings, and their statements."""
+
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+
+from fastapi import APIRouter, Response
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.actions import Receipt, ReceivedBefore
+from booking import actions, queries
+from booking.actions import SlotRefused
+from booking.tables import Booking
+from marketplace import idempotency
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import EXPONENTS, Money
+from marketplace.permissions import Action, require
+from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
+from web import calendar, checkout
+from web.api.billing import latest, require_customer
+from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.i18n import translator
+from web.pages.account import again
+from web.pages.drawing import Drawing, Fields, number, text
+from web.present import bookings, resource
+from web.refusals import status_of, words
+from web.views.frame import Area, Form
+
+router = APIRouter(prefix="/{lang}")
+
+
+@router.post("/r/{resource_id}/bookings")
+def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, settings: Configured) -> Response:
+    """Confirm the price shown: a booking, or the panel again with what stood in the way."""
+    row = catalogue.get_visible(db, pen.actor, resource_id)
+    asked = resource.Asked(start=text(fields, "start"), end=text(fields, "end"))
+    if pen.actor.person_id is None:
+        return pen.go(f"/signin?next=/{pen.lang.value}/r/{resource_id}?start={asked.start}%26end={asked.end}")
+    if asked.slot is None:
+        raise Invalid(field="end", reason="not after start")
+    key = text(fields, "key")[:100]
+    order = checkout.Order(
+        resource_id=row.id,
+        slot=asked.slot,
+        organisation_id=text(fields, "organisation_id") or None,
+        purpose=text(fields, "purpose")[:1000] or None,
+        payment_method=settings.test_payment_method or None,
+    )
+    try:
+        with db.begin_nested():
+            made = _once(pen, db, key, order, timedelta(minutes=settings.hold_minutes), now)
+    except (SlotRefused, Invalid) as refusal:
+        return _refused(pen, db, row.id, asked, refusal, key, now)
+    if not pen.partial:
+        return pen.go(f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked")
+    view = resource.booked(db, resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now), made)
+    return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
+
+
+def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta, now: Now) -> Booking:
+    """The booking of this form; sent twice, the form makes one booking. Raises: SlotRefused, Invalid, NotAllowed."""
+    path = f"/r/{order.resource_id}/bookings"
+    names = {"principal": pen.actor.known_id, "method": "POST", "path": path, "key": key}
+    content = f"{order.slot}{order.organisation_id}{order.purpose}"
+    saved = idempotency.begin(db, **names, request_hash=content[:80], now=now) if key else None
+    if saved:
+        return queries.get_booking_for(db, pen.actor, saved.body.decode())
+    made, _ = checkout.book(db, actor=pen.actor, order=order, now=now, hold=hold)
+    if key:
+        idempotency.remember(db, **names, status=201, body=made.id.encode())
+    return made
+
+
+def _refused(pen: Drawing, db: Db, resource_id: str, asked: resource.Asked, refusal: Refusal, key: str, now: Now) -> Response:
+    row = catalogue.get_visible(db, pen.actor, resource_id)
+    if isinstance(refusal, SlotRefused):
+        note(db, refusal, now)
+    found = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now, key=key)
+    view = resource.refused(found, refusal, pen.lang)
+    status = status_of(refusal)
+    if pen.partial:
+        return pen.page("_panel.html", view, status=status, zone=row.timezone)
+    whole = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
+    return pen.page("resource.html", resource.with_panel(whole, view), status=status, area=Area.SEARCH, zone=row.timezone)
+
+
+@router.get("/bookings")
+def list_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, cursor: str | None = None) -> Response:
+    view = bookings.bookings(db, actor, lang=pen.lang, now=now, cursor=cursor)
+    return pen.page("bookings.html", view, area=Area.BOOKINGS)
+
+
+@router.get("/bookings/{booking_id}.ics")
+def ics(booking_id: str, db: ReadDb, actor: SignedIn, now: Now, pen: Drawing) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    view = bookings.one(db, row, actor=actor, lang=pen.lang, now=now)
+    content = calendar.event(view, base_url=pen.request.app.state.settings.base_url, stamp=now)
+    return Response(content, media_type="text/calendar; charset=utf-8")
+
+
+@router.get("/bookings/{booking_id}")
+def page(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    return _page(pen, db, row, now)
+
+
+def _page(pen: Drawing, db: ReadDb, row: Booking, now: Now, refusal: Refusal | None = None) -> Response:
+    said = words(refusal.code, refusal.values, translator(pen.lang)) if refusal else None
+    view = bookings.one(db, row, actor=pen.actor, lang=pen.lang, now=now, refusal=said)
+    status = status_of(refusal) if refusal else 200
+    return pen.page("booking.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
+
+
+@router.post("/bookings/{booking_id}/cancel")
+def cancel(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    try:
+        checkout.cancel(db, actor=actor, booking_id=booking_id, now=now)
+    except WrongState as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{booking_id}", "cancelled")
+
+
+@router.post("/bookings/{booking_id}/approve")
+def approve(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    try:
+        _check_version(row.version, fields)
+        actions.approve(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
+    except (WrongState, Stale) as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{booking_id}", "approved")
+
+
+@router.post("/bookings/{booking_id}/refuse")
+def refuse(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    try:
+        _check_version(row.version, fields)
+        checkout.refuse(db, actor=actor, booking_id=booking_id, now=now)
+    except (WrongState, Stale) as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{booking_id}", "refused")
+
+
+def _check_version(present: int, fields: Fields) -> None:
+    """Raises: Stale."""
+    if number(fields, "version", present) != present:
+        raise Stale(version=present)
+
+
+@router.get("/bookings/{booking_id}/statement")
+def statement(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    return _statement(pen, db, queries.get_booking_for(db, actor, booking_id))
+
+
+def _statement(pen: Drawing, db: ReadDb, row: Booking, form: Form | None = None, status: int = 200) -> Response:
+    made = bills.statement_of_booking(db, row.id)
+    if made is None:
+        raise NotFound(kind="statement")
+    view = bookings.statement(db, row, made, actor=pen.actor, lang=pen.lang, form=form or Form())
+    return pen.page("statement.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
+
+
+@router.post("/bookings/{booking_id}/statement/accept")
+def accept(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require_customer(actor, row)
+    made = latest(db, booking_id)
+    try:
+        _check_version(made.number, fields)
+        billing.accept_statement(db, statement_id=made.id, actor_id=actor.known_id, now=now)
+    except (WrongState, Stale) as refusal:
+        return _statement(pen, db, row, again(pen, fields, refusal), status_of(refusal))
+    return pen.go(f"/bookings/{booking_id}/statement", "accepted")
+
+
+@router.post("/bookings/{booking_id}/statement/dispute")
+def dispute(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require_customer(actor, row)
+    made = latest(db, booking_id)
+    try:
+        _check_version(made.number, fields)
+        reason = text(fields, "reason")
+        billing.dispute_statement(db, statement_id=made.id, reason=reason, actor_id=actor.known_id, now=now)
+    except (WrongState, Stale, Invalid) as refusal:
+        return _statement(pen, db, row, again(pen, fields, refusal, "reason"), status_of(refusal))
+    return pen.go(f"/bookings/{booking_id}/statement", "disputed")
+
+
+@router.post("/bookings/{booking_id}/statement/received")
+def received(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
+    made = latest(db, booking_id)
+    try:
+        receipt = Receipt(text(fields, "reference"), read_money(text(fields, "amount"), made.currency), now.date())
+        billing.mark_received(db, statement_id=made.id, receipt=receipt, actor_id=actor.known_id, now=now)
+    except (WrongState, Invalid, ReceivedBefore) as refusal:
+        place = {"serial": "reference", "received_before": "reference"}.get(str(refusal.values.get("field", refusal.code)))
+        return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
+    return pen.go(f"/bookings/{booking_id}/statement", "received")
+
+
+def read_money(typed: str, currency: str) -> Money:
+    """An amount in major units as typed, full-width digits and separators allowed. Raises: Invalid."""
+    try:
+        exact = Decimal(typed.replace(",", "").replace("，", "").replace("¥", "").strip()).scaleb(EXPONENTS[currency])
+    except InvalidOperation as error:
+        raise Invalid(field="amount", reason="not an amount such as 525.00") from error
+    if not exact.is_finite() or exact != exact.to_integral_value() or abs(exact) > 10**13:
+        raise Invalid(field="amount", reason="has more decimals than the currency")
+    return Money(int(exact), currency)

@@ -1,0 +1,153 @@
+"""What every page route does: who asks in which language, draw a view, go on after a form."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Path, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import FormData
+
+from marketplace.permissions import Actor
+from marketplace.refusals import Invalid
+from web.deps import AnyActor
+from web.render import render
+from web.security import CSRF_COOKIE, check_origin, check_token, new_token
+from web.views.frame import Area, FieldError, Form, Frame, Lang, Theme
+
+Language = Annotated[Literal["zh", "en"], Path()]
+THEME_COOKIE = "pb_theme"
+MOST_FIELDS = 200
+
+
+class Pen:
+    """Draws pages for one request. A route takes it as `pen: Drawing`."""
+
+    def __init__(self, request: Request, lang: Language, actor: AnyActor) -> None:
+        self.request, self.actor, self.lang = request, actor, Lang(lang)
+        self._known = request.cookies.get(CSRF_COOKIE, "")
+        self.csrf = self._known or new_token()
+
+    @property
+    def partial(self) -> bool:
+        """Whether only a part of the page is wanted (htmx)."""
+        return self.request.headers.get("hx-request") == "true"
+
+    def page(
+        self,
+        template: str,
+        view: Any,
+        *,
+        status: int = 200,
+        area: Area | None = None,
+        zone: str = "Asia/Shanghai",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The drawn page; it varies by cookie and by who asks for a part."""
+        frame = Frame(
+            lang=self.lang,
+            path=self.request.url.path.removeprefix(f"/{self.lang.value}") or "/",
+            query=self.request.url.query,
+            csrf=self.csrf,
+            theme=theme_of(self.request),
+            person=self.actor.name if self.actor.person_id else None,
+            areas=areas_of(self.actor),
+            current=area,
+            zone=zone,
+            done=self.request.query_params.get("done"),
+        )
+        vary = {"vary": "HX-Request, Cookie", "cache-control": "no-store" if self.actor.person_id else "no-cache"}
+        response = HTMLResponse(render(frame, template, view), status, headers={**vary, **(headers or {})})
+        return self.with_token(response)
+
+    def with_token(self, response: Response) -> Response:
+        """Give the browser the token its forms repeat, if it has none."""
+        if not self._known:
+            secure = self.request.app.state.settings.secure_cookies
+            response.set_cookie(CSRF_COOKIE, self.csrf, httponly=True, samesite="lax", secure=secure)
+        return response
+
+    def go(self, path: str, done: str | None = None) -> Response:
+        """303 to a page of ours in the same language; `done` names what was achieved."""
+        mark = f"{'&' if '?' in path else '?'}done={quote(done)}" if done else ""
+        base, hash_, anchor = path.partition("#")
+        return RedirectResponse(f"/{self.lang.value}{base}{mark}{hash_}{anchor}", 303)
+
+
+def theme_of(request: Request) -> Theme:
+    found = request.cookies.get(THEME_COOKIE, "auto")
+    return Theme(found) if found in set(Theme) else Theme.AUTO
+
+
+def areas_of(actor: Actor) -> tuple[Area, ...]:
+    """What the navigation offers: everybody searches; the rest goes by role."""
+    if actor.person_id is None:
+        return (Area.SEARCH,)
+    found = [Area.SEARCH, Area.BOOKINGS]
+    if actor.institutions() or actor.is_operator:
+        found.append(Area.DESK)
+    if actor.institutions() or actor.is_evaluator or actor.is_operator:
+        found.append(Area.EVALUATION)
+    if actor.is_operator:
+        found.append(Area.OPERATOR)
+    return tuple(found)
+
+
+async def read_form(request: Request) -> FormData:
+    """The fields of a form that our own page sent. Raises: ForgedRequest, Invalid."""
+    check_origin(request)
+    form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+    token = form.get("csrf")
+    check_token(request, token if isinstance(token, str) else request.headers.get("x-csrf-token", ""))
+    return form
+
+
+Drawing = Annotated[Pen, Depends(Pen)]
+Fields = Annotated[FormData, Depends(read_form)]
+
+
+def text(fields: FormData, name: str, fallback: str = "") -> str:
+    """A field as typed, trimmed."""
+    value = fields.get(name)
+    return value.strip() if isinstance(value, str) else fallback
+
+
+def number(fields: FormData, name: str, fallback: int | None = None) -> int:
+    """A whole number. Raises: Invalid, naming the field."""
+    value = text(fields, name)
+    if not value and fallback is not None:
+        return fallback
+    if not value.isascii() or not value.isdigit() or len(value) > 12:
+        raise Invalid(field=name, reason="a whole number is needed")
+    return int(value)
+
+
+def instant(name: str, value: str) -> datetime:
+    """An instant of an address or a field, UTC to the minute. Raises: Invalid."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise Invalid(field=name, reason="not a time") from error
+    if found.tzinfo is None:
+        raise Invalid(field=name, reason="a time without offset")
+    return found
+
+
+def typed(fields: FormData) -> dict[str, str]:
+    """Everything as it was typed, secrets left out, for showing the form again."""
+    hidden = {"csrf", "password", "new_password"}
+    return {name: value for name, value in fields.items() if isinstance(value, str) and name not in hidden}
+
+
+def refused_form(fields: FormData, refusal: Invalid, message: str) -> Form:
+    """The form again, with what is wrong beside the field."""
+    name = str(refusal.values.get("field", "")).split(".")[-1]
+    return Form(typed(fields), (FieldError(name, message),))
+
+
+def own_path(target: str, fallback: str) -> str:
+    """`target` if it is a path of ours, else `fallback`: never another site."""
+    parts = urlsplit(target)
+    safe = target.startswith("/") and not target.startswith("//") and not parts.scheme and not parts.netloc
+    return target if safe and "\\" not in target else fallback

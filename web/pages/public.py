@@ -1,0 +1,131 @@
+"""What everybody may see: search, a listing with its week, live state, words about the product."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from marketplace.catalogue import queries as catalogue
+from web import live
+from web.deps import Db, Now, ReadDb
+from web.dist import notices
+from web.i18n import translator
+from web.pages.drawing import THEME_COOKIE, Drawing, Fields, own_path, text
+from web.present import resource, search
+from web.views.frame import Area, Theme
+from web.views.plain import AccessibilityView, LicencesView
+
+router = APIRouter(prefix="/{lang}")
+
+
+def _(sentence: str) -> str:
+    return sentence
+
+
+WORDS = {"match": _("Best match"), "price": _("Price"), "name": _("Name")}
+LENGTHS = {"1h": _("1 hour"), "2h": _("2 hours"), "4h": _("Half a day (4 h)"), "8h": _("A day (8 h)")}
+
+
+def _day(value: str) -> date | None:
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError:
+        return None
+
+
+def _hours(value: str) -> float | None:
+    try:
+        found = float(value) if value else None
+    except ValueError:
+        return None
+    return found if found is not None and 0 < found <= 744 else None
+
+
+@router.get("/search")
+def search_page(
+    pen: Drawing,
+    db: ReadDb,
+    now: Now,
+    q: str = "",
+    day: str = "",
+    hours: str = "",
+    kind: Annotated[list[str], Query()] = [],  # noqa: B006 - fastapi copies it
+    chain: Annotated[list[str], Query()] = [],  # noqa: B006
+    district: Annotated[list[str], Query()] = [],  # noqa: B006
+    free: str = "",
+    min_price: str = "",
+    max_price: str = "",
+    sort: str = "match",
+    cursor: str | None = None,
+) -> Response:
+    wanted = search.Wanted(
+        q=q[:200],
+        day=_day(day),
+        hours=_hours(hours),
+        kind=next(iter(kind), None),
+        chain=next(iter(chain), None),
+        district=next(iter(district), None),
+        free=free == "1",
+        min_price=min_price[:20],
+        max_price=max_price[:20],
+        sort=_sort(sort),
+        cursor=cursor,
+    )
+    translate = translator(pen.lang)
+    words = {name: translate(label) for name, label in {**WORDS, **LENGTHS}.items()}
+    view = search.view(db, wanted, lang=pen.lang, now=now, words=words)
+    return pen.page("_results.html" if pen.partial else "search.html", view, area=Area.SEARCH)
+
+
+def _sort(value: str) -> Literal["match", "price", "name"]:
+    return "price" if value == "price" else "name" if value == "name" else "match"
+
+
+@router.get("/r/{resource_id}")
+def resource_page(
+    pen: Drawing, resource_id: str, db: ReadDb, now: Now, week: str = "", day: str = "", start: str = "", end: str = ""
+) -> Response:
+    row = catalogue.get_visible(db, pen.actor, resource_id)
+    asked = resource.Asked(week=_day(week), day=_day(day), start=start, end=end)
+    view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
+    template = "_week.html" if pen.partial and pen.request.headers.get("hx-target") == "week" else "resource.html"
+    return pen.page(template, view, area=Area.SEARCH, zone=row.timezone)
+
+
+@router.get("/r/{resource_id}/panel")
+def panel(pen: Drawing, resource_id: str, db: ReadDb, now: Now, day: str = "", start: str = "", end: str = "") -> Response:
+    if not pen.partial:
+        return pen.go(f"/r/{resource_id}?day={day}&start={start}&end={end}#panel")
+    row = catalogue.get_visible(db, pen.actor, resource_id)
+    asked = resource.Asked(week=None, day=_day(day), start=start, end=end)
+    view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
+    return pen.page("_panel.html", view, zone=row.timezone)
+
+
+@router.get("/live")
+def live_states(pen: Drawing, request: Request, db: ReadDb, ids: str = "") -> Response:
+    """One stream for all the cards of a page; listings that the actor may not see are left out."""
+    asked = [one for one in ids.split(",") if one][: live.MOST_RESOURCES]
+    seen = [row.id for row in catalogue.visible(db, pen.actor, asked)]
+    return live.response(live.page_events(request, seen))
+
+
+@router.post("/theme")
+def theme(pen: Drawing, fields: Fields, _db: Db) -> Response:
+    wanted = text(fields, "theme")
+    target = own_path(text(fields, "next"), f"/{pen.lang.value}/search")
+    response = RedirectResponse(target, 303)
+    if wanted in set(Theme):
+        response.set_cookie(THEME_COOKIE, wanted, max_age=31_536_000, samesite="lax", path="/")
+    return response
+
+
+@router.get("/accessibility")
+def accessibility(pen: Drawing) -> Response:
+    return pen.page("accessibility.html", AccessibilityView(contact=pen.request.app.state.settings.smtp_from))
+
+
+@router.get("/licences")
+def licences(pen: Drawing) -> Response:
+    return pen.page("licences.html", LicencesView(notices=notices()))

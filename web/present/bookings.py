@@ -1,0 +1,252 @@
+"""One's bookings: the list, one of them from request to bill, and its statement."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.ledger import Account
+from billing.tables import BookingQuote, Statement, StatementState
+from booking import queries as booking
+from booking.states import BookingState
+from booking.tables import Booking
+from devices import queries as devices
+from devices.matching import EARLY_GRACE, OVERRUN_MAX
+from devices.tables import ConfirmedUse, UsageSession
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money, zero
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, may
+from marketplace.slot import Slot
+from marketplace.tables import Resource
+from web.present import names
+from web.present.resource import free_hours
+from web.views.bookings import (
+    BookingRow,
+    BookingsView,
+    BookingView,
+    CancelOffer,
+    Piece,
+    SessionRow,
+    Step,
+    UseMinutes,
+)
+from web.views.frame import EMPTY_FORM, Form, Lang, Paging
+from web.views.statement import BankTransfer, StatementLine, StatementView
+
+PAGE = 50
+OPEN = {BookingState.HELD, BookingState.REQUESTED, BookingState.CONFIRMED}
+
+
+def bookings(session: Session, actor: Actor, *, lang: Lang, now: datetime, cursor: str | None) -> BookingsView:
+    rows = booking.bookings_for(session, actor, after=cursor, limit=PAGE + 1)
+    shown = rows[:PAGE]
+    following = f"/{lang.value}/bookings?cursor={shown[-1].id}" if len(rows) > PAGE else None
+    found = booking_rows(session, shown, lang)
+    upcoming = sorted((one for one in found if one.slot.end > now), key=lambda one: one.slot)
+    firms = people.organisations(session, actor.organisations)
+    return BookingsView(
+        upcoming=upcoming,
+        past=sorted((one for one in found if one.slot.end <= now), key=lambda one: one.slot, reverse=True),
+        organisation=firms[0].name if firms else None,
+        paging=Paging(len(shown), None, None, following),
+    )
+
+
+def booking_rows(session: Session, rows: Sequence[Booking], lang: Lang) -> list[BookingRow]:
+    """Rows of any list of bookings, in a fixed number of queries."""
+    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
+    houses = names.institution_names(session, {row.institution_id for row in rows}, lang)
+    quotes = bills.quotes_of_bookings(session, [row.id for row in rows])
+    statements = bills.statements_of_bookings(session, [row.id for row in rows])
+    who = people.names_of(session, {row.person_id for row in rows})
+    return [_row(row, places[row.resource_id], houses, quotes, statements, who, lang) for row in rows]
+
+
+def _row(
+    row: Booking,
+    place: Resource,
+    houses: Mapping[str, str],
+    quotes: Mapping[str, BookingQuote],
+    statements: Mapping[str, Statement],
+    who: Mapping[str, str],
+    lang: Lang,
+) -> BookingRow:
+    return BookingRow(
+        id=row.id,
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        institution=houses.get(row.institution_id, ""),
+        slot=row.slot,
+        zone=place.timezone,
+        state=row.state.value,
+        total=_quoted(quotes.get(row.id), place),
+        statement_state=statements[row.id].state.value if row.id in statements else None,
+        booked_by=who.get(row.person_id),
+    )
+
+
+def _quoted(quote: BookingQuote | None, place: Resource) -> Money:
+    return Money(quote.quote_minor, quote.currency) if quote else zero(place.currency)
+
+
+def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: datetime, refusal: str | None = None) -> BookingView:
+    place = catalogue.get_resource(session, row.resource_id)
+    house = people.get_institution(session, row.institution_id)
+    firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
+    use = devices.use_of_booking(session, row.id)
+    statement = bills.statement_of_booking(session, row.id)
+    around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
+    base = f"/{lang.value}/bookings/{row.id}"
+    staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    return BookingView(
+        id=row.id,
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        institution=names.name_of(house, lang),
+        address=place.address,
+        organisation=firm.name if firm else None,
+        booked_by=people.get_person(session, row.person_id).name,
+        purpose=row.purpose,
+        slot=row.slot,
+        zone=place.timezone,
+        state=row.state.value,
+        total=_quoted(bills.find_quote(session, row.id), place),
+        steps=steps(row, use, statement, now),
+        use=minutes(use) if use else None,
+        sessions=[session_row(run) for run in devices.sessions_of_resource(session, place.id, within=around)]
+        if row.starts_at <= now
+        else [],
+        cancel=cancel_offer(session, row, now),
+        statement_url=f"{base}/statement" if statement else None,
+        ics_url=f"{base}.ics",
+        can_decide=staff and row.state is BookingState.REQUESTED,
+        version=row.version,
+        refusal=refusal,
+    )
+
+
+def cancel_offer(session: Session, row: Booking, now: datetime) -> CancelOffer | None:
+    """What cancelling would cost, while it is possible."""
+    if row.state not in OPEN or row.starts_at <= now:
+        return None
+    hours = free_hours(bills.policy_of(session, row.resource_id))
+    until = row.starts_at - timedelta(hours=hours) if hours is not None else None
+    fee = billing.fee_if_cancelled(session, booking=row, now=now)
+    return CancelOffer(fee, until if until and until > now else None, row.version)
+
+
+def steps(row: Booking, use: ConfirmedUse | None, statement: Statement | None, now: datetime) -> list[Step]:
+    """The way from booking to payment, each step with when it was done."""
+    first = Step("booked", "done", row.submitted_at)
+    if row.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
+        return [first, Step(row.state.value, "failed", row.cancelled_at or row.decided_at), *_bill_steps(statement)]
+    approved = Step("approved", "done" if row.decided_at else "now", row.decided_at)
+    started, ended = row.starts_at <= now, row.ends_at <= now
+    in_use = Step("in_use", "done" if ended else "now" if started else "todo", row.starts_at)
+    metered = Step("metered", "done" if use else "now" if ended else "todo", use.created_at if use else None)
+    if row.state in {BookingState.NO_SHOW, BookingState.PROVIDER_FAILED, BookingState.UNVERIFIABLE}:
+        metered = Step(row.state.value, "failed", row.concluded_at)
+    return [first, approved, in_use, metered, *_bill_steps(statement)]
+
+
+def _bill_steps(statement: Statement | None) -> list[Step]:
+    if statement is None:
+        return [Step("billed", "todo"), Step("paid", "todo")]
+    paid = Step("paid", "done" if statement.settled_at else "now", statement.settled_at)
+    return [Step("billed", "done", statement.created_at), paid]
+
+
+def minutes(use: ConfirmedUse) -> UseMinutes:
+    pieces = [
+        Piece(Slot(datetime.fromisoformat(one["start"]), datetime.fromisoformat(one["end"])), one["state"]) for one in use.pieces
+    ]
+    return UseMinutes(
+        booked_s=use.booked_s,
+        confirmed_s=use.confirmed_s,
+        early_s=use.early_s,
+        overrun_s=use.overrun_s,
+        unverified_s=use.unverified_s,
+        fault_s=use.fault_s,
+        verdict=use.verdict.value,
+        grade=use.grade.value if use.grade else "",
+        pieces=pieces,
+    )
+
+
+def session_row(run: UsageSession) -> SessionRow:
+    return SessionRow(
+        slot=Slot(run.starts_at, max(run.until, run.starts_at + timedelta(seconds=1))),
+        open=run.ends_at is None,
+        confirmed_s=run.confirmed_s,
+        unverified_s=run.unverified_s,
+        energy_wh=run.energy_wh,
+        grade=run.grade.value,
+        begin_reason="load_on",
+        end_reason=run.end_reason.value if run.end_reason else None,
+        flags=run.flags,
+    )
+
+
+def statement(
+    session: Session, row: Booking, made: Statement, *, actor: Actor, lang: Lang, form: Form = EMPTY_FORM
+) -> StatementView:
+    place = catalogue.get_resource(session, row.resource_id)
+    house = people.get_institution(session, row.institution_id)
+    firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
+    quote = bills.quote_of_booking(session, row.id)
+    customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
+    finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
+    charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
+    number = f"PB-{made.created_at:%Y%m}-{made.id[-6:].upper()}-{made.number}"
+    earlier = [one.number for one in bills.statements_of_booking(session, row.id) if one.number < made.number]
+    use = devices.use_of_booking(session, row.id)
+    return StatementView(
+        booking_id=row.id,
+        number=number,
+        version=made.number,
+        state=made.state.value,
+        customer=firm.name if firm else people.get_person(session, row.person_id).name,
+        institution=names.name_of(house, lang),
+        resource=names.name_of(place, lang),
+        slot=row.slot,
+        zone=place.timezone,
+        issued_at=made.created_at,
+        due_at=made.due_at if made.state is StatementState.OPEN else None,
+        booked_min=made.booked_s // 60,
+        logged_min=made.logged_s // 60,
+        confirmed_min=made.confirmed_s // 60,
+        billed_min=made.billed_s // 60,
+        grade=use.grade.value if use and use.grade else "",
+        lines=[_line(one, Money(quote.price_minor, quote.currency)) for one in made.lines],
+        charge=charge,
+        paid=charge - owed,
+        open_amount=owed,
+        funding=made.funding.value,
+        transfer=_transfer(house.name, house.bank_account, number) if made.funding.value == "bank" and owed else None,
+        can_answer=customer and made.state is StatementState.OPEN,
+        can_mark_received=finance and made.state is StatementState.ACCEPTED and made.funding.value == "bank",
+        dispute_reason=made.dispute_reason,
+        corrections=[f"{one}" for one in earlier],
+        form=form,
+    )
+
+
+def owed_of(session: Session, made: Statement) -> Money:
+    """What the firm still owes: the charge until it is posted, then what the journal says."""
+    if made.state in {StatementState.OPEN, StatementState.DISPUTED}:
+        return Money(made.charge_minor, made.currency)
+    return Money(bills.balance_of(session, Account.AR, booking_id=made.booking_id), made.currency)
+
+
+def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
+    count = line.get("minutes")
+    amount = Money(line["amount"]["minor"], line["amount"]["currency"])
+    return StatementLine(line["code"], amount, int(count) if count is not None else None, price if count else None)
+
+
+def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:
+    return BankTransfer(name, account or "–", reference)

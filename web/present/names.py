@@ -1,0 +1,54 @@
+"""Names in the reader's language and the live state as pages show it."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from booking import queries as booking
+from booking.tables import Booking
+from devices import queries as devices
+from devices.queries import Live as State
+from marketplace.people import queries as people
+from marketplace.slot import Slot
+from marketplace.tables import Institution, Resource
+from web.views.frame import Lang, Live
+
+
+def name_of(row: Resource | Institution, lang: Lang) -> str:
+    """English pages fall back to Chinese, never to nothing."""
+    return row.name_en if lang is Lang.EN and row.name_en else row.name
+
+
+def foreign_of(row: Resource, lang: Lang) -> str | None:
+    """The language the name is in where the page's has none."""
+    return Lang.ZH.value if lang is Lang.EN and not row.name_en else None
+
+
+def summary_of(row: Resource, lang: Lang) -> str | None:
+    return row.summary_en if lang is Lang.EN and row.summary_en else row.summary
+
+
+def tags_of(row: Resource, lang: Lang) -> list[str]:
+    return [tag.get(lang.value) or next(iter(tag.values()), "") for tag in row.tags]
+
+
+def institution_names(session: Session, ids: Collection[str], lang: Lang) -> dict[str, str]:
+    return {row.id: name_of(row, lang) for row in people.institutions(session, ids)}
+
+
+def live_of(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, Live]:
+    """The live state of each, with when it ends: the present booking, or the free time until the next one."""
+    states = devices.live_states(session, resource_ids, now=now)
+    running = booking.current_bookings(session, resource_ids, now=now)
+    soon = booking.next_claims(session, resource_ids, within=Slot(now, now + timedelta(days=1)))
+    return {key: _live(key, state, running, soon) for key, state in states.items()}
+
+
+def _live(key: str, found: devices.LiveState, running: Mapping[str, Booking], soon: Mapping[str, datetime]) -> Live:
+    until = None
+    if found.state is State.IN_USE and key in running:
+        until = running[key].ends_at
+    elif found.state is State.FREE:
+        until = soon.get(key)
+    return Live(found.state.value, until, found.since, found.power_w)

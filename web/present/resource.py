@@ -1,0 +1,237 @@
+"""A listing's page: its week, the booking panel, the price before confirming."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from secrets import token_urlsafe
+
+from sqlalchemy.orm import Session
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.policy import Policy
+from billing.settlement import hold_for
+from booking import queries as booking
+from booking.actions import SlotRefused
+from booking.availability import local_midnight
+from booking.queries import Place
+from booking.states import HOLDING
+from booking.tables import Booking
+from devices import queries as devices
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.permissions import Actor
+from marketplace.refusals import NotFound, Refusal, Refused
+from marketplace.slot import EmptySlot, Slot
+from marketplace.tables import ListingState, Resource
+from web.i18n import translator
+from web.present import names
+from web.refusals import title, words
+from web.views.frame import Choice, Lang
+from web.views.resource import Booked, CellKind, Fact, Panel, Quote, QuoteLine, RefusalPanel, ResourceView, Week
+from web.weekgrid import Busy, panel_choices, week
+
+LOOK = timedelta(days=60)
+"""How far ahead the panel offers days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for; `start` and `end` are instants as typed."""
+
+    week: date | None = None
+    day: date | None = None
+    start: str = ""
+    end: str = ""
+
+    @property
+    def slot(self) -> Slot | None:
+        start, end = read_instant(self.start), read_instant(self.end)
+        try:
+            return Slot(start, end) if start and end else None
+        except EmptySlot:
+            return None
+
+
+def read_instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> ResourceView:
+    place = booking.get_place(session, row.id)
+    house = people.get_institution(session, row.institution_id)
+    free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
+    own = row.institution_id in actor.institutions() or actor.is_operator
+    return ResourceView(
+        id=row.id,
+        name=names.name_of(row, lang),
+        kind=row.kind.value,
+        institution=names.name_of(house, lang),
+        district=row.district or house.district,
+        address=row.address,
+        zone=row.timezone,
+        live=names.live_of(session, [row.id], now=now)[row.id],
+        power=devices.power_of_resource(session, row.id),
+        summary=names.summary_of(row, lang),
+        tags=names.tags_of(row, lang),
+        facts=facts(row, place),
+        price=row.price,
+        week=the_week(session, row, place, asked, actor=actor, lang=lang, now=now),
+        panel=panel(session, row, asked, actor=actor, lang=lang, now=now),
+        listed_on=row.listed_on,
+        live_url=f"/{lang.value}/live?ids={row.id}",
+        manage_url=f"/{lang.value}/desk/resources/{row.id}" if own else None,
+        next_free=next((slot.start for slot in free), None),
+    )
+
+
+def facts(row: Resource, place: Place) -> list[Fact]:
+    rules = place.rules
+    found = [
+        Fact("capacity", str(row.capacity)),
+        Fact("min_min", str(rules.min_min)),
+        Fact("max_min", str(rules.max_min)),
+        Fact("notice_min", str(rules.notice_min)),
+        Fact("horizon_days", str(rules.horizon_days)),
+        Fact("setup_min", str(int(rules.buffers.setup.total_seconds() // 60))),
+        Fact("cleaning_min", str(int(rules.buffers.cleaning.total_seconds() // 60))),
+    ]
+    return [fact for fact in found if fact.value not in {"0", ""} and not (fact.code == "capacity" and fact.value == "1")]
+
+
+def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> Week:
+    zone = place.zone
+    chosen = asked.slot.start.astimezone(zone).date() if asked.slot else asked.day
+    first = asked.week or chosen or now.astimezone(zone).date()
+    first -= timedelta(days=first.weekday())
+    this = now.astimezone(zone).date()
+    this -= timedelta(days=this.weekday())
+    span = Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=7), zone))
+    base = f"/{lang.value}/r/{row.id}?week="
+    last = now + timedelta(days=place.rules.horizon_days)
+    return week(
+        first=first,
+        now=now,
+        zone=zone,
+        step_min=place.rules.step_min,
+        min_min=place.rules.min_min,
+        free=booking.free_time(session, row.id, within=span, now=now),
+        busy=_busy(session, row, span, actor, now),
+        previous=f"{base}{first - timedelta(days=7)}" if first > this else None,
+        this=f"{base}{this}",
+        following=f"{base}{first + timedelta(days=7)}" if span.end < last else None,
+    )
+
+
+def _busy(session: Session, row: Resource, span: Slot, actor: Actor, now: datetime) -> list[Busy]:
+    """What is taken, one's own marked; with several units a stretch counts as taken only where none is left."""
+    if row.capacity > 1:
+        return []
+    mine = {b.slot: b for b in booking.bookings_of_resource(session, row.id, within=span) if _is_mine(b, actor)}
+    found = []
+    for busy in booking.busy_time(session, row.id, within=span):
+        own = next((b for slot, b in mine.items() if slot.overlaps(busy.slot) and busy.kind != "buffer"), None)
+        kind = CellKind.OUTAGE if busy.kind == "outage" else CellKind.BOOKED
+        if own:
+            kind = CellKind.MINE
+        elif busy.kind == "booking" and busy.slot.start <= now < busy.slot.end:
+            kind = CellKind.IN_USE
+        found.append(Busy(busy.slot, kind))
+    return found
+
+
+def _is_mine(row: Booking, actor: Actor) -> bool:
+    own = row.person_id == actor.person_id or row.organisation_id in actor.organisations
+    return row.state in HOLDING and actor.person_id is not None and own
+
+
+def panel(
+    session: Session,
+    row: Resource,
+    asked: Asked,
+    *,
+    actor: Actor,
+    lang: Lang,
+    now: datetime,
+    key: str = "",
+    purpose: str = "",
+) -> Panel:
+    place = booking.get_place(session, row.id)
+    free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
+    slot = asked.slot
+    start = slot.start if slot else read_instant(asked.start)
+    choices = panel_choices(
+        free=free,
+        zone=place.zone,
+        step_min=place.rules.step_min,
+        min_min=place.rules.min_min,
+        max_min=place.rules.max_min,
+        day=asked.day,
+        start=start,
+        end=slot.end if slot else None,
+    )
+    return Panel(
+        resource_id=row.id,
+        zone=row.timezone,
+        days=choices.days,
+        starts=choices.starts,
+        ends=choices.ends,
+        chosen=slot,
+        quote=quote(session, row, slot, actor) if slot else None,
+        organisations=_organisations(session, actor),
+        signed_in=actor.person_id is not None,
+        key=key or token_urlsafe(16),
+        purpose=purpose,
+        by_request=place.rules.by_request,
+        closed=None if row.state is ListingState.PUBLISHED else row.state.value,
+    )
+
+
+def _organisations(session: Session, actor: Actor) -> Sequence[Choice]:
+    rows = people.organisations(session, actor.organisations)
+    return [Choice(row.id, row.name, number == 0) for number, row in enumerate(rows)] if len(rows) > 1 else []
+
+
+def quote(session: Session, row: Resource, slot: Slot, actor: Actor) -> Quote:
+    """The price of `slot`, worked out by the same function that the booking freezes."""
+    policy = bills.policy_of(session, row.id)
+    total = billing.quote_slot(resource=row, slot=slot)
+    line = QuoteLine("usage", total, slot.seconds // 60, row.price)
+    card = billing.takes_cards(session, institution_id=row.institution_id)
+    return Quote([line], total, free_hours(policy), hold_for(total) if card else None)
+
+
+def free_hours(policy: Policy) -> int | None:
+    """Hours before the start until which cancelling is free."""
+    free = [tier.hours for tier in policy.cancel_tiers if not tier.rate and tier.hours is not None]
+    return int(min(free)) if free else None
+
+
+def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
+    """The panel in place after a refusal: what happened, that nothing was booked or charged, three ways out."""
+    translate = translator(lang)
+    reasons = refusal.reasons if isinstance(refusal, Refused) else []
+    shown = RefusalPanel(
+        title=title(refusal.code, translate),
+        text=words(refusal.code, refusal.values, translate),
+        reasons=[words(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
+        alternatives=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
+    )
+    return replace(found, refusal=shown)
+
+
+def booked(session: Session, found: Panel, row: Booking) -> Panel:
+    """The panel after a booking."""
+    made = bills.find_quote(session, row.id)
+    if made is None:
+        raise NotFound(kind="quote")
+    total = Booked(row.id, row.slot, row.state.value, Money(made.quote_minor, made.currency))
+    return replace(found, booked=total, chosen=None, quote=None)
+
+
+def with_panel(found: ResourceView, shown: Panel) -> ResourceView:
+    return replace(found, panel=shown)

@@ -1,0 +1,84 @@
+"""Puts a worker together from the settings, and audits what is stored."""
+
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased, sessionmaker
+
+from billing import invariants
+from billing.providers.base import Provider
+from billing.providers.stripe_connect import StripeConnect
+from booking.states import HOLDING
+from booking.tables import Booking, Claim
+from devices.ingest import Ingest
+from marketplace.db import open_engine, open_sessions
+from marketplace.settings import Settings
+from web.mail import Post
+from web.worker import Worker
+
+log = structlog.get_logger()
+
+
+def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
+    """The worker that the settings ask for: without a broker no ingest, without a key no card payments."""
+    ingest = Ingest(settings.mqtt_url) if settings.mqtt_url else None
+    return Worker(sessions, ingest=ingest, provider=provider_of(settings), post=Post(settings), broker_dir=settings.mqtt_dir)
+
+
+def provider_of(settings: Settings) -> Provider | None:
+    key = settings.stripe_key.get_secret_value()
+    return StripeConnect(key, settings.stripe_api_base) if key else None
+
+
+def work(settings: Settings) -> None:
+    """Run timers, ingest and payments until a signal says stop."""
+    worker = worker_of(settings, open_sessions(open_engine(settings.database_url)))
+    over = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        over.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    worker.start()
+    log.info("working")
+    over.wait()
+    worker.stop()
+
+
+def audit(session: Session) -> list[str]:
+    """What is broken, a sentence each; empty where every invariant holds."""
+    return [*overlaps(session), *unclaimed(session), *invariants.violations(session)]
+
+
+def overlaps(session: Session) -> Sequence[str]:
+    """Active claims that share a unit, a lane and an instant."""
+    other = aliased(Claim)
+    pairs = select(Claim.id, other.id).join(
+        other,
+        (Claim.resource_id == other.resource_id)
+        & (Claim.unit == other.unit)
+        & (Claim.lane == other.lane)
+        & (Claim.id < other.id)
+        & (Claim.starts_at < other.ends_at)
+        & (other.starts_at < Claim.ends_at),
+    )
+    rows = session.execute(pairs.where(Claim.active, other.active).limit(100))
+    return [f"claims {one} and {two} overlap" for one, two in rows]
+
+
+def unclaimed(session: Session) -> Sequence[str]:
+    """Bookings that should hold their units and do not, or hold them although they should not."""
+    held = func.count(func.distinct(Claim.unit))
+    rows = session.execute(
+        select(Booking.id, Booking.state, Booking.quantity, held)
+        .outerjoin(Claim, (Claim.booking_id == Booking.id) & Claim.active)
+        .group_by(Booking.id)
+        .having((Booking.state.in_(HOLDING)) & (held != Booking.quantity))
+        .limit(100)
+    )
+    return [f"booking {key} is {state.value} and holds {found} of {wanted} units" for key, state, wanted, found in rows]

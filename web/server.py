@@ -1,0 +1,45 @@
+"""Runs ASGI applications with uvicorn, and names a taken port before it hurts."""
+
+import socket
+
+import uvicorn
+
+from billing.providers import fake
+from marketplace.refusals import Refusal
+
+GRACE_S = 5
+"""How long open streams may delay a stop."""
+
+
+class PortTaken(Refusal):
+    """Something else listens there. `port` is it."""
+
+    code = "port_taken"
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises: PortTaken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(port=port) from error
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Until stopped by a signal."""
+    uvicorn.run(
+        "web.app:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def serve_stand_in(port: int) -> None:
+    """The Stripe stand-in, until stopped."""
+    uvicorn.run(fake.create_app(), host="127.0.0.1", port=port, log_level="warning")
