@@ -18,7 +18,7 @@ from marketplace.slot import Slot
 from web.views.frame import Lang
 
 LOCALES = Path(__file__).parent / "locale"
-BABEL = {Lang.ZH: Locale("zh", "CN"), Lang.EN: Locale("en", "GB")}
+BABEL = {Lang.ZH: Locale("zh", "CN", "Hans"), Lang.EN: Locale("en", "GB")}
 DAY = {Lang.ZH: "M月d日 EEE", Lang.EN: "EEE d MMM"}
 SHORT_DAY = {Lang.ZH: "M月d日", Lang.EN: "d MMM"}
 LONG_DAY = {Lang.ZH: "y年M月d日", Lang.EN: "d MMMM y"}

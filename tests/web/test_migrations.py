@@ -1,0 +1,73 @@
+"""The migrations make what the tables say, and the guard is proven, not assumed."""
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from marketplace.db import open_engine
+from web.migrate import GuardMissing, check_guard, is_current, migrate
+from web.schema import METADATA
+
+SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%'"
+POSTGRES_SCHEMA = (
+    "SELECT 'column', table_name, column_name, data_type || is_nullable || coalesce(character_maximum_length::text, '') "
+    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
+    "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'",
+    "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes "
+    "WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+)
+
+
+def schema_of(connection: Connection) -> set[tuple[str, ...]]:
+    """Everything the database itself knows of columns, constraints, indexes and triggers, layout of the text aside."""
+    statements = (SQLITE_SCHEMA,) if connection.dialect.name == "sqlite" else POSTGRES_SCHEMA
+    return {tuple(_clauses(str(part)) for part in row) for statement in statements for row in connection.execute(text(statement))}
+
+
+def _clauses(sql: str) -> str:
+    """A definition's clauses in one order: which comes first means nothing."""
+    return "\n".join(sorted(" ".join(line.replace('"', "").split()).rstrip(",") for line in sql.splitlines()))
+
+
+def test_the_migrations_make_exactly_the_tables(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    migrate(engine)
+    assert is_current(engine)
+    with engine.begin() as connection:
+        migrated = schema_of(connection)
+        drop = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(drop))
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        created = schema_of(connection)
+    engine.dispose()
+    assert len(created) > 100
+    assert migrated == created
+
+
+def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    for _ in range(2):
+        migrate(engine)
+    assert is_current(engine)
+    engine.dispose()
+
+
+def test_a_database_that_lost_its_guard_is_not_served(database_url: str) -> None:
+    drop = {
+        "postgresql": ["ALTER TABLE claims DROP CONSTRAINT claims_no_overlap"],
+        "sqlite": ["DROP TRIGGER claims_no_overlap_insert", "DROP TRIGGER claims_no_overlap_update"],
+    }
+    engine = open_engine(database_url)
+    check_guard(engine)
+    with engine.begin() as connection:
+        for statement in drop[engine.dialect.name]:
+            connection.execute(text(statement))
+    with pytest.raises(GuardMissing):
+        check_guard(engine)
+    engine.dispose()
