@@ -96,6 +96,16 @@ class Formats:
     def minutes(self, seconds: float) -> str:
         return self.number(seconds // 60)
 
+    def length(self, minutes: int) -> str:
+        """A length of time: minutes below an hour, else hours, with the unit.
+
+        >>> Formats(Lang.EN).length(45), Formats(Lang.EN).length(150), Formats(Lang.EN).length(480)
+        ('45 min', '2.5 h', '8 h')
+        """
+        if minutes < 60:
+            return f"{minutes} min"
+        return f"{minutes // 60} h" if minutes % 60 == 0 else f"{self.number(Decimal(minutes) / 60, 1)} h"
+
     def day(self, value: date) -> str:
         return format_date(value, DAY[self.lang], BABEL[self.lang])
 

@@ -44,7 +44,7 @@ async def events(request: Request, resource_ids: Sequence[str]) -> AsyncIterator
 async def page_events(request: Request, resource_ids: Sequence[str]) -> AsyncIterator[bytes]:
     """For pages: `status` with what a dot shows, and `slots` when a calendar is out of date."""
     async for kind, body in _changes(request, resource_ids):
-        yield _frame(kind, body)
+        yield b"event: still-here\ndata: {}\n\n" if kind == "quiet" else _frame(kind, body)
 
 
 def _frame(kind: str, body: dict[str, Any]) -> bytes:

@@ -89,7 +89,7 @@ def resource_page(
     row = catalogue.get_visible(db, pen.actor, resource_id)
     asked = resource.Asked(week=_day(week), day=_day(day), start=start, end=end)
     view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
-    template = "_week.html" if pen.partial and pen.request.headers.get("hx-target") == "week" else "resource.html"
+    template = "_week.html" if pen.partial and pen.request.headers.get("hx-target", "").endswith("#week") else "resource.html"
     return pen.page(template, view, area=Area.SEARCH, zone=row.timezone)
 
 

@@ -66,6 +66,8 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
     house = people.get_institution(session, row.institution_id)
     free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
     own = row.institution_id in actor.institutions() or actor.is_operator
+    live = names.live_of(session, [row.id], now=now)[row.id]
+    shown = the_week(session, row, place, asked, actor=actor, lang=lang, now=now)
     return ResourceView(
         id=row.id,
         name=names.name_of(row, lang),
@@ -74,13 +76,14 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         district=row.district or house.district,
         address=row.address,
         zone=row.timezone,
-        live=names.live_of(session, [row.id], now=now)[row.id],
+        live=live,
         power=devices.power_of_resource(session, row.id),
         summary=names.summary_of(row, lang),
         tags=names.tags_of(row, lang),
-        facts=facts(row, place),
+        facts=facts(row, place, bills.policy_of(session, row.id), metered=live.state != "no_sensor"),
         price=row.price,
-        week=the_week(session, row, place, asked, actor=actor, lang=lang, now=now),
+        week=shown,
+        shown_days=first_days(shown, asked, place),
         panel=panel(session, row, asked, actor=actor, lang=lang, now=now),
         listed_on=row.listed_on,
         live_url=f"/{lang.value}/live?ids={row.id}",
@@ -89,18 +92,30 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
     )
 
 
-def facts(row: Resource, place: Place) -> list[Fact]:
+def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list[Fact]:
+    """What one must know before booking; minutes and days as numbers, the template gives them units."""
     rules = place.rules
-    found = [
-        Fact("capacity", str(row.capacity)),
-        Fact("min_min", str(rules.min_min)),
-        Fact("max_min", str(rules.max_min)),
-        Fact("notice_min", str(rules.notice_min)),
-        Fact("horizon_days", str(rules.horizon_days)),
-        Fact("setup_min", str(int(rules.buffers.setup.total_seconds() // 60))),
-        Fact("cleaning_min", str(int(rules.buffers.cleaning.total_seconds() // 60))),
-    ]
-    return [fact for fact in found if fact.value not in {"0", ""} and not (fact.code == "capacity" and fact.value == "1")]
+    minutes = {
+        "min": rules.min_min,
+        "max": rules.max_min,
+        "notice": rules.notice_min,
+        "setup": int(rules.buffers.setup.total_seconds() // 60),
+        "cleaning": int(rules.buffers.cleaning.total_seconds() // 60),
+        "horizon": rules.horizon_days,
+    }
+    found = [Fact("capacity", str(row.capacity))] if row.capacity > 1 else []
+    found += [Fact(code, str(value)) for code, value in minutes.items() if value]
+    free = free_hours(policy)
+    found += [Fact("cancellation", str(free))] if free is not None else []
+    found += [Fact("approval", "request")] if rules.by_request else []
+    return [*found, Fact("confirmation", "meter" if metered else "hand")]
+
+
+def first_days(shown: Week, asked: Asked, place: Place) -> int:
+    """Which third of the week holds the day asked for, else today."""
+    day = asked.slot.start.astimezone(place.zone).date() if asked.slot else asked.day
+    number = next((n for n, column in enumerate(shown.columns) if column.day == day or (day is None and column.today)), 0)
+    return min(number // 3, 2)
 
 
 def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> Week:

@@ -168,3 +168,5 @@ class ResourceView:
     manage_url: str | None = None
     """The desk's page of this listing, for its own staff."""
     next_free: datetime | None = None
+    shown_days: int = 0
+    """Which days a narrow screen shows first: 0 the first three, 1 the middle ones, 2 the last three."""
