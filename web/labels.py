@@ -294,7 +294,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "live": LIVE, "kind": KIND, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
     "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": TODO,
-    "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION, "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
+    "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,
+    "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
     "export": EXPORT, "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
 }  # fmt: skip

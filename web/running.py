@@ -16,7 +16,10 @@ from booking.states import HOLDING
 from booking.tables import Booking, Claim
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
+from marketplace.refusals import NotFound
+from marketplace.roles import Role
 from marketplace.settings import Settings
+from marketplace.tables import Membership, Person
 from web.mail import Post
 from web.worker import Worker
 
@@ -82,3 +85,12 @@ def unclaimed(session: Session) -> Sequence[str]:
         .limit(100)
     )
     return [f"booking {key} is {state.value} and holds {found} of {wanted} units" for key, state, wanted, found in rows]
+
+
+def first_operator(session: Session) -> Person:
+    """Whoever has run the platform longest. Raises: NotFound."""
+    asked = select(Person).join(Membership).where(Membership.role == Role.OPERATOR).order_by(Membership.created_at, Person.id)
+    found = session.scalars(asked).first()
+    if found is None:
+        raise NotFound(kind="operator")
+    return found

@@ -1,7 +1,8 @@
 """A stand-in for Stripe, clearly labelled: a small server that the real stripe-python speaks real HTTP to.
 
 It checks every request against Stripe's own description, remembers answers by idempotency key, signs webhooks as Stripe does,
-has a clock that can be moved and faults that can be switched on under `/_stand_in/`. No money moves, nothing is kept.
+has a clock that can be moved and faults that can be switched on at `/_stand_in`. No money moves; what it knows is kept in a
+file where one is named, else nowhere.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -58,6 +60,7 @@ class StandIn:
     description: Description
     secret: str
     webhook_url: str | None
+    kept: Path | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     lock: Any = field(default_factory=RLock)
@@ -71,11 +74,17 @@ class StandIn:
 
 
 def create_app(
-    *, secret: str = "whsec_stand_in", webhook_url: str | None = None, read_clock: Callable[[], datetime] = clock.now
+    *,
+    secret: str = "whsec_stand_in",
+    webhook_url: str | None = None,
+    read_clock: Callable[[], datetime] = clock.now,
+    kept: Path | None = None,
 ) -> FastAPI:
-    """The stand-in as an ASGI app; `app.state.stand_in` is its state."""
+    """The stand-in as an ASGI app; `app.state.stand_in` is its state, and `kept` the file it outlives a stop in."""
     app = FastAPI(title="Stand-in for Stripe (no money moves)", docs_url=None, redoc_url=None, openapi_url=None)
-    state = StandIn(Shop(read_clock), Description(), secret, webhook_url)
+    state = StandIn(Shop(read_clock), Description(), secret, webhook_url, kept=kept)
+    if kept and kept.exists():
+        state.shop.load(kept.read_bytes())
     app.state.stand_in = state
 
     async def api(request: Request) -> Response:
@@ -123,6 +132,10 @@ def answer(state: StandIn, method: str, path: str, query: str, body: str, header
         fault = state.take_fault(Fault.ANSWER_LOST, Fault.SAVED_500) if method == "POST" else None
         status, answered = _once(state, key, (path, body), lambda: _carry_out(state.shop, method, described, fault))
         _deliver(state)
+        if state.kept and method != "GET":
+            draft = state.kept.with_suffix(".draft")
+            draft.write_bytes(state.shop.dump())
+            draft.replace(state.kept)
         return _lost() if fault is Fault.ANSWER_LOST else _reply(status, answered)
 
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from billing.settlement import ONLINE_MINIMUM, Funding, processing_fee
 from marketplace.money import STEPS, Money
 
 HOLD_LIFE = timedelta(days=7)
+KEPT_EVENTS = 500
 DECLINING = "chargeDeclined"
 """Test cards with this in their name are declined, as at Stripe."""
 
@@ -45,6 +48,17 @@ class Shop:
         for intent in self.all("payment_intent"):
             if intent["status"] == "requires_capture" and intent["created"] + HOLD_LIFE.total_seconds() <= self.now.timestamp():
                 self._cancel(intent, "automatic")
+
+    def dump(self) -> bytes:
+        """All of it as JSON, the newest events only."""
+        counted = {"ahead_s": self.ahead.total_seconds(), "counter": self.counter}
+        return orjson.dumps({**counted, "things": self.things, "events": self.events[-KEPT_EVENTS:]})
+
+    def load(self, dumped: bytes) -> None:
+        """Back to what `dump` wrote."""
+        body = orjson.loads(dumped)
+        self.ahead, self.counter = timedelta(seconds=body["ahead_s"]), body["counter"]
+        self.things, self.events = body["things"], body["events"]
 
     def all(self, kind: str) -> list[Thing]:
         return [thing for thing in self.things.values() if thing["object"] == kind]

@@ -1,0 +1,237 @@
+"""`pilotbench demo`: the whole product on one machine, with weeks of history and simulated equipment that goes on live."""
+
+import contextlib
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+import typer
+import uvicorn
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from billing.providers import fake
+from devices import queries as equipment_queries
+from devices.broker import RunningBroker, start_broker
+from devices.broker import free_port as loopback_port
+from devices.machines import Machine
+from devices.simulator import Simulator
+from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from marketplace.people import actions as people
+from marketplace.permissions import Grant
+from marketplace.refusals import Refusal
+from marketplace.roles import Role
+from marketplace.settings import Settings
+from web import running, server
+from web.app import create_app
+from web.demo import equipment, past, story
+from web.demo.equipment import Fleet
+from web.demo.past import Stage
+from web.migrate import migrate
+
+log = structlog.get_logger()
+STRIPE_KEY = "sk_test_stand_in"
+WEBHOOK_SECRET = "whsec_stand_in"
+KEEP_EVERY_S = 20.0
+
+
+def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> None:
+    """Build what is not there yet, then serve until SIGINT or SIGTERM. Raises: PortTaken, BrokerUnavailable."""
+    server.check_port("127.0.0.1", port)
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(kind, _leave)
+    with contextlib.ExitStack() as running_things:
+        stand_in = running_things.enter_context(stand_in_for_stripe(data_dir, port))
+        sessions = prepare(data_dir, stand_in, token_file, empty=empty)
+        broker = start_broker(data_dir / "broker", credentials=_known(sessions))
+        running_things.callback(broker.stop)
+        settings = settings_of(data_dir, port, stand_in, broker)
+        worker = running.worker_of(settings, sessions)
+        worker.start()
+        running_things.callback(worker.stop)
+        if not empty:
+            running_things.enter_context(simulated(data_dir, broker, sessions))
+        serve(settings, port, data_dir, empty=empty)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    """Before the pages are served a signal ends at once; uvicorn has its own way once they are."""
+    raise SystemExit(0)
+
+
+def _known(sessions: sessionmaker[Session]) -> list[tuple[str, str]]:
+    with sessions() as session:
+        return [(row.key, row.secret_hash) for row in equipment_queries.active_devices(session)]
+
+
+def settings_of(data_dir: Path, port: int, stand_in: str, broker: RunningBroker | None = None) -> Settings:
+    """The demonstration's own settings; the environment's count only where these say nothing."""
+    return Settings(
+        database_url=f"sqlite:///{data_dir / 'pilotbench.db'}",
+        data_dir=data_dir,
+        base_url=f"http://127.0.0.1:{port}",
+        mqtt_url=broker.url if broker else "",
+        mqtt_dir=broker.folder if broker else None,
+        stripe_key=SecretStr(STRIPE_KEY),
+        stripe_api_base=stand_in,
+        stripe_webhook_secrets=SecretStr(WEBHOOK_SECRET),
+        test_payment_method=past.CARD,
+    )
+
+
+@contextlib.contextmanager
+def stand_in_for_stripe(data_dir: Path, port: int) -> Iterator[str]:
+    """The stand-in on a free loopback port; gives its address. No money moves."""
+    hook = f"http://127.0.0.1:{port}/api/v1/stripe/events"
+    app = fake.create_app(secret=WEBHOOK_SECRET, webhook_url=hook, kept=data_dir / "stripe-stand-in.json")
+    found = loopback_port()
+    config = uvicorn.Config(app, host="127.0.0.1", port=found, log_level="critical", access_log=False)
+    with _in_background(uvicorn.Server(config)):
+        yield f"http://127.0.0.1:{found}"
+
+
+@contextlib.contextmanager
+def _in_background(served: uvicorn.Server) -> Iterator[None]:
+    thread = threading.Thread(target=served.run, daemon=True)
+    thread.start()
+    waiting = threading.Event()
+    while thread.is_alive() and not served.started:
+        waiting.wait(0.02)
+    try:
+        yield
+    finally:
+        served.should_exit = True
+        thread.join(5)
+
+
+def prepare(data_dir: Path, stand_in: str, token_file: Path | None, *, empty: bool) -> sessionmaker[Session]:
+    """The database at the newest schema, filled on the first start; a first start that broke off is begun again."""
+    marker = data_dir / ("empty.done" if empty else "fleet.json")
+    database = data_dir / "pilotbench.db"
+    if not marker.exists() and database.exists():
+        typer.echo("An earlier first start was interrupted; it is begun again.")
+        for left in data_dir.glob("pilotbench.db*"):
+            left.unlink()
+        (data_dir / "stripe-stand-in.json").unlink(missing_ok=True)
+        shutil.rmtree(data_dir / "broker", ignore_errors=True)
+    engine = open_engine(f"sqlite:///{database}")
+    migrate(engine)
+    sessions = open_sessions(engine)
+    if not marker.exists() and empty:
+        _first_operator(sessions)
+        marker.touch()
+    elif not marker.exists():
+        build(sessions, stand_in, marker)
+    if token_file:
+        _write_token(sessions, token_file)
+    return sessions
+
+
+def _first_operator(sessions: sessionmaker[Session]) -> None:
+    with sessions() as session:
+        people.create_person(
+            session,
+            email=story.OPERATOR_EMAIL,
+            name="Operator",
+            password=story.PASSWORD,
+            grants=[Grant(Role.OPERATOR)],
+            actor_id=None,
+            now=clock.now(),
+        )
+        session.commit()
+
+
+def _write_token(sessions: sessionmaker[Session], file: Path) -> None:
+    with sessions() as session:
+        person = running.first_operator(session)
+        token = people.create_token(session, person_id=person.id, label="demo", now=clock.now())
+        session.commit()
+    file.touch(mode=0o600)
+    file.write_text(token + "\n")
+
+
+def build(sessions: sessionmaker[Session], stand_in: str, marker: Path) -> None:
+    """Everybody, everything and six weeks of use; about half a minute."""
+    typer.echo("First start: building the demonstration. This is done once.")
+    now = clock.now()
+    born = now - timedelta(days=past.DAYS_BACK + 3)
+    provider = running.provider_of(Settings(stripe_key=SecretStr(STRIPE_KEY), stripe_api_base=stand_in))
+    if provider is None:
+        raise RuntimeError(STRIPE_KEY)
+    with sessions() as session:
+        cast = story.enter(session, now=born)
+        session.commit()
+    fleet = equipment.fleet_of(cast, born)
+    past.play(Stage(sessions, provider, cast, now), fleet, lambda step: typer.echo(f"  {step}"))
+    equipment.save(fleet, marker)
+
+
+@contextlib.contextmanager
+def simulated(data_dir: Path, broker: RunningBroker, sessions: sessionmaker[Session]) -> Iterator[None]:
+    """The machines, live on the broker, doing what their bookings say."""
+    fleet = equipment.load(data_dir / "fleet.json")
+    simulator = Simulator(broker.host, broker.port, _present(sessions, fleet))
+    simulator.start()
+    over = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(simulator, sessions, fleet, over), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join(5)
+        simulator.stop()
+
+
+def _present(sessions: sessionmaker[Session], fleet: Fleet) -> list[Machine]:
+    with sessions() as session:
+        past.occupy(session, fleet.live_resources, now=clock.now())
+        session.commit()
+        return equipment.machines(session, fleet, until=clock.now() + timedelta(days=1))
+
+
+def _keep(simulator: Simulator, sessions: sessionmaker[Session], fleet: Fleet, over: threading.Event) -> None:
+    """New bookings reach the machines; and somebody is always at work somewhere."""
+    while not over.wait(KEEP_EVERY_S):
+        try:
+            for machine in _present(sessions, fleet):
+                simulator.change(machine)
+        except (OperationalError, Refusal) as error:
+            log.warning("demo_waits", error=str(error)[:200])
+
+
+def serve(settings: Settings, port: int, data_dir: Path, *, empty: bool) -> None:
+    """Pages and API until a signal says stop."""
+    config = uvicorn.Config(
+        create_app(settings), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=server.GRACE_S
+    )
+    served = uvicorn.Server(config)
+    announcing = threading.Thread(target=_announce, args=(served, settings, data_dir), kwargs={"empty": empty}, daemon=True)
+    announcing.start()
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        served.run()
+
+
+def _announce(served: uvicorn.Server, settings: Settings, data_dir: Path, *, empty: bool) -> None:
+    waiting = threading.Event()
+    while not served.started and not waiting.wait(0.05):
+        pass
+    lines = [
+        "",
+        f"Pilotbench is ready: {settings.base_url}/zh/search (English: {settings.base_url}/en/search)",
+        "",
+        f"Accounts, all with the password {story.PASSWORD}:",
+        *(f"  {role:<11} {email}" for role, email in (story.accounts() if not empty else [("operator", story.OPERATOR_EMAIL)])),
+        "",
+        "Card payments go to a stand-in for Stripe on this machine: no money moves.",
+        f"Everything is kept in {data_dir}. Ctrl+C stops all of it; the next start takes seconds.",
+    ]
+    typer.echo("\n".join(lines))

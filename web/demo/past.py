@@ -1,0 +1,225 @@
+"""Weeks of use, made by the product's own actions as if they had happened on their days."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from random import Random
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.actions import Receipt
+from billing.providers.base import Provider
+from billing.settlement import Funding
+from billing.tables import Statement, StatementState
+from booking import actions as booking
+from booking import queries as bookings
+from booking.availability import local_midnight
+from booking.outages.actions import record_outage
+from booking.states import BookingState
+from booking.tables import Booking
+from devices import actions as devices
+from devices.machines import Machine, history
+from evaluation import actions as evaluation
+from marketplace.money import Money
+from marketplace.people import queries as known
+from marketplace.refusals import Refusal
+from marketplace.slot import Slot
+from web import checkout, worker
+from web.checkout import Order
+from web.demo import equipment
+from web.demo.equipment import Fleet
+from web.demo.story import ZONE, Cast, Equipment
+
+DAYS_BACK, DAYS_AHEAD = 45, 6
+HOLD = timedelta(minutes=10)
+CARD = "pm_card_visa"
+STARTS = (8.5, 9, 10, 13, 14, 15)
+NIGHT = 20.0
+LENGTHS = (2, 2.5, 3, 4)
+MANUAL = (("A1", 4), ("B4", 4), ("C7", 2))
+"""What an evaluator has looked at on the spot."""
+
+PAYS_AFTER = timedelta(days=2)
+PURPOSES = ("工艺放大", "样品表征", "配方验证", "小批试产")
+CUSTOMERS = ("firm@demo.example", "pharma@demo.example", "storage@demo.example", "aero@demo.example")
+SHOW = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the weeks are played on; `now` is the true present."""
+
+    sessions: sessionmaker[Session]
+    provider: Provider
+    cast: Cast
+    now: datetime
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(ZoneInfo(ZONE)).date()
+
+    def day(self, number: int) -> Slot:
+        first = self.today + timedelta(days=number)
+        zone = ZoneInfo(ZONE)
+        return Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=1), zone))
+
+
+def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
+    """The past, then what is booked for the next days; progress is shown by the week."""
+    chance = Random(stage.today.toordinal())
+    show("booking six weeks")
+    book_all(stage, chance)
+    with stage.sessions() as session:
+        interrupt(session, stage)
+        occupy(session, fleet.live_resources, now=stage.now)
+        session.commit()
+        machines = equipment.machines(session, fleet, until=stage.now + timedelta(days=1))
+    for number in range(-DAYS_BACK, 1):
+        if number % 7 == 0:
+            show(f"measured and billed until {stage.today + timedelta(days=number)}")
+        live_through(stage, machines, stage.day(number), chance)
+    with stage.sessions() as session:
+        publish(session, stage)
+        session.commit()
+
+
+def book_all(stage: Stage, chance: Random) -> None:
+    for number in range(-DAYS_BACK, DAYS_AHEAD + 1):
+        for key, one in stage.cast.equipment.items():
+            for slot in _wishes(stage, one, number, chance):
+                _book(stage, key, one, slot, chance)
+
+
+def _wishes(stage: Stage, one: Equipment, number: int, chance: Random) -> list[Slot]:
+    """What is wanted of a machine on a day: nothing, a day run, and a night run where nights are open."""
+    if one.live and number in {0, 1}:
+        return []
+    day = stage.day(number)
+    weekend = (stage.today + timedelta(days=number)).weekday() > 4
+    if weekend and (one.hours == "workdays" or chance.random() < 0.6):
+        return []
+    begins = [chance.choice(STARTS)] if chance.random() < one.busy else []
+    begins += [NIGHT] if one.hours == "always" and chance.random() < one.busy / 2 else []
+    lengths = [chance.choice(LENGTHS) * (2 if begin == NIGHT or one.run_w > 9000 else 1) for begin in begins]
+    return [
+        Slot(day.start + timedelta(hours=begin), day.start + timedelta(hours=begin + round(length)))
+        for begin, length in zip(begins, lengths, strict=True)
+    ]
+
+
+def _book(stage: Stage, key: str, one: Equipment, slot: Slot, chance: Random) -> None:
+    """Made about two days before by some firm, paid and answered at once; a slot that is taken is left alone."""
+    email = "group@demo.example" if key in {"tem", "xrd"} and chance.random() < 0.3 else chance.choice(CUSTOMERS)
+    asked_at = min(slot.start - timedelta(hours=30 + chance.randrange(40)), stage.now - timedelta(minutes=30))
+    order = Order(one.resource_id, slot, purpose=chance.choice(PURPOSES), payment_method=CARD)
+    with stage.sessions() as session:
+        actor = known.get_actor(session, stage.cast.people[email])
+        try:
+            made, _ = checkout.book(session, actor=actor, order=order, now=asked_at, hold=HOLD)
+        except Refusal:
+            return
+        session.commit()
+        _answer(stage, session, made, asked_at, chance)
+        session.commit()
+
+
+def _answer(stage: Stage, session: Session, made: Booking, asked_at: datetime, chance: Random) -> None:
+    """Cards are held at once; requests are answered two hours later, those for the next days wait; a few change their mind."""
+    if made.state is BookingState.HELD:
+        while worker.pay_once(stage.provider, stage.sessions):
+            pass
+        for booking_id in bills.holds_secured(session):
+            booking.confirm_hold(session, booking_id=booking_id, now=asked_at + timedelta(minutes=1))
+    elif made.state is BookingState.REQUESTED and made.starts_at < stage.now + timedelta(days=2):
+        booking.approve(session, booking_id=made.id, actor_id=stage.cast.people["lab@demo.example"], now=asked_at)
+    if chance.random() < 0.05:
+        late = made.starts_at - timedelta(hours=chance.choice((6, 20, 60)))
+        actor = known.get_actor(session, made.person_id)
+        checkout.cancel(session, actor=actor, booking_id=made.id, now=max(asked_at, min(late, stage.now)))
+
+
+def interrupt(session: Session, stage: Stage) -> None:
+    """Planned maintenance next week, and a breakdown two weeks ago."""
+    spray, five = (stage.cast.equipment[key].resource_id for key in ("spray", "five"))
+    ahead, past = stage.day(4), stage.day(-13)
+    manager = stage.cast.people["manager@demo.example"]
+    planned = Slot(ahead.start + timedelta(hours=8), ahead.start + timedelta(hours=12))
+    broken = Slot(past.start + timedelta(hours=15), past.start + timedelta(hours=19))
+    record_outage(session, resource_id=spray, slot=planned, planned=True, reason="季度保养", actor_id=manager, now=stage.now)
+    record_outage(session, resource_id=five, slot=broken, planned=False, reason="主轴报警", actor_id=manager, now=broken.start)
+
+
+def occupy(session: Session, resource_ids: Sequence[str], *, now: datetime) -> None:
+    """Somebody is at work on each of `resource_ids` at `now`: a booking that began within the hour, where nobody has one."""
+    current = bookings.current_bookings(session, resource_ids, now=now + timedelta(minutes=10))
+    customer = known.find_person_by_email(session, CUSTOMERS[0])
+    for resource_id in resource_ids:
+        if resource_id in current or customer is None:
+            continue
+        begun = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+        free = bookings.free_time(session, resource_id, within=Slot(begun, begun + timedelta(hours=5)), now=begun)
+        span = next((slot for slot in free if slot.start <= now < slot.end), None)
+        if span and span.duration >= timedelta(hours=2):
+            order = Order(resource_id, Slot(span.start, min(span.end, span.start + timedelta(hours=4))), purpose="工艺放大")
+            actor = known.get_actor(session, customer.id)
+            checkout.book(session, actor=actor, order=order, now=begun - timedelta(hours=3), hold=HOLD)
+
+
+def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Random) -> None:
+    """One day: what the meters said, what follows from it, and what people do with their bills in the evening."""
+    end = min(day.end, stage.now)
+    if end <= day.start:
+        return
+    with stage.sessions() as session:
+        for machine in machines:
+            devices.store(session, list(history(machine, Slot(day.start, end))))
+        session.commit()
+        while devices.fold_devices(session, now=end):
+            session.commit()
+        devices.confirm_uses(session, now=end)
+        worker.conclude_bookings(session, end)
+        billing.draft_statements(session, now=end)
+        billing.accept_silent(session, now=end)
+        session.commit()
+        answer_statements(session, stage, end, chance)
+        session.commit()
+    while worker.pay_once(stage.provider, stage.sessions):
+        pass
+
+
+def answer_statements(session: Session, stage: Stage, now: datetime, chance: Random) -> None:
+    """Most firms accept within days, one objects, the institution's finance sees transfers come in."""
+    for row in session.scalars(select(Statement).where(Statement.state == StatementState.OPEN)).all():
+        if now - row.created_at < timedelta(hours=20) or chance.random() < 0.4:
+            continue
+        person = bookings.get_booking(session, row.booking_id).person_id
+        if chance.random() < 0.03:
+            reason = "设备当天多次报警，实际有效时间少于计量时间。"
+            billing.dispute_statement(session, statement_id=row.id, reason=reason, actor_id=person, now=now)
+        else:
+            billing.accept_statement(session, statement_id=row.id, actor_id=person, now=now)
+    accepted = select(Statement).where(Statement.state == StatementState.ACCEPTED, Statement.funding == Funding.BANK)
+    for row in session.scalars(accepted).all():
+        if now - row.created_at > PAYS_AFTER and row.charge_minor and chance.random() < 0.5:
+            serial = f"{now:%Y%m%d}{row.id[-8:].upper()}"
+            receipt = Receipt(serial, Money(row.charge_minor, row.currency), now.date())
+            finance = stage.cast.people["finance@demo.example"]
+            billing.mark_received(session, statement_id=row.id, receipt=receipt, actor_id=finance, now=now)
+
+
+def publish(session: Session, stage: Stage) -> None:
+    """The evaluator has entered what no meter knows, and the closed periods are frozen."""
+    evaluator = stage.cast.people["evaluator@demo.example"]
+    period = f"{(stage.today.replace(day=1) - timedelta(days=1)):%Y-%m}"
+    for house in stage.cast.institutions.values():
+        for indicator, value in MANUAL:
+            evaluation.enter_manual(
+                session, institution_id=house, period=period, indicator=indicator, value=Fraction(value),
+                note="现场核查", evidence="核查记录", actor_id=evaluator, now=stage.now,
+            )  # fmt: skip
+    evaluation.publish_due(session, now=stage.now)
