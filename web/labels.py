@@ -22,6 +22,17 @@ KIND = {
     "concept_centre": _("Proof-of-concept centre"),
     "instrument": _("Instrument"),
 }
+CHAIN = {
+    "合成生物": _("Synthetic biology"),
+    "生物医药": _("Biomedicine"),
+    "新材料": _("New materials"),
+    "新能源": _("New energy"),
+    "食品检测": _("Food testing"),
+    "先进制造": _("Advanced manufacturing"),
+    "电子信息": _("Electronics"),
+}
+"""Fields as institutions write them; one that is not here is shown as written."""
+
 FACET = {"kind": _("Type"), "chain": _("Field"), "district": _("Place")}
 SORT = {"match": _("Best match"), "price": _("Lowest price"), "name": _("Name")}
 CELL = {
@@ -291,7 +302,7 @@ DONE = {
     "enabled": _("The account is enabled."),
 }
 WORDS: Mapping[str, Mapping[str, str]] = {
-    "live": LIVE, "kind": KIND, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
+    "live": LIVE, "kind": KIND, "chain": CHAIN, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
     "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": TODO,
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,

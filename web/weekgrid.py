@@ -153,7 +153,7 @@ def panel_choices(
 ) -> PanelChoices:
     """Days with a start, the starts of `day` (or of the day of `start`), and the ends that `start` allows."""
     step, shortest = timedelta(minutes=drawn_step(step_min)), timedelta(minutes=min_min)
-    found = [at for span in free for at in _starts(span, zone, step, shortest)]
+    found = [at for span in free for at in starts(span, zone, step, shortest)]
     chosen = start.astimezone(zone).date() if start else day
     days = sorted({at.astimezone(zone).date() for at in found})
     here = sorted({at for at in found if at.astimezone(zone).date() == chosen} | ({start} if start and start in found else set()))
@@ -164,7 +164,8 @@ def panel_choices(
     )
 
 
-def _starts(span: Slot, zone: ZoneInfo, step: timedelta, shortest: timedelta) -> Iterator[datetime]:
+def starts(span: Slot, zone: ZoneInfo, step: timedelta, shortest: timedelta) -> Iterator[datetime]:
+    """Instants of the grid, counted from local midnight, at which `shortest` fits into `span`."""
     local = span.start.astimezone(zone)
     since_midnight = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     at = span.start + (-since_midnight % step)

@@ -21,6 +21,7 @@ from marketplace.tables import Resource, ResourceKind
 from web.present import names
 from web.views.frame import Choice, Lang, Paging
 from web.views.search import Card, DayOpen, Facet, SearchView
+from web.weekgrid import drawn_step, starts
 
 PAGE = 20
 DAYS = 7
@@ -158,12 +159,20 @@ def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -
             week=strip(row, free.get(row.id, []), places[row.id], now) if row.id in places else [],
             price=row.price,
             zone=row.timezone,
-            first_free=next((slot.start for slot in free.get(row.id, [])), None),
+            first_free=first_start(free.get(row.id, []), places.get(row.id)),
             why=hit.why,
             foreign=names.foreign_of(row, lang),
         )
         for hit, row in zip(hits, rows, strict=True)
     ]
+
+
+def first_start(free: Sequence[Slot], place: booking.Place | None) -> datetime | None:
+    """The first instant of the grid at which the shortest booking fits."""
+    if place is None:
+        return None
+    step, shortest = timedelta(minutes=drawn_step(place.rules.step_min)), timedelta(minutes=place.rules.min_min)
+    return next((start for slot in free for start in starts(slot, place.zone, step, shortest)), None)
 
 
 def strip(row: Resource, free: Sequence[Slot], place: booking.Place, now: datetime) -> list[DayOpen]:
