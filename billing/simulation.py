@@ -124,7 +124,11 @@ def journal(simulation: Simulation) -> list[Entry]:
         return [entry for entry in direct if entry.legs]
     if simulation.funding is Funding.WALLET:
         before, after = _prepaid(settled)
-        return [entry for entry in (*before, *charged, *after, *_paid_out(settled, [settled.capture])) if entry.legs]
+        return [
+            entry
+            for entry in (*before, *charged, *after, *_paid_out(settled, [amount for amount in (settled.capture,) if amount]))
+            if entry.legs
+        ]
     payments = [amount for amount in (settled.capture, settled.remainder) if amount]
     taken = [entry for amount in payments for entry in _taken(amount)]
     return [entry for entry in (*charged, *taken, *_paid_out(settled, payments)) if entry.legs]

@@ -87,7 +87,7 @@ def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str
 
     The password of the ingest account is kept in `folder` for the next start. Raises: BrokerUnavailable.
     """
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise BrokerUnavailable(reason="Mosquitto is not installed: apt-get install mosquitto")
     folder = folder.resolve()

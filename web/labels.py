@@ -127,7 +127,7 @@ FLAG = {
     "late": _("arrived late"),
 }
 LISTING = {"draft": _("Draft"), "published": _("Published"), "paused": _("Paused"), "retired": _("Retired")}
-TODO = {
+WAITING = {
     "requests": _("Requests to answer"),
     "disputes": _("Disputed statements"),
     "no_device": _("Published machines without a meter"),
@@ -304,7 +304,7 @@ DONE = {
 WORDS: Mapping[str, Mapping[str, str]] = {
     "live": LIVE, "kind": KIND, "chain": CHAIN, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
-    "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": TODO,
+    "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": WAITING,
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,
     "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,

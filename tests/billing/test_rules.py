@@ -118,7 +118,7 @@ def test_less_than_the_provider_takes_goes_on_the_monthly_statement() -> None:
         ({"price_per_hour": "300.00"}, "price_per_hour"),
         ({"price_per_hour": -1}, "price_per_hour"),
         ({"price_per_hour": {"minor": 1, "currency": "EUR"}}, "currency"),
-        ({"currency": "XXX"}, "currency"),
+        ({"currency": "QQQ"}, "currency"),
         ({"funding": "cash"}, "funding"),
         ({"class": "royal"}, "class"),
         ({"colour": 1}, "colour"),

@@ -91,7 +91,7 @@ def a_receiver(got: list[bytes]) -> Iterator[str]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Quiet."""
 
     server = HTTPServer(("127.0.0.1", 0), Receiver)

@@ -1,22 +1,21 @@
 """The migrations make what the tables say, and the guard is proven, not assumed."""
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from marketplace.db import open_engine
 from web.migrate import GuardMissing, check_guard, is_current, migrate
 from web.schema import METADATA
 
 SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%'"
-POSTGRES_SCHEMA = (
-    "SELECT 'column', table_name, column_name, data_type || is_nullable || coalesce(character_maximum_length::text, '') "
-    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
-    "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-    "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'",
-    "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes "
-    "WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
-    "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-)
+COLUMNS = """SELECT 'column', table_name, column_name, data_type || is_nullable || coalesce(character_maximum_length::text, '')
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"""
+CONSTRAINTS = """SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'"""
+INDEXES = """SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename <> 'alembic_version'"""
+TRIGGERS = "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
+POSTGRES_SCHEMA = (COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS)
 
 
 def schema_of(connection: Connection) -> set[tuple[str, ...]]:

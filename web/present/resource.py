@@ -150,7 +150,7 @@ def _busy(session: Session, row: Resource, span: Slot, actor: Actor, now: dateti
     found = []
     for busy in booking.busy_time(session, row.id, within=span):
         own = next((b for slot, b in mine.items() if slot.overlaps(busy.slot) and busy.kind != "buffer"), None)
-        kind = CellKind.OUTAGE if busy.kind == "outage" else CellKind.BOOKED
+        kind = {"outage": CellKind.OUTAGE, "buffer": CellKind.CLOSED}.get(busy.kind, CellKind.BOOKED)
         if own:
             kind = CellKind.MINE
         elif busy.kind == "booking" and busy.slot.start <= now < busy.slot.end:
@@ -236,7 +236,8 @@ def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
         reasons=[words(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
         alternatives=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
     )
-    return replace(found, refusal=shown)
+    taken = isinstance(refusal, SlotRefused)
+    return replace(found, refusal=shown, chosen=None if taken else found.chosen, quote=None if taken else found.quote)
 
 
 def booked(session: Session, found: Panel, row: Booking) -> Panel:
