@@ -100,9 +100,13 @@ def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str
     _write(folder / "acl", ACL)
     _write(folder / "mosquitto.conf", configuration(folder, port, user))
     _hand_over(folder, user)
-    command = [program, "-c", str(folder / "mosquitto.conf")]
+    command = [
+        program,
+        "-c",
+        str(folder / "mosquitto.conf"),
+    ]  # in a session of its own: Ctrl+C must not end it before its clients
     with (folder / "start.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     _write(folder / "pid", str(process.pid))
     running = RunningBroker(folder, port, password, process)
     _wait_until_listening(running)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from devices.readings import Envelope
-from marketplace.slot import Slot, total
+from marketplace.slot import Slot
 
 RAMP = timedelta(minutes=3)
 """Heating up: a run starts above its steady power."""
@@ -31,7 +31,8 @@ class Sends(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One simulated machine. `runs` and `awake` are when it works and when it is switched on; `blind` when it is silent.
+    """One simulated machine. `runs` and `awake` are when it works and when it is switched on, `blind` when it is silent;
+    each of them disjoint.
 
     Powers in W. `since` is when its counter stood at zero.
     """
@@ -87,8 +88,7 @@ def energy_at(machine: Machine, at: datetime) -> float:
 
 def _until(slots: Sequence[Slot], at: datetime) -> float:
     """Hours of `slots` before `at`."""
-    past = [Slot(slot.start, min(slot.end, at)) for slot in slots if slot.start < at]
-    return total(past).total_seconds() / 3600
+    return sum((min(slot.end, at) - slot.start).total_seconds() for slot in slots if slot.start < at) / 3600
 
 
 def _noise(key: str, at: datetime) -> float:

@@ -15,7 +15,7 @@ from booking.availability import local_midnight
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.machines import Machine, Sends
-from marketplace.slot import Slot
+from marketplace.slot import Slot, union
 from web.demo.story import ZONE, Cast
 
 EVERY = timedelta(minutes=3)
@@ -86,7 +86,7 @@ def _machine(session: Session, fleet: Fleet, plug: Plug, until: datetime) -> Mac
         secret=plug.secret,
         since=fleet.born,
         runs=runs,
-        awake=tuple(run.widen(WARM_UP, WARM_UP) for run in runs),
+        awake=tuple(union(run.widen(WARM_UP, WARM_UP) for run in runs)),
         blind=tuple(_silences(fleet.born, until)) if plug.blind else (),
         sends=Sends(plug.sends),
         zone=ZONE if plug.sends == Sends.TASMOTA else "UTC",
