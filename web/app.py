@@ -8,7 +8,8 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -104,12 +105,22 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        refusal = NotFound(kind="page") if error.status_code == 404 else MethodNotAllowed()
-        return answer(request, refusal, error.status_code)
+        known = {404: NotFound(kind="page"), 405: MethodNotAllowed()}
+        unread = Malformed([Reason("field", {"field": "body", "reason": str(error.detail)[:200]})])
+        status = 422 if error.status_code == 400 else error.status_code
+        response = answer(request, known.get(error.status_code, unread), status)
+        response.headers.update(error.headers or {})
+        return response
 
+    @app.exception_handler(DataError)
+    def unstorable(request: Request, error: DataError) -> Response:
+        log.warning("unstorable", path=request.url.path, error=str(error.orig)[:200])
+        return answer(request, Malformed([Reason("field", {"field": "request", "reason": "holds what cannot be stored"})]), 422)
+
+    @app.exception_handler(PoolTimeout)
     @app.exception_handler(OperationalError)
-    def locked(request: Request, error: OperationalError) -> Response:
-        log.warning("database_busy", path=request.url.path, error=str(error.orig)[:200])
+    def locked(request: Request, error: SQLAlchemyError) -> Response:
+        log.warning("database_busy", path=request.url.path, error=str(error)[:200])
         response = answer(request, Busy(), 503)
         response.headers["retry-after"] = "1"
         return response

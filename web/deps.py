@@ -13,10 +13,12 @@ from booking.actions import SlotRefused, note_refusal
 from marketplace import clock, idempotency
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
-from marketplace.refusals import NotSignedIn
+from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
 
 SESSION_COOKIE = "pb_session"
+LONGEST_KEY = 200
+"""Characters of an Idempotency-Key."""
 
 
 def read_clock() -> datetime:
@@ -97,14 +99,24 @@ def require_actor(actor: AnyActor) -> Actor:
 SignedIn = Annotated[Actor, Depends(require_actor, scope="function")]
 
 
+class PreconditionRequired(Refusal):
+    """An edit without If-Match."""
+
+    code = "precondition_required"
+
+
 class Once:
-    """One answer per (principal, method, path, Idempotency-Key), written in the transaction of its effect."""
+    """One answer per (token, method, path, Idempotency-Key), written in the transaction of its effect.
+
+    The query belongs to what must be equal: a dry run is another request.
+    """
 
     def __init__(self, session: Session, request: Request, actor: Actor, body: bytes, now: datetime) -> None:
         self._session, self._now = session, now
-        self._scope = (actor.person_id or "anonymous", request.method, request.url.path)
-        self._key = request.headers.get("idempotency-key")
-        self._hash = hashlib.sha256(body).hexdigest()
+        who = request.headers.get("authorization") or request.cookies.get(session_cookie(request), "") or actor.known_id
+        self._scope = (_digest(who.encode()), request.method, _short(request.url.path))
+        self._key = read_key(request.headers.get("idempotency-key"))
+        self._hash = _digest(request.url.query.encode() + b"\n" + body)
 
     def answer(self, status: int, make: Callable[[], Any]) -> Response:
         """The saved answer of an equal request, or `make()` as JSON, saved. Raises what `make` raises, saving nothing."""
@@ -119,6 +131,22 @@ class Once:
         content = orjson.dumps(make())
         idempotency.remember(self._session, **names, status=status, body=content)
         return Response(content, status, media_type="application/json")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _short(path: str) -> str:
+    """As long as the column that keeps it."""
+    return path if len(path) <= LONGEST_KEY else _digest(path.encode())
+
+
+def read_key(header: str | None) -> str | None:
+    """Raises: Invalid."""
+    if header is not None and not (1 <= len(header) <= LONGEST_KEY and header.isprintable()):
+        raise Invalid(field="Idempotency-Key", reason=f"must have 1 to {LONGEST_KEY} printable characters")
+    return header
 
 
 async def read_body(request: Request) -> bytes:

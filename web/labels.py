@@ -245,6 +245,14 @@ STATUS = {
     "provider_failed": _("Equipment failed"),
     "unverifiable": _("Use not provable"),
 }
+METRIC = {
+    "open_h": _("Open hours"), "avail_h": _("Available hours"), "eff_h": _("Effective hours"), "ext_h": _("External hours"),
+    "util_quota": _("Use of the yearly quota"), "util_capacity": _("Use of available open time"),
+    "share_ratio": _("Sharing ratio"),
+    "no_show_rate": _("No-show rate"), "coverage": _("Seen by telemetry"), "units": _("Units"), "quota_h": _("Quota hours"),
+    "availability": _("Availability"), "ext_smes": _("Small firms served"), "ext_revenue": _("Fee income"),
+    "open_rate": _("Open rate"), "idle_rate": _("Booked but idle"),
+}  # fmt: skip
 EXPORT = {"csv": "CSV", "xlsx": "XLSX", "pack": _("Evidence pack")}
 CHECK = {
     "database": _("Database"),
@@ -308,7 +316,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,
     "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
-    "export": EXPORT, "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
+    "export": EXPORT, "metric": METRIC,
+    "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from marketplace.idempotency import KeyReused
 from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
+from web.deps import PreconditionRequired
 from web.security import ForgedRequest
 
 Translate = Callable[[str], str]
@@ -32,6 +33,7 @@ STATUS: Mapping[type[Refusal], int] = {
     refusals.Refused: 409,
     KeyReused: 422,
     ForgedRequest: 403,
+    PreconditionRequired: 428,
 }
 """A subclass answers as its nearest ancestor here; anything else is 409."""
 
@@ -50,6 +52,8 @@ TITLES: Mapping[str, str] = {
     "forged_request": _("This form did not come from our page"),
     "malformed": _("The request is malformed"),
     "method_not_allowed": _("That cannot be done here"),
+    "idempotency_key_reused": _("That key belongs to another request"),
+    "bad_signature": _("Not signed by the sender it names"),
     "internal": _("Something went wrong on our side"),
 }
 
@@ -73,6 +77,10 @@ SENTENCES: Mapping[str, str] = {
         "Part of this time has been taken by someone else. Nothing was booked or charged. Choose one of the free times."
     ),
     "field": _("{field}: {reason}."),
+    "idempotency_key_reused": _("This key was used before for another request. Nothing was changed. Send a new key."),
+    "bad_signature": _("The signature does not fit ({reason}). Nothing was saved."),
+    "malformed": _("The request could not be read. Nothing was saved. Correct what is named and send it again."),
+    "method_not_allowed": _("This address does not take that method. Nothing was changed."),
     "too_short": _("Shorter than the minimum of {min_min} minutes."),
     "too_long": _("Longer than the maximum of {max_min} minutes."),
     "off_step": _("Start and length must be multiples of {step_min} minutes, counted from midnight."),

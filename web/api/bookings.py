@@ -11,20 +11,14 @@ from booking.outages import actions as outages
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, require
-from marketplace.refusals import Invalid, Refusal
+from marketplace.refusals import Invalid
 from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
-from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
+from web.deps import AnyActor, Configured, Db, Now, OneAnswer, PreconditionRequired, ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
-
-
-class PreconditionRequired(Refusal):
-    """An edit without If-Match."""
-
-    code = "precondition_required"
 
 
 def read_slot(start: datetime, end: datetime) -> Slot:

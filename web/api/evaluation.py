@@ -14,7 +14,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Action, require
 from web.api import shapes
 from web.api.bookings import read_slot
-from web.deps import Now, ReadDb, SignedIn
+from web.deps import ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["evaluation"])
 
@@ -40,20 +40,13 @@ def evaluations(db: ReadDb, actor: SignedIn, period: str, scheme: str = DEFAULT)
 
 
 @router.get("/evaluations/{revision_id}/pack")
-def pack(revision_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+def pack(revision_id: str, db: ReadDb, actor: SignedIn) -> Response:
     revision = queries.get_revision(db, revision_id)
     require(actor, Action.SEE_EVALUATION, institution_id=revision.institution_id)
     with tempfile.TemporaryDirectory() as folder:
-        actions.write_pack(
-            db,
-            period=revision.period,
-            directory=Path(folder) / "pack",
-            now=now,
-            scheme=revision.scheme,
-            institution_ids=[revision.institution_id],
-        )
+        actions.write_revision_pack(db, revision_id=revision.id, directory=Path(folder) / "pack")
         content = zipped(Path(folder) / "pack")
-    name = f"pilotbench-{revision.period}-{revision.institution_id}.zip"
+    name = f"pilotbench-{revision.period.replace('/', '_')}-{revision.institution_id}.zip"
     return Response(content, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'})
 
 

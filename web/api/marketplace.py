@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
+from pydantic import Field
 
 from booking import queries as booking
 from booking.occupancy import Gap
@@ -27,6 +28,8 @@ from web.api.bookings import read_slot, read_version
 from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["marketplace"])
+steps = APIRouter(prefix="/api/v1", tags=["marketplace"])
+"""Included last: `{step}` would else swallow every other POST below a resource."""
 
 
 @router.post("/institutions", status_code=201)
@@ -201,7 +204,7 @@ Step = Literal["publish", "pause", "retire"]
 STEPS = {"publish": catalogue.publish, "pause": catalogue.pause, "retire": catalogue.retire}
 
 
-@router.post("/resources/{resource_id}/{step}")
+@steps.post("/resources/{resource_id}/{step}")
 def change_state(resource_id: str, step: Step, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     row = listings.get_visible(db, actor, resource_id)
     require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
@@ -216,6 +219,7 @@ def edit_resource(
     db: Db,
     actor: SignedIn,
     now: Now,
+    response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
     row = listings.get_visible(db, actor, resource_id)
@@ -230,6 +234,7 @@ def edit_resource(
         actor_id=actor.known_id,
         now=now,
     )
+    response.headers["etag"] = f'"{edited.version}"'
     return resource(edited)
 
 
@@ -258,10 +263,10 @@ class SearchParams(shapes.Shape):
     district: str | None = None
     free_from: shapes.Instant | None = None
     free_to: shapes.Instant | None = None
-    hours: Decimal | None = None
-    max_price: int | None = None
+    hours: Annotated[Decimal, Field(gt=0, le=1488)] | None = None
+    max_price: Annotated[int, Field(ge=0, le=10**13)] | None = None
     sort: Literal["match", "price", "name"] = "match"
-    limit: int = 20
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: str | None = None
 
 
@@ -276,7 +281,7 @@ def search(params: Annotated[SearchParams, Query()], db: ReadDb, now: Now) -> di
         district=params.district,
         max_price_minor=params.max_price,
         sort=params.sort,
-        limit=max(1, min(params.limit, 100)),
+        limit=params.limit,
         cursor=params.cursor,
         only=only,
     )
@@ -287,6 +292,8 @@ def search(params: Annotated[SearchParams, Query()], db: ReadDb, now: Now) -> di
 def free_resources(db: ReadDb, params: SearchParams, now: datetime) -> set[str] | None:
     """Ids of those with enough free time, or None where no time was asked for. Raises: Invalid."""
     if params.free_from is None:
+        if params.free_to or params.hours:
+            raise Invalid(field="free_from", reason="is missing: free_to and hours count from it")
         return None
     length = timedelta(hours=float(params.hours or 1))
     within = read_slot(params.free_from, params.free_to or params.free_from + timedelta(days=7))

@@ -1,15 +1,17 @@
 """What the JSON API takes and gives: contract.md's names, checked by pydantic, extra fields refused."""
 
+import re
 import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 from marketplace.money import Money
 from marketplace.slot import Slot
 
 EARLIEST, LATEST = 2000, 2100
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _clean(text: str) -> str:
@@ -17,6 +19,13 @@ def _clean(text: str) -> str:
     if any(unicodedata.category(char) in {"Cc", "Cs", "Cn"} and char not in "\n\t" for char in text):
         raise ValueError("holds control characters")
     return text
+
+
+def _written(value: object) -> object:
+    """Numbers of seconds and other spellings are refused before they are read as times."""
+    if isinstance(value, datetime) or (isinstance(value, str) and RFC_3339.fullmatch(value)):
+        return value
+    raise ValueError("not a time with offset such as 2026-03-10T09:00:00+08:00")
 
 
 def _sane(instant: datetime) -> datetime:
@@ -27,8 +36,10 @@ def _sane(instant: datetime) -> datetime:
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_clean)]
 Prose = Annotated[str, StringConstraints(max_length=5000), AfterValidator(_clean)]
-Instant = Annotated[AwareDatetime, AfterValidator(_sane)]
-Minor = Annotated[int, Field(ge=0, le=10**13)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sane)]
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Minor = Annotated[Whole, Field(ge=0, le=10**13)]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=200, to_lower=True)]
 
 
@@ -57,7 +68,7 @@ def slot(value: Slot) -> dict[str, str]:
 
 
 class HoursIn(Shape):
-    weekday: Annotated[int, Field(ge=0, le=6)]
+    weekday: Annotated[Whole, Field(ge=0, le=6)]
     open: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
     close: Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 
@@ -79,12 +90,12 @@ def _clock(minutes: int) -> str:
 
 
 class RulesIn(Shape):
-    min_min: Annotated[int, Field(ge=1, le=44640)] | None = None
-    max_min: Annotated[int, Field(ge=1, le=44640)] | None = None
-    notice_min: Annotated[int, Field(ge=0, le=525600)] | None = None
-    horizon_days: Annotated[int, Field(ge=1, le=730)] | None = None
-    setup_min: Annotated[int, Field(ge=0, le=1440)] | None = None
-    cleaning_min: Annotated[int, Field(ge=0, le=1440)] | None = None
+    min_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
+    max_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
+    notice_min: Annotated[Whole, Field(ge=0, le=525600)] | None = None
+    horizon_days: Annotated[Whole, Field(ge=1, le=730)] | None = None
+    setup_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
+    cleaning_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
     buffer_mode: Literal["sum", "max"] | None = None
     approval: Literal["instant", "request"] | None = None
 
@@ -103,7 +114,7 @@ class InstitutionIn(Shape):
 class OrganisationIn(Shape):
     name: Text
     credit_code: Text | None = None
-    is_sme: bool
+    is_sme: Flag
     customer_class: Literal["internal", "academic", "industry", "partner"]
     institution_id: Text | None = None
 
@@ -131,12 +142,12 @@ class ResourceIn(Shape):
     timezone: Text
     district: Text | None = None
     chain: Text | None = None
-    capacity: Annotated[int, Field(ge=1, le=1000)] = 1
+    capacity: Annotated[Whole, Field(ge=1, le=1000)] = 1
     parent_id: Text | None = None
-    step_min: Annotated[int, Field(ge=1, le=1440)] = 1
+    step_min: Annotated[Whole, Field(ge=1, le=1440)] = 1
     hours: Annotated[list[HoursIn], Field(max_length=70)] = []
     price_per_hour: MoneyIn
-    quota_hours: Annotated[int, Field(ge=1, le=8784)] | None = None
+    quota_hours: Annotated[Whole, Field(ge=1, le=8784)] | None = None
     value: MoneyIn | None = None
     commissioned_on: str | None = None
     rules: RulesIn = RulesIn()
@@ -147,7 +158,7 @@ class BookingIn(Shape):
     start: Instant
     end: Instant
     organisation_id: Text | None = None
-    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
+    quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
     purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
     funding: Literal["bank", "card"] | None = None
     payment_method: Text | None = None
@@ -161,7 +172,7 @@ class MoveIn(Shape):
 class OutageIn(Shape):
     start: Instant
     end: Instant
-    planned: bool
+    planned: Flag
     reason: Text
     plan: Literal["keep", "cancel"] = "keep"
 

@@ -1,0 +1,60 @@
+"""64 clients want one slot at the same instant, and one client sends one request eight times: over HTTP, server processes."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.product import Product
+from tests.web.api.world import World, a_world, refused, span, tomorrow
+
+pytestmark = pytest.mark.servers
+CLIENTS = 64
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def world(product: Product, database: str) -> Iterator[World]:
+    """One server process on SQLite, three on PostgreSQL."""
+    operator = product.operator_token()
+    product.start(servers=3 if database == "postgresql" else 1, workers=0)
+    with httpx2.Client(base_url=product.base_url, timeout=PATIENCE_S) as client:
+        yield a_world(client, operator)
+
+
+def at_once(world: World, base_url: str, bodies: list[dict[str, Any]], key: str | None) -> list[httpx2.Response]:
+    """All bodies at the same instant, each over a connection of its own."""
+    start = threading.Barrier(len(bodies))
+
+    def send(body: dict[str, Any]) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {world.member}", **({"idempotency-key": key} if key else {})}
+        with httpx2.Client(base_url=base_url, timeout=PATIENCE_S, headers=headers) as client:
+            start.wait(PATIENCE_S)
+            return client.post(f"/api/v1/resources/{world.resource}/bookings", json=body)
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        return list(pool.map(send, bodies))
+
+
+def test_of_64_who_want_one_slot_one_gets_it_and_63_get_alternatives(world: World, product: Product) -> None:
+    replies = at_once(world, product.base_url, [span(tomorrow())] * CLIENTS, None)
+    codes = sorted(reply.status_code for reply in replies)
+    assert codes == [201] + [409] * (CLIENTS - 1), product.log[-2000:]
+    for reply in replies:
+        if reply.status_code == 409:
+            body = refused(reply, 409, "slot_taken")
+            assert body["conflicts"]
+            assert len(body["alternatives"]) == 3
+    assert len(world.get("/bookings", world.member).json()["items"]) == 1
+    assert "deadlock" not in product.log
+
+
+def test_one_request_sent_eight_times_at_once_is_one_booking(world: World, product: Product) -> None:
+    replies = at_once(world, product.base_url, [span(tomorrow())] * 8, "once")
+    assert {reply.status_code for reply in replies} == {201}, [reply.text for reply in replies]
+    assert len({reply.json()["id"] for reply in replies}) == 1
+    assert sum("idempotency-replayed" in reply.headers for reply in replies) == 7
+    assert len(world.get("/bookings", world.member).json()["items"]) == 1

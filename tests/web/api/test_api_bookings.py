@@ -1,0 +1,171 @@
+"""contract.md: free time, bookings, idempotency keys, versions, outages, statements; and what strangers get."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.web.api.world import World, fields, refused, span, tomorrow
+
+
+def test_a_booking_answers_with_id_state_slot_quote_and_version(world: World) -> None:
+    made = world.a_booking(purpose="干燥试验")
+    assert made["state"] == "confirmed"
+    assert made["quote"] == {"minor": 60000, "currency": "CNY"}
+    assert made["version"] == 1
+    read = world.get(f"/bookings/{made['id']}", world.member)
+    assert read.headers["etag"] == '"1"'
+    assert read.json() == made
+
+
+def test_what_is_shown_free_is_accepted_and_what_is_taken_is_refused_with_ways_out(world: World) -> None:
+    path, window = f"/resources/{world.resource}", span(tomorrow(0), 6)
+    query = {"from": window["start"], "to": window["end"]}
+    assert world.get(f"{path}/availability", params=query).json() == {"free": [window], "busy": []}
+    world.a_booking(**span(tomorrow(1), 2))
+    found = world.get(f"{path}/availability", params=query).json()
+    assert found["free"] == [span(tomorrow(0), 1), span(tomorrow(3), 3)]
+    assert found["busy"] == [{**span(tomorrow(1), 2), "kind": "booking"}]
+    body = refused(world.post(f"{path}/bookings", world.member, json=span(tomorrow(2), 2)), 409, "slot_taken")
+    assert body["conflicts"] == [span(tomorrow(2), 1)]
+    assert len(body["alternatives"]) == 3
+    assert world.post(f"{path}/bookings", world.member, json=body["alternatives"][0]).status_code == 201
+
+
+def test_a_rule_and_a_conflict_come_together(world: World) -> None:
+    resource = world.a_resource(rules={"max_min": 120})
+    path = f"/resources/{resource}/bookings"
+    world.made(path, world.member, span(tomorrow(1), 2))
+    body = refused(world.post(path, world.member, json=span(tomorrow(1), 3)), 409)
+    assert {reason["code"] for reason in body["reasons"]} >= {"too_long", "slot_taken"}
+    assert body["conflicts"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"start": "2027-03-10T09:00:00"}, "start"),
+        ({"start": 1773000000}, "start"),
+        ({"start": "1773000000"}, "start"),
+        ({"start": "9999-12-31T23:59:59Z"}, "start"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": "1"}, "quantity"),
+        ({"quantity": True}, "quantity"),
+        ({"surprise": 1}, "surprise"),
+        ({"purpose": "a\u0000b"}, "purpose"),
+    ],
+)
+def test_a_malformed_booking_is_refused_naming_the_field(world: World, change: dict[str, Any], field: str) -> None:
+    reply = world.post(f"/resources/{world.resource}/bookings", world.member, json={**span(tomorrow()), **change})
+    assert field in fields(refused(reply, 422, "malformed"))
+
+
+def test_a_slot_that_ends_before_it_starts_is_refused(world: World) -> None:
+    refused(world.post(f"/resources/{world.resource}/bookings", world.member, json=span(tomorrow(), -1)), 422, "invalid")
+
+
+def test_the_same_key_with_the_same_body_gives_the_same_answer_and_another_body_is_refused(world: World) -> None:
+    path = f"/resources/{world.resource}/bookings"
+    first = world.post(path, world.member, key="k1", json=span(tomorrow(1)))
+    again = world.post(path, world.member, key="k1", json=span(tomorrow(1)))
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    refused(world.post(path, world.member, key="k1", json=span(tomorrow(5))), 422, "idempotency_key_reused")
+    other = world.a_person("member", organisation_id=world.organisation)
+    refused(world.post(path, other, key="k1", json=span(tomorrow(1))), 409, "slot_taken")
+    refused(world.post(path, world.member, key="k" * 300, json=span(tomorrow(9))), 422, "invalid")
+
+
+def test_a_refusal_is_not_kept_under_its_key(world: World) -> None:
+    path = f"/resources/{world.resource}/bookings"
+    taken = world.a_booking(**span(tomorrow(1)))
+    refused(world.post(path, world.member, key="again", json=span(tomorrow(1))), 409)
+    world.post(f"/bookings/{taken['id']}/cancel", world.member)
+    assert world.post(path, world.member, key="again", json=span(tomorrow(1))).status_code == 201
+
+
+def test_a_move_needs_the_present_version(world: World) -> None:
+    path = f"/bookings/{world.a_booking()['id']}"
+    body = span(tomorrow(5), 3)
+    refused(world.ask("PATCH", path, token=world.member, json=body), 428, "precondition_required")
+    moved = world.ask("PATCH", path, token=world.member, json=body, headers={"if-match": '"1"'})
+    assert moved.json()["quote"] == {"minor": 90000, "currency": "CNY"}
+    assert moved.headers["etag"] == '"2"'
+    refused(world.ask("PATCH", path, token=world.member, json=body, headers={"if-match": '"1"'}), 412, "stale")
+
+
+def test_cancelling_needs_no_body_and_works_once(world: World) -> None:
+    path = f"/bookings/{world.a_booking(**span(tomorrow(days=20)))['id']}/cancel"
+    done = world.post(path, world.member)
+    assert (done.status_code, done.json()["state"]) == (200, "cancelled")
+    assert set(done.json()["fee"]) == {"minor", "currency"}
+    refused(world.post(path, world.member), 409, "wrong_state")
+
+
+def test_a_request_is_approved_or_refused_by_the_manager_only(world: World) -> None:
+    resource = world.a_resource(rules={"approval": "request"})
+    one, two = (world.made(f"/resources/{resource}/bookings", world.member, span(tomorrow(hour))) for hour in (1, 5))
+    assert one["state"] == "requested"
+    refused(world.post(f"/bookings/{one['id']}/approve", world.member), 403, "not_allowed")
+    assert world.post(f"/bookings/{one['id']}/approve", world.manager).json()["state"] == "confirmed"
+    assert world.post(f"/bookings/{two['id']}/refuse", world.manager).json()["state"] == "refused"
+    refused(world.post(f"/bookings/{two['id']}/approve", world.manager), 409, "wrong_state")
+
+
+def test_a_stranger_gets_404_for_everything_of_a_booking(world: World) -> None:
+    path = f"/bookings/{world.a_booking()['id']}"
+    stranger = world.a_person("member", organisation_id=world.an_organisation())
+    for found in (path, "/bookings/bk_none"):
+        for way in ("", "/use", "/statement"):
+            refused(world.get(found + way, stranger), 404, "not_found")
+        for step in ("approve", "refuse", "cancel", "statement/accept"):
+            refused(world.post(f"{found}/{step}", stranger), 404, "not_found")
+        moved = world.ask("PATCH", found, token=stranger, json=span(tomorrow(9)), headers={"if-match": '"1"'})
+        refused(moved, 404, "not_found")
+        refused(world.get(found), 401, "not_signed_in")
+    assert world.get("/bookings", stranger).json()["items"] == []
+
+
+def test_bookings_are_paged_by_cursor(world: World) -> None:
+    made = {world.a_booking(**span(tomorrow(hour), 1))["id"] for hour in range(5)}
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    for _ in range(3):
+        page = world.get("/bookings", world.member, params={"limit": 2, **cursor}).json()
+        found += [row["id"] for row in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    assert page["next_cursor"] is None
+    assert (len(found), set(found)) == (5, made)
+    for wrong in ("0", "201", "x"):
+        refused(world.get("/bookings", world.member, params={"limit": wrong}), 422, "malformed")
+
+
+def test_an_outage_is_first_shown_and_stores_nothing_then_recorded(world: World) -> None:
+    booked = world.a_booking(**span(tomorrow(1)))
+    path = f"/resources/{world.resource}/outages"
+    body = {**span(tomorrow(0), 6), "planned": True, "reason": "保养", "plan": "cancel"}
+    shown = world.post(path, world.manager, key="o", params={"dry_run": "true"}, json=body)
+    (affected,) = shown.json()["affected"]
+    assert (shown.status_code, affected["booking_id"], affected["proposal"]) == (200, booked["id"], {"action": "cancel"})
+    assert world.get(f"/bookings/{booked['id']}", world.member).json()["state"] == "confirmed"
+    refused(world.post(path, world.manager, key="o", json=body), 422, "idempotency_key_reused")
+    refused(world.post(path, world.member, json=body), 403, "not_allowed")
+    assert world.post(path, world.manager, key="p", json=body).status_code == 201
+    assert world.get(f"/bookings/{booked['id']}", world.member).json()["state"] == "cancelled"
+
+
+def test_use_and_statement_of_a_booking_to_come(world: World) -> None:
+    path = f"/bookings/{world.a_booking()['id']}"
+    use = world.get(f"{path}/use", world.member).json()
+    assert set(use) >= {"booked_s", "confirmed_s", "unverified_s", "overrun_s", "verdict"}
+    assert use["booked_s"] == 7200
+    refused(world.get(f"{path}/statement", world.member), 404, "not_found")
+    refused(world.post(f"{path}/statement/accept", world.manager), 403, "not_allowed")
+
+
+def test_an_availability_without_or_beyond_bounds_is_refused(world: World) -> None:
+    path, start = f"/resources/{world.resource}/availability", tomorrow()
+    refused(world.get(path), 422, "malformed")
+    query = {"from": start.isoformat(), "to": (start + timedelta(days=100)).isoformat()}
+    refused(world.get(path, params=query), 422, "invalid")
+    refused(world.get("/resources/res_none/availability", params={**query, "to": span(start)["end"]}), 404, "not_found")
