@@ -31,11 +31,11 @@ def at_once(world: World, base_url: str, bodies: list[dict[str, Any]], key: str 
 
     def send(body: dict[str, Any]) -> httpx2.Response:
         headers = {"authorization": f"Bearer {world.member}", **({"idempotency-key": key} if key else {})}
-        with httpx2.Client(base_url=base_url, timeout=PATIENCE_S, headers=headers) as client:
-            start.wait(PATIENCE_S)
-            return client.post(f"/api/v1/resources/{world.resource}/bookings", json=body)
+        start.wait(PATIENCE_S)
+        return client.post(f"/api/v1/resources/{world.resource}/bookings", json=body, headers=headers)
 
-    with ThreadPoolExecutor(len(bodies)) as pool:
+    many = httpx2.Limits(max_connections=len(bodies))
+    with httpx2.Client(base_url=base_url, timeout=PATIENCE_S, limits=many) as client, ThreadPoolExecutor(len(bodies)) as pool:
         return list(pool.map(send, bodies))
 
 
