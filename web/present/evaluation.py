@@ -128,7 +128,7 @@ def _tile(kpi: Kpi) -> KpiTile:
     }[kpi.code]
     change = None
     if kpi.value is not None and kpi.before is not None:
-        if unit == "percent" or unit == "count":
+        if unit in {"percent", "count"}:
             change = float((kpi.value - kpi.before) * scale)
         elif kpi.before:
             change = float((kpi.value / kpi.before - 1) * 100)

@@ -1,0 +1,277 @@
+"""The publisher's desk: today, a machine with five fields, its meters, review of use, income, members."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
+
+from booking import queries as booking
+from booking.rules.actions import RuleSet
+from booking.tables import Approval
+from devices import queries as devices
+from devices.registry import actions as registry
+from evaluation.exports.cells import safe
+from marketplace.catalogue import actions as listings
+from marketplace.catalogue import queries as catalogue
+from marketplace.catalogue.actions import Listing
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, require
+from marketplace.refusals import Invalid, NotFound, Stale, WrongState
+from marketplace.tables import Institution, Resource, ResourceKind
+from web import listing
+from web.deps import Configured, Db, Now, ReadDb, SignedIn
+from web.pages.account import again
+from web.pages.bookings import read_money
+from web.pages.drawing import Drawing, Fields, number, text
+from web.present import desk
+from web.refusals import status_of
+from web.views.frame import Area
+
+router = APIRouter(prefix="/{lang}")
+WORKDAYS, WEEK = range(5), range(7)
+HOURS: Mapping[str, list[dict[str, int]]] = {
+    "workdays": [{"weekday": day, "open_min": 510, "close_min": 1050} for day in WORKDAYS],
+    "daily": [{"weekday": day, "open_min": 480, "close_min": 1200} for day in WEEK],
+    "always": [],
+}
+"""The presets of the five-field form: local wall clock, every day of the week alike."""
+
+USUAL = RuleSet(step_min=30, min_min=60, max_min=24 * 60, horizon_days=90)
+
+
+def house_of(db: Session, actor: Actor, asked: str) -> Institution:
+    """The institution asked for, or the first the actor works for. Raises: NotFound."""
+    own = actor.institutions()
+    key = asked or min(own, default="")
+    if not key and actor.is_operator:
+        key = next((row.id for row in people.institutions(db)), "")
+    if key not in own and not actor.is_operator:
+        raise NotFound(kind="institution")
+    return people.get_institution(db, key)
+
+
+def own_resource(db: Session, actor: Actor, resource_id: str, action: Action) -> Resource:
+    """Raises: NotFound for whoever does not work there, NotAllowed for staff without the role."""
+    row = catalogue.get_resource(db, resource_id)
+    if row.institution_id not in actor.institutions() and not actor.is_operator:
+        raise NotFound(kind="resource")
+    require(actor, action, institution_id=row.institution_id)
+    return row
+
+
+@router.get("/desk")
+def desk_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
+    house = house_of(db, actor, institution)
+    view = desk.desk(db, house, actor, lang=pen.lang, now=now)
+    return pen.page("desk.html", view, area=Area.DESK, zone=house.timezone)
+
+
+@router.get("/desk/new")
+def new_page(pen: Drawing, db: ReadDb, actor: SignedIn, institution: str = "") -> Response:
+    house = house_of(db, actor, institution)
+    require(actor, Action.LIST_RESOURCES, institution_id=house.id)
+    return pen.page("machine_new.html", desk.new_machine(db, house, actor, pen.lang), area=Area.DESK)
+
+
+@router.post("/desk/new")
+def create(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    house = house_of(db, actor, text(fields, "institution_id"))
+    require(actor, Action.LIST_RESOURCES, institution_id=house.id)
+    try:
+        with db.begin_nested():
+            said = Listing(
+                kind=kind_of(text(fields, "kind")),
+                name=text(fields, "name"),
+                timezone=house.timezone,
+                price=price_of(fields),
+                district=text(fields, "district") or house.district,
+            )
+            rules = replace(USUAL, hours=HOURS.get(text(fields, "hours"), HOURS["workdays"]))
+            row = listing.open_resource(
+                db, institution_id=house.id, listing=said, rules_set=rules, policy=None, actor_id=actor.known_id, now=now
+            )
+    except Invalid as refusal:
+        view = desk.new_machine(db, house, actor, pen.lang, again(pen, fields, refusal))
+        return pen.page("machine_new.html", view, status=422, area=Area.DESK)
+    return pen.go(f"/desk/resources/{row.id}/devices", "listed")
+
+
+def kind_of(code: str) -> ResourceKind:
+    """Raises: Invalid."""
+    if code not in set(ResourceKind):
+        raise Invalid(field="kind", reason="choose one of the list")
+    return ResourceKind(code)
+
+
+def price_of(fields: Fields) -> Money:
+    """Raises: Invalid."""
+    try:
+        price = read_money(text(fields, "price"), "CNY")
+    except Invalid as refusal:
+        raise Invalid(field="price", reason=str(refusal.values["reason"])) from refusal
+    if price.minor < 0:
+        raise Invalid(field="price", reason="is negative")
+    return price
+
+
+@router.get("/desk/resources/{resource_id}")
+def machine_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
+    return pen.page("machine.html", desk.machine(db, row, actor, pen.lang), area=Area.DESK)
+
+
+@router.post("/desk/resources/{resource_id}")
+def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = own_resource(db, actor, resource_id, Action.LIST_RESOURCES)
+    try:
+        with db.begin_nested():
+            listing.edit_resource(
+                db,
+                resource_id=row.id,
+                listing=edited(row, fields),
+                rules_set=edited_rules(db, row, fields),
+                policy=None,
+                version=number(fields, "version"),
+                actor_id=actor.known_id,
+                now=now,
+            )
+    except (Invalid, Stale) as refusal:
+        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, pen.lang, again(pen, fields, refusal))
+        return pen.page("machine.html", view, status=status_of(refusal), area=Area.DESK)
+    return pen.go(f"/desk/resources/{resource_id}", "saved")
+
+
+def edited(row: Resource, fields: Fields) -> Listing:
+    """The listing as typed; what the page does not show stays. Raises: Invalid."""
+    value = text(fields, "value")
+    return Listing(
+        kind=kind_of(text(fields, "kind")),
+        name=text(fields, "name"),
+        timezone=row.timezone,
+        price=price_of(fields),
+        name_en=text(fields, "name_en") or None,
+        summary=text(fields, "summary") or None,
+        summary_en=text(fields, "summary_en") or None,
+        tags=row.tags,
+        icon=row.icon,
+        chain=text(fields, "chain") or None,
+        district=text(fields, "district") or None,
+        address=text(fields, "address") or None,
+        capacity=number(fields, "capacity", 1),
+        parent_id=row.parent_id,
+        quota_hours=number(fields, "quota_hours", 0) or None,
+        value_minor=number(fields, "value") * 100 if value else None,
+        commissioned_on=row.commissioned_on,
+    )
+
+
+def edited_rules(db: Session, row: Resource, fields: Fields) -> RuleSet:
+    """The rules as typed, opening hours kept unless a preset is chosen. Raises: Invalid."""
+    present = booking.rules_of(db, row.id)
+    counts = {name: number(fields, name, getattr(present, name)) for name in desk.NUMBERS}
+    approval = text(fields, "approval") or present.approval.value
+    return RuleSet(
+        hours=HOURS.get(text(fields, "hours"), present.hours),
+        buffer_mode=present.buffer_mode,
+        approval=Approval(approval) if approval in set(Approval) else present.approval,
+        **counts,
+    )
+
+
+STEPS = {
+    "publish": (listings.publish, "published"),
+    "pause": (listings.pause, "paused"),
+    "retire": (listings.retire, "retired"),
+}
+
+
+@router.post("/desk/resources/{resource_id}/{step}")
+def change_state(pen: Drawing, resource_id: str, step: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    if step == "devices":
+        return register(pen, resource_id, fields, db, actor, now, pen.request.app.state.settings)
+    if step not in STEPS:
+        raise NotFound(kind="page")
+    row = own_resource(db, actor, resource_id, Action.LIST_RESOURCES)
+    act, done = STEPS[step]
+    try:
+        act(db, resource_id=row.id, actor_id=actor.known_id, now=now)
+    except WrongState as refusal:
+        view = desk.machine(db, row, actor, pen.lang, again(pen, fields, refusal))
+        return pen.page("machine.html", view, status=409, area=Area.DESK)
+    return pen.go(f"/desk/resources/{resource_id}", done)
+
+
+@router.get("/desk/resources/{resource_id}/devices")
+def devices_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+    row = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
+    return pen.page("devices.html", desk.meters(db, row, actor, lang=pen.lang, now=now), area=Area.DESK, zone=row.timezone)
+
+
+def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """A new meter; its secret is on this answer and nowhere else."""
+    row = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
+    family = text(fields, "family", "tasmota")
+    try:
+        with db.begin_nested():
+            made, known = registry.register_device(
+                db, resource_id=row.id, name=text(fields, "name"), profile={"family": family}, actor_id=actor.known_id, now=now
+            )
+    except Invalid as refusal:
+        form = again(pen, fields, refusal, None if refusal.values.get("field") == "name" else "family")
+        view = desk.meters(db, row, actor, lang=pen.lang, now=now, form=form)
+        return pen.page("devices.html", view, status=422, area=Area.DESK, zone=row.timezone)
+    secret = desk.new_secret(made, known, family, settings.mqtt_host, settings.mqtt_port)
+    view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
+    return pen.page("devices.html", view, status=201, area=Area.DESK, zone=row.timezone)
+
+
+@router.post("/desk/devices/{device_id}/renew")
+def renew(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    meter = devices.get_device(db, device_id)
+    row = own_resource(db, actor, meter.resource_id, Action.MANAGE_DEVICES)
+    known = registry.new_secret(db, device_id=meter.id, actor_id=actor.known_id, now=now)
+    family = devices.profile_of(db, meter.id, at=now).family
+    secret = desk.new_secret(meter, known, family, settings.mqtt_host, settings.mqtt_port)
+    view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
+    return pen.page("devices.html", view, area=Area.DESK, zone=row.timezone)
+
+
+@router.post("/desk/devices/{device_id}/revoke")
+def revoke(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    meter = devices.get_device(db, device_id)
+    own_resource(db, actor, meter.resource_id, Action.MANAGE_DEVICES)
+    registry.revoke(db, device_id=meter.id, actor_id=actor.known_id, now=now)
+    return pen.go(f"/desk/resources/{meter.resource_id}/devices", "revoked")
+
+
+@router.get("/desk/use")
+def use_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
+    house = house_of(db, actor, institution)
+    require(actor, Action.REVIEW_USE, institution_id=house.id)
+    return pen.page("use_review.html", desk.use_review(db, house, lang=pen.lang, now=now), area=Area.DESK)
+
+
+@router.get("/desk/income")
+def income_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
+    house = house_of(db, actor, institution)
+    require(actor, Action.HANDLE_MONEY, institution_id=house.id)
+    return pen.page("income.html", desk.income(db, house, lang=pen.lang, now=now), area=Area.DESK)
+
+
+@router.get("/desk/income.csv")
+def income_csv(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
+    house = house_of(db, actor, institution)
+    require(actor, Action.HANDLE_MONEY, institution_id=house.id)
+    found = desk.income(db, house, lang=pen.lang, now=now)
+    sheet = io.StringIO()
+    writer = csv.writer(sheet)
+    writer.writerow(["number", "issued", "customer", "equipment", "charge", "open", "currency", "state"])
+    for row in found.rows:
+        words = [row.number, f"{row.issued_at:%Y-%m-%d}", safe(row.customer), safe(row.resource)]
+        writer.writerow([*words, row.charge.decimal, row.open_amount.decimal, row.charge.currency, row.state])
+    headers = {"content-disposition": f'attachment; filename="income-{house.id}.csv"'}
+    return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,332 @@
+"""The publisher's desk: what runs, what comes, what waits for a person, what was used and earned."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from billing import queries as bills
+from billing.tables import Statement, StatementState
+from booking import queries as booking
+from booking.availability import local_day
+from booking.states import BookingState
+from booking.tables import Booking
+from devices import queries as devices
+from devices.registry.actions import Credentials
+from devices.tables import ConfirmedUse, Device
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money, zero
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, may
+from marketplace.slot import Slot, total
+from marketplace.tables import Institution, ListingState, Resource, ResourceKind
+from web.i18n import translations
+from web.labels import word
+from web.present import names
+from web.present.bookings import owed_of, session_row
+from web.present.search import ICONS
+from web.views.desk import (
+    DeskView,
+    DeviceRow,
+    DevicesView,
+    IncomeRow,
+    IncomeView,
+    LineRow,
+    MachineView,
+    NewMachineView,
+    NewSecret,
+    NowRow,
+    Rejected,
+    ToDo,
+    UnbookedRow,
+    UseReviewView,
+    UseRow,
+)
+from web.views.frame import EMPTY_FORM, Choice, Form, Lang, Live
+
+WEEK = timedelta(days=7)
+REVIEWED = timedelta(days=30)
+AHEAD = timedelta(days=60)
+MOST_ROWS = 200
+FAMILIES = {"tasmota": "Tasmota", "native": "MQTT (JSON)"}
+
+
+def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> DeskView:
+    rows = [row for row in catalogue.resources_of(session, [house.id]) if row.state is not ListingState.RETIRED]
+    live = names.live_of(session, [row.id for row in rows], now=now)
+    zone = ZoneInfo(house.timezone)
+    today = local_day(now.astimezone(zone).date(), zone)
+    ahead = booking.bookings_of_institutions(session, [house.id], within=Slot(now, now + AHEAD))
+    who = _customers(session, ahead)
+    places = {row.id: row for row in rows}
+    shown = [_now_row(row, places, who, live, lang) for row in ahead if row.resource_id in places]
+    lines = [_line(session, row, live[row.id], now, lang) for row in rows]
+    base = f"/{lang.value}/desk"
+    return DeskView(
+        institution=names.name_of(house, lang),
+        institution_id=house.id,
+        institutions=own_institutions(session, actor, house.id, lang),
+        now=now,
+        zone=house.timezone,
+        running=[row for row in shown if row.state == "confirmed" and row.slot.start <= now],
+        arriving=[row for row in shown if row.state == "confirmed" and now < row.slot.start < today.end],
+        requests=[row for row in shown if row.state == "requested"],
+        todo=[one for one in _todo(session, house, rows, lines, shown, now, base) if one.count],
+        lines=lines,
+        can_list=may(actor, Action.LIST_RESOURCES, institution_id=house.id),
+        live_url=f"/{lang.value}/live?ids={','.join(row.id for row in rows[:60])}" if rows else None,
+    )
+
+
+def own_institutions(session: Session, actor: Actor, chosen: str, lang: Lang) -> list[Choice]:
+    """Those the actor works for; every one for the operator."""
+    rows = people.institutions(session, None if actor.is_operator else actor.institutions())
+    return [Choice(row.id, names.name_of(row, lang), row.id == chosen) for row in rows]
+
+
+def _customers(session: Session, rows: Sequence[Booking]) -> dict[str, str]:
+    """Whose a booking is, by its id: the firm, else the person."""
+    firms = {one.id: one.name for one in people.organisations(session, {r.organisation_id for r in rows if r.organisation_id})}
+    persons = people.names_of(session, {row.person_id for row in rows})
+    return {row.id: firms.get(row.organisation_id or "", "") or persons.get(row.person_id, "") for row in rows}
+
+
+def _now_row(row: Booking, places: dict[str, Resource], who: dict[str, str], live: dict[str, Live], lang: Lang) -> NowRow:
+    place = places[row.resource_id]
+    return NowRow(
+        row.id, place.id, names.name_of(place, lang), who[row.id], row.slot, place.timezone, row.state.value, live[place.id],
+        row.version,
+    )  # fmt: skip
+
+
+def _line(session: Session, row: Resource, live: Live, now: datetime, lang: Lang) -> LineRow:
+    past = Slot(now - WEEK, now)
+    booked = [b for b in booking.bookings_of_resource(session, row.id, within=past) if b.state in COUNTED]
+    runs = devices.sessions_of_resource(session, row.id, within=past)
+    meters = devices.devices_of(session, row.id)
+    return LineRow(
+        id=row.id,
+        name=names.name_of(row, lang),
+        kind=row.kind.value,
+        icon=row.icon or ICONS[row.kind],
+        state=row.state.value,
+        live=live,
+        price=row.price,
+        devices=len(meters),
+        silent_devices=len(meters) if meters and live.state == "unknown" else 0,
+        booked_h=sum((piece.seconds for b in booked if (piece := b.slot.clip(past))), 0) / 3600,
+        used_h=total(piece for run in runs if (piece := session_row(run).slot.clip(past))) / timedelta(hours=1),
+        version=row.version,
+    )
+
+
+COUNTED = frozenset({BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.UNVERIFIABLE})
+
+
+def _todo(
+    session: Session, house: Institution, rows: Sequence[Resource], lines: Sequence[LineRow], shown: Sequence[NowRow],
+    now: datetime, base: str,
+) -> list[ToDo]:  # fmt: skip
+    past = booking.bookings_of_institutions(session, [house.id], within=Slot(now - REVIEWED, now))
+    states = [one.state for one in bills.statements_of_bookings(session, [row.id for row in past]).values()]
+    mark = f"?institution={house.id}"
+    bare = sum(line.devices == 0 and line.state == "published" for line in lines)
+    return [
+        ToDo("requests", sum(row.state == "requested" for row in shown), f"{base}{mark}#requests"),
+        ToDo("disputes", states.count(StatementState.DISPUTED), f"{base}/income{mark}"),
+        ToDo("unpaid", states.count(StatementState.ACCEPTED), f"{base}/income{mark}"),
+        ToDo("unverifiable", sum(row.state is BookingState.UNVERIFIABLE for row in past), f"{base}/use{mark}"),
+        ToDo("silent", sum(line.silent_devices for line in lines), f"{base}{mark}#lines"),
+        ToDo("no_device", bare, f"{base}{mark}#lines"),
+    ]
+
+
+def new_machine(session: Session, house: Institution, actor: Actor, lang: Lang, form: Form = EMPTY_FORM) -> NewMachineView:
+    translate = translations(lang).gettext
+    return NewMachineView(
+        institution_id=house.id,
+        institutions=own_institutions(session, actor, house.id, lang),
+        kinds=[Choice(kind.value, word(translate, "kind", kind.value)) for kind in ResourceKind],
+        hours=[Choice(name, word(translate, "hours", name), name == "workdays") for name in ("workdays", "daily", "always")],
+        form=form,
+    )
+
+
+def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: Form | None = None) -> MachineView:
+    """The listing's editor, with what is stored or, after a refusal, what was typed."""
+    translate = translations(lang).gettext
+    rules = booking.rules_of(session, row.id)
+    stored = {
+        "name": row.name, "name_en": row.name_en or "", "kind": row.kind.value, "summary": row.summary or "",
+        "summary_en": row.summary_en or "", "chain": row.chain or "", "district": row.district or "",
+        "address": row.address or "", "capacity": str(row.capacity), "price": str(row.price.decimal),
+        "quota_hours": str(row.quota_hours or ""), "value": str(row.value_minor // 100) if row.value_minor else "",
+        "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else "",
+        **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value,
+    }  # fmt: skip
+    meters = devices.devices_of(session, row.id)
+    return MachineView(
+        id=row.id,
+        name=names.name_of(row, lang),
+        state=row.state.value,
+        version=row.version,
+        institution=names.name_of(people.get_institution(session, row.institution_id), lang),
+        kinds=[Choice(kind.value, word(translate, "kind", kind.value), kind is row.kind) for kind in ResourceKind],
+        zones=[],
+        parents=[],
+        approvals=[Choice("instant", translate("At once"), True), Choice("request", translate("After our answer"))],
+        buffer_modes=[],
+        hours=[],
+        always_open=not rules.hours,
+        missing=[] if meters else ["device"],
+        can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
+        form=form or Form(stored),
+    )
+
+
+NUMBERS = ("step_min", "min_min", "max_min", "notice_min", "horizon_days", "setup_min", "cleaning_min")
+
+
+def meters(
+    session: Session,
+    row: Resource,
+    actor: Actor,
+    *,
+    lang: Lang,
+    now: datetime,
+    secret: NewSecret | None = None,
+    form: Form = EMPTY_FORM,
+) -> DevicesView:
+    rows = devices.devices_of(session, row.id)
+    counts = devices.count_rejected(session, [one.key for one in rows])
+    live = names.live_of(session, [row.id], now=now)[row.id]
+    turned_away = [
+        Rejected(one.received_at, one.topic, one.reason, one.detail or "", 0)
+        for meter in rows
+        for one in devices.rejected_of(session, meter.key, limit=10)
+    ]
+    return DevicesView(
+        resource_id=row.id,
+        resource=names.name_of(row, lang),
+        zone=row.timezone,
+        devices=[_meter(session, one, live, counts.get(one.key, 0), now) for one in rows],
+        families=[Choice(code, label, code == "tasmota") for code, label in FAMILIES.items()],
+        secret=secret,
+        rejected=turned_away,
+        can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
+        live_url=f"/{lang.value}/live?ids={row.id}",
+        form=form,
+    )
+
+
+def _meter(session: Session, one: Device, live: Live, rejected: int, now: datetime) -> DeviceRow:
+    family = devices.profile_of(session, one.id, at=now).family
+    return DeviceRow(
+        one.id, one.name, one.key, FAMILIES.get(family, family), one.state.value, one.online, one.last_message_at, live.power_w,
+        live, rejected,
+    )  # fmt: skip
+
+
+def new_secret(row: Device, known: Credentials, family: str, host: str, port: int) -> NewSecret:
+    """What is pasted into the plug's console, or a first message from a shell."""
+    command = (
+        f"Backlog MqttHost {host}; MqttPort {port}; MqttUser {known.key}; MqttPassword {known.secret}; "
+        f"MqttClient {known.key}; Topic {known.key}; FullTopic d/%topic%/%prefix%/; TelePeriod 10"
+        if family == "tasmota"
+        else f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' "
+        f'-t {known.topic} -m \'{{"p": 742.5, "e": 118234.7}}\''
+    )
+    return NewSecret(row.id, row.name, known.key, known.secret, host, port, known.topic, command, family)
+
+
+def use_review(session: Session, house: Institution, *, lang: Lang, now: datetime) -> UseReviewView:
+    """The last thirty days, newest first: booked beside confirmed beside billed, and runs that no booking explains."""
+    within = Slot(now - REVIEWED, now)
+    rows = [row for row in booking.bookings_of_institutions(session, [house.id], within=within) if row.ends_at <= now]
+    ids = [row.id for row in rows]
+    uses, statements = devices.uses_of_bookings(session, ids), bills.statements_of_bookings(session, ids)
+    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
+    who = _customers(session, rows)
+    found = [
+        _use_row(row, places[row.resource_id], who[row.id], uses[row.id], statements.get(row.id), lang)
+        for row in rows
+        if row.id in uses
+    ]
+    return UseReviewView(
+        institution=names.name_of(house, lang),
+        institution_id=house.id,
+        rows=found[::-1][:MOST_ROWS],
+        unbooked=_unbooked(session, house, rows, now, lang),
+    )
+
+
+def _use_row(row: Booking, place: Resource, customer: str, use: ConfirmedUse, bill: Statement | None, lang: Lang) -> UseRow:
+    return UseRow(
+        booking_id=row.id,
+        resource=names.name_of(place, lang),
+        customer=customer,
+        slot=row.slot,
+        zone=place.timezone,
+        booked_min=use.booked_s // 60,
+        confirmed_min=use.confirmed_s // 60,
+        overrun_min=use.overrun_s // 60,
+        unverified_min=use.unverified_s // 60,
+        billed=Money(bill.charge_minor, bill.currency) if bill else None,
+        verdict=use.verdict.value,
+        grade=use.grade.value if use.grade else "",
+        statement_state=bill.state.value if bill else None,
+        differs=use.overrun_s > 600 or use.unverified_s > 600 or use.confirmed_s < use.booked_s // 2,
+    )
+
+
+def _unbooked(session: Session, house: Institution, rows: Sequence[Booking], now: datetime, lang: Lang) -> list[UnbookedRow]:
+    found = []
+    for place in catalogue.resources_of(session, [house.id]):
+        taken = [row.slot.widen(timedelta(minutes=30), timedelta(hours=1)) for row in rows if row.resource_id == place.id]
+        for run in devices.sessions_of_resource(session, place.id, within=Slot(now - REVIEWED, now)):
+            if run.ends_at and run.confirmed_s and not any(slot.overlaps(Slot(run.starts_at, run.ends_at)) for slot in taken):
+                slot = Slot(run.starts_at, run.ends_at)
+                found.append(UnbookedRow(names.name_of(place, lang), slot, place.timezone, run.confirmed_s))
+    return found[:MOST_ROWS]
+
+
+def income(session: Session, house: Institution, *, lang: Lang, now: datetime) -> IncomeView:
+    """Statements of the last ninety days with what has come in; zero and superseded ones left out."""
+    rows = booking.bookings_of_institutions(session, [house.id], within=Slot(now - 3 * REVIEWED, now + AHEAD))
+    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
+    who = _customers(session, rows)
+    bills_by_booking = bills.statements_of_bookings(session, [row.id for row in rows])
+    found = [
+        _income_row(session, row, bills_by_booking[row.id], places[row.resource_id], who[row.id], lang)
+        for row in reversed(rows)
+        if row.id in bills_by_booking and bills_by_booking[row.id].charge_minor
+    ]
+    currency = found[0].charge.currency if found else "CNY"
+    nothing = zero(currency)
+    billed = sum((row.charge for row in found), nothing)
+    outstanding = sum((row.open_amount for row in found), nothing)
+    return IncomeView(
+        institution=names.name_of(house, lang),
+        institution_id=house.id,
+        rows=found[:MOST_ROWS],
+        billed=billed,
+        received=billed - outstanding,
+        outstanding=outstanding,
+        csv_url=f"/{lang.value}/desk/income.csv?institution={house.id}",
+    )
+
+
+def _income_row(session: Session, row: Booking, bill: Statement, place: Resource, customer: str, lang: Lang) -> IncomeRow:
+    return IncomeRow(
+        booking_id=row.id,
+        number=f"PB-{bill.created_at:%Y%m}-{bill.id[-6:].upper()}-{bill.number}",
+        customer=customer,
+        resource=names.name_of(place, lang),
+        issued_at=bill.created_at,
+        zone=place.timezone,
+        charge=Money(bill.charge_minor, bill.currency),
+        open_amount=owed_of(session, bill),
+        state=bill.state.value,
+        funding=bill.funding.value,
+    )
