@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.servers import MissingServer, free_port
@@ -21,8 +21,8 @@ COMMAND = str(Path(sys.executable).with_name("pilotbench"))
 class Product:
     """`pilotbench serve` and `pilotbench work` over one database; each child leads a process group of its own."""
 
-    def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, database_url: str, *, command: Sequence[str] = (COMMAND,), **settings: str) -> None:
+        self.folder, self.command = folder, command
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PILOTBENCH_")}
@@ -37,7 +37,7 @@ class Product:
     def run(self, *words: str) -> str:
         """What a command of the product prints. Raises: CalledProcessError, with what it said."""
         done = subprocess.run(
-            [COMMAND, *words],
+            [*self.command, *words],
             env=self.environment,
             cwd=self.folder,
             capture_output=True,
@@ -90,7 +90,7 @@ class Product:
     def _spawn(self, *words: str) -> None:
         with (self.folder / "product.log").open("ab") as log:
             child = subprocess.Popen(
-                [COMMAND, *words],
+                [*self.command, *words],
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -114,10 +114,10 @@ class Product:
 
 
 @contextlib.contextmanager
-def product(folder: Path, database_url: str, **settings: str) -> Iterator[Product]:
+def product(folder: Path, database_url: str, *, command: Sequence[str] = (COMMAND,), **settings: str) -> Iterator[Product]:
     """A migrated product that is not started yet; whatever runs of it at the end is stopped."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Product(folder, database_url, **settings)
+    made = Product(folder, database_url, command=command, **settings)
     made.run("migrate")
     try:
         yield made
