@@ -15,7 +15,6 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Page
 
-from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.people import actions as people
 from tests.devices.plugs import a_plug, eventually, published
@@ -116,6 +115,14 @@ def registered(page: Page, base: str) -> None:
     page.wait_for_url("**/search**")
 
 
+def signed_in(page: Page, base: str) -> None:
+    page.goto(f"{base}/en/signin")
+    page.fill("[name=email]", "limei@example.com")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button.main")
+    page.wait_for_url("**/search**")
+
+
 def booked_by_dragging(page: Page, base: str, start: datetime) -> str:
     """Found by its Chinese name on the English pages, dragged over two hours, confirmed; the booking's id."""
     page.fill("#q", "衍射")
@@ -143,12 +150,12 @@ def booked_by_dragging(page: Page, base: str, start: datetime) -> str:
 
 
 def ran(world: World, resource: str, broker: Broker, moved: Time, start: datetime) -> None:
-    """The plug reports every minute from before the start: off, RUN_MIN minutes at work, off again."""
+    """The plug reports every minute from before the start: off, RUN_MIN minutes at work, off again until after the end."""
     made = world.made(f"/resources/{resource}/devices", world.manager, {"name": "主电源", "profile": "tasmota"})
     topic = made["mqtt"]["topic"]
     with a_plug_soon(broker, made) as plug:
         energy = 0.0
-        for minute in range(-5, RUN_MIN + 20):
+        for minute in range(-5, BOOKED_MIN + 5):
             at = start + timedelta(minutes=minute)
             moved.to(at + timedelta(seconds=1))
             power = 1200 if 0 <= minute < RUN_MIN else 3
@@ -194,11 +201,13 @@ def test_from_registration_to_the_figure_that_opens_down_to_the_session(
 
         ran(world, resource, broker, moved, start)
         moved.to(start + timedelta(minutes=BOOKED_MIN + 30))
+
         eventually(lambda: world.get(f"/bookings/{booking}/use", world.manager).json()["verdict"] == "fulfilled", 60)
         use = world.get(f"/bookings/{booking}/use", world.manager).json()
         assert (use["booked_s"], use["confirmed_s"]) == (BOOKED_MIN * 60, RUN_MIN * 60)
 
         statement = f"{product.base_url}/en/bookings/{booking}/statement"
+        signed_in(page, product.base_url)  # a day has passed
         eventually(lambda: (page.goto(statement), page.title())[1].startswith("Statement"), 60)
         assert f"Accept ¥{BILLED_MINOR / 100:,.2f}" in page.inner_text("main")
         page.click("main button.main")
@@ -217,7 +226,7 @@ def opened_down(page: Page, product: Product, database_url: str, world: World, s
     world.made("/people", world.operator, {"email": "he@example.com", "name": "何志远", "memberships": [{"role": "evaluator"}]})
     engine = open_engine(database_url)
     with open_sessions(engine)() as session:
-        asked = people.ask_reset(session, email="he@example.com", now=clock.now() + timedelta(days=1))
+        asked = people.ask_reset(session, email="he@example.com", now=start + timedelta(minutes=BOOKED_MIN + 30))
         assert asked
         session.commit()
     engine.dispose()
