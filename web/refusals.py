@@ -55,6 +55,7 @@ TITLES: Mapping[str, str] = {
     "idempotency_key_reused": _("That key belongs to another request"),
     "bad_signature": _("Not signed by the sender it names"),
     "internal": _("Something went wrong on our side"),
+    "no_units": _("No equipment in this period"),
 }
 
 SENTENCES: Mapping[str, str] = {
@@ -71,6 +72,14 @@ SENTENCES: Mapping[str, str] = {
     "too_many_requests": _("There were too many attempts from here. Wait {retry_after_s} seconds and try again."),
     "refused_by_rules": _("Nothing was booked or charged. Choose another time."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
+    "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),
+    "credit_code_taken": _("A firm or institution with this credit code is registered. Nothing was saved. Ask it to invite you."),
+    "wrong_password": _("E-mail and password do not fit together. Try again, or reset the password."),
+    "received_before": _("This entry of the bank was recorded before. Nothing was saved. Check the serial number."),
+    "no_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
+    "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
+    "port_taken": _("Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100."),
+    "broker_unavailable": _("The MQTT broker cannot run: {reason}"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
     "slot_taken": _(

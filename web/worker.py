@@ -252,7 +252,13 @@ class Worker:
         catch_up(self._sessions)
         for job in JOBS:
             self._scheduler.add_job(
-                tick, "interval", (self._sessions, job), seconds=job.every.total_seconds(), coalesce=True, max_instances=1
+                tick,
+                "interval",
+                (self._sessions, job),
+                seconds=job.every.total_seconds(),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
             )
         self._scheduler.start()
         if self._ingest:

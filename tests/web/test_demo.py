@@ -1,0 +1,105 @@
+"""`pilotbench demo` as a person meets it: one command, live equipment, a quick second start, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.product import COMMAND
+from tests.servers import free_port
+
+pytestmark = pytest.mark.servers
+FIRST_S, SECOND_S, STOP_S = 240.0, 5.0, 30.0
+
+
+class Demo:
+    """The command in a process group of its own; `log` is what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.log = folder, free_port(), folder / "demo.log"
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *words: str, within: float) -> float:
+        """Seconds until it answers."""
+        begun = time.monotonic()
+        command = [COMMAND, "demo", "--port", str(self.port), "--data-dir", str(self.folder / "data"), *words]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOTBENCH_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=clean
+            )
+        while time.monotonic() - begun < within + STOP_S:
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            try:
+                with urllib.request.urlopen(f"{self.base_url}/healthz", timeout=2):
+                    return time.monotonic() - begun
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise AssertionError(self.log.read_text()[-2000:])
+
+    def end(self, kind: signal.Signals) -> int:
+        """Its exit code."""
+        assert self.process
+        self.process.send_signal(kind)
+        return self.process.wait(STOP_S)
+
+    def brokers(self) -> list[str]:
+        """Mosquittos that still use this folder."""
+        found = subprocess.run(["pgrep", "-f", f"mosquitto -c {self.folder}"], capture_output=True, text=True, check=False)
+        return found.stdout.split()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    found = Demo(tmp_path)
+    yield found
+    if found.process and found.process.poll() is None:
+        found.end(signal.SIGTERM)
+    for pid in found.brokers():
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_one_command_shows_equipment_in_use_and_starts_again_within_seconds(demo: Demo) -> None:
+    demo.start(within=FIRST_S)
+    page = httpx2.get(f"{demo.base_url}/zh/search").text
+    assert "is-in_use" in page
+    assert "is-free" in page
+    assert demo.end(signal.SIGKILL) != 0  # as a power cut would
+    second = demo.start(within=SECOND_S)
+    assert second <= SECOND_S
+    assert "is-in_use" in httpx2.get(f"{demo.base_url}/zh/search").text
+    ids = [part.split('"')[0] for part in page.split("/zh/r/")[1:]]
+    with httpx2.stream("GET", f"{demo.base_url}/zh/live", params={"ids": ",".join(ids)}, timeout=20) as stream:
+        assert any('"in_use"' in line for line in stream.iter_lines())
+    demo.end(signal.SIGTERM)
+    assert demo.brokers() == []
+
+
+def test_an_empty_start_gives_the_operators_token(demo: Demo, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    demo.start("--empty", "--token-file", str(file), within=FIRST_S)
+    assert file.stat().st_mode & 0o077 == 0
+    headers = {"authorization": f"Bearer {file.read_text().strip()}"}
+    body = {"name": "川西研究院", "kind": "institute", "timezone": "Asia/Shanghai"}
+    made = httpx2.post(f"{demo.base_url}/api/v1/institutions", json=body, headers=headers)
+    assert made.status_code == 201
+    demo.end(signal.SIGINT)
+    assert demo.brokers() == []
+
+
+def test_a_taken_port_is_named_with_its_remedy(demo: Demo) -> None:
+    demo.start("--empty", within=FIRST_S)
+    command = [COMMAND, "demo", "--port", str(demo.port), "--data-dir", str(demo.folder / "other")]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 1
+    assert str(demo.port) in refused.stderr
+    assert "PORT=" in refused.stderr
+    assert not (demo.folder / "other" / "pilotbench.db").exists()
