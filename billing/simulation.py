@@ -122,20 +122,17 @@ def journal(simulation: Simulation) -> list[Entry]:
     if simulation.funding is Funding.BANK:
         direct = [ledger.direct_charge(settled.customer_pays, settled.platform_fee), ledger.direct_paid(settled.customer_pays)]
         return [entry for entry in direct if entry.legs]
+    payments = [amount for amount in (settled.capture, settled.remainder) if amount]
     if simulation.funding is Funding.WALLET:
         before, after = _prepaid(settled)
-        return [
-            entry
-            for entry in (*before, *charged, *after, *_paid_out(settled, [amount for amount in (settled.capture,) if amount]))
-            if entry.legs
-        ]
-    payments = [amount for amount in (settled.capture, settled.remainder) if amount]
-    taken = [entry for amount in payments for entry in _taken(amount)]
+        further = _taken(settled.remainder, Funding.WALLET)
+        return [entry for entry in (*before, *charged, *after, *further, *_paid_out(settled, payments)) if entry.legs]
+    taken = [entry for amount in payments for entry in _taken(amount, Funding.CARD)]
     return [entry for entry in (*charged, *taken, *_paid_out(settled, payments)) if entry.legs]
 
 
-def _taken(amount: Money) -> list[Entry]:
-    return [ledger.payment_captured(amount), ledger.psp_fee(settlement.processing_fee(amount, Funding.CARD))]
+def _taken(amount: Money, funding: Funding) -> list[Entry]:
+    return [ledger.payment_captured(amount), ledger.psp_fee(settlement.processing_fee(amount, funding))]
 
 
 def _prepaid(settled: Settlement) -> tuple[list[Entry], list[Entry]]:
