@@ -99,6 +99,10 @@ SENTENCES: Mapping[str, str] = {
     "outside_hours": _("It lies outside the opening hours."),
     "not_bookable": _("It takes no bookings at present ({state})."),
     "beyond_capacity": _("Only {capacity} can be booked at a time."),
+    # On the command line only, which speaks English.
+    "port_taken": "Port {port} is in use by another program. Nothing was started. Choose another, such as PORT=8001.",
+    "broker_unavailable": "The private broker cannot run: {reason}. Nothing was started.",
+    "folder_taken": "{folder} holds {found}. Nothing was started or changed. Choose another folder with DATA_DIR=.",
 }
 
 

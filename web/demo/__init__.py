@@ -1,7 +1,7 @@
 """`pilotbench demo`: the whole product on one machine, with weeks of history and simulated equipment that goes on live."""
 
 import contextlib
-import shutil
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,45 +16,48 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from billing.providers import fake
+from devices import actions as devices
 from devices import queries as equipment_queries
 from devices.broker import RunningBroker, start_broker
 from devices.broker import free_port as loopback_port
-from devices.machines import Machine
+from devices.machines import Machine, history
 from devices.simulator import Simulator
 from marketplace import clock
-from marketplace.db import open_engine, open_sessions
-from marketplace.people import actions as people
-from marketplace.permissions import Grant
 from marketplace.refusals import Refusal
-from marketplace.roles import Role
 from marketplace.settings import Settings
+from marketplace.slot import Slot
 from web import running, server
 from web.app import create_app
 from web.demo import equipment, past, story
+from web.demo.building import STRIPE_KEY, prepared, prepared_empty, write_token
 from web.demo.equipment import Fleet
-from web.demo.past import Stage
-from web.migrate import migrate
 
 log = structlog.get_logger()
-STRIPE_KEY = "sk_test_stand_in"
 WEBHOOK_SECRET = "whsec_stand_in"
 KEEP_EVERY_S = 20.0
+MISSED_AT_MOST = timedelta(hours=12)
+"""A machine remembers so much of what it measured while the product was off; loading it takes well under a second."""
 
 
 def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> None:
-    """Build what is not there yet, then serve until SIGINT or SIGTERM. Raises: PortTaken, BrokerUnavailable."""
+    """Build what is not there yet, then serve until SIGINT or SIGTERM. Raises: PortTaken, FolderTaken, BrokerUnavailable."""
     server.check_port("127.0.0.1", port)
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     for kind in (signal.SIGTERM, signal.SIGINT):
         signal.signal(kind, _leave)
+    signal.signal(signal.SIGHUP, _hang_up)
     with contextlib.ExitStack() as running_things:
         stand_in = running_things.enter_context(stand_in_for_stripe(data_dir, port))
-        sessions = prepare(data_dir, stand_in, token_file, empty=empty)
+        sessions = prepared_empty(data_dir) if empty else prepared(data_dir, stand_in)
+        if token_file:
+            write_token(sessions, token_file)
         broker = start_broker(data_dir / "broker", credentials=_known(sessions))
         running_things.callback(broker.stop)
         settings = settings_of(data_dir, port, stand_in, broker)
         worker = running.worker_of(settings, sessions)
+        if not empty:
+            catch_up(data_dir, sessions)
         worker.start()
         running_things.callback(worker.stop)
         if not empty:
@@ -65,6 +68,11 @@ def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> N
 def _leave(_signal: int, _frame: object) -> None:
     """Before the pages are served a signal ends at once; uvicorn has its own way once they are."""
     raise SystemExit(0)
+
+
+def _hang_up(_signal: int, _frame: object) -> None:
+    """A closed terminal means the same as a request to end."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _known(sessions: sessionmaker[Session]) -> list[tuple[str, str]]:
@@ -112,66 +120,20 @@ def _in_background(served: uvicorn.Server) -> Iterator[None]:
         thread.join(5)
 
 
-def prepare(data_dir: Path, stand_in: str, token_file: Path | None, *, empty: bool) -> sessionmaker[Session]:
-    """The database at the newest schema, filled on the first start; a first start that broke off is begun again."""
-    marker = data_dir / ("empty.done" if empty else "fleet.json")
-    database = data_dir / "pilotbench.db"
-    if not marker.exists() and database.exists():
-        typer.echo("An earlier first start was interrupted; it is begun again.")
-        for left in data_dir.glob("pilotbench.db*"):
-            left.unlink()
-        (data_dir / "stripe-stand-in.json").unlink(missing_ok=True)
-        shutil.rmtree(data_dir / "broker", ignore_errors=True)
-    engine = open_engine(f"sqlite:///{database}")
-    migrate(engine)
-    sessions = open_sessions(engine)
-    if not marker.exists() and empty:
-        _first_operator(sessions)
-        marker.touch()
-    elif not marker.exists():
-        build(sessions, stand_in, marker)
-    if token_file:
-        _write_token(sessions, token_file)
-    return sessions
-
-
-def _first_operator(sessions: sessionmaker[Session]) -> None:
+def catch_up(data_dir: Path, sessions: sessionmaker[Session]) -> None:
+    """Hand in what the machines measured since they were last heard, so that they are in use from the first page on."""
+    fleet, now = equipment.load(data_dir / "fleet.json"), clock.now()
     with sessions() as session:
-        people.create_person(
-            session,
-            email=story.OPERATOR_EMAIL,
-            name="Operator",
-            password=story.PASSWORD,
-            grants=[Grant(Role.OPERATOR)],
-            actor_id=None,
-            now=clock.now(),
-        )
-        session.commit()
-
-
-def _write_token(sessions: sessionmaker[Session], file: Path) -> None:
+        heard = {row.key: row.last_message_at for row in equipment_queries.active_devices(session)}
+    for machine in _present(sessions, fleet):
+        since = max(heard.get(machine.key) or fleet.born, now - MISSED_AT_MOST) + machine.every
+        if since < now:
+            with sessions() as session:
+                devices.store(session, list(history(machine, Slot(since, now))))
+                session.commit()
     with sessions() as session:
-        person = running.first_operator(session)
-        token = people.create_token(session, person_id=person.id, label="demo", now=clock.now())
+        devices.fold_devices(session, now=clock.now())
         session.commit()
-    file.touch(mode=0o600)
-    file.write_text(token + "\n")
-
-
-def build(sessions: sessionmaker[Session], stand_in: str, marker: Path) -> None:
-    """Everybody, everything and six weeks of use; about half a minute."""
-    typer.echo("First start: building the demonstration. This is done once.")
-    now = clock.now()
-    born = now - timedelta(days=past.DAYS_BACK + 3)
-    provider = running.provider_of(Settings(stripe_key=SecretStr(STRIPE_KEY), stripe_api_base=stand_in))
-    if provider is None:
-        raise RuntimeError(STRIPE_KEY)
-    with sessions() as session:
-        cast = story.enter(session, now=born)
-        session.commit()
-    fleet = equipment.fleet_of(cast, born)
-    past.play(Stage(sessions, provider, cast, now), fleet, lambda step: typer.echo(f"  {step}"))
-    equipment.save(fleet, marker)
 
 
 @contextlib.contextmanager
