@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,20 +24,35 @@ from devices.broker import free_port as loopback_port
 from devices.machines import Machine, history
 from devices.simulator import Simulator
 from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from marketplace.people import actions as people
+from marketplace.permissions import Grant
 from marketplace.refusals import Refusal
+from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.slot import Slot
 from web import running, server
 from web.app import create_app
 from web.demo import equipment, past, story
-from web.demo.building import STRIPE_KEY, prepared, prepared_empty, write_token
 from web.demo.equipment import Fleet
+from web.demo.past import Stage
+from web.migrate import migrate
 
 log = structlog.get_logger()
+STRIPE_KEY = "sk_test_stand_in"
 WEBHOOK_SECRET = "whsec_stand_in"
 KEEP_EVERY_S = 20.0
 MISSED_AT_MOST = timedelta(hours=12)
 """A machine remembers so much of what it measured while the product was off; loading it takes well under a second."""
+
+UNFINISHED, EMPTY, FULL = "first-start-unfinished", "empty.done", "fleet.json"
+"""Marks in the folder: what is only half there may be thrown away, nothing else ever is."""
+
+
+class FolderTaken(Refusal):
+    """The folder holds something else than what is asked for. `folder`, and `found` in words."""
+
+    code = "folder_taken"
 
 
 def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> None:
@@ -118,6 +134,100 @@ def _in_background(served: uvicorn.Server) -> Iterator[None]:
     finally:
         served.should_exit = True
         thread.join(5)
+
+
+def prepared(data_dir: Path, stand_in: str) -> sessionmaker[Session]:
+    """With people, equipment and weeks of use, built at the first start. Raises: FolderTaken."""
+    if (data_dir / EMPTY).exists():
+        raise FolderTaken(folder=str(data_dir), found="an empty platform that was started with --empty")
+    first = _is_first(data_dir, FULL)
+    sessions = _open(data_dir)
+    if first:
+        _build(sessions, stand_in, data_dir / FULL)
+        (data_dir / UNFINISHED).unlink()
+    return sessions
+
+
+def prepared_empty(data_dir: Path) -> sessionmaker[Session]:
+    """With one operator and nothing else. Raises: FolderTaken."""
+    if (data_dir / FULL).exists():
+        raise FolderTaken(folder=str(data_dir), found="the demonstration with its data")
+    first = _is_first(data_dir, EMPTY)
+    sessions = _open(data_dir)
+    if first:
+        _first_operator(sessions)
+        (data_dir / EMPTY).touch()
+        (data_dir / UNFINISHED).unlink()
+    return sessions
+
+
+def write_token(sessions: sessionmaker[Session], file: Path) -> None:
+    """A new API token of the operator, in a file that only its owner may read; never half written."""
+    with sessions() as session:
+        person = running.first_operator(session)
+        token = people.create_token(session, person_id=person.id, label="demo", now=clock.now())
+        session.commit()
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(token + "\n")
+    draft.replace(file)
+
+
+def _is_first(data_dir: Path, done: str) -> bool:
+    """Whether everything is still to be made; marks the folder as unfinished then. Raises: FolderTaken."""
+    if (data_dir / done).exists():
+        (data_dir / UNFINISHED).unlink(missing_ok=True)
+        return False
+    if (data_dir / UNFINISHED).exists():
+        typer.echo("An earlier first start was interrupted; it is begun again.")
+        _sweep(data_dir)
+    elif (data_dir / "pilotbench.db").exists():
+        raise FolderTaken(folder=str(data_dir), found="a database that is not the demonstration's")
+    (data_dir / UNFINISHED).touch()
+    return True
+
+
+def _sweep(data_dir: Path) -> None:
+    for left in data_dir.glob("pilotbench.db*"):
+        left.unlink()
+    (data_dir / "stripe-stand-in.json").unlink(missing_ok=True)
+    shutil.rmtree(data_dir / "broker", ignore_errors=True)
+
+
+def _open(data_dir: Path) -> sessionmaker[Session]:
+    engine = open_engine(f"sqlite:///{data_dir / 'pilotbench.db'}")
+    migrate(engine)
+    return open_sessions(engine)
+
+
+def _first_operator(sessions: sessionmaker[Session]) -> None:
+    with sessions() as session:
+        people.create_person(
+            session,
+            email=story.OPERATOR_EMAIL,
+            name="Operator",
+            password=story.PASSWORD,
+            grants=[Grant(Role.OPERATOR)],
+            actor_id=None,
+            now=clock.now(),
+        )
+        session.commit()
+
+
+def _build(sessions: sessionmaker[Session], stand_in: str, done: Path) -> None:
+    """Everybody, everything and six weeks of use; about half a minute."""
+    typer.echo("First start: building the demonstration. This is done once.")
+    now = clock.now()
+    born = now - timedelta(days=past.DAYS_BACK + 3)
+    provider = running.provider_of(Settings(stripe_key=SecretStr(STRIPE_KEY), stripe_api_base=stand_in))
+    if provider is None:
+        raise RuntimeError(STRIPE_KEY)
+    with sessions() as session:
+        cast = story.enter(session, now=born)
+        session.commit()
+    fleet = equipment.fleet_of(cast, born)
+    past.play(Stage(sessions, provider, cast, now), fleet, lambda step: typer.echo(f"  {step}"))
+    equipment.save(fleet, done)
 
 
 def catch_up(data_dir: Path, sessions: sessionmaker[Session]) -> None:
