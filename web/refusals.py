@@ -78,8 +78,6 @@ SENTENCES: Mapping[str, str] = {
     "received_before": _("This entry of the bank was recorded before. Nothing was saved. Check the serial number."),
     "no_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
-    "port_taken": _("Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100."),
-    "broker_unavailable": _("The MQTT broker cannot run: {reason}"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
     "slot_taken": _(
@@ -100,8 +98,8 @@ SENTENCES: Mapping[str, str] = {
     "not_bookable": _("It takes no bookings at present ({state})."),
     "beyond_capacity": _("Only {capacity} can be booked at a time."),
     # On the command line only, which speaks English.
-    "port_taken": "Port {port} is in use by another program. Nothing was started. Choose another, such as PORT=8001.",
-    "broker_unavailable": "The private broker cannot run: {reason}. Nothing was started.",
+    "port_taken": "Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100.",
+    "broker_unavailable": "The MQTT broker cannot run: {reason}. Nothing was started.",
     "folder_taken": "{folder} holds {found}. Nothing was started or changed. Choose another folder with DATA_DIR=.",
 }
 
