@@ -25,7 +25,7 @@ from sqlalchemy import (
     event,
     func,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 
 BUSY_TIMEOUT_S = 15
@@ -151,6 +151,15 @@ def open_sessions(engine: Engine) -> sessionmaker[Session]:
 def open_readers(engine: Engine) -> sessionmaker[Session]:
     """Sessions for pages and queries that change nothing; on SQLite they never wait for a writer."""
     return sessionmaker(engine.execution_options(reads_only=True), expire_on_commit=False)
+
+
+TRANSIENT = frozenset({"40001", "40P01", "55P03"})
+"""PostgreSQL's states for a lost race, a deadlock and a lock not had in time: nothing was done, asking again may succeed."""
+
+
+def lost_a_lock(error: SQLAlchemyError) -> bool:
+    """Whether the same transaction may be tried again at once."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in TRANSIENT
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from marketplace.db import open_engine, open_readers, open_sessions
+from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
 from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, Refused, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
+from web.patience import Patience
 from web.refusals import problem, status_of
 from web.security import BodyLimit, SecurityHeaders
 
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     api.include(app)
     pages.include(app)
     _answer_errors(app)
+    app.add_middleware(Patience)
     app.add_middleware(GZipMiddleware, minimum_size=500)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
@@ -121,6 +123,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     def locked(request: Request, error: SQLAlchemyError) -> Response:
         log.warning("database_busy", path=request.url.path, error=str(error)[:200])
+        request.state.lock_lost = lost_a_lock(error)
         response = answer(request, Busy(), 503)
         response.headers["retry-after"] = "1"
         return response

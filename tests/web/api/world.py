@@ -29,10 +29,13 @@ class Client(Protocol):
     def request(self, method: str, url: str, **more: Any) -> Any: ...
 
 
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+"""The day this run began: midnight in the middle of a test must not move what it asked for."""
+
+
 def tomorrow(hour: int = 1, minute: int = 0, *, days: int = 1) -> datetime:
     """A whole hour of a coming day, UTC."""
-    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=days)
-    return day + timedelta(hours=hour, minutes=minute)
+    return TODAY + timedelta(days=days, hours=hour, minutes=minute)
 
 
 def span(start: datetime, hours: float = 2) -> dict[str, str]:
