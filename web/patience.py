@@ -30,7 +30,7 @@ class Patience:
             await self.app(attempt, tried.receive, tried.send)
             if not tried.dropped:
                 return
-            await asyncio.sleep(random.uniform(0, 2 * PAUSE_S * number))  # noqa: S311 -- a pause, not a secret
+            await asyncio.sleep(random.uniform(0, 2 * PAUSE_S * number))
 
 
 class _Try:
