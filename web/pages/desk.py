@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import replace
 
 from fastapi import APIRouter, Response
@@ -26,20 +25,12 @@ from web import listing
 from web.deps import Configured, Db, Now, ReadDb, SignedIn
 from web.pages.account import again
 from web.pages.bookings import read_money
-from web.pages.drawing import Drawing, Fields, number, text
-from web.present import desk
+from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.present import desk, opening, week
 from web.refusals import status_of
-from web.views.frame import Area
+from web.views.frame import Area, Form
 
 router = APIRouter(prefix="/{lang}")
-WORKDAYS, WEEK = range(5), range(7)
-HOURS: Mapping[str, list[dict[str, int]]] = {
-    "workdays": [{"weekday": day, "open_min": 510, "close_min": 1050} for day in WORKDAYS],
-    "daily": [{"weekday": day, "open_min": 480, "close_min": 1200} for day in WEEK],
-    "always": [],
-}
-"""The presets of the five-field form: local wall clock, every day of the week alike."""
-
 USUAL = RuleSet(step_min=30, min_min=60, max_min=24 * 60, horizon_days=90)
 
 
@@ -90,7 +81,7 @@ def create(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> R
                 price=price_of(fields),
                 district=text(fields, "district") or house.district,
             )
-            rules = replace(USUAL, hours=HOURS.get(text(fields, "hours"), HOURS["workdays"]))
+            rules = replace(USUAL, hours=preset(text(fields, "hours")))
             row = listing.open_resource(
                 db, institution_id=house.id, listing=said, rules_set=rules, policy=None, actor_id=actor.known_id, now=now
             )
@@ -98,6 +89,11 @@ def create(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> R
         view = desk.new_machine(db, house, actor, pen.lang, again(pen, fields, refusal))
         return pen.page("machine_new.html", view, status=422, area=Area.DESK)
     return pen.go(f"/desk/resources/{row.id}/devices", "listed")
+
+
+def preset(code: str) -> list[dict[str, int]]:
+    """Hours of the five-field form."""
+    return [dict(span) for span in opening.PRESETS.get(code, opening.PRESETS["workdays"])]
 
 
 def kind_of(code: str) -> ResourceKind:
@@ -139,6 +135,10 @@ def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
                 actor_id=actor.known_id,
                 now=now,
             )
+    except opening.WrongHours as refusal:
+        form = Form(typed(fields), week.errors(refusal, pen.lang))
+        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, pen.lang, form)
+        return pen.page("machine.html", view, status=422, area=Area.DESK)
     except (Invalid, Stale) as refusal:
         view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, pen.lang, again(pen, fields, refusal))
         return pen.page("machine.html", view, status=status_of(refusal), area=Area.DESK)
@@ -170,12 +170,12 @@ def edited(row: Resource, fields: Fields) -> Listing:
 
 
 def edited_rules(db: Session, row: Resource, fields: Fields) -> RuleSet:
-    """The rules as typed, opening hours kept unless a preset is chosen. Raises: Invalid."""
+    """The rules as typed; opening hours that were not sent stay. Raises: Invalid, WrongHours."""
     present = booking.rules_of(db, row.id)
     counts = {name: number(fields, name, getattr(present, name)) for name in desk.NUMBERS}
     approval = text(fields, "approval") or present.approval.value
     return RuleSet(
-        hours=HOURS.get(text(fields, "hours"), present.hours),
+        hours=[dict(span) for span in opening.chosen_hours(present.hours, typed(fields))],
         buffer_mode=present.buffer_mode,
         approval=Approval(approval) if approval in set(Approval) else present.approval,
         **counts,

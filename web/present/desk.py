@@ -23,8 +23,9 @@ from marketplace.slot import Slot, total
 from marketplace.tables import Institution, ListingState, Resource, ResourceKind
 from web.i18n import translations
 from web.labels import word
-from web.present import names
+from web.present import names, week
 from web.present.bookings import owed_of, session_row
+from web.present.opening import as_fields
 from web.present.search import ICONS
 from web.views.desk import (
     DeskView,
@@ -163,8 +164,9 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         "address": row.address or "", "capacity": str(row.capacity), "price": str(row.price.decimal),
         "quota_hours": str(row.quota_hours or ""), "value": str(row.value_minor // 100) if row.value_minor else "",
         "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else "",
-        **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value,
+        **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value, **as_fields(rules.hours),
     }  # fmt: skip
+    shown = form or Form(stored)
     meters = devices.devices_of(session, row.id)
     return MachineView(
         id=row.id,
@@ -177,11 +179,11 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         parents=[],
         approvals=[Choice("instant", translate("At once"), True), Choice("request", translate("After our answer"))],
         buffer_modes=[],
-        hours=[],
-        always_open=not rules.hours,
+        hours=week.choices(rules.hours, lang),
+        week=week.days(shown.values),
         missing=[] if meters else ["device"],
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
-        form=form or Form(stored),
+        form=shown,
     )
 
 

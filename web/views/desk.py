@@ -85,11 +85,10 @@ class NewMachineView:
 
 @dataclass(frozen=True, slots=True)
 class DayHours:
-    """Opening hours of one weekday (0 = Monday); empty texts where closed."""
+    """A weekday (0 = Monday) of the week's fields: `open_{weekday}_{n}` and `close_{weekday}_{n}`, empty where closed."""
 
     weekday: int
-    opens: str
-    closes: str
+    numbers: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,9 @@ class MachineView:
     parents: Sequence[Choice]
     approvals: Sequence[Choice]
     buffer_modes: Sequence[Choice]
-    hours: Sequence[DayHours]
-    always_open: bool
+    hours: Sequence[Choice]
+    """The week below, or a preset in its place."""
+    week: Sequence[DayHours]
     missing: Sequence[str]
     """Codes of web.labels MISSING: what publishing still lacks."""
     can_edit: bool
