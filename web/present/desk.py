@@ -21,7 +21,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot, total
 from marketplace.tables import Institution, ListingState, Resource, ResourceKind
-from web.i18n import translations
+from web.i18n import translations, translator
 from web.labels import word
 from web.present import names, week
 from web.present.bookings import owed_of, session_row
@@ -156,7 +156,7 @@ def new_machine(session: Session, house: Institution, actor: Actor, lang: Lang, 
 
 def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: Form | None = None) -> MachineView:
     """The listing's editor, with what is stored or, after a refusal, what was typed."""
-    translate = translations(lang).gettext
+    _ = translator(lang)
     rules = booking.rules_of(session, row.id)
     stored = {
         "name": row.name, "name_en": row.name_en or "", "kind": row.kind.value, "summary": row.summary or "",
@@ -174,10 +174,10 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         state=row.state.value,
         version=row.version,
         institution=names.name_of(people.get_institution(session, row.institution_id), lang),
-        kinds=[Choice(kind.value, word(translate, "kind", kind.value), kind is row.kind) for kind in ResourceKind],
+        kinds=[Choice(kind.value, word(_, "kind", kind.value), kind is row.kind) for kind in ResourceKind],
         zones=[],
         parents=[],
-        approvals=[Choice("instant", translate("At once"), True), Choice("request", translate("After our answer"))],
+        approvals=[Choice("instant", _("At once"), True), Choice("request", _("After our answer"))],
         buffer_modes=[],
         hours=week.choices(rules.hours, lang),
         week=week.days(shown.values),
