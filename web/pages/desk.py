@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from booking import queries as booking
 from booking.rules.actions import RuleSet
 from booking.tables import Approval
-from devices import queries as devices
 from devices.registry import actions as registry
 from evaluation.exports.cells import safe
 from marketplace.catalogue import actions as listings
@@ -227,25 +226,6 @@ def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Sign
     secret = desk.new_secret(made, known, family, settings.mqtt_host, settings.mqtt_port)
     view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
     return pen.page("devices.html", view, status=201, area=Area.DESK, zone=row.timezone)
-
-
-@router.post("/desk/devices/{device_id}/renew")
-def renew(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
-    meter = devices.get_device(db, device_id)
-    row = own_resource(db, actor, meter.resource_id, Action.MANAGE_DEVICES)
-    known = registry.new_secret(db, device_id=meter.id, actor_id=actor.known_id, now=now)
-    family = devices.profile_of(db, meter.id, at=now).family
-    secret = desk.new_secret(meter, known, family, settings.mqtt_host, settings.mqtt_port)
-    view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
-    return pen.page("devices.html", view, area=Area.DESK, zone=row.timezone)
-
-
-@router.post("/desk/devices/{device_id}/revoke")
-def revoke(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    meter = devices.get_device(db, device_id)
-    own_resource(db, actor, meter.resource_id, Action.MANAGE_DEVICES)
-    registry.revoke(db, device_id=meter.id, actor_id=actor.known_id, now=now)
-    return pen.go(f"/desk/resources/{meter.resource_id}/devices", "revoked")
 
 
 @router.get("/desk/use")

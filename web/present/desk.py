@@ -26,6 +26,7 @@ from web.labels import word
 from web.present import names, week
 from web.present.bookings import owed_of, session_row
 from web.present.opening import as_fields
+from web.present.rejections import reason_in_words
 from web.present.search import ICONS
 from web.views.desk import (
     DeskView,
@@ -204,7 +205,7 @@ def meters(
     counts = devices.count_rejected(session, [one.key for one in rows])
     live = names.live_of(session, [row.id], now=now)[row.id]
     turned_away = [
-        Rejected(one.received_at, one.topic, one.reason, one.detail or "", 0)
+        Rejected(one.received_at, one.topic, reason_in_words(one.reason, lang), one.detail or "")
         for meter in rows
         for one in devices.rejected_of(session, meter.key, limit=10)
     ]

@@ -14,6 +14,7 @@ from marketplace.tables import AuditEntry, InstitutionKind
 from web.i18n import translations
 from web.labels import word
 from web.present import names
+from web.present.rejections import reason_in_words
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
 from web.views.operator import (
     AuditRow,
@@ -43,7 +44,7 @@ def health(session: Session, checks: Mapping[str, bool], settings: Settings, *, 
         lag_s=(now - heard).total_seconds() if heard else None,
         devices=len(meters),
         online=len(meters) - len(silent),
-        rejected=_rejected(session),
+        rejected=_rejected(session, lang),
         silent=[SilentDevice(places[row.resource_id], row.name, row.last_message_at) for row in silent],
         first_steps=[
             ("institution", bool(houses)),
@@ -54,11 +55,11 @@ def health(session: Session, checks: Mapping[str, bool], settings: Settings, *, 
     )
 
 
-def _rejected(session: Session) -> list[RejectedCount]:
+def _rejected(session: Session, lang: Lang) -> list[RejectedCount]:
     found: dict[tuple[str, str], list[datetime]] = {}
     for row in devices.rejected_recently(session, limit=MOST_REJECTED):
         found.setdefault((row.reason, row.device_key), []).append(row.received_at)
-    return [RejectedCount(reason, len(times), max(times), key) for (reason, key), times in found.items()]
+    return [RejectedCount(reason_in_words(reason, lang), len(times), max(times), key) for (reason, key), times in found.items()]
 
 
 def institutions(session: Session, lang: Lang, *, link: str | None = None, form: Form = EMPTY_FORM) -> InstitutionsView:

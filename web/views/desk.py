@@ -121,8 +121,8 @@ class Rejected:
     at: datetime
     topic: str
     reason: str
+    """In words."""
     detail: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,21 +170,6 @@ class DevicesView:
     can_edit: bool
     live_url: str | None = None
     form: Form = EMPTY_FORM
-
-
-@dataclass(frozen=True, slots=True)
-class ThresholdsView:
-    """GET/POST /{lang}/desk/devices/{id}/thresholds: when the machine counts as in use."""
-
-    device_id: str
-    device: str
-    resource_id: str
-    resource: str
-    zone: str
-    power: Sequence[tuple[datetime, float]]
-    """Recent watts, so that the two lines can be judged against them."""
-    form: Form = EMPTY_FORM
-    """p_on, p_off (W), min_on, min_off, stale_after, max_gap (s), rated_w (W)."""
 
 
 @dataclass(frozen=True, slots=True)

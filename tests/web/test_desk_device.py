@@ -1,0 +1,133 @@
+"""One meter's page: thresholds, secret, enabling and disabling, what was turned away and why."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from devices import actions as intake
+from devices import queries as devices
+from devices.readings import Envelope, Reason
+from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from tests.web.test_desk_readers import Desk, Reader, a_desk, error_beside
+from web.present.rejections import reason_in_words
+from web.views.frame import Lang
+
+THRESHOLDS = {
+    "p_on": "120",
+    "p_off": "60",
+    "p_idle": "5",
+    "rated_w": "",
+    "min_on": "90",
+    "min_off": "120",
+    "stale_after": "180",
+    "max_gap": "900",
+}
+FIELD = re.compile(r'name="(p_on|p_off|p_idle|rated_w|min_on|min_off|stale_after|max_gap)"[^>]* value="([^"]*)"')
+
+
+@pytest.fixture
+def desk(database_url: str) -> Iterator[Desk]:
+    with a_desk(database_url) as made:
+        yield made
+
+
+def a_device(desk: Desk) -> tuple[str, str]:
+    """Id and key of a new meter."""
+    shown = desk.reader("technician").post(f"/desk/resources/{desk.resource}/devices", name="主电源", family="native").text
+    found = re.search(r'/desk/devices/(\w+)"', shown)
+    key = re.search(r"-u (k\w+)", shown)
+    assert found
+    assert key
+    return found[1], key[1]
+
+
+def thresholds(reader: Reader, device: str) -> dict[str, str]:
+    return dict(FIELD.findall(reader.get(f"/desk/devices/{device}").text))
+
+
+def test_thresholds_hold_from_now_on(desk: Desk) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader("technician")
+    assert thresholds(reader, device)["p_on"] == "100"
+    answer = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_on": "1,200.5", "rated_w": "２０００"})
+    assert answer.status_code == 200
+    assert "The thresholds hold from now on" in answer.text
+    kept = thresholds(reader, device)
+    assert (kept["p_on"], kept["min_on"], kept["rated_w"]) == ("1200.5", "90", "2000")
+    reader.post(f"/desk/devices/{device}/thresholds", **THRESHOLDS)
+    assert thresholds(reader, device) == THRESHOLDS
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"p_off": "121"}, "p_off", "cannot lie above"),
+        ({"min_on": "abc"}, "min_on", "number from 0"),
+        ({"max_gap": ""}, "max_gap", "number from 0"),
+        ({"stale_after": "99999999999"}, "stale_after", "too large"),
+    ],
+)
+def test_a_wrong_threshold_is_told_beside_it_and_the_old_ones_stay(
+    desk: Desk, changes: dict[str, str], field: str, said: str
+) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader("manager")
+    before = thresholds(reader, device)
+    answer = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, **changes})
+    assert answer.status_code == 422
+    assert said in error_beside(answer.text, field)
+    assert dict(FIELD.findall(answer.text)) == {**THRESHOLDS, **changes}
+    assert thresholds(reader, device) == before
+
+
+def test_a_new_secret_is_shown_once(desk: Desk) -> None:
+    device, key = a_device(desk)
+    reader = desk.reader("manager")
+    shown = reader.post(f"/desk/devices/{device}/renew").text
+    secret = re.search(rf"-u {key} -P '([^']+)'|-u {key} -P &#39;(\S+)&#39;", shown)
+    assert secret
+    assert (secret[1] or secret[2]) not in reader.get(f"/desk/devices/{device}").text
+
+
+def test_a_disabled_device_is_enabled_with_a_new_secret(desk: Desk) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader("manager")
+    disabled = reader.post(f"/desk/devices/{device}/revoke").text
+    assert "Enable it with a new secret" in disabled
+    assert "Disabled since" in disabled
+    enabled = reader.post(f"/desk/devices/{device}/renew").text
+    assert "shown this once" in enabled
+    assert "Disable this device" in enabled
+
+
+def test_what_was_turned_away_is_counted_by_reason(desk: Desk) -> None:
+    device, key = a_device(desk)
+    engine = open_engine(desk.settings.database_url)
+    with open_sessions(engine)() as session:
+        broken = [(f"d/{key}/t", b"{"), (f"d/{key}/t", b'{"p": "many"}'), (f"d/{key}/t", b"[")]
+        intake.store(session, [Envelope(topic, payload, clock.now()) for topic, payload in broken])
+        session.commit()
+        assert devices.count_rejected(session, [key]) == {key: 3}
+    engine.dispose()
+    page = desk.reader("technician").get(f"/desk/devices/{device}").text
+    assert "3 in all" in page
+    assert "The text is not valid JSON" in page
+    assert "A value is missing or out of range" in page
+    assert "内容不是有效的 JSON" in desk.reader("technician").get(f"/desk/devices/{device}", lang="zh").text
+
+
+@pytest.mark.parametrize(("who", "status"), [("finance", 403), ("stranger", 404), ("customer", 404), ("evaluator", 404)])
+def test_only_those_who_mind_the_devices_open_it(desk: Desk, who: str, status: int) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader(who)
+    steps = ("thresholds", "renew", "revoke")
+    assert reader.get(f"/desk/devices/{device}").status_code == status
+    assert [reader.post(f"/desk/devices/{device}/{step}", **THRESHOLDS).status_code for step in steps] == [status] * 3
+    assert reader.get("/desk/devices/dev_none").status_code == 404
+
+
+def test_every_reason_has_its_words() -> None:
+    said = [reason_in_words(reason.value, Lang.ZH) for reason in Reason]
+    assert [words for words in said if words.isascii()] == []

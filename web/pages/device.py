@@ -1,0 +1,117 @@
+"""One meter: when its machine counts as running, its secret, whether it may speak."""
+
+import unicodedata
+from datetime import datetime
+from math import isfinite
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.registry import actions as registry
+from devices.tables import Device
+from marketplace.permissions import Action, Actor
+from marketplace.refusals import Invalid
+from marketplace.tables import Resource
+from web.deps import Configured, Db, Now, ReadDb, SignedIn
+from web.i18n import translator
+from web.pages.desk import own_resource
+from web.pages.drawing import Drawing, Fields, text, typed
+from web.present import desk, device
+from web.views.desk import NewSecret
+from web.views.frame import Area, FieldError, Form, Lang
+
+router = APIRouter(prefix="/{lang}/desk/devices")
+
+
+def own_device(db: Session, actor: Actor, device_id: str) -> tuple[Device, Resource]:
+    """Raises: NotFound, NotAllowed."""
+    row = devices.get_device(db, device_id)
+    return row, own_resource(db, actor, row.resource_id, Action.MANAGE_DEVICES)
+
+
+def drawn(
+    pen: Drawing,
+    db: Session,
+    row: Device,
+    place: Resource,
+    now: datetime,
+    *,
+    form: Form | None = None,
+    secret: NewSecret | None = None,
+) -> Response:
+    view = device.device(db, row, place, lang=pen.lang, now=now, secret=secret, form=form)
+    return pen.page("device.html", view, status=422 if form else 200, area=Area.DESK, zone=place.timezone)
+
+
+@router.get("/{device_id}")
+def page(pen: Drawing, device_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+    row, place = own_device(db, actor, device_id)
+    return drawn(pen, db, row, place, now)
+
+
+@router.post("/{device_id}/thresholds")
+def set_thresholds(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row, place = own_device(db, actor, device_id)
+    values, errors = read_thresholds(fields, pen.lang)
+    if not errors:
+        try:
+            with db.begin_nested():
+                registry.set_thresholds(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
+        except Invalid as refusal:
+            errors = [threshold_error(refusal, pen.lang)]
+    if errors:
+        return drawn(pen, db, row, place, now, form=Form(typed(fields), errors))
+    return pen.go(f"/desk/devices/{row.id}", "thresholds")
+
+
+def read_thresholds(fields: Fields, lang: Lang) -> tuple[dict[str, float | None], list[FieldError]]:
+    """Watts and seconds as numbers; only the rated power may be empty."""
+    _ = translator(lang)
+    values: dict[str, float | None] = {}
+    errors = []
+    for name in (*device.POWERS, *device.SPANS):
+        said = text(fields, name)
+        values[name] = read_number(said)
+        if values[name] is None and (said or name != "rated_w"):
+            errors.append(FieldError(name, _("Write a number from 0, such as 120. The thresholds in force stay until then.")))
+    return values, errors
+
+
+def read_number(typed_text: str) -> float | None:
+    """A finite number from 0 in plain or full-width digits; None for anything else.
+
+    >>> [read_number(text) for text in ("1,200.5", "１２０", "-3", "nan", "1e3", "")]
+    [1200.5, 120.0, None, None, None, None]
+    """
+    plain = unicodedata.normalize("NFKC", typed_text).replace(",", "").strip()
+    if not plain.isascii() or not plain.replace(".", "", 1).isdigit():
+        return None
+    value = float(plain)
+    return value if isfinite(value) else None
+
+
+def threshold_error(refusal: Invalid, lang: Lang) -> FieldError:
+    """What the thresholds' own rules say, at the field."""
+    _ = translator(lang)
+    name = str(refusal.values["field"]).removeprefix("profile.")
+    if name == "p_off":
+        return FieldError(name, _("It cannot lie above the power from which the machine runs. Lower it, or raise the other."))
+    return FieldError(name, _("This number is too large. The thresholds in force stay until it is corrected."))
+
+
+@router.post("/{device_id}/renew")
+def renew(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """A new secret, on this answer and nowhere else; a revoked device may speak again with it."""
+    row, place = own_device(db, actor, device_id)
+    known = registry.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now)
+    family = devices.profile_of(db, row.id, at=now).family
+    secret = desk.new_secret(row, known, family, settings.mqtt_host, settings.mqtt_port)
+    return drawn(pen, db, row, place, now, secret=secret)
+
+
+@router.post("/{device_id}/revoke")
+def revoke(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row, _ = own_device(db, actor, device_id)
+    registry.revoke(db, device_id=row.id, actor_id=actor.known_id, now=now)
+    return pen.go(f"/desk/devices/{row.id}", "revoked")

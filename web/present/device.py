@@ -1,0 +1,91 @@
+"""One meter of the desk: its thresholds as fields, what was turned away and why, its latest runs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.profile import Profile
+from devices.registry.actions import topic_of
+from devices.tables import Device, DeviceState, RejectedMessage
+from marketplace.slot import Slot
+from marketplace.tables import Resource
+from web.present import names
+from web.present.bookings import session_row
+from web.present.desk import FAMILIES
+from web.present.rejections import reason_in_words
+from web.views.desk import NewSecret, Rejected
+from web.views.device import DeviceView, ReasonCount
+from web.views.frame import Form, Lang
+
+POWERS = ("p_on", "p_off", "p_idle", "rated_w")
+SPANS = ("min_on", "min_off", "stale_after", "max_gap")
+RUNS_FROM = timedelta(days=7)
+MOST_RUNS = 10
+MOST_MESSAGES = 20
+MOST_COUNTED = 500
+"""Turned-away messages whose reasons are counted; a broken device sends one a second."""
+
+
+def device(
+    session: Session,
+    row: Device,
+    place: Resource,
+    *,
+    lang: Lang,
+    now: datetime,
+    secret: NewSecret | None = None,
+    form: Form | None = None,
+) -> DeviceView:
+    """The page with the thresholds in force or, after a refusal, as they were typed."""
+    profile = devices.profile_of(session, row.id, at=now)
+    turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
+    runs = devices.sessions_of_resource(session, place.id, within=Slot(now - RUNS_FROM, now))
+    alone = len(devices.devices_of(session, place.id)) == 1
+    return DeviceView(
+        id=row.id,
+        name=row.name,
+        key=row.key,
+        topic=topic_of(row.key, profile.family),
+        family=FAMILIES.get(profile.family, profile.family),
+        active=row.state is DeviceState.ACTIVE,
+        revoked_at=row.revoked_at,
+        last_message_at=row.last_message_at,
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        zone=place.timezone,
+        live=names.live_of(session, [place.id], now=now)[place.id],
+        power=devices.power_of_resource(session, place.id) if alone else [],
+        runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
+        rejected=devices.count_rejected(session, [row.key]).get(row.key, 0),
+        reasons=_counted(turned_away, lang),
+        messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],
+        secret=secret,
+        live_url=f"/{lang.value}/live?ids={place.id}",
+        form=form or Form(as_fields(profile)),
+    )
+
+
+def as_fields(profile: Profile) -> dict[str, str]:
+    """The thresholds as a person types them; empty where none is set.
+
+    >>> as_fields(Profile(p_on=120.5))["p_on"], as_fields(Profile())["rated_w"]
+    ('120.5', '')
+    """
+    values = asdict(profile)
+    return {name: "" if values[name] is None else f"{values[name]:.10g}" for name in (*POWERS, *SPANS)}
+
+
+def message(row: RejectedMessage, lang: Lang) -> Rejected:
+    return Rejected(row.received_at, row.topic, reason_in_words(row.reason, lang), row.detail or "")
+
+
+def _counted(rows: Sequence[RejectedMessage], lang: Lang) -> list[ReasonCount]:
+    """Most frequent reason first; `rows` come newest first."""
+    found: dict[str, list[datetime]] = {}
+    for row in rows:
+        found.setdefault(row.reason, []).append(row.received_at)
+    counts = [ReasonCount(reason_in_words(code, lang), len(times), times[0]) for code, times in found.items()]
+    return sorted(counts, key=lambda one: -one.count)

@@ -1,0 +1,24 @@
+"""Why a message was turned away, in words."""
+
+from web.i18n import translator
+from web.labels import word
+from web.views.frame import Lang
+
+
+def reason_in_words(code: str, lang: Lang) -> str:
+    """The code itself, spaced, where nothing was written for it."""
+    _ = translator(lang)
+    said = {
+        "too_large": _("The message is too large"),
+        "bad_topic": _("The topic belongs to no channel of this device"),
+        "not_json": _("The text is not valid JSON"),
+        "too_deep": _("The message is nested too deeply"),
+        "bad_shape": _("The message has another shape than its family"),
+        "bad_number": _("A value is missing or out of range"),
+        "bad_time": _("The time of the measurement cannot be read"),
+        "unknown_device": _("No device has this key"),
+        "unknown_family": _("The family of messages is not known"),
+        "foreign_topic": _("Sent below the name of another device"),
+        "wrong_login": _("Name or secret is wrong"),
+    }
+    return said.get(code) or word(_, "rejection", code)

@@ -1,0 +1,48 @@
+"""One meter: whether it speaks, when its machine counts as running, what was turned away, its secret."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from web.views.bookings import SessionRow
+from web.views.desk import NewSecret, Rejected
+from web.views.frame import EMPTY_FORM, Form, Live
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many of the recent messages were turned away for one reason, in words."""
+
+    reason: str
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """GET/POST /{lang}/desk/devices/{id}."""
+
+    id: str
+    name: str
+    key: str
+    topic: str
+    family: str
+    active: bool
+    revoked_at: datetime | None
+    last_message_at: datetime | None
+    resource_id: str
+    resource: str
+    zone: str
+    live: Live
+    power: Sequence[float]
+    """The last hour's watts, oldest first, so that the thresholds can be judged; empty where another meter may be meant."""
+    runs: Sequence[SessionRow]
+    rejected: int
+    """Ever."""
+    reasons: Sequence[ReasonCount]
+    messages: Sequence[Rejected]
+    """The latest that were turned away, newest first."""
+    secret: NewSecret | None
+    live_url: str
+    form: Form = EMPTY_FORM
+    """p_on, p_off, p_idle, rated_w (W), min_on, min_off, stale_after, max_gap (s)."""
