@@ -14,6 +14,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries
 from devices.codecs import families
+from devices.denials import Denial
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
 from devices.placing import Arrival, Sample, place, placed_at
 from devices.profile import Profile
@@ -42,6 +43,10 @@ CATCH_UP = timedelta(seconds=30)
 """How often an open session is looked at again although nothing new came."""
 
 WATTS_SHOWN = 60
+DENIED = {
+    Reason.FOREIGN_TOPIC: "the broker lets a device write below its own name only",
+    Reason.WRONG_LOGIN: "the broker knows no such name and secret",
+}
 BATCH_DEVICES = 50
 
 
@@ -74,6 +79,26 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
     if refused:
         session.execute(insert(RejectedMessage), refused)
     session.flush()
+
+
+def store_denials(session: Session, denials: Sequence[Denial]) -> None:
+    """Count what the broker refused to its device; read twice, it is stored once."""
+    known = queries.devices_by_key(session, {denial.client for denial in denials})
+    rows = [
+        {
+            "id": denial.id,
+            "device_id": known[denial.client].id if denial.client in known else None,
+            "device_key": denial.client,
+            "topic": denial.topic[:1000],
+            "payload": b"",
+            "size": denial.size,
+            "reason": denial.reason.value,
+            "detail": DENIED[denial.reason],
+            "received_at": denial.at,
+        }
+        for denial in denials
+    ]
+    insert_new(session, RejectedMessage, rows, key="id")
 
 
 def read(envelope: Envelope, profile: Profile) -> list[Arrival] | Rejected:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from devices.denials import LOG
 from devices.registry.actions import broker_hash
 from marketplace.refusals import Refusal
 
@@ -38,6 +39,9 @@ MESSAGE_BYTES = 64 * 1024
 CONNECTIONS = 20_000
 START_S = 10.0
 STOP_S = 10.0
+
+ROUTINE = ("--text", "--line-buffered", "--invert-match", "--extended-regexp", "^[^ ]+: (Received|Sending) ")
+"""What grep leaves out of the log: a line for each packet."""
 
 ACL = f"""user {INGEST}
 topic read #
@@ -63,6 +67,7 @@ class RunningBroker:
     port: int
     ingest_password: str
     process: subprocess.Popen[bytes]
+    log_filter: subprocess.Popen[bytes]
     host: str = "127.0.0.1"
 
     @property
@@ -79,6 +84,7 @@ class RunningBroker:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(STOP_S)
+        self.log_filter.wait(STOP_S)
         (self.folder / "pid").unlink(missing_ok=True)
 
 
@@ -100,15 +106,9 @@ def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str
     _write(folder / "acl", ACL)
     _write(folder / "mosquitto.conf", configuration(folder, port, user))
     _hand_over(folder, user)
-    command = [
-        program,
-        "-c",
-        str(folder / "mosquitto.conf"),
-    ]  # in a session of its own: Ctrl+C must not end it before its clients
-    with (folder / "start.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    process, log_filter = _spawn([program, "-c", str(folder / "mosquitto.conf")], folder)
     _write(folder / "pid", str(process.pid))
-    running = RunningBroker(folder, port, password, process)
+    running = RunningBroker(folder, port, password, process, log_filter)
     _wait_until_listening(running)
     return running
 
@@ -133,10 +133,8 @@ def configuration(folder: Path, port: int, user: str) -> str:
             f"message_size_limit {MESSAGE_BYTES}",
             f"max_connections {CONNECTIONS}",
             "persistent_client_expiration 7d",
-            f"log_dest file {folder / 'mosquitto.log'}",
-            "log_type error",
-            "log_type warning",
-            "log_type notice",
+            "log_dest stderr",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "debug")),
             "log_timestamp_format %Y-%m-%dT%H:%M:%S",
             "",
         ]
@@ -181,6 +179,29 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _spawn(command: list[str], folder: Path) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """The broker, and the filter its log goes through: refused topics are told at Mosquitto's most talkative level only.
+
+    Both in sessions of their own: Ctrl+C must not end the broker before its clients. The filter ends with the broker.
+    """
+    reads, writes = os.pipe()
+    try:
+        with (folder / LOG).open("ab") as log:
+            log_filter = subprocess.Popen(["grep", *ROUTINE], stdin=reads, stdout=log, cwd=folder, start_new_session=True)
+        broker = subprocess.Popen(
+            ["env", "TZ=UTC", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=writes,
+            stderr=writes,
+            cwd=folder,
+            start_new_session=True,
+        )
+    finally:
+        os.close(reads)
+        os.close(writes)
+    return broker, log_filter
 
 
 def _ingest_password(folder: Path) -> str:
@@ -263,6 +284,6 @@ def _wait_until_listening(running: RunningBroker) -> None:
         with contextlib.suppress(OSError), socket.create_connection((running.host, running.port), 1):
             return
         time.sleep(0.05)
-    said = (running.folder / "start.log").read_text(errors="replace").strip()[-300:]
     running.stop()
+    said = (running.folder / LOG).read_text(errors="replace").strip()[-300:]
     raise BrokerUnavailable(reason=f"Mosquitto does not listen on port {running.port}: {said or 'see ' + str(running.folder)}")

@@ -24,6 +24,8 @@ class Reason(StrEnum):
     TIME = "bad_time"
     UNKNOWN_DEVICE = "unknown_device"
     UNKNOWN_FAMILY = "unknown_family"
+    FOREIGN_TOPIC = "foreign_topic"
+    WRONG_LOGIN = "wrong_login"
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,7 @@ class Broker:
         """As a power cut would."""
         self.running.process.kill()
         self.running.process.wait(10)
+        self.running.log_filter.wait(10)
 
     def start(self) -> None:
         """Again, on the same port, with what it had saved."""

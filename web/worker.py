@@ -20,7 +20,7 @@ from billing.providers.base import Provider, Trouble
 from booking import actions as booking
 from booking import queries as bookings
 from devices import actions as devices
-from devices import broker
+from devices import broker, denials
 from devices import queries as equipment
 from devices.ingest import Ingest
 from devices.intake import actions as intake
@@ -218,8 +218,8 @@ def mail_once(post: mail.Post, sessions: Sessions) -> bool:
     return bool(letters)
 
 
-def credential_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
-    """Keep the broker's password file equal to the devices that may connect."""
+def broker_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
+    """Keep the broker's password file equal to the devices that may connect, and count whom and what it turned away."""
     known: object = None
     while not stop.is_set():
         with sessions() as session:
@@ -227,7 +227,20 @@ def credential_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> 
         if present != known:
             broker.provision(folder, present)
             known = present
+        with denials.unread(folder) as refused, sessions() as session:
+            devices.store_denials(session, refused)
+            session.commit()
         stop.wait(PAUSE_S)
+
+
+def keep_up(loop: Callable[[], None], stop: threading.Event) -> None:
+    """Run `loop` until `stop`; what breaks it (a database away for a minute) is told, and it begins again."""
+    while not stop.is_set():
+        try:
+            loop()
+        except Exception as error:
+            log.error("loop_begins_again", exc_info=error)
+            stop.wait(PAUSE_S * 5)
 
 
 class Worker:
@@ -245,8 +258,8 @@ class Worker:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))
         if broker_dir:
-            loops.append(lambda: credential_loop(broker_dir, sessions, self._stop))
-        self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+            loops.append(lambda: broker_loop(broker_dir, sessions, self._stop))
+        self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:
         catch_up(self._sessions)

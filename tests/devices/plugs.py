@@ -42,6 +42,17 @@ def die_with_will(port: int, key: str, secret: str, topic: str, payload: bytes) 
     client.loop_stop()
 
 
+def turned_away(port: int, name: str, secret: str) -> bool:
+    """Whether the broker refuses this login."""
+    answers: list[bool] = []
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name)
+    client.username_pw_set(name, secret)
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(bool(reason.is_failure))
+    client.connect("127.0.0.1", port)
+    eventually(lambda: client.loop(0.1) is not None and answers)
+    return answers[0]
+
+
 def eventually(true: Callable[[], object], seconds: float = PATIENCE_S) -> None:
     """Wait until `true()` is."""
     end = time.monotonic() + seconds

@@ -89,7 +89,7 @@ def test_acknowledged_messages_survive_a_kill_of_the_broker_while_ingest_is_away
         for message in sent:
             message.wait_for_publish(20)
         broker.process.kill()
-        broker.process.wait(10)
+        broker.stop()
     again = start_broker(tmp_path / "broker", port=broker.port, credentials=[("k1", broker_hash(secret))])
     ingest = Ingest(again.url)
     try:

@@ -1,0 +1,91 @@
+"""What the private broker itself refused, read from its log: a foreign topic or a forged login never reaches ingest."""
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from devices.readings import Reason
+
+LOG = "mosquitto.log"
+READ_BYTES = 1 << 20
+"""Of the log at one time, some 9,000 refusals."""
+
+LOG_BYTES = 16 << 20
+"""A log that was read to its end is emptied beyond this."""
+
+FOREIGN = re.compile(r"(\S{19}): Denied PUBLISH from (.{1,80}) \(d\d, q\d, r\d, m\d+, '(.*)', \.\.\. \((\d+) bytes\)\)")
+FORGED = re.compile(r"(\S{19}): Client (.*) disconnected, not authorised\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One message or login that the broker turned away; `id` is the same whenever the same line is read."""
+
+    id: str
+    reason: Reason
+    client: str
+    """The device's key where the broker knew it, else empty."""
+    topic: str
+    size: int
+    at: datetime
+
+
+@contextmanager
+def unread(folder: Path) -> Iterator[list[Denial]]:
+    """Refusals since the last time; they count as read when the block ends without an error. One reader at a time."""
+    log = folder / LOG
+    with (folder / f"{LOG}.read").open("a+") as place:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield []
+            return
+        place.seek(0)
+        begin = int(place.read() or 0)
+        begin = begin if begin <= _size(log) else 0
+        lines = _lines(log, begin)
+        yield list(_denials(lines, begin))
+        end = begin + sum(len(line) for line in lines)
+        if end > LOG_BYTES and end == _size(log):
+            os.truncate(log, 0)
+            end = 0
+        place.truncate(0)
+        place.write(str(end))
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _lines(log: Path, begin: int) -> list[bytes]:
+    """Whole lines only, for the last one may still be in the writing; what has no end is taken as it is."""
+    if not _size(log):
+        return []
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = file.read(READ_BYTES).splitlines(keepends=True)
+    unfinished = lines[-1:] and not lines[-1].endswith(b"\n") and len(lines[-1]) < READ_BYTES
+    return lines[:-1] if unfinished else lines
+
+
+def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
+    place = begin
+    for line in lines:
+        text = line.decode(errors="replace").rstrip("\n")
+        name = "rej_" + hashlib.sha256(f"{place} {text}".encode()).hexdigest()[:32]
+        place += len(line)
+        if foreign := FOREIGN.fullmatch(text):
+            at, client, topic, size = foreign.groups()
+            yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(size), _moment(at))
+        elif forged := FORGED.fullmatch(text):
+            yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
