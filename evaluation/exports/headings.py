@@ -1,4 +1,4 @@
-"""Chinese names of the figures, with their formula in words; the order is that of the columns."""
+"""Chinese names of the figures, with their formula in words in both languages; the order is that of the columns."""
 
 HEADINGS: dict[str, tuple[str, str]] = {
     "units": ("报告单元数", "计入评价的设备（中试线）数"),
@@ -44,6 +44,50 @@ HEADINGS: dict[str, tuple[str, str]] = {
     "staff_fte_per_unit": ("台均技术人员（全时当量）", "技术人员全时当量 / 单元数"),
 }
 
+FORMULAS_EN = {
+    "units": "resources (instruments, pilot lines) that the evaluation counts",
+    "n_w": "Σ days in service / days of the period",
+    "open_h": "capacity × |open time ∩ in service|",
+    "pd_h": "capacity × |planned downtime ∩ open time|; entered afterwards it counts as unplanned",
+    "ud_h": "capacity × |unplanned downtime ∩ open time|",
+    "avail_h": "open − planned downtime − unplanned downtime",
+    "availability": "available hours / open hours",
+    "eff_h": "union of effective times |E|",
+    "eff_graded_h": "A + B + C, with C at most 10 % of A + B",
+    "quota_h": "quota hours a year × days in service / days of the period",
+    "util_quota": "Σ effective hours / Σ quota hours",
+    "util_quota_capped": "Σ min(graded effective hours, quota hours) / Σ quota hours",
+    "util_capacity": "effective hours within available open time / available hours",
+    "offhours_h": "|E − open time|",
+    "coverage": "1 − |unknown ∩ open time| / |open time|",
+    "confirmed_share": "A / (A + B + C + D)",
+    "ext_h": "effective hours in bookings by others, unrelated, with a purpose that counts",
+    "ext_h_per_unit": "external hours / N_w",
+    "int_h": "effective hours in internal shared bookings",
+    "self_h": "effective hours in the keeper's own bookings",
+    "teach_h": "effective hours in teaching bookings",
+    "unbooked_h": "effective hours in no booking",
+    "share_ratio": "external hours / effective hours",
+    "booked_h": "Σ booked time × quantity",
+    "idle_booked_h": "idle time in fulfilled and missed bookings",
+    "idle_rate": "idle booked hours / (booked hours − unknown − downtime)",
+    "no_show_rate": "missed / (fulfilled + missed)",
+    "late_cancel_rate": "cancelled late / confirmed bookings",
+    "turnaway_rate": "refused for want of capacity and unanswered / valid demand",
+    "sla_rate": "answered within the set working days / to be answered",
+    "response_h": "within open time, from request to answer",
+    "lead_time": "from request to start, fulfilled bookings",
+    "ext_users": "persons with at least one fulfilled service",
+    "ext_orgs": "distinct by unified social credit code, related parties left out",
+    "ext_smes": "external organisations that were SMEs on the day of service",
+    "ext_smes_per_unit": "SMEs / N_w",
+    "ext_revenue": "Σ settled service fees − refunds, by the day the service ended",
+    "satisfaction": "(n·mean + 10 × 4.0) / (n + 10)",
+    "ratings": "one for each fulfilled use",
+    "open_rate": "units others can book / units that should be open",
+    "staff_fte_per_unit": "technical staff in full-time equivalents / units",
+}
+
 STATUS = {
     "fulfilled": "已履约",
     "no_show": "爽约",
@@ -57,3 +101,8 @@ STATUS = {
 def heading(code: str) -> str:
     """The Chinese name, the code itself where there is none."""
     return HEADINGS.get(code, (code, ""))[0]
+
+
+def formula(code: str, *, english: bool) -> str:
+    """How the figure is made, in words; empty where nothing has to be said."""
+    return FORMULAS_EN.get(code, "") if english else HEADINGS.get(code, ("", ""))[1]

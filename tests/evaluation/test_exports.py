@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from devices.segments import State
 from evaluation import actions
 from evaluation.exports.csv import BOM, institutions_csv, units_csv
+from evaluation.exports.headings import FORMULAS_EN, HEADINGS, formula
 from evaluation.exports.queries import report_of_period, report_of_window
 from evaluation.exports.report import Report, for_public
 from evaluation.exports.xlsx import workbook
@@ -98,3 +99,9 @@ def test_a_published_period_is_exported_from_its_revisions(db: Session) -> None:
     found = report_of_period(db, period="2026-03")
     assert (found.institutions[0].total, found.within) == (revision.total, Slot(revision.period_from, revision.period_to))
     assert sheets(found)["汇总"][1][0] == revision.institution_id
+
+
+def test_every_figure_has_its_formula_in_both_languages() -> None:
+    assert set(FORMULAS_EN) == set(HEADINGS)
+    assert all(formula(code, english=True) and formula(code, english=False) for code in HEADINGS)
+    assert not any(ord(sign) > 0x2FFF for text in FORMULAS_EN.values() for sign in text)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from devices import queries as devices
 from devices.segments import State as Telemetry
 from evaluation import queries
-from evaluation.exports.headings import HEADINGS, heading
+from evaluation.exports.headings import HEADINGS, formula, heading
 from evaluation.overview import queries as overviews
 from evaluation.periods import period_slot
 from evaluation.schemes import DEFAULT, load_scheme
@@ -314,8 +314,10 @@ def definitions(lang: Lang) -> DefinitionsView:
         scheme=f"{scheme.id}-{scheme.version}",
         scheme_title=scheme.title_en if lang is Lang.EN else scheme.title_zh,
         definitions=[
-            Definition(code, metric_name(code, lang), formula, by_metric.get(code, ""), _unit_of(code))
-            for code, (_, formula) in HEADINGS.items()
+            Definition(
+                code, metric_name(code, lang), formula(code, english=lang is Lang.EN), by_metric.get(code, ""), _unit_of(code)
+            )
+            for code in HEADINGS
         ],
         params=[(name, f"{float(value):g}" if isinstance(value, Fraction) else str(value)) for name, value in params.items()],
     )
