@@ -60,7 +60,7 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
     zone = ZoneInfo(house.timezone)
     today = local_day(now.astimezone(zone).date(), zone)
     ahead = booking.bookings_of_institutions(session, [house.id], within=Slot(now, now + AHEAD))
-    who = _customers(session, ahead)
+    who = customers(session, ahead)
     places = {row.id: row for row in rows}
     shown = [_now_row(row, places, who, live, lang) for row in ahead if row.resource_id in places]
     lines = [_line(session, row, live[row.id], now, lang) for row in rows]
@@ -87,7 +87,7 @@ def own_institutions(session: Session, actor: Actor, chosen: str, lang: Lang) ->
     return [Choice(row.id, names.name_of(row, lang), row.id == chosen) for row in rows]
 
 
-def _customers(session: Session, rows: Sequence[Booking]) -> dict[str, str]:
+def customers(session: Session, rows: Sequence[Booking]) -> dict[str, str]:
     """Whose a booking is, by its id: the firm, else the person."""
     firms = {one.id: one.name for one in people.organisations(session, {r.organisation_id for r in rows if r.organisation_id})}
     persons = people.names_of(session, {row.person_id for row in rows})
@@ -250,7 +250,7 @@ def use_review(session: Session, house: Institution, *, lang: Lang, now: datetim
     ids = [row.id for row in rows]
     uses, statements = devices.uses_of_bookings(session, ids), bills.statements_of_bookings(session, ids)
     places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
-    who = _customers(session, rows)
+    who = customers(session, rows)
     found = [
         _use_row(row, places[row.resource_id], who[row.id], uses[row.id], statements.get(row.id), lang)
         for row in rows
@@ -298,7 +298,7 @@ def income(session: Session, house: Institution, *, lang: Lang, now: datetime) -
     """Statements of the last ninety days with what has come in; zero and superseded ones left out."""
     rows = booking.bookings_of_institutions(session, [house.id], within=Slot(now - 3 * REVIEWED, now + AHEAD))
     places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
-    who = _customers(session, rows)
+    who = customers(session, rows)
     bills_by_booking = bills.statements_of_bookings(session, [row.id for row in rows])
     found = [
         _income_row(session, row, bills_by_booking[row.id], places[row.resource_id], who[row.id], lang)

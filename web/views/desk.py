@@ -275,25 +275,3 @@ class MembersView:
     link: str | None = None
     """The invitation's link, shown once."""
     form: Form = EMPTY_FORM
-
-
-@dataclass(frozen=True, slots=True)
-class OutageRow:
-    id: str
-    slot: Slot
-    planned: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutagesView:
-    """GET/POST /{lang}/desk/resources/{id}/outages."""
-
-    resource_id: str
-    resource: str
-    zone: str
-    outages: Sequence[OutageRow]
-    can_edit: bool
-    affected: Sequence[NowRow] = ()
-    """Bookings in the way of what was asked: shown before anything is stored."""
-    form: Form = EMPTY_FORM

@@ -1,0 +1,115 @@
+"""Outages of a machine through their form: entered after seeing which bookings they meet, never before."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from marketplace import clock
+from tests.web.test_desk_readers import Desk, a_desk, error_beside
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.fixture
+def desk(database_url: str) -> Iterator[Desk]:
+    with a_desk(database_url) as made:
+        yield made
+
+
+def day(hour: int, days: int = 10) -> datetime:
+    """An hour of a Wednesday to come, as the machine's wall clock has it."""
+    local = (clock.now() + timedelta(days=days)).astimezone(ZONE)
+    local += timedelta(days=(2 - local.weekday()) % 7)
+    return local.replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def asked(first: int = 9, last: int = 12, **changes: str) -> dict[str, str]:
+    said = {"start": f"{day(first):%Y-%m-%dT%H:%M}", "end": f"{day(last):%Y-%m-%dT%H:%M}"}
+    return {**said, "kind": "planned", "reason": "季度保养", **changes}
+
+
+def a_booking(desk: Desk) -> str:
+    """The id of a customer's booking on that Wednesday."""
+    slot = {"start": day(10).isoformat(), "end": day(12).isoformat()}
+    made = desk.reader("customer").post(f"/r/{desk.resource}/bookings", **slot)
+    found = re.search(r"/bookings/(bkg_\w+|\w+)\?", str(made.url))
+    assert found, made.text
+    return found[1]
+
+
+def test_an_outage_is_entered_listed_and_closes_the_calendar(desk: Desk) -> None:
+    reader = desk.reader("technician")
+    address = f"/desk/resources/{desk.resource}/outages"
+    assert "None. The equipment can be booked" in reader.get(address).text
+    answer = reader.post(address, **asked())
+    assert "The outage is entered" in answer.text
+    assert "季度保养" in answer.text
+    assert "entered by technician" in answer.text
+    assert ">planned<" in answer.text
+    week = desk.reader("customer").get(f"/r/{desk.resource}?week={day(9):%Y-%m-%d}").text
+    assert "cell-outage" in week
+
+
+def test_what_began_already_is_unplanned(desk: Desk) -> None:
+    local = clock.now().astimezone(ZONE)
+    span = {"start": f"{local - timedelta(hours=1):%Y-%m-%dT%H:%M}", "end": f"{local + timedelta(hours=3):%Y-%m-%dT%H:%M}"}
+    answer = desk.reader("manager").post(f"/desk/resources/{desk.resource}/outages", **asked(**span))
+    assert ">unplanned<" in answer.text
+    assert ">on now<" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"start": "soon"}, "start", "no date and time"),
+        ({"end": ""}, "end", "no date and time"),
+        ({"end": "9999-12-31T23:59"}, "end", "two years"),
+        ({"end": "2026-01-01T00:00", "start": "2026-01-02T00:00"}, "end", "ends before"),
+        ({"reason": "  "}, "reason", "1 to 1,000"),
+        ({"reason": "x" * 1001}, "reason", "1 to 1,000"),
+    ],
+)
+def test_a_wrong_outage_is_told_beside_its_field(desk: Desk, changes: dict[str, str], field: str, said: str) -> None:
+    answer = desk.reader("manager").post(f"/desk/resources/{desk.resource}/outages", **asked(**changes))
+    assert answer.status_code == 422
+    assert said in error_beside(answer.text, field)
+    assert "None. The equipment can be booked" in answer.text
+    kept = asked(**changes)
+    assert all(f'value="{kept[name]}"' in answer.text for name in ("start", "end"))
+
+
+def test_bookings_in_the_way_are_shown_before_anything_is_stored(desk: Desk) -> None:
+    booking = a_booking(desk)
+    reader = desk.reader("manager")
+    address = f"/desk/resources/{desk.resource}/outages"
+    shown = reader.post(address, **asked())
+    assert shown.status_code == 409
+    assert f"/bookings/{booking}" in shown.text
+    assert "1 booking lies in this time" in shown.text
+    assert "None. The equipment can be booked" in reader.get(address).text
+    blind = reader.post(address, **asked(plan="cancel", seen=""))
+    assert blind.status_code == 409
+    kept = reader.post(address, **asked(plan="keep", seen=booking))
+    assert kept.status_code == 200
+    assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
+
+
+def test_bookings_in_the_way_may_be_cancelled_free_of_charge(desk: Desk) -> None:
+    booking = a_booking(desk)
+    seen = {"plan": "cancel", "seen": f"{booking} "}
+    assert desk.reader("technician").post(f"/desk/resources/{desk.resource}/outages", **asked(**seen)).status_code == 200
+    page = desk.reader("customer").get(f"/bookings/{booking}").text
+    assert "Cancelled" in page
+    assert "Confirmed" not in page
+
+
+@pytest.mark.parametrize(("who", "status"), [("finance", 403), ("stranger", 404), ("customer", 404), ("evaluator", 404)])
+def test_only_those_who_mind_the_machine_take_it_out_of_use(desk: Desk, who: str, status: int) -> None:
+    address = f"/desk/resources/{desk.resource}/outages"
+    reader = desk.reader(who)
+    assert reader.get(address).status_code == status
+    assert reader.post(address, **asked()).status_code == status
+    assert "None. The equipment can be booked" in desk.reader("manager").get(address).text

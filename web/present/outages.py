@@ -1,0 +1,58 @@
+"""Outages of a piece of equipment, and the bookings that a new one would meet."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from booking import queries as booking
+from booking.tables import Booking, Outage
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, may
+from marketplace.slot import Slot
+from marketplace.tables import Resource
+from web.i18n import translator
+from web.present import names
+from web.present.desk import customers
+from web.views.frame import EMPTY_FORM, Choice, Form, Lang
+from web.views.outages import MetBooking, OutageRow, OutagesView
+
+BACK = timedelta(days=183)
+AHEAD = timedelta(days=1100)
+"""Further than an outage may lie."""
+
+
+def outages(
+    session: Session,
+    place: Resource,
+    actor: Actor,
+    *,
+    lang: Lang,
+    now: datetime,
+    met: Sequence[Booking] = (),
+    form: Form = EMPTY_FORM,
+) -> OutagesView:
+    _ = translator(lang)
+    rows = booking.outages_of(session, place.id, within=Slot(now - BACK, now + AHEAD))
+    who = people.names_of(session, {row.recorded_by for row in rows if row.recorded_by})
+    shown = [_row(row, who.get(row.recorded_by or ""), now) for row in rows]
+    firms = customers(session, met)
+    return OutagesView(
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        zone=place.timezone,
+        coming=[row for row in shown if row.slot.end > now],
+        past=[row for row in reversed(shown) if row.slot.end <= now],
+        kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],
+        can_edit=may(actor, Action.MANAGE_OUTAGES, institution_id=place.institution_id),
+        met=[MetBooking(row.id, firms[row.id], row.slot, row.state.value, row.starts_at <= now) for row in met],
+        plans=[
+            Choice("keep", _("Keep them; I talk to the customers")),
+            Choice("cancel", _("Cancel those that have not begun, free of charge")),
+        ],
+        form=form,
+    )
+
+
+def _row(row: Outage, recorder: str | None, now: datetime) -> OutageRow:
+    return OutageRow(row.id, row.slot, row.planned, row.reason, row.starts_at <= now < row.ends_at, row.recorded_at, recorder)

@@ -1,0 +1,52 @@
+"""Times when a piece of equipment cannot be used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.slot import Slot
+from web.views.frame import EMPTY_FORM, Choice, Form
+
+
+@dataclass(frozen=True, slots=True)
+class OutageRow:
+    """An outage; `running` says whether it is on now."""
+
+    id: str
+    slot: Slot
+    planned: bool
+    reason: str
+    running: bool
+    recorded_at: datetime
+    recorded_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetBooking:
+    """A booking in the way of what was asked; one that has begun cannot be cancelled."""
+
+    id: str
+    customer: str
+    slot: Slot
+    state: str
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutagesView:
+    """GET/POST /{lang}/desk/resources/{id}/outages."""
+
+    resource_id: str
+    resource: str
+    zone: str
+    coming: Sequence[OutageRow]
+    """Running and to come, soonest first."""
+    past: Sequence[OutageRow]
+    """Of the last half year, newest first."""
+    kinds: Sequence[Choice]
+    can_edit: bool
+    met: Sequence[MetBooking] = ()
+    """Shown before anything is stored; `plan` must then be chosen."""
+    plans: Sequence[Choice] = ()
+    form: Form = EMPTY_FORM
+    """start, end (wall clock of the equipment, 2026-11-25T15:30), kind, reason, plan, seen (ids of the bookings shown)."""
