@@ -1,0 +1,176 @@
+"""Messages a second through a real broker: a subscriber that only acknowledges, and ours that commits first and folds."""
+
+import itertools
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from devices.actions import fold_devices
+from devices.ingest import Ingest
+from devices.intake.actions import store_batch
+from devices.registry.actions import register_device
+from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from tests import servers
+from tests.bench.frame import BenchRow
+from tests.builders import a_resource
+from tests.servers import Broker
+from web.schema import METADATA
+
+DEVICES, EACH = 10, 1000
+CONNECT, PUBLISH, PUBACK_BYTES = 0x10, 0x32, 4
+RUN_OF = 200
+"""Messages of a device between two changes from idle to run."""
+
+
+def rows() -> Iterator[BenchRow]:
+    """One row for each database, each with a limit of its own taken just before."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with servers.postgres(folder / "pilotbench-postgres-bench") as postgres:
+            for database, url in (("SQLite", f"sqlite:///{folder}/ours.db"), ("PostgreSQL", postgres)):
+                with servers.mosquitto(folder / f"broker-{database}") as broker:
+                    yield against(broker, database, url)
+
+
+def against(broker: Broker, database: str, url: str) -> BenchRow:
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    sessions = open_sessions(engine)
+    with sessions.begin() as session:
+        resource = a_resource(session)
+        made = [
+            register_device(
+                session, resource_id=resource.id, name=f"m{n}", profile={"family": "native"}, actor_id=None, now=clock.now()
+            )
+            for n in range(DEVICES)
+        ]
+        plugs = [(known.key, known.secret) for _, known in made]
+    for key, secret in plugs:
+        broker.add_device(key, secret)
+    limit = rate(lambda: acknowledge_only(broker, plugs))
+    ours = rate(lambda: commit_and_fold(broker, url, plugs))
+    engine.dispose()
+    name = f"ingest, QoS 1: commit, acknowledge, fold; {database}"
+    return BenchRow(name, "paho subscriber that only acknowledges", limit, ours, "msg/s", 0.6, 0.85)
+
+
+def rate(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return DEVICES * EACH / (time.perf_counter() - began)
+
+
+def acknowledge_only(broker: Broker, plugs: list[tuple[str, str]]) -> None:
+    """What the machine allows: broker, publishers and a subscriber without any work of its own."""
+    heard, all_heard = itertools.count(1), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="ingest", manual_ack=True)
+    client.username_pw_set("ingest", broker.ingest_password)
+
+    def on_message(_client: Client, _data: object, message: object) -> None:
+        client.ack(message.mid, message.qos)  # type: ignore[attr-defined]
+        if next(heard) == DEVICES * EACH:
+            all_heard.set()
+
+    client.on_message = on_message
+    client.connect(broker.host, broker.port)
+    client.subscribe("d/#", qos=1)
+    client.loop_start()
+    publish_all(broker, plugs)
+    assert all_heard.wait(120)
+    client.disconnect()
+    client.loop_stop()
+
+
+def commit_and_fold(broker: Broker, url: str, plugs: list[tuple[str, str]]) -> None:
+    """The worker's two loops: store, commit, acknowledge; and fold beside it until nothing is left."""
+    engine = open_engine(url)
+    sessions, ingest, over = open_sessions(engine), Ingest(broker.url), threading.Event()
+
+    def fold() -> None:
+        while True:
+            last = over.is_set()
+            with sessions.begin() as session:
+                folded = fold_devices(session, now=clock.now())
+            if last and not folded:
+                return
+            over.wait(1)
+
+    folding = threading.Thread(target=fold)
+    ingest.start()
+    folding.start()
+    publish_all(broker, plugs)
+    stored = 0
+    while stored < DEVICES * EACH:
+        if batch := ingest.take():
+            with sessions.begin() as session:
+                store_batch(session, batch, now=clock.now())
+            ingest.ack(batch)
+            stored += len(batch.envelopes)
+    over.set()
+    folding.join(120)
+    ingest.stop()
+    engine.dispose()
+
+
+def publish_all(broker: Broker, plugs: list[tuple[str, str]]) -> None:
+    """Every plug writes all it has in one go, from packets made beforehand; returns while the broker still reads."""
+    begun = clock.now() - timedelta(seconds=EACH)
+    for key, secret in plugs:
+        packets = b"".join(packet(key, number, int(begun.timestamp() * 1000)) for number in range(1, EACH + 1))
+        threading.Thread(target=write, args=(broker, key, secret, packets), daemon=True).start()
+
+
+def packet(key: str, number: int, begun_ms: int) -> bytes:
+    """A QoS 1 PUBLISH of MQTT 3.1.1, about 150 bytes."""
+    running = number // RUN_OF % 2
+    body = orjson.dumps(
+        {
+            "ts": begun_ms + number * 1000,
+            "seq": number,
+            "boot": "bench",
+            "p": 350.5 if running else 4.25,
+            "e": round(number / 10, 1),
+            "v": 229.8,
+            "i": 1.52,
+            "fw": "2.4.1",
+            "rssi": -61,
+            "run": running,
+        }
+    )
+    topic = f"d/{key}/t".encode()
+    rest = len(topic).to_bytes(2) + topic + number.to_bytes(2) + body
+    return bytes([PUBLISH]) + varying(len(rest)) + rest
+
+
+def varying(length: int) -> bytes:
+    """MQTT's length of 1 to 4 bytes, seven bits each, low ones first."""
+    found = bytearray()
+    while True:
+        length, low = divmod(length, 128)
+        found.append(low | (128 if length else 0))
+        if not length:
+            return bytes(found)
+
+
+def write(broker: Broker, key: str, secret: str, packets: bytes) -> None:
+    fields = b"".join(len(text).to_bytes(2) + text for text in (key.encode(), key.encode(), secret.encode()))
+    rest = b"\x00\x04MQTT\x04\xc2\x00\x3c" + fields
+    with socket.create_connection((broker.host, broker.port)) as plug:
+        plug.sendall(bytes([CONNECT]) + varying(len(rest)) + rest)
+        assert plug.recv(4)[3] == 0, "the broker refused the plug"
+        sending = threading.Thread(target=plug.sendall, args=(packets,))
+        sending.start()
+        left = EACH * PUBACK_BYTES
+        while left > 0:
+            left -= len(plug.recv(65536))
+        sending.join()
