@@ -291,7 +291,7 @@ def members_page(pen: Drawing, db: ReadDb, actor: SignedIn) -> Response:
 def _members(db: Session, pen: Drawing, organisation_id: str, link: str | None = None, form: Form | None = None) -> MembersView:
     firm = queries.get_organisation(db, organisation_id)
     rows = [
-        MemberRow(person.name, person.email, membership.role.value, membership.id, person.id == pen.actor.person_id)
+        MemberRow(person.name, person.email, [membership.role.value], person.id == pen.actor.person_id)
         for person, membership in queries.members_of_organisation(db, organisation_id)
     ]
     waiting = [

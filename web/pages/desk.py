@@ -232,21 +232,21 @@ def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Sign
 def use_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
     house = house_of(db, actor, institution)
     require(actor, Action.REVIEW_USE, institution_id=house.id)
-    return pen.page("use_review.html", desk.use_review(db, house, lang=pen.lang, now=now), area=Area.DESK)
+    return pen.page("use_review.html", desk.use_review(db, house, actor, lang=pen.lang, now=now), area=Area.DESK)
 
 
 @router.get("/desk/income")
 def income_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
     house = house_of(db, actor, institution)
     require(actor, Action.HANDLE_MONEY, institution_id=house.id)
-    return pen.page("income.html", desk.income(db, house, lang=pen.lang, now=now), area=Area.DESK)
+    return pen.page("income.html", desk.income(db, house, actor, lang=pen.lang, now=now), area=Area.DESK)
 
 
 @router.get("/desk/income.csv")
 def income_csv(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
     house = house_of(db, actor, institution)
     require(actor, Action.HANDLE_MONEY, institution_id=house.id)
-    found = desk.income(db, house, lang=pen.lang, now=now)
+    found = desk.income(db, house, actor, lang=pen.lang, now=now)
     sheet = io.StringIO()
     writer = csv.writer(sheet)
     writer.writerow(["number", "issued", "customer", "equipment", "charge", "open", "currency", "state"])

@@ -77,8 +77,19 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
         todo=[one for one in _todo(session, house, rows, lines, shown, now, base) if one.count],
         lines=lines,
         can_list=may(actor, Action.LIST_RESOURCES, institution_id=house.id),
+        can_open=may(actor, Action.REVIEW_USE, institution_id=house.id),
+        menu=menu(actor, house.id),
         live_url=f"/{lang.value}/live?ids={','.join(row.id for row in rows[:60])}" if rows else None,
     )
+
+
+PAGES = {"use": Action.REVIEW_USE, "income": Action.HANDLE_MONEY}
+
+
+def menu(actor: Actor, institution_id: str) -> list[str]:
+    """The desk's pages that the actor may open."""
+    shown = [code for code, action in PAGES.items() if may(actor, action, institution_id=institution_id)]
+    return ["desk", *shown, "members"]
 
 
 def own_institutions(session: Session, actor: Actor, chosen: str, lang: Lang) -> list[Choice]:
@@ -243,7 +254,7 @@ def new_secret(row: Device, known: Credentials, family: str, host: str, port: in
     return NewSecret(row.id, row.name, known.key, known.secret, host, port, known.topic, command, family)
 
 
-def use_review(session: Session, house: Institution, *, lang: Lang, now: datetime) -> UseReviewView:
+def use_review(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> UseReviewView:
     """The last thirty days, newest first: booked beside confirmed beside billed, and runs that no booking explains."""
     within = Slot(now - REVIEWED, now)
     rows = [row for row in booking.bookings_of_institutions(session, [house.id], within=within) if row.ends_at <= now]
@@ -261,6 +272,7 @@ def use_review(session: Session, house: Institution, *, lang: Lang, now: datetim
         institution_id=house.id,
         rows=found[::-1][:MOST_ROWS],
         unbooked=_unbooked(session, house, rows, now, lang),
+        menu=menu(actor, house.id),
     )
 
 
@@ -294,7 +306,7 @@ def _unbooked(session: Session, house: Institution, rows: Sequence[Booking], now
     return found[:MOST_ROWS]
 
 
-def income(session: Session, house: Institution, *, lang: Lang, now: datetime) -> IncomeView:
+def income(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> IncomeView:
     """Statements of the last ninety days with what has come in; zero and superseded ones left out."""
     rows = booking.bookings_of_institutions(session, [house.id], within=Slot(now - 3 * REVIEWED, now + AHEAD))
     places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
@@ -317,6 +329,7 @@ def income(session: Session, house: Institution, *, lang: Lang, now: datetime) -
         received=billed - outstanding,
         outstanding=outstanding,
         csv_url=f"/{lang.value}/desk/income.csv?institution={house.id}",
+        menu=menu(actor, house.id),
     )
 
 

@@ -68,6 +68,10 @@ class DeskView:
     todo: Sequence[ToDo]
     lines: Sequence[LineRow]
     can_list: bool
+    can_open: bool
+    """Whether the machines' own pages are this person's to see."""
+    menu: Sequence[str] = ()
+    """What of the desk this person may open: desk, use, income, members."""
     live_url: str | None = None
 
 
@@ -210,6 +214,7 @@ class UseReviewView:
     institution_id: str
     rows: Sequence[UseRow]
     unbooked: Sequence[UnbookedRow]
+    menu: Sequence[str] = ()
     paging: Paging = ONE_PAGE
 
 
@@ -238,6 +243,7 @@ class IncomeView:
     received: Money
     outstanding: Money
     csv_url: str
+    menu: Sequence[str] = ()
     paging: Paging = ONE_PAGE
 
 
@@ -245,8 +251,7 @@ class IncomeView:
 class MemberRow:
     name: str
     email: str
-    role: str
-    membership_id: str
+    roles: Sequence[str]
     myself: bool = False
 
 
@@ -274,4 +279,8 @@ class MembersView:
     zone: str = "Asia/Shanghai"
     link: str | None = None
     """The invitation's link, shown once."""
+    mailed: bool = False
+    """Whether the link also went to the address, should it have an account."""
+    menu: Sequence[str] = ()
+    """What of the desk this person may open."""
     form: Form = EMPTY_FORM
