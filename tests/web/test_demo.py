@@ -101,11 +101,37 @@ def test_an_empty_start_gives_the_operators_token(demo: Demo, tmp_path: Path) ->
     assert demo.brokers() == []
 
 
+def turned_away(port: int, data: Path, *words: str) -> str:
+    """What a start that must not go on says."""
+    command = [COMMAND, "demo", "--port", str(port), "--data-dir", str(data), *words]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 1, refused.stderr
+    return refused.stderr
+
+
+def test_an_interrupted_first_start_is_begun_again_and_a_closed_terminal_ends_it(demo: Demo) -> None:
+    data = demo.folder / "data"
+    data.mkdir()
+    (data / "first-start-unfinished").touch()
+    (data / "pilotbench.db").write_bytes(b"half a database")
+    demo.start("--empty", within=FIRST_S)
+    assert "begun again" in demo.log.read_text()
+    assert demo.end(signal.SIGHUP) == 0
+    assert demo.brokers() == []
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    for mark, words in (("fleet.json", ["--empty"]), ("empty.done", []), ("pilotbench.db", []), ("pilotbench.db", ["--empty"])):
+        data = tmp_path / f"{mark}{len(words)}"
+        data.mkdir()
+        (data / mark).write_text("of somebody")
+        assert str(data) in turned_away(free_port(), data, *words)
+        assert (data / mark).read_text() == "of somebody"
+
+
 def test_a_taken_port_is_named_with_its_remedy(demo: Demo) -> None:
     demo.start("--empty", within=FIRST_S)
-    command = [COMMAND, "demo", "--port", str(demo.port), "--data-dir", str(demo.folder / "other")]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert refused.returncode == 1
-    assert str(demo.port) in refused.stderr
-    assert "PORT=" in refused.stderr
+    refused = turned_away(demo.port, demo.folder / "other")
+    assert str(demo.port) in refused
+    assert "PORT=" in refused
     assert not (demo.folder / "other" / "pilotbench.db").exists()
