@@ -1,0 +1,147 @@
+"""contract.md: a bill worked out for facts that somebody made up; nothing is stored."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select
+
+from marketplace.db import Base
+from tests.web.api.world import World, fields, refused
+
+START, END = "2026-03-10T09:00:00+08:00", "2026-03-10T11:00:00+08:00"
+AMOUNTS = {
+    "quote",
+    "hold",
+    "charge",
+    "capture",
+    "release",
+    "refund",
+    "remainder",
+    "platform_fee",
+    "transfer",
+    "customer_pays",
+}
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    """Two hours at 300.00, of which 97 minutes ran."""
+    return {
+        "price_per_hour": 30000,
+        "currency": "CNY",
+        "start": START,
+        "end": END,
+        "use": [{"start": START, "end": "2026-03-10T10:37:00+08:00", "state": "RUN"}],
+        **changes,
+    }
+
+
+def simulated(world: World, **changes: Any) -> dict[str, Any]:
+    reply = world.post("/price-simulations", world.member, json=asked(**changes))
+    assert reply.status_code == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
+
+
+def yuan(minor: int) -> dict[str, Any]:
+    return {"minor": minor, "currency": "CNY"}
+
+
+def test_a_run_of_97_minutes_is_billed_as_105(world: World) -> None:
+    found = simulated(world)
+    assert set(found) == {*AMOUNTS, "billable_min", "lines"}
+    assert (found["quote"], found["hold"], found["charge"]) == (yuan(60000), yuan(72000), yuan(52500))
+    assert (found["capture"], found["release"], found["remainder"]) == (yuan(52500), yuan(19500), yuan(0))
+    assert (found["platform_fee"], found["transfer"], found["customer_pays"]) == (yuan(4200), yuan(48300), yuan(52500))
+    assert (found["billable_min"], found["lines"]) == (105, [{"code": "usage", "minutes": 105, "amount": yuan(52500)}])
+
+
+def test_a_price_may_be_money(world: World) -> None:
+    assert simulated(world, price_per_hour=yuan(30000)) == simulated(world)
+
+
+def test_a_wallet_prepays_and_gets_the_rest_back(world: World) -> None:
+    found = simulated(world, funding="wallet")
+    assert (found["hold"], found["capture"], found["refund"]) == (yuan(0), yuan(60000), yuan(7500))
+
+
+def test_a_bank_transfer_secures_nothing(world: World) -> None:
+    found = simulated(world, funding="bank")
+    assert (found["hold"], found["capture"], found["remainder"]) == (yuan(0), yuan(0), yuan(52500))
+
+
+def test_a_voucher_pays_its_part_and_no_more_than_is_left(world: World) -> None:
+    found = simulated(world, programmes=[{"kind": "voucher", "rate": "0.3", "remaining": 10000}])
+    assert found["customer_pays"] == yuan(42500)
+    assert found["lines"][-1] == {"code": "programme", "amount": yuan(-10000)}
+
+
+def test_cancelling_within_a_day_costs_what_the_policy_says(world: World) -> None:
+    tiers = {"cancel_tiers": [{"hours": 24, "rate": "0"}, {"hours": 0, "rate": "0.5"}]}
+    found = simulated(world, policy=tiers, cancelled_at="2026-03-09T20:00:00+08:00", use=[])
+    assert (found["charge"], [line["code"] for line in found["lines"]]) == (yuan(30000), ["cancellation"])
+    assert simulated(world, policy=tiers, cancelled_at="2026-03-08T20:00:00+08:00", use=[])["charge"] == yuan(0)
+
+
+def test_who_does_not_come_pays_for_it(world: World) -> None:
+    assert [line["code"] for line in simulated(world, use=[])["lines"]] == ["no_show"]
+
+
+def test_the_same_question_has_the_same_answer_and_nothing_is_stored(world: World, client: TestClient) -> None:
+    def rows() -> dict[str, int]:
+        with client.app.state.sessions() as session:  # type: ignore[attr-defined]
+            tables = Base.metadata.sorted_tables
+            return {table.name: session.scalar(select(func.count()).select_from(table)) for table in tables}
+
+    before = rows()
+    assert simulated(world) == simulated(world)
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"surprise": 1}, "surprise"),
+        ({"start": None}, "start"),
+        ({"start": "2026-03-10T09:00:00"}, "start"),
+        ({"start": 1773000000}, "start"),
+        ({"end": START}, "end"),
+        ({"end": "2028-03-10T09:00:00+08:00"}, "end"),
+        ({"price_per_hour": -1}, "price_per_hour"),
+        ({"price_per_hour": 1.5}, "price_per_hour"),
+        ({"price_per_hour": True}, "price_per_hour"),
+        ({"price_per_hour": {"minor": 1, "currency": "JPY"}}, "currency"),
+        ({"currency": "QQQ"}, "currency"),
+        ({"currency": None}, "currency"),
+        ({"use": {}}, "use"),
+        ({"use": [{"start": START, "end": END, "state": "DANCE"}]}, "use[0].state"),
+        ({"use": [{"start": END, "end": START, "state": "RUN"}]}, "use[0].end"),
+        ({"funding": "gold"}, "funding"),
+        ({"class": "royal"}, "class"),
+        ({"quantity": 0}, "quantity"),
+        ({"programmes": [{"kind": "voucher", "rate": "1.5"}]}, "programmes[0].rate"),
+        ({"programmes": [{"kind": "voucher", "rate": 0.5}]}, "programmes[0].rate"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"policy": [1]}, "policy"),
+        ({"policy": "strict"}, "policy"),
+        ({"policy": {"no_such": 1}}, None),
+        ({"policy": {"increment_min": 0}}, None),
+        ({"policy": {"cancel_tiers": [{"hours": 24, "rate": "NaN"}]}}, None),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_naming_the_field(
+    world: World, change: dict[str, Any], field: str | None
+) -> None:
+    body = refused(world.post("/price-simulations", world.member, json=asked(**change)), 422, "invalid")
+    assert field is None or fields(body) == {field}
+
+
+@pytest.mark.parametrize("body", ["[]", "null", '"x"', "{", ""])
+def test_what_is_no_question_is_malformed(world: World, body: str) -> None:
+    headers = {"content-type": "application/json"}
+    refused(world.post("/price-simulations", world.member, content=body, headers=headers), 422, "malformed")
+
+
+def test_only_who_is_known_may_ask(world: World) -> None:
+    refused(world.post("/price-simulations", json=asked()), 401, "not_signed_in")
+    assert world.post("/price-simulations", world.a_person(), json=asked()).status_code == 200
