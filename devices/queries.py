@@ -61,8 +61,9 @@ def get_device(session: Session, device_id: str) -> Device:
     raise NotFound(kind="device")
 
 
-def devices_of(session: Session, resource_id: str) -> Sequence[Device]:
-    return session.scalars(select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at)).all()
+def devices_of(session: Session, resource_id: str, *, limit: int | None = None, offset: int = 0) -> Sequence[Device]:
+    mine = select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at, Device.id)
+    return session.scalars(mine.limit(limit).offset(offset)).all()
 
 
 def active_devices(session: Session) -> Sequence[Device]:
@@ -125,12 +126,16 @@ def power_of_resource(session: Session, resource_id: str) -> list[float]:
     return list(row.power_series) if row else []
 
 
-def sessions_of_resource(session: Session, resource_id: str, *, within: Slot) -> Sequence[UsageSession]:
+def sessions_of_resource(
+    session: Session, resource_id: str, *, within: Slot, limit: int | None = None, offset: int = 0
+) -> Sequence[UsageSession]:
     """Sessions that touch `within`, in order."""
     return session.scalars(
         select(UsageSession)
         .where(UsageSession.resource_id == resource_id, UsageSession.starts_at < within.end, UsageSession.until > within.start)
-        .order_by(UsageSession.starts_at)
+        .order_by(UsageSession.starts_at, UsageSession.id)
+        .limit(limit)
+        .offset(offset)
     ).all()
 
 
@@ -195,10 +200,11 @@ def verdicts_to_conclude(session: Session, *, limit: int = 200) -> list[tuple[st
     return [(booking_id, OUTCOMES[verdict]) for booking_id, verdict in rows]
 
 
-def rejected_of(session: Session, device_key: str, *, limit: int = 50) -> Sequence[RejectedMessage]:
+def rejected_of(session: Session, device_key: str, *, limit: int = 50, offset: int = 0) -> Sequence[RejectedMessage]:
     """Newest first."""
     mine = select(RejectedMessage).where(RejectedMessage.device_key == device_key)
-    return session.scalars(mine.order_by(RejectedMessage.received_at.desc()).limit(limit)).all()
+    newest = mine.order_by(RejectedMessage.received_at.desc(), RejectedMessage.id.desc())
+    return session.scalars(newest.limit(limit).offset(offset)).all()
 
 
 def rejected_recently(session: Session, *, limit: int = 100) -> Sequence[RejectedMessage]:

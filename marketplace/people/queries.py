@@ -97,9 +97,11 @@ def get_organisation(session: Session, organisation_id: str) -> Organisation:
     raise NotFound(kind="organisation")
 
 
-def institutions(session: Session, ids: Collection[str] | None = None) -> Sequence[Institution]:
+def institutions(
+    session: Session, ids: Collection[str] | None = None, *, limit: int | None = None, offset: int = 0
+) -> Sequence[Institution]:
     """All of them, or those named, by name."""
-    found = select(Institution).order_by(Institution.name)
+    found = select(Institution).order_by(Institution.name, Institution.id).limit(limit).offset(offset)
     return session.scalars(found if ids is None else found.where(Institution.id.in_(ids))).all()
 
 

@@ -11,7 +11,7 @@ from devices import queries
 from devices.codecs.families import FAMILIES
 from devices.registry import actions
 from devices.registry.actions import Credentials
-from devices.tables import ConfirmedUse, Device, UsageSession
+from devices.tables import ConfirmedUse, Device, RejectedMessage, UsageSession
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound
@@ -62,25 +62,24 @@ def device(row: Device) -> dict[str, Any]:
 
 
 @router.get("/resources/{resource_id}/devices")
-def devices(resource_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+def devices(resource_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) -> dict[str, Any]:
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
-    rows = queries.devices_of(db, resource_id)
+    rows = queries.devices_of(db, resource_id, **page.asked)
     counts = queries.count_rejected(db, [row.key for row in rows])
-    return {"items": [{**device(row), "rejected": counts.get(row.key, 0)} for row in rows], "next_cursor": None}
+    return page.listed(rows, lambda row: {**device(row), "rejected": counts.get(row.key, 0)})
 
 
 @router.get("/devices/{device_id}/rejected")
-def rejected(device_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+def rejected(device_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) -> dict[str, Any]:
     row = queries.get_device(db, device_id)
     if row.institution_id not in actor.institutions() and not actor.is_operator:
         raise NotFound(kind="device")
-    found = queries.rejected_of(db, row.key)
-    items = [
-        {"topic": one.topic, "reason": one.reason, "detail": one.detail, "received_at": shapes.instant(one.received_at)}
-        for one in found
-    ]
-    return {"items": items, "next_cursor": None}
+    return page.listed(queries.rejected_of(db, row.key, **page.asked), turned_away)
+
+
+def turned_away(row: RejectedMessage) -> dict[str, Any]:
+    return {"topic": row.topic, "reason": row.reason, "detail": row.detail, "received_at": shapes.instant(row.received_at)}
 
 
 @router.get("/resources/{resource_id}/status")
@@ -101,13 +100,13 @@ def sessions(
     resource_id: str,
     db: ReadDb,
     actor: SignedIn,
+    page: shapes.Page,
     from_: Annotated[shapes.Instant, Query(alias="from")],
     to: shapes.Instant,
 ) -> dict[str, Any]:
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.REVIEW_USE, institution_id=resource.institution_id)
-    rows = queries.sessions_of_resource(db, resource_id, within=read_slot(from_, to))
-    return {"items": [session(row) for row in rows], "next_cursor": None}
+    return page.listed(queries.sessions_of_resource(db, resource_id, within=read_slot(from_, to), **page.asked), session)
 
 
 def session(row: UsageSession) -> dict[str, Any]:

@@ -304,5 +304,5 @@ def free_resources(db: ReadDb, params: SearchParams, now: datetime) -> set[str] 
 
 
 @router.get("/institutions")
-def institutions(db: ReadDb) -> dict[str, Any]:
-    return {"items": [institution(row) for row in known.institutions(db)], "next_cursor": None}
+def institutions(db: ReadDb, page: shapes.Page) -> dict[str, Any]:
+    return page.listed(known.institutions(db, None, **page.asked), institution)

@@ -2,15 +2,22 @@
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from fastapi import Depends, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
 from marketplace.money import Money
 from marketplace.slot import Slot
 
 EARLIEST, LATEST = 2000, 2100
+MOST = 200
+"""Rows of a page at most."""
+
+Row = TypeVar("Row")
+
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -200,3 +207,25 @@ class ReceiptIn(Shape):
     serial: Text
     amount: MoneyIn
     received_on: str | None = None
+
+
+class Window:
+    """`?limit=&cursor=` of a list whose cursor is the number of rows before it."""
+
+    def __init__(
+        self, limit: Annotated[int, Query(ge=1, le=MOST)] = 100, cursor: Annotated[int, Query(ge=0, le=10**9)] = 0
+    ) -> None:
+        self.limit, self.cursor = limit, cursor
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """What to ask the database for: one row more than is shown tells whether there are more."""
+        return {"limit": self.limit + 1, "offset": self.cursor}
+
+    def listed(self, rows: Sequence[Row], shape: Callable[[Row], Any]) -> dict[str, Any]:
+        more = len(rows) > self.limit
+        items = [shape(row) for row in rows[: self.limit]]
+        return {"items": items, "next_cursor": str(self.cursor + self.limit) if more else None}
+
+
+Page = Annotated[Window, Depends()]
