@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from evaluation.schemes import DEFAULT, load_scheme
 from evaluation.scoring import Scheme
 from evaluation.tables import Revision
 from evaluation.trends import HeatCell, Kpi, Standing, Week
+from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.slot import Slot
 from web.i18n import translations
@@ -196,7 +198,7 @@ def institution(
     frozen = newest.document if newest else None
     figures = frozen["organisations"].get(institution_id, {}) if frozen else live["metrics"]
     by_unit = frozen["units"] if frozen else {unit["resource_id"]: unit["metrics"] for unit in live["units"]}
-    known = {unit["resource_id"]: unit["name"] for unit in live["units"]}
+    known = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, by_unit)}
     base = f"/{lang.value}/evaluation/institutions/{institution_id}"
     exports = [Export(kind, f"{base}.{kind}?period={period}") for kind in ("csv", "xlsx")]
     return InstitutionReportView(
@@ -249,6 +251,17 @@ def _printed(value: object) -> str:
     return "–" if value is None else str(value)
 
 
+def _with_unit(code: str, value: object) -> str:
+    """The very digits of the exports: hours as they are, a ratio in per cent.
+
+    >>> _with_unit("eff_h", "65.92"), _with_unit("util_quota", "0.3487"), _with_unit("coverage", "1.0000")
+    ('65.92 h', '34.87 %', '100.00 %')
+    """
+    if value is None:
+        return "–"
+    return f"{value} h" if _unit_of(code) else f"{Decimal(str(value)) * 100:.2f} %"
+
+
 def _unit(key: str, name: str, figures: Mapping[str, Any]) -> UnitRow:
     def share(code: str) -> float | None:
         return None if figures.get(code) is None else float(figures[code]) * 100
@@ -288,12 +301,12 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
     runs = devices.sessions_of_resource(session, resource_id, within=within)
     return UnitView(
         id=resource_id,
-        name=found.name,
+        name=names.name_of(catalogue.get_resource(session, resource_id), lang),
         institution_id=house.id,
         institution=names.name_of(house, lang),
         within=within,
         zone=scheme.zone.key,
-        figures=[(code, _printed(found.figures.get(code))) for code in SHOWN],
+        figures=[(code, _with_unit(code, found.figures.get(code))) for code in SHOWN],
         ledger=[
             LedgerShare(state, count, count / seconds if seconds else 0.0) for state, count in found.ledger_s.items() if count
         ],
