@@ -241,7 +241,7 @@ def opened_down(page: Page, product: Product, database_url: str, world: World, s
     page.click("#main .ranking tbody th a")
     page.click("tbody th a[href*='/units/']")
     hours = f"{RUN_MIN / 60:.2f}"
-    assert page.inner_text("#figure-eff_h") == hours
+    assert page.inner_text("#figure-eff_h") == f"{hours} h"
     begun = start.astimezone(ZONE)
     ended = begun + timedelta(minutes=RUN_MIN)
     assert f"{begun:%H:%M}–{ended:%H:%M}" in page.inner_text("main")

@@ -22,7 +22,7 @@ def test_minor_units_follow_the_currency(minor: int, currency: str, shown: str) 
     assert Money(minor, currency).decimal == Decimal(shown)
 
 
-@pytest.mark.parametrize("code", ["", "cny", "XXX", "CNY "])
+@pytest.mark.parametrize("code", ["", "cny", "ABC", "CNY "])
 def test_a_currency_that_is_not_listed_is_refused(code: str) -> None:
     with pytest.raises(UnknownCurrency):
         Money(1, code)
