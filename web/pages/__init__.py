@@ -7,7 +7,7 @@ from marketplace.refusals import NotSignedIn, Refusal, Refused
 from web.deps import find_actor
 from web.dist import Assets
 from web.i18n import translator
-from web.pages import account, bookings, desk, device, evaluation, members, operator, outages, public
+from web.pages import account, bookings, desk, device, entries, evaluation, members, operator, outages, public
 from web.pages.drawing import Pen
 from web.refusals import title, words
 from web.views.plain import ErrorView
@@ -34,7 +34,7 @@ def language_of(request: Request) -> str:
 def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
-    for module in (public, account, bookings, device, outages, members, desk, evaluation, operator):
+    for module in (public, account, bookings, device, outages, members, desk, entries, evaluation, operator):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")
 
