@@ -116,7 +116,7 @@ def _freeze(
 ) -> Revision:
     within = period_slot(scheme, period)
     if within.end > now:
-        raise Invalid(field="period", reason="not_over_yet")
+        raise Invalid(field="period", reason="the period is not over yet")
     session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
     name = f"{scheme.id}-{scheme.version}"
     scheme = for_period(scheme, within)
@@ -250,12 +250,12 @@ def enter_manual(
     applied = load_scheme(scheme)
     period_slot(applied, period)
     if not may_be_entered(indicator, applied):
-        raise Invalid(field="indicator", reason="not_entered_by_hand")
+        raise Invalid(field="indicator", reason="not one that is entered by hand")
     weight = next((i.weight for i in applied.indicators if i.code == indicator and i.entered), None)
     if value < 0 or (weight is not None and value > weight) or value.denominator not in (1, 2, 4, 5, 10, 20, 25, 50, 100):
-        raise Invalid(field="value", reason="outside_the_range")
+        raise Invalid(field="value", reason="must lie within the range of its indicator")
     if not evidence.strip():
-        raise Invalid(field="evidence", reason="missing")
+        raise Invalid(field="evidence", reason="must name the document that shows it")
     entry = ManualEntry(
         id=new_id("man"), institution_id=institution_id, scheme=scheme, period=period, indicator=indicator,
         value=str(value), note=note, evidence=evidence, entered_by=actor_id, entered_at=now,

@@ -21,7 +21,7 @@ def period_slot(scheme: Scheme, name: str) -> Slot:
     """
     first, following = _days(scheme, name)
     if not 0 < (following - first).days <= MAX_DAYS:
-        raise Invalid(field="period", reason="not_a_period")
+        raise Invalid(field="period", reason="not a period such as 2026 or 2026-11")
     return Slot(local_midnight(first, scheme.zone), local_midnight(following, scheme.zone))
 
 
@@ -38,7 +38,7 @@ def _days(scheme: Scheme, name: str) -> tuple[date, date]:
             return date.fromisoformat(start), date.fromisoformat(end) + timedelta(days=1)
     except (ValueError, OverflowError):
         pass
-    raise Invalid(field="period", reason="not_a_period")
+    raise Invalid(field="period", reason="not a period such as 2026 or 2026-11")
 
 
 def as_span(slot: Slot) -> Span:

@@ -105,7 +105,7 @@ def institution_metrics(session: Session, institution_id: str, within: Slot, *, 
 
 def _check_window(within: Slot) -> None:
     if within.duration.days > MAX_WINDOW_DAYS:
-        raise Invalid(field="to", reason="window_too_long", max_days=MAX_WINDOW_DAYS)
+        raise Invalid(field="to", reason="more than {max_days} days", max_days=MAX_WINDOW_DAYS)
 
 
 def unit_detail(session: Session, resource_id: str, within: Slot, *, scheme: str = DEFAULT) -> UnitDetail:

@@ -46,7 +46,7 @@ class WrongState(Refusal):
 
 
 class Invalid(Refusal):
-    """A value that no rule of the form can catch. `field` names it, `reason` says why."""
+    """A value that no rule of the form can catch. `field` names it, `reason` says why, with {names} of further values."""
 
     code = "invalid"
 

@@ -114,7 +114,20 @@ def status_of(refusal: Refusal) -> int:
 def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
     """The sentence for `code` with its values; the code itself where no sentence was written."""
     sentence = SENTENCES.get(code)
+    if "reason" in values:
+        values = {**values, "reason": fill(str(values["reason"]), values)}
     return translate(sentence).format_map(_Values(values)) if sentence else code.replace("_", " ")
+
+
+def fill(reason: str, values: Mapping[str, Any]) -> str:
+    """The values in the places that `reason` names; other brackets stay, as a reason may quote what was sent.
+
+    >>> fill('must have 1 to {longest} of {"rate"}', {"longest": 200})
+    'must have 1 to 200 of {"rate"}'
+    """
+    for name, value in values.items():
+        reason = reason.replace(f"{{{name}}}", str(value))
+    return reason
 
 
 class _Values(dict[str, Any]):
@@ -150,6 +163,8 @@ def _reasons(refusal: Refusal) -> list[Reason]:
 
 def reason_of(reason: Reason, translate: Translate) -> dict[str, Any]:
     values = {name: value for name, value in reason.values.items() if name not in {"code", "detail"}}
+    if "reason" in values:
+        values["reason"] = fill(str(values["reason"]), values)
     found = {"code": reason.code, "detail": words(reason.code, reason.values, translate), **values}
     return {**found, "override_by": list(reason.override_by)} if reason.override_by else found
 

@@ -72,9 +72,9 @@ def _check_rules(rules: RuleSet) -> None:
     }
     for name, (low, high) in bounds.items():
         if not low <= getattr(rules, name) <= high:
-            raise Invalid(field=f"rules.{name}", reason="out_of_range", low=low, high=high)
+            raise Invalid(field=f"rules.{name}", reason="must be {low} to {high}", low=low, high=high)
     if rules.min_min > rules.max_min:
-        raise Invalid(field="rules.min_min", reason="above_maximum")
+        raise Invalid(field="rules.min_min", reason="is longer than the longest booking")
     for span in rules.hours:
         if not (0 <= span["weekday"] <= 6 and 0 <= span["open_min"] < span["close_min"] <= 1440):
-            raise Invalid(field="hours", reason="closes_before_opening")
+            raise Invalid(field="hours", reason="each interval must close after it opens")

@@ -46,7 +46,7 @@ def overview(
 ) -> Overview:
     """Figures of `within` beside those of `compare` (last year's same weeks, say). Raises: Invalid."""
     if within.start >= now or within.duration.days > MAX_WINDOW_DAYS:
-        raise Invalid(field="within", reason="window_too_long_or_in_the_future", max_days=MAX_WINDOW_DAYS)
+        raise Invalid(field="within", reason="more than {max_days} days, or not over yet", max_days=MAX_WINDOW_DAYS)
     seen = Slot(within.start, min(within.end, now))
     applied = load_scheme(scheme)
     found = _evaluated(session, applied, seen, institution_ids)

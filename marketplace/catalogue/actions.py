@@ -1,6 +1,6 @@
 """Writes of listings: draft, edit, publish, pause, retire; each change audited and searchable at once."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,10 +66,10 @@ def list_resource(session: Session, *, institution_id: str, listing: Listing, ac
     return row
 
 
-def _columns(session: Session, institution_id: str, listing: Listing) -> dict[str, Any]:
+def _columns(session: Session, institution_id: str, listing: Listing, own_id: str | None = None) -> dict[str, Any]:
     check_zone(listing.timezone)
-    if listing.parent_id and queries.get_resource(session, listing.parent_id).institution_id != institution_id:
-        raise Invalid(field="parent_id", reason="belongs to another institution")
+    if listing.parent_id:
+        _check_parent(session, listing.parent_id, institution_id, own_id)
     if not 1 <= listing.capacity <= 1000:
         raise Invalid(field="capacity", reason="must be 1 to 1000")
     if listing.price.minor < 0:
@@ -79,6 +79,17 @@ def _columns(session: Session, institution_id: str, listing: Listing) -> dict[st
     values["name"] = clean(listing.name, field="name")
     values["name_en"] = clean(listing.name_en, field="name_en") if listing.name_en else None
     return values
+
+
+def _check_parent(session: Session, parent_id: str, institution_id: str, own_id: str | None) -> None:
+    """Raises: NotFound, Invalid (another institution's, or a part of the listing `own_id` itself)."""
+    if queries.get_resource(session, parent_id).institution_id != institution_id:
+        raise Invalid(field="parent_id", reason="belongs to another institution")
+    above: str | None = parent_id
+    while above is not None:
+        if above == own_id:
+            raise Invalid(field="parent_id", reason="is a part of this machine itself")
+        above = queries.get_resource(session, above).parent_id
 
 
 def edit_resource(
@@ -92,7 +103,7 @@ def edit_resource(
     before = _facts(row)
     if listing.capacity < row.capacity:
         raise Invalid(field="capacity", reason="can only grow: booked units would be lost")
-    for name, value in _columns(session, row.institution_id, listing).items():
+    for name, value in _columns(session, row.institution_id, listing, row.id).items():
         setattr(row, name, value)
     row.version += 1
     session.flush()
@@ -137,17 +148,18 @@ def _step(session: Session, resource_id: str, step: str, actor_id: str | None, n
     return row
 
 
+PLAIN = tuple(one.name for one in fields(Listing) if one.name not in {"kind", "price", "commissioned_on"})
+"""Columns that the audit holds as they are."""
+
+
 def _facts(row: Resource) -> dict[str, Any]:
     return {
-        "name": row.name,
-        "name_en": row.name_en,
+        **{name: getattr(row, name) for name in PLAIN},
         "kind": row.kind.value,
         "state": row.state.value,
         "price_minor": row.price_minor,
         "currency": row.currency,
-        "capacity": row.capacity,
-        "timezone": row.timezone,
-        "quota_hours": row.quota_hours,
+        "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else None,
         "version": row.version,
     }
 

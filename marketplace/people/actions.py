@@ -172,7 +172,7 @@ def create_person(
 
 def _hashed(password: str) -> str:
     if not secrets.SHORTEST_PASSWORD <= len(password) <= secrets.LONGEST_PASSWORD:
-        raise Invalid(field="password", reason=f"must have at least {secrets.SHORTEST_PASSWORD} characters")
+        raise Invalid(field="password", reason="must have at least {shortest} characters", shortest=secrets.SHORTEST_PASSWORD)
     return secrets.hash_password(password)
 
 
@@ -182,7 +182,7 @@ def add_membership(session: Session, *, person_id: str, grant: Grant, actor_id: 
     scopes.pop(None, None)
     fitting = next(iter(scopes.values())) if len(scopes) == 1 else PLATFORM_ROLES
     if len(scopes) > 1 or grant.role not in fitting:
-        raise Invalid(field="role", reason=f"{grant.role.value} does not go with that scope")
+        raise Invalid(field="role", reason="the role does not go with that scope")
     if grant.institution_id:
         queries.get_institution(session, grant.institution_id)
     if grant.organisation_id:

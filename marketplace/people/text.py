@@ -14,7 +14,7 @@ def clean(text: str, *, field: str, longest: int = 200) -> str:
     if any(unicodedata.category(char) in {"Cc", "Cs"} or char in _BIDI for char in text):
         raise Invalid(field=field, reason="control characters are not allowed")
     if not 1 <= len(text) <= longest:
-        raise Invalid(field=field, reason=f"must have 1 to {longest} characters")
+        raise Invalid(field=field, reason="must have 1 to {longest} characters", longest=longest)
     return text
 
 

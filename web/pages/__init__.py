@@ -9,7 +9,8 @@ from web.dist import Assets
 from web.i18n import translator
 from web.pages import account, bookings, desk, device, entries, evaluation, members, operator, outages, public
 from web.pages.drawing import Pen
-from web.refusals import title, words
+from web.reasons import sentence
+from web.refusals import title
 from web.views.plain import ErrorView
 
 root = APIRouter()
@@ -51,8 +52,8 @@ def refusal_page(request: Request, refusal: Refusal, status: int) -> Response:
     view = ErrorView(
         status=status,
         title=title(refusal.code, translate),
-        text=words(refusal.code, refusal.values, translate),
-        reasons=[words(reason.code, reason.values, translate) for reason in reasons],
+        text=sentence(refusal.code, refusal.values, translate),
+        reasons=[sentence(reason.code, reason.values, translate) for reason in reasons],
         back=f"/{language}/search",
     )
     return pen.page("error.html", view, status=status)

@@ -17,7 +17,8 @@ from marketplace.tables import Person
 from web.deps import Db, Now, ReadDb, SignedIn, session_cookie
 from web.i18n import translator
 from web.pages.drawing import Drawing, Fields, own_path, text, typed
-from web.refusals import status_of, words
+from web.reasons import beside, sentence
+from web.refusals import status_of
 from web.views.account import (
     AccountView,
     AskResetView,
@@ -39,8 +40,10 @@ TRIES, TRIES_IN = 20, timedelta(minutes=5)
 
 def again(pen: Drawing, fields: Fields, refusal: Refusal, field: str | None = None) -> Form:
     """What was typed, with the refusal in words at its field."""
-    name = field or str(refusal.values.get("field", "")).split(".")[-1]
-    return Form(typed(fields), (FieldError(name, words(refusal.code, refusal.values, translator(pen.lang))),))
+    name, translate = field or str(refusal.values.get("field", "")).split(".")[-1], translator(pen.lang)
+    beside_it = isinstance(refusal, Invalid)
+    said = beside(refusal.values, translate) if beside_it else sentence(refusal.code, refusal.values, translate)
+    return Form(typed(fields), (FieldError(name, said),))
 
 
 def sign_person_in(db: Session, pen: Drawing, person: Person, target: str, now: datetime) -> Response:

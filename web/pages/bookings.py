@@ -23,7 +23,8 @@ from web.i18n import translator
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
 from web.present import bookings, resource
-from web.refusals import status_of, words
+from web.reasons import sentence
+from web.refusals import status_of
 from web.views.frame import Area, Form
 
 router = APIRouter(prefix="/{lang}")
@@ -105,7 +106,7 @@ def page(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, now: Now) -
 
 
 def _page(pen: Drawing, db: ReadDb, row: Booking, now: Now, refusal: Refusal | None = None) -> Response:
-    said = words(refusal.code, refusal.values, translator(pen.lang)) if refusal else None
+    said = sentence(refusal.code, refusal.values, translator(pen.lang)) if refusal else None
     view = bookings.one(db, row, actor=pen.actor, lang=pen.lang, now=now, refusal=said)
     status = status_of(refusal) if refusal else 200
     return pen.page("booking.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)

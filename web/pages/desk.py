@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
+from booking.occupancy import Gap
 from booking.rules.actions import RuleSet
 from booking.tables import Approval
 from devices.registry import actions as registry
@@ -24,7 +25,7 @@ from web import listing
 from web.deps import Configured, Db, Now, ReadDb, SignedIn
 from web.pages.account import again
 from web.pages.bookings import read_money
-from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.drawing import Drawing, Fields, day, number, text, typed
 from web.present import desk, opening, week
 from web.refusals import status_of
 from web.views.frame import Area, Form
@@ -161,10 +162,10 @@ def edited(row: Resource, fields: Fields) -> Listing:
         district=text(fields, "district") or None,
         address=text(fields, "address") or None,
         capacity=number(fields, "capacity", 1),
-        parent_id=row.parent_id,
+        parent_id=text(fields, "parent_id") or None if "parent_id" in fields else row.parent_id,
         quota_hours=number(fields, "quota_hours", 0) or None,
         value_minor=number(fields, "value") * 100 if value else None,
-        commissioned_on=row.commissioned_on,
+        commissioned_on=day(fields, "commissioned_on") if "commissioned_on" in fields else row.commissioned_on,
     )
 
 
@@ -173,9 +174,10 @@ def edited_rules(db: Session, row: Resource, fields: Fields) -> RuleSet:
     present = booking.rules_of(db, row.id)
     counts = {name: number(fields, name, getattr(present, name)) for name in desk.NUMBERS}
     approval = text(fields, "approval") or present.approval.value
+    gap = text(fields, "buffer_mode") or present.buffer_mode.value
     return RuleSet(
         hours=[dict(span) for span in opening.chosen_hours(present.hours, typed(fields))],
-        buffer_mode=present.buffer_mode,
+        buffer_mode=Gap(gap) if gap in set(Gap) else present.buffer_mode,
         approval=Approval(approval) if approval in set(Approval) else present.approval,
         **counts,
     )

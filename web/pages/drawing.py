@@ -1,7 +1,7 @@
 """What every page route does: who asks in which language, draw a view, go on after a form."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -14,7 +14,7 @@ from marketplace.refusals import Invalid
 from web.deps import AnyActor
 from web.render import render
 from web.security import CSRF_COOKIE, check_origin, check_token, new_token
-from web.views.frame import Area, FieldError, Form, Frame, Lang, Theme
+from web.views.frame import Area, Frame, Lang, Theme
 
 Language = Annotated[Literal["zh", "en"], Path()]
 THEME_COOKIE = "pb_theme"
@@ -123,6 +123,15 @@ def number(fields: FormData, name: str, fallback: int | None = None) -> int:
     return int(value)
 
 
+def day(fields: FormData, name: str) -> date | None:
+    """A day of a calendar, None where it was left empty. Raises: Invalid, naming the field."""
+    value = text(fields, name)
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError as error:
+        raise Invalid(field=name, reason="not a date such as 2026-03-10") from error
+
+
 def instant(name: str, value: str) -> datetime:
     """An instant of an address or a field, UTC to the minute. Raises: Invalid."""
     try:
@@ -138,12 +147,6 @@ def typed(fields: FormData) -> dict[str, str]:
     """Everything as it was typed, secrets left out, for showing the form again."""
     hidden = {"csrf", "password", "new_password"}
     return {name: value for name, value in fields.items() if isinstance(value, str) and name not in hidden}
-
-
-def refused_form(fields: FormData, refusal: Invalid, message: str) -> Form:
-    """The form again, with what is wrong beside the field."""
-    name = str(refusal.values.get("field", "")).split(".")[-1]
-    return Form(typed(fields), (FieldError(name, message),))
 
 
 def own_path(target: str, fallback: str) -> str:

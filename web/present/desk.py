@@ -10,6 +10,7 @@ from billing import queries as bills
 from billing.tables import Statement, StatementState
 from booking import queries as booking
 from booking.availability import local_day
+from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
@@ -176,7 +177,8 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         "address": row.address or "", "capacity": str(row.capacity), "price": str(row.price.decimal),
         "quota_hours": str(row.quota_hours or ""), "value": str(row.value_minor // 100) if row.value_minor else "",
         "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else "",
-        **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value, **as_fields(rules.hours),
+        **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value,
+        "buffer_mode": rules.buffer_mode.value, "parent_id": row.parent_id or "", **as_fields(rules.hours),
     }  # fmt: skip
     shown = form or Form(stored)
     meters = devices.devices_of(session, row.id)
@@ -187,16 +189,27 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         version=row.version,
         institution=names.name_of(people.get_institution(session, row.institution_id), lang),
         kinds=[Choice(kind.value, word(_, "kind", kind.value), kind is row.kind) for kind in ResourceKind],
-        zones=[],
-        parents=[],
+        parents=[Choice(one.id, names.name_of(one, lang), one.id == row.parent_id) for one in _lines_above(session, row)],
         approvals=[Choice("instant", _("At once"), True), Choice("request", _("After our answer"))],
-        buffer_modes=[],
+        buffer_modes=[
+            Choice("sum", _("Clean down, then set up"), rules.buffer_mode is Gap.SUM),
+            Choice("max", _("Both at once: the longer counts"), rules.buffer_mode is Gap.MAX),
+        ],
         hours=week.choices(rules.hours, lang),
         week=week.days(shown.values),
         missing=[] if meters else ["device"],
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
         form=shown,
     )
+
+
+def _lines_above(session: Session, row: Resource) -> list[Resource]:
+    """What `row` may be a part of: its institution's other machines that are not parts of anything below it."""
+    others = [one for one in catalogue.resources_of(session, [row.institution_id]) if one.state is not ListingState.RETIRED]
+    below = {row.id}
+    while more := {one.id for one in others if one.parent_id in below} - below:
+        below |= more
+    return [one for one in others if one.id not in below]
 
 
 NUMBERS = ("step_min", "min_min", "max_min", "notice_min", "horizon_days", "setup_min", "cleaning_min")

@@ -26,7 +26,8 @@ from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ListingState, Resource
 from web.i18n import translator
 from web.present import names
-from web.refusals import title, words
+from web.reasons import sentence
+from web.refusals import title
 from web.views.frame import Choice, Lang
 from web.views.resource import Booked, CellKind, Fact, Panel, Quote, QuoteLine, RefusalPanel, ResourceView, Week
 from web.weekgrid import Busy, panel_choices, week
@@ -232,8 +233,8 @@ def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
     reasons = refusal.reasons if isinstance(refusal, Refused) else []
     shown = RefusalPanel(
         title=title(refusal.code, translate),
-        text=words(refusal.code, refusal.values, translate),
-        reasons=[words(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
+        text=sentence(refusal.code, refusal.values, translate),
+        reasons=[sentence(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
         alternatives=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
     )
     taken = isinstance(refusal, SlotRefused)

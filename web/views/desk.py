@@ -105,7 +105,6 @@ class MachineView:
     version: int
     institution: str
     kinds: Sequence[Choice]
-    zones: Sequence[Choice]
     parents: Sequence[Choice]
     approvals: Sequence[Choice]
     buffer_modes: Sequence[Choice]

@@ -1,0 +1,119 @@
+"""A refusal in the reader's words: fields by their labels, states by their names, reasons in the page's language.
+
+Programs get `web.refusals.words`, in English and with the names that they sent.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from web.labels import BOOKING, LISTING, STATEMENT
+from web.refusals import Translate, fill, words
+
+
+def _(text: str) -> str:
+    """Marks a word for the catalogue; it is translated where it is shown."""
+    return text
+
+
+FIELDS: Mapping[str, str] = {
+    "address": _("Address"),
+    "amount": _("Amount"),
+    "approval": _("A booking stands"),
+    "buffer_mode": _("Between two bookings"),
+    "capacity": _("Can be booked at once"),
+    "chain": _("Field"),
+    "cleaning_min": _("Clean-down after use"),
+    "commissioned_on": _("In service since"),
+    "credit_code": _("Unified social credit code"),
+    "district": _("District"),
+    "email": _("E-mail"),
+    "end": _("End"),
+    "horizon_days": _("Bookable until"),
+    "hours": _("Opening hours"),
+    "kind": _("Type"),
+    "max_min": _("Longest booking"),
+    "min_min": _("Shortest booking"),
+    "name": _("Name"),
+    "name_en": _("Name (English)"),
+    "notice_min": _("Book ahead"),
+    "organisation_id": _("Firm"),
+    "parent_id": _("Part of"),
+    "password": _("Password"),
+    "period": _("Period"),
+    "price": _("Price per hour"),
+    "price_per_hour": _("Price per hour"),
+    "quota_hours": _("Quota hours a year"),
+    "reason": _("Reason"),
+    "role": _("Role"),
+    "serial": _("Serial number of the bank's entry"),
+    "setup_min": _("Set-up before use"),
+    "start": _("Start"),
+    "step_min": _("Grid of start times"),
+    "timezone": _("Time zone"),
+    "value": _("Purchase value"),
+}
+
+REASONS = (
+    _("a time without offset"),
+    _("a whole number is needed"),
+    _("belongs to another institution"),
+    _("can only grow: booked units would be lost"),
+    _("choose one of the list"),
+    _("control characters are not allowed"),
+    _("each interval must close after it opens"),
+    _("give the bank's serial number"),
+    _("has more decimals than the currency"),
+    _("is a part of this machine itself"),
+    _("is longer than the longest booking"),
+    _("is negative"),
+    _("its check character does not fit: one character is mistyped"),
+    _("more than {max_days} days"),
+    _("more than {max_days} days, or not over yet"),
+    _("must be 1 to 1000"),
+    _("must be {low} to {high}"),
+    _("must be a number from 0"),
+    _("must be more than nothing and at most what is still owed"),
+    _("must have 1 to {longest} characters"),
+    _("must have 18 digits or capital letters (I, O, S, V, Z excepted)"),
+    _("must have at least {shortest} characters"),
+    _("must lie between 0 and p_on"),
+    _("must lie between nothing and the drafted amount"),
+    _("must lie within the range of its indicator"),
+    _("must name the document that shows it"),
+    _("must not be negative"),
+    _("not a date such as 2026-03-10"),
+    _("not a time"),
+    _("not after start"),
+    _("not an address"),
+    _("not an amount such as 525.00"),
+    _("not an IANA time zone such as Asia/Shanghai"),
+    _("not a period such as 2026 or 2026-11"),
+    _("not one that a page before gave"),
+    _("not one that is entered by hand"),
+    _("say in at most 1000 characters what is wrong"),
+    _("the account is gone"),
+    _("the period is not over yet"),
+    _("the role does not go with that scope"),
+    _("you belong to several organisations, say for which one"),
+)
+"""Why a value that came through a page does not fit; a test looks for each in the sources."""
+
+STATES: Mapping[str, str] = {**LISTING, **STATEMENT, **BOOKING}
+
+
+def sentence(code: str, values: Mapping[str, Any], translate: Translate) -> str:
+    """The sentence for a refusal, in the language of `translate` throughout."""
+    told = dict(values)
+    if "field" in told:
+        name = str(told["field"]).split(".")[-1]
+        told["field"] = translate(FIELDS[name]) if name in FIELDS else name
+    if "reason" in told:
+        told["reason"] = fill(translate(str(told["reason"])), values)
+    if told.get("state") in STATES:
+        told["state"] = translate(STATES[told["state"]])
+    return words(code, told, translate)
+
+
+def beside(values: Mapping[str, Any], translate: Translate) -> str:
+    """What is wrong with a field of a form, for the place beside it: its label and the reason."""
+    return sentence("field", values, translate)
