@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
@@ -95,6 +96,8 @@ RATES = {
 }
 FLAGS = ("unused_free_if_rebooked", "setup_billed", "cleanup_billed")
 NOT_OFFERED = ("setup_billed", "cleanup_billed")
+DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,18})?")
+"""A decimal string: digits of ASCII with at most one point; no sign, exponent, space or separator."""
 
 
 def parse(document: Mapping[str, Any]) -> Policy:
@@ -178,14 +181,10 @@ def read_whole(path: str, value: Any, *, least: int, most: int) -> int:
 def read_rate(path: str, value: Any, *, most: Fraction) -> Fraction:
     """A decimal string or a whole number, exactly. Raises: Invalid."""
     reason = f'must be a decimal string from 0 to {most}, such as "0.5"'
-    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 20:
+    if isinstance(value, bool) or not isinstance(value, str | int) or not DECIMAL.fullmatch(str(value)):
         raise Invalid(field=path, reason=reason)
-    try:
-        number = Decimal(value)
-        exact = Fraction(number) if number.is_finite() and abs(number.adjusted()) < 20 else None
-    except InvalidOperation:
-        exact = None
-    if exact is None or not 0 <= exact <= most:
+    exact = Fraction(value)
+    if exact > most:
         raise Invalid(field=path, reason=reason)
     return exact
 

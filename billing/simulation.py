@@ -1,6 +1,6 @@
 """A bill worked out for facts that somebody made up: nothing is read, nothing is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -18,6 +18,9 @@ from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 
 LONGEST = timedelta(days=366)
+YEARS = range(1970, 9000)
+"""Times outside of them are slips of the pen; so near the ends of the calendar no limit can be counted either."""
+
 MOST_PIECES = 10_000
 MOST_PROGRAMMES = 20
 MOST_MINOR = 10**12
@@ -41,6 +44,9 @@ FIELDS = frozenset(
     {"price_per_hour", "currency", "policy", "start", "end", "timezone", "use", "funding", "class", "quantity"}
     | {"programmes", "cancelled_at"}
 )
+MONEY = frozenset({"minor", "currency"})
+PIECE = frozenset({"start", "end", "state"})
+PROGRAMME = frozenset({"kind", "rate", "remaining", "expires_at", "stack"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +160,7 @@ def _paid_out(settled: Settlement, payments: list[Money]) -> list[Entry]:
 
 def parse(document: Mapping[str, Any]) -> Request:
     """The request of POST /price-simulations. Raises: Invalid (which field, and why)."""
-    for name in document:
-        if name not in FIELDS:
-            raise Invalid(field=name, reason="no such field")
+    _known("", document, FIELDS)
     start, end = _instant("start", document.get("start")), _instant("end", document.get("end"))
     if not start < end:
         raise Invalid(field="end", reason="must be after start")
@@ -170,7 +174,7 @@ def parse(document: Mapping[str, Any]) -> Request:
         price_per_hour=price,
         slot=Slot(start, end),
         zone=_zone(document.get("timezone"), start, cancelled),
-        policy=policy.parse(_mapping("policy", document.get("policy") or {})),
+        policy=_policy(document.get("policy")),
         use=_use(document.get("use")),
         funding=_choice("funding", Funding, document.get("funding", Funding.CARD.value)),
         programmes=_programmes(document.get("programmes"), price.currency),
@@ -179,10 +183,21 @@ def parse(document: Mapping[str, Any]) -> Request:
     )
 
 
+def _known(path: str, document: Mapping[str, Any], names: Collection[str]) -> None:
+    for name in document:
+        if name not in names:
+            raise Invalid(field=f"{path}{name}", reason="no such field")
+
+
+def _policy(value: Any) -> Policy:
+    return policy.DEFAULT if value is None else policy.parse(_mapping("policy", value))
+
+
 def _price(document: Mapping[str, Any]) -> Money:
     """Minor units, or Money; the currency must be said, and said alike."""
     price, currency = document.get("price_per_hour"), document.get("currency")
     if isinstance(price, Mapping):
+        _known("price_per_hour.", price, MONEY)
         if currency is not None and price.get("currency", currency) != currency:
             raise Invalid(field="currency", reason="differs from the currency of price_per_hour")
         currency = price.get("currency", currency)
@@ -195,8 +210,7 @@ def _price(document: Mapping[str, Any]) -> Money:
 def _instant(field: str, value: Any) -> datetime:
     try:
         read = datetime.fromisoformat(value)
-        if read.tzinfo is not None:
-            read.astimezone(UTC)
+        if read.tzinfo is not None and read.astimezone(UTC).year in YEARS:
             return read
     except (TypeError, ValueError, OverflowError):
         pass
@@ -231,6 +245,7 @@ def _use(value: Any) -> tuple[Piece, ...]:
 
 
 def _piece(path: str, entry: Mapping[str, Any]) -> Piece:
+    _known(f"{path}.", entry, PIECE)
     start, end = _instant(f"{path}.start", entry.get("start")), _instant(f"{path}.end", entry.get("end"))
     if not start < end:
         raise Invalid(field=f"{path}.end", reason="must be after start")
@@ -243,8 +258,10 @@ def _programmes(value: Any, currency: str) -> tuple[Programme, ...]:
 
 
 def _programme(path: str, entry: Mapping[str, Any], currency: str) -> Programme:
+    _known(f"{path}.", entry, PROGRAMME)
     left = entry.get("remaining")
     if isinstance(left, Mapping):
+        _known(f"{path}.remaining.", left, MONEY)
         if left.get("currency") != currency:
             raise Invalid(field=f"{path}.remaining", reason="must be in the currency of the price")
         left = left.get("minor")

@@ -1,6 +1,7 @@
 """The ASGI application: routes, error answers, security headers."""
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -148,9 +149,17 @@ def answer(request: Request, refusal: Refusal, status: int | None = None) -> Res
     if not request.url.path.startswith("/api/") and request.method != "HEAD":
         return pages.refusal_page(request, refusal, code)
     body = {**problem(refusal), "status": code}
-    response = Response(orjson.dumps(body, default=str), code, media_type=PROBLEM)
+    response = Response(_written(body), code, media_type=PROBLEM)
     if isinstance(refusal, NotSignedIn):
         response.headers["www-authenticate"] = "Bearer"
     if isinstance(refusal, TooMany):
         response.headers["retry-after"] = str(refusal.values.get("retry_after_s", 60))
     return response
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    """As JSON. A name that someone sent may hold half a surrogate pair, which UTF-8 cannot; then a question mark."""
+    try:
+        return orjson.dumps(body, default=str)
+    except TypeError:
+        return json.dumps(body, default=str, ensure_ascii=False).encode(errors="replace")

@@ -124,6 +124,16 @@ def test_the_same_question_has_the_same_answer_and_nothing_is_stored(world: Worl
         ({"timezone": "../../etc/passwd"}, "timezone"),
         ({"policy": [1]}, "policy"),
         ({"policy": "strict"}, "policy"),
+        ({"policy": ""}, "policy"),
+        ({"policy": 0}, "policy"),
+        ({"policy": {"unused_rate": "0_5"}}, "policy.unused_rate"),
+        ({"policy": {"unused_rate": "０.５"}}, "policy.unused_rate"),
+        ({"price_per_hour": {"minor": 1, "currency": "CNY", "tax": 1}}, "price_per_hour.tax"),
+        ({"use": [{"start": START, "end": END, "state": "RUN", "power": 1}]}, "use[0].power"),
+        ({"programmes": [{"kind": "voucher", "rate": "0.5", "cap": 100}]}, "programmes[0].cap"),
+        ({"start": "0001-01-01T00:00:00Z", "end": "0001-01-01T02:00:00Z"}, "start"),
+        ({"end": "9999-12-31T23:00:00Z"}, "end"),
+        ({"cancelled_at": "0001-01-01T00:00:00Z"}, "cancelled_at"),
         ({"policy": {"no_such": 1}}, None),
         ({"policy": {"increment_min": 0}}, None),
         ({"policy": {"cancel_tiers": [{"hours": 24, "rate": "NaN"}]}}, None),
@@ -136,10 +146,15 @@ def test_a_question_that_makes_no_sense_is_refused_naming_the_field(
     assert field is None or fields(body) == {field}
 
 
-@pytest.mark.parametrize("body", ["[]", "null", '"x"', "{", ""])
+@pytest.mark.parametrize("body", ["[]", "null", '"x"', "{", "", '{"currency": "CNY", "price_per_hour": ' + "9" * 5000 + "}"])
 def test_what_is_no_question_is_malformed(world: World, body: str) -> None:
     headers = {"content-type": "application/json"}
     refused(world.post("/price-simulations", world.member, content=body, headers=headers), 422, "malformed")
+
+
+def test_a_name_that_no_text_can_hold_is_refused_all_the_same(world: World) -> None:
+    headers = {"content-type": "application/json"}
+    refused(world.post("/price-simulations", world.member, content='{"\\ud800": 1}', headers=headers), 422, "invalid")
 
 
 def test_only_who_is_known_may_ask(world: World) -> None:
