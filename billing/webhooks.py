@@ -70,7 +70,7 @@ def verify(body: bytes, header: str, secrets: Sequence[str], *, now: datetime) -
     if len(body) > LARGEST:
         raise BadSignature(reason="too_large")
     stamps = [part[2:] for part in header.split(",") if part.startswith("t=")]
-    if len(stamps) != 1 or not stamps[0].isdigit() or len(stamps[0]) > 12:
+    if len(stamps) != 1 or not stamps[0].isdecimal() or len(stamps[0]) > 12:
         raise BadSignature(reason="malformed")
     if abs(now.timestamp() - int(stamps[0])) > TOLERANCE.total_seconds():
         raise BadSignature(reason="clock")

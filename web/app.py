@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
+from billing.webhooks import read_secrets
 from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
 from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, Refused, TooMany
 from marketplace.settings import Settings
@@ -52,7 +53,9 @@ def from_environment() -> FastAPI:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """One stateless server process over the database that `settings` names."""
+    """One stateless server process over the database that `settings` names. Raises: NoSecret (a setting of blanks)."""
+    if secrets := settings.stripe_webhook_secrets.get_secret_value():
+        read_secrets(secrets)
     engine = open_engine(settings.database_url)
 
     @asynccontextmanager

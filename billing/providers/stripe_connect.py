@@ -181,10 +181,16 @@ class StripeConnect:
 
 
 def notice_of(event: dict[str, Any], body: bytes) -> Notice:
-    """What an event is about: its payment where it has one, else its object."""
-    about = event["data"]["object"]
-    payment = about["id"] if about.get("object") == "payment_intent" else about.get("payment_intent")
-    return Notice(event["id"], event["type"], payment or about["id"], event.get("account"), body)
+    """What an event is about: its payment where it has one, else its object. A thin event names it, and a balance has no id.
+
+    Raises: KeyError, TypeError, AttributeError (it is no event).
+    """
+    about = (event.get("data") or {}).get("object") or event.get("related_object") or {}
+    payment = about.get("id") if about.get("object") == "payment_intent" else about.get("payment_intent")
+    notice = Notice(event["id"], event["type"], payment or about.get("id") or "", event.get("account"), body)
+    if not notice.id or not all(isinstance(name, str) for name in (notice.id, notice.kind, notice.object_id)):
+        raise TypeError("not an event of the provider")
+    return notice
 
 
 def _metadata(call: Call) -> dict[str, str]:

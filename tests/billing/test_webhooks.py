@@ -42,6 +42,7 @@ def test_a_clock_off_by_more_than_five_minutes_is_refused_both_ways(off: timedel
         (BODY, ""),
         (BODY, f"t={int(NOW.timestamp())}"),
         (BODY, "t=soon,v1=00"),
+        (BODY, "t=²,v1=00"),
         ("[]", sign("[]", "whsec", NOW)),
         ("{", sign("{", "whsec", NOW)),
         ("x" * (256 * 1024 + 1), "t=1,v1=0"),
