@@ -366,7 +366,7 @@ def mark_received(session: Session, *, statement_id: str, receipt: Receipt, acto
 
 
 def _check_receipt(session: Session, statement: Statement, receipt: Receipt) -> None:
-    left = queries.balance_of(session, ledger.Account.AR, booking_id=statement.booking_id)
+    left = payments.still_owed(session, booking_id=statement.booking_id, currency=statement.currency).minor
     if not 1 <= len(receipt.serial.strip()) <= 200:
         raise Invalid(field="serial", reason="give the bank's serial number")
     if receipt.amount.currency != statement.currency or not 0 < receipt.amount.minor <= left:

@@ -7,7 +7,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from billing import policy
-from billing.ledger import Account, Entry
+from billing.ledger import Account, Entry, EntryKind
 from billing.policy import Policy
 from billing.settlement import Funding
 from billing.tables import (
@@ -87,6 +87,12 @@ def statements_being_paid(session: Session, booking_id: str) -> Sequence[Stateme
     return session.scalars(found.order_by(Statement.number)).all()
 
 
+def accepted_statement(session: Session, booking_id: str) -> Statement | None:
+    """The newest version that was accepted, whether or not a later one is open."""
+    found = select(Statement).where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))
+    return session.scalars(found.order_by(Statement.number.desc()).limit(1)).one_or_none()
+
+
 def get_statement(session: Session, statement_id: str) -> Statement:
     """Raises: NotFound."""
     if row := session.get(Statement, statement_id):
@@ -135,6 +141,26 @@ def charged_before(session: Session, booking_id: str) -> int:
     return int(session.scalar(charged.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0)
 
 
+def accepted_sums(session: Session, booking_id: str) -> tuple[int, int]:
+    """Charge and platform fee of all accepted versions, minor units."""
+    sums = select(func.coalesce(func.sum(Statement.charge_minor), 0), func.coalesce(func.sum(Statement.fee_minor), 0))
+    charge, fee = session.execute(sums.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))).one()
+    return int(charge), int(fee)
+
+
+def taken_by_provider(session: Session, booking_id: str) -> int:
+    """What the provider has taken of a booking's debt, by capture or prepayment, minor units."""
+    found = select(func.coalesce(func.sum(JournalLeg.amount_minor), 0)).join(JournalEntry, JournalEntry.id == JournalLeg.entry_id)
+    kinds = JournalEntry.kind.in_([EntryKind.PAYMENT_CAPTURED, EntryKind.PREPAY_APPLIED])
+    return -int(session.scalar(found.where(JournalEntry.booking_id == booking_id, JournalLeg.account == Account.AR, kinds)) or 0)
+
+
+def asked_to_transfer(session: Session, booking_id: str) -> int:
+    """What was asked to go out to the institution for a booking, minor units."""
+    calls = [call for call in calls_of(session, booking_id) if call.operation is Operation.TRANSFER]
+    return sum(int(call.parameters["amount"]) for call in calls if call.state is not CallState.FAILED)
+
+
 def journal_of_booking(session: Session, booking_id: str) -> list[Entry]:
     """The booking's entries as values, in the order they were posted."""
     entries = session.scalars(
@@ -166,6 +192,13 @@ def receipts_of(session: Session, statement_id: str) -> Sequence[BankReceipt]:
 
 def payments_of(session: Session, booking_id: str) -> Sequence[Payment]:
     return session.scalars(select(Payment).where(Payment.booking_id == booking_id).order_by(Payment.number)).all()
+
+
+def lock_payments(session: Session, booking_id: str) -> Sequence[Payment]:
+    """The same, as they are now and locked: a capture that is recorded and a statement that is accepted wait for each other."""
+    session.flush()
+    found = select(Payment).where(Payment.booking_id == booking_id).order_by(Payment.number).with_for_update()
+    return session.scalars(found.execution_options(populate_existing=True)).all()
 
 
 def find_payment(session: Session, object_id: str) -> Payment | None:

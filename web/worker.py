@@ -16,6 +16,7 @@ from billing import actions as billing
 from billing import outbox as payments
 from billing import queries as bills
 from billing import webhooks
+from billing.payments import actions as captures
 from billing.providers.base import Provider, Trouble
 from booking import actions as booking
 from booking import queries as bookings
@@ -77,6 +78,7 @@ JOBS: Sequence[Job] = (
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),
+    Job("guard_holds", timedelta(minutes=10), _at(captures.guard_holds)),
     Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
     Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
     Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),

@@ -22,6 +22,7 @@ from billing.tables import (
     StatementState,
 )
 from booking.queries import get_booking
+from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.ids import new_id
 from marketplace.money import Money
@@ -30,6 +31,8 @@ RANK = {state: rank for rank, state in enumerate(PaymentState)}
 """A payment only moves to a higher one."""
 
 ENDED = frozenset({PaymentState.CAPTURED, PaymentState.RELEASED, PaymentState.FAILED})
+TAKING = frozenset({Operation.CAPTURE, Operation.CHARGE})
+GIVEN_UP = frozenset({BookingState.CANCELLED, BookingState.REFUSED, BookingState.EXPIRED})
 HOLD_GUARD = timedelta(hours=12)
 """So long before a hold ends it is captured as a prepayment."""
 
@@ -103,9 +106,11 @@ def queue_call(
 
 
 def release_all(session: Session, *, booking: Booking, now: datetime) -> None:
-    """Let go of everything that is held or about to be held."""
-    for payment in queries.payments_of(session, booking.id):
-        if payment.state not in ENDED and not _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
+    """Let go of everything that is held or about to be held, and give back what was prepaid."""
+    for payment in queries.lock_payments(session, booking.id):
+        if payment.prepaid and payment.state is PaymentState.CAPTURED:
+            _apply_prepayment(session, payment, Money(0, payment.currency), booking, now)
+        elif payment.state not in ENDED and not _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
             queue_call(session, payment=payment, operation=Operation.RELEASE, parameters={}, now=now)
 
 
@@ -135,17 +140,31 @@ def _capture(session: Session, payment: Payment, amount: Money, now: datetime) -
 
 
 def collect(session: Session, *, statement: Statement, now: datetime) -> None:
-    """Take what an accepted statement says: from what is held or prepaid first, the rest by a second charge.
+    """Take what accepted statements left owed: from what is held or prepaid first, the rest by a second charge.
 
-    Less than the provider's minimum stays owed and goes on the monthly statement.
+    What is under way already is not asked for again. Less than the provider's minimum stays owed and goes on the monthly
+    statement.
     """
     booking = get_booking(session, statement.booking_id)
-    owed = Money(statement.charge_minor, statement.currency)
-    for payment in queries.payments_of(session, booking.id):
+    held = queries.lock_payments(session, booking.id)
+    owed = still_owed(session, booking_id=booking.id, currency=statement.currency)
+    for payment in held:
         owed -= _take(session, payment, owed, booking, now)
     if settlement.capturable(owed, owed):
         _charge_rest(session, booking, owed, now)
     settle_if_paid(session, booking=booking, now=now)
+
+
+def still_owed(session: Session, *, booking_id: str, currency: str) -> Money:
+    """What the firm owes for a booking and no capture or charge is under way for; a contradicted one counts as under way."""
+    session.flush()
+    open_payments = {row.id for row in queries.payments_of(session, booking_id) if row.state not in ENDED}
+    asked = [
+        call.parameters["amount"]
+        for call in queries.calls_of(session, booking_id)
+        if call.operation in TAKING and call.state in {CallState.WAITING, CallState.MISMATCH} and call.payment_id in open_payments
+    ]
+    return Money(queries.balance_of(session, Account.AR, booking_id=booking_id) - sum(asked), currency)
 
 
 def _take(session: Session, payment: Payment, owed: Money, booking: Booking, now: datetime) -> Money:
@@ -183,6 +202,7 @@ def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime)
 
 def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now: datetime) -> bool:
     """Move a payment forward to what the provider has, and post it once; False where it contradicts what was asked."""
+    queries.lock_payments(session, payment.booking_id)
     if not _as_asked(session, payment, fact):
         return False
     payment.object_id = fact.object_id
@@ -199,6 +219,8 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
         session.flush()
         if fact.state is PaymentState.CAPTURED:
             _post_capture(session, payment, booking, now)
+        elif fact.state is PaymentState.RELEASED and (accepted := queries.accepted_statement(session, booking.id)):
+            collect(session, statement=accepted, now=now)  # the hold ended before its capture reached the provider
     if fact.refunded_minor > payment.refunded_minor:
         payment.refunded_minor = fact.refunded_minor
         entry = ledger.refund_settled(Money(fact.refunded_minor, payment.currency))
@@ -227,26 +249,27 @@ def _post_capture(session: Session, payment: Payment, booking: Booking, now: dat
     post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
     fee = ledger.psp_fee(Money(payment.fee_minor, payment.currency))
     post(session, fee, source_type="payment", source_id=payment.id, booking=booking, now=now)
-    statement = queries.statement_of_booking(session, booking.id)
-    accepted = statement is not None and statement.state in queries.PAYING
     if not payment.prepaid:
         _queue_transfer(session, payment, amount, now)
-    elif accepted and statement is not None:
+    elif statement := queries.accepted_statement(session, booking.id):
         collect(session, statement=statement, now=now)
+    elif booking.state in GIVEN_UP:
+        release_all(session, booking=booking, now=now)
 
 
 def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datetime) -> None:
-    """Pay the institution its share of one charge, in proportion to the accepted statement; never more than the charge."""
+    """Pay the institution its share of one charge: of all that was taken so far, less what went out; never more than taken."""
     booking = get_booking(session, payment.booking_id)
     destination = queries.payout_account(session, booking.institution_id)
-    statement = queries.statement_of_booking(session, booking.id)
-    if destination is None or statement is None or statement.charge_minor <= 0:
+    charge, fee = queries.accepted_sums(session, booking.id)
+    if destination is None or charge <= 0 or not taken or _asked(session, payment, Operation.TRANSFER):
         return
-    charge, fee = (Money(minor, payment.currency) for minor in (statement.charge_minor, statement.fee_minor))
-    first = payment.number == 1
-    parts = settlement.transfers([taken, charge - taken] if first else [charge - taken, taken], charge - fee)
-    share = parts[0] if first else parts[1]
-    if taken and share and not _asked(session, payment, Operation.TRANSFER):
+    paid = queries.taken_by_provider(session, booking.id)
+    first, _ = settlement.transfers(
+        [Money(paid, taken.currency), Money(charge - paid, taken.currency)], Money(charge - fee, taken.currency)
+    )
+    share = min(first - Money(queries.asked_to_transfer(session, booking.id), taken.currency), taken)
+    if share.minor > 0:
         parameters = {**_amount(share), "destination": destination}
         queue_call(session, payment=payment, operation=Operation.TRANSFER, parameters=parameters, now=now)
 
