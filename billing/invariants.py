@@ -1,13 +1,16 @@
 """What must always hold of the money, worked out again from what is stored. Used by `pilotbench audit` and after tests."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from billing import recount
 from billing.ledger import Account, EntryKind
 from billing.tables import (
+    BankReceipt,
     BookingQuote,
     CallState,
     JournalEntry,
@@ -25,6 +28,7 @@ def violations(session: Session) -> list[str]:
     """Each broken invariant and what breaks it; all that can be told without asking the provider."""
     checks: Mapping[str, Select[Any]] = {
         "entries_sum_to_zero": _unbalanced(),
+        "legs_belong_to_entries": _without_entry(),
         "a_settled_booking_is_owed_nothing": _settled_but_open(),
         "captured_at_most_authorised": select(Payment.id).where(Payment.captured_minor > Payment.authorised_minor),
         "refunded_at_most_captured": select(Payment.id).where(Payment.refunded_minor > Payment.captured_minor),
@@ -36,7 +40,8 @@ def violations(session: Session) -> list[str]:
         "transfers_are_posted": _transfer_not_posted(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
-    return [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
+    broken = [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
+    return broken + [f"the_journal_says_what_its_causes_say: {difference}" for difference in _recounted(session)]
 
 
 def provider_violations(session: Session, balances: Mapping[str, int]) -> list[str]:
@@ -61,8 +66,24 @@ def _unbalanced() -> Select[Any]:
     )
 
 
+def _without_entry() -> Select[Any]:
+    return select(JournalLeg.entry_id).where(~exists().where(JournalEntry.id == JournalLeg.entry_id)).distinct()
+
+
+def _recounted(session: Session) -> list[str]:
+    """The journal against the statements, payments and receipts that caused it."""
+    accepted = session.scalars(select(Statement).where(Statement.state.in_([StatementState.ACCEPTED, StatementState.SETTLED])))
+    received = session.execute(select(BankReceipt, Statement.funding).join(Statement, Statement.id == BankReceipt.statement_id))
+    legs: dict[str, dict[Account, int]] = defaultdict(dict)
+    for leg in session.scalars(select(JournalLeg)):
+        legs[leg.entry_id][leg.account] = leg.amount_minor
+    posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), ((row, funding) for row, funding in received))
+    return recount.differences(wanted, posted)
+
+
 def _settled_but_open() -> Select[Any]:
-    """AR and RIT of a booking of which every statement that counts is settled."""
+    """AR, RIT and PREP of a booking of which every statement that counts is settled."""
     waiting = exists().where(
         Statement.booking_id == JournalEntry.booking_id,
         Statement.state.not_in([StatementState.SETTLED, StatementState.SUPERSEDED]),
@@ -71,7 +92,7 @@ def _settled_but_open() -> Select[Any]:
     return (
         select(JournalEntry.booking_id)
         .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
-        .where(JournalLeg.account.in_([Account.AR, Account.RIT]), settled, ~waiting)
+        .where(JournalLeg.account.in_([Account.AR, Account.RIT, Account.PREP]), settled, ~waiting)
         .group_by(JournalEntry.booking_id, JournalLeg.account)
         .having(func.sum(JournalLeg.amount_minor) != 0)
     )

@@ -1,0 +1,61 @@
+"""What the journal must say, worked out again from the statements, payments and bank receipts that caused its entries."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from billing import ledger
+from billing.ledger import Account, Entry, EntryKind
+from billing.settlement import Funding
+from billing.tables import BankReceipt, Payment, PaymentState, Statement
+from marketplace.money import Money
+
+Cause = tuple[EntryKind, str, str]
+"""Kind, kind of source, id of the source: what makes an entry the only one."""
+
+INSIDE = frozenset({EntryKind.PREPAY_APPLIED, EntryKind.REFUND_INITIATED})
+"""Entries whose amount is the journal's own: they share a prepayment out, and its account must end at nothing."""
+
+
+def of_statement(row: Statement) -> Entry:
+    """What accepting a statement posts."""
+    charge, fee = Money(row.charge_minor, row.currency), Money(row.fee_minor, row.currency)
+    return ledger.direct_charge(charge, fee) if row.funding is Funding.BANK else ledger.usage_charge(charge, fee)
+
+
+def of_payment(row: Payment) -> Iterator[Entry]:
+    """What a payment's state has posted so far."""
+    captured = Money(row.captured_minor, row.currency)
+    if row.state is PaymentState.CAPTURED:
+        yield ledger.prepay_captured(captured) if row.prepaid else ledger.payment_captured(captured)
+        yield ledger.psp_fee(Money(row.fee_minor, row.currency))
+    yield ledger.refund_settled(Money(row.refunded_minor, row.currency))
+    yield ledger.transfer_out(Money(row.transferred_minor, row.currency))
+
+
+def of_receipt(row: BankReceipt, funding: Funding) -> Entry:
+    amount = Money(row.amount_minor, row.currency)
+    return ledger.direct_paid(amount) if funding is Funding.BANK else ledger.bank_received(amount)
+
+
+def expected(
+    statements: Iterable[Statement], payments: Iterable[Payment], receipts: Iterable[tuple[BankReceipt, Funding]]
+) -> dict[Cause, Entry]:
+    """By cause, every entry that these rows call for; `statements` are the accepted ones."""
+    found = [("statement", row.id, of_statement(row)) for row in statements]
+    found += [("payment", row.id, entry) for row in payments for entry in of_payment(row)]
+    found += [("bank_receipt", row.id, of_receipt(row, funding)) for row, funding in receipts]
+    return {(entry.kind, source, number): entry for source, number, entry in found if entry.legs}
+
+
+def differences(wanted: Mapping[Cause, Entry], posted: Sequence[tuple[Cause, str, Mapping[Account, int]]]) -> list[str]:
+    """Entries that are missing, that nothing calls for, or that say something else; `posted` with currency and legs."""
+    seen = {cause for cause, _, _ in posted}
+    missing = [f"{':'.join(cause)} is missing" for cause in wanted if cause not in seen]
+    return missing + [
+        f"{':'.join(cause)} {'differs' if cause in wanted else 'has no cause'}"
+        for cause, currency, legs in posted
+        if cause[0] not in INSIDE and not _same(wanted.get(cause), currency, legs)
+    ]
+
+
+def _same(wanted: Entry | None, currency: str, legs: Mapping[Account, int]) -> bool:
+    return wanted is not None and wanted.currency == currency and dict(wanted.legs) == dict(legs)
