@@ -212,7 +212,7 @@ def _draft(
     session: Session, booking: Booking, quote: BookingQuote, use: ConfirmedUse | None, charge: Charge, now: datetime
 ) -> Statement:
     terms = policies.parse(quote.policy)
-    before = queries.statement_of_booking(session, booking.id)
+    before = queries.lock_newest(session, booking.id)  # who accepts it at this moment is waited for
     charged = Money(queries.charged_before(session, booking.id), quote.currency)
     lines = [*charge.lines, *([Line(LineCode.CORRECTION, -charged)] if charged else [])]
     added = charge.amount - charged
@@ -256,10 +256,11 @@ def accept_statement(session: Session, *, statement_id: str, actor_id: str, now:
 
 def accept_silent(session: Session, *, now: datetime) -> list[str]:
     """Accept the open statements whose time to dispute is over; returns their ids."""
-    due = queries.statements_due(session, now=now)
-    for statement_id in due:
-        _accept(session, queries.lock_statement(session, statement_id), None, now)
-    return list(due)
+    due = [queries.lock_statement(session, statement_id) for statement_id in queries.statements_due(session, now=now)]
+    silent = [row for row in due if row.state is StatementState.OPEN]  # others were answered just before the lock
+    for row in silent:
+        _accept(session, row, None, now)
+    return [row.id for row in silent]
 
 
 def _accept(session: Session, statement: Statement, actor_id: str | None, now: datetime) -> None:

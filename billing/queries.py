@@ -108,6 +108,12 @@ def lock_statement(session: Session, statement_id: str) -> Statement:
     raise NotFound(kind="statement")
 
 
+def lock_newest(session: Session, booking_id: str) -> Statement | None:
+    """The newest version, as it is now and locked until the transaction ends."""
+    newest = statement_of_booking(session, booking_id)
+    return lock_statement(session, newest.id) if newest else None
+
+
 def statements_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Statement]:
     """Newest versions that concern the actor: their organisations' and their institutions'; `after` is the last id seen."""
     found = select(Statement).where(Statement.state != StatementState.SUPERSEDED)
