@@ -12,7 +12,6 @@ from billing import ledger, pricing, queries, settlement
 from billing import policy as policies
 from billing.journal.actions import post
 from billing.payments import actions as payments
-from billing.policy import Policy
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
 from billing.settlement import Funding
 from billing.simulation import line_json
@@ -213,7 +212,7 @@ def _draft(
 ) -> Statement:
     terms = policies.parse(quote.policy)
     before = queries.lock_newest(session, booking.id)  # who accepts it at this moment is waited for
-    charged = Money(queries.charged_before(session, booking.id), quote.currency)
+    charged, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
     lines = [*charge.lines, *([Line(LineCode.CORRECTION, -charged)] if charged else [])]
     added = charge.amount - charged
     if before is not None and before.state not in queries.PAYING:
@@ -232,7 +231,7 @@ def _draft(
         lines=[line_json(line) for line in lines],
         currency=quote.currency,
         charge_minor=added.minor,
-        fee_minor=settlement.platform_fee(added, terms.fee_rate).minor,
+        fee_minor=(settlement.platform_fee(charge.amount, terms.fee_rate) - taken).minor,
         booked_s=quote.slot.seconds,
         logged_s=use.early_s + use.confirmed_s + use.overrun_s if use else 0,
         confirmed_s=use.confirmed_s if use else 0,
@@ -256,8 +255,7 @@ def accept_statement(session: Session, *, statement_id: str, actor_id: str, now:
 
 def accept_silent(session: Session, *, now: datetime) -> list[str]:
     """Accept the open statements whose time to dispute is over; returns their ids."""
-    due = [queries.lock_statement(session, statement_id) for statement_id in queries.statements_due(session, now=now)]
-    silent = [row for row in due if row.state is StatementState.OPEN]  # others were answered just before the lock
+    silent = queries.lock_silent(session, now=now)
     for row in silent:
         _accept(session, row, None, now)
     return [row.id for row in silent]
@@ -300,7 +298,10 @@ def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor
     if charge.currency != drafted.currency or not 0 <= charge.minor <= max(drafted.minor, 0):
         raise Invalid(field="charge", reason="must lie between nothing and the drafted amount")
     booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
-    resolved = _copy(statement, charge, policies.parse(quote.policy), now)
+    before, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
+    terms = policies.parse(quote.policy)
+    fee = settlement.platform_fee(before + charge, terms.fee_rate) - taken
+    resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
     statement.state = StatementState.SUPERSEDED
     session.add(resolved)
     session.flush()
@@ -309,7 +310,7 @@ def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor
     return resolved
 
 
-def _copy(old: Statement, charge: Money, terms: Policy, now: datetime) -> Statement:
+def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: datetime) -> Statement:
     """The next version of a disputed statement, with the difference as a correcting line."""
     reduced = charge - Money(old.charge_minor, old.currency)
     return Statement(
@@ -326,12 +327,12 @@ def _copy(old: Statement, charge: Money, terms: Policy, now: datetime) -> Statem
         lines=[*old.lines, *([line_json(Line(LineCode.CORRECTION, reduced))] if reduced else [])],
         currency=old.currency,
         charge_minor=charge.minor,
-        fee_minor=settlement.platform_fee(charge, terms.fee_rate).minor,
+        fee_minor=fee.minor,
         booked_s=old.booked_s,
         logged_s=old.logged_s,
         confirmed_s=old.confirmed_s,
         billed_s=old.billed_s,
-        due_at=now + timedelta(hours=terms.dispute_hours),
+        due_at=due_at,
         created_at=now,
     )
 

@@ -82,7 +82,7 @@ def usage_charge(charge: Money, fee: Money, programme: Money | None = None) -> E
     """
     paid_for = programme or zero(charge.currency)
     cash = charge - paid_for
-    sure = max(zero(charge.currency), cash - fee)
+    sure = max(zero(charge.currency), cash - fee) if paid_for else charge - fee  # a correction may be negative
     conditional = charge - fee - sure
     legs = {A.AR: cash.minor, A.VR: paid_for.minor, A.IP: -sure.minor, A.IPC: -conditional.minor, A.FEE: -fee.minor}
     return _entry(K.USAGE_CHARGE, charge.currency, legs)

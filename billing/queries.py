@@ -135,16 +135,11 @@ def uses_to_bill(session: Session, *, limit: int = 200) -> Sequence[ConfirmedUse
     return session.scalars(found).all()
 
 
-def statements_due(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:
-    """Ids of open statements that silence accepts by `now`."""
-    found = select(Statement.id).where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
-    return session.scalars(found.order_by(Statement.due_at).limit(limit)).all()
-
-
-def charged_before(session: Session, booking_id: str) -> int:
-    """What accepted versions charged already, minor units."""
-    charged = select(func.coalesce(func.sum(Statement.charge_minor), 0))
-    return int(session.scalar(charged.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0)
+def lock_silent(session: Session, *, now: datetime, limit: int = 200) -> Sequence[Statement]:
+    """Open statements that silence accepts by `now`, locked: one that is answered meanwhile is left out."""
+    found = select(Statement).where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
+    oldest = found.order_by(Statement.due_at).limit(limit).with_for_update()
+    return session.scalars(oldest.execution_options(populate_existing=True)).all()
 
 
 def accepted_sums(session: Session, booking_id: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import stripe
@@ -14,6 +15,9 @@ from billing.tables import Operation, PaymentState
 API_VERSION = "2026-10-28.endive"
 TIMEOUT_S = 30
 PAGE = 100
+MOST_EVENTS = 5000
+"""So many a sweep reads back: without any webhook a busy day must not fall out of it."""
+
 EXPAND = ["latest_charge.balance_transaction"]
 LOOK_BACK = timedelta(hours=1)
 """Objects are looked for from so long before the first call on, for clocks that differ."""
@@ -72,10 +76,11 @@ class StripeConnect:
             return self._read(object_id)
 
     def events_since(self, moment: datetime) -> list[Notice]:
-        """At most one page, oldest first. Raises: NoAnswer, Broken, Rejected."""
+        """The newest `MOST_EVENTS`, oldest first. Raises: NoAnswer, Broken, Rejected."""
         with _troubles():
             page = self._client.v1.events.list({"created": {"gte": int(moment.timestamp())}, "limit": PAGE})
-            return [notice_of(event.to_dict(), str(event).encode()) for event in reversed(page.data)]
+            newest = list(islice(page.auto_paging_iter(), MOST_EVENTS))
+            return [notice_of(event.to_dict(), str(event).encode()) for event in reversed(newest)]
 
     def balance(self) -> dict[str, int]:
         """Net of every movement of the account, by upper-case currency: what the ledger's PSP must equal."""

@@ -303,6 +303,12 @@ def test_without_any_webhook_the_sweep_finds_the_events(committed_db: sessionmak
         assert [event.done_at for event in session.scalars(select(ProviderEvent))] == [AFTER]
 
 
+def test_a_sweep_reads_more_than_one_page(stripe: Stripe) -> None:
+    for number in range(230):
+        stripe.state.shop.tell("payment_intent.created", {"id": f"pi_{number}", "object": "payment_intent"})
+    assert [notice.object_id for notice in stripe.provider.events_since(START)] == [f"pi_{number}" for number in range(230)]
+
+
 def test_the_provider_that_is_away_is_asked_again(committed_db: sessionmaker[Session], stripe: Stripe) -> None:
     booking_id = held_then_used(committed_db, stripe)
 

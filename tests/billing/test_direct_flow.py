@@ -1,13 +1,14 @@
 """Statements, disputes and bank receipts where the firm pays the institution itself."""
 
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from billing import actions, invariants, queries
+from billing import actions, invariants, ledger, queries, settlement
 from billing.actions import Receipt, ReceivedBefore
 from billing.ledger import Account
 from billing.tables import JournalEntry, JournalLeg, Statement, StatementState
@@ -217,3 +218,26 @@ def test_an_amount_too_small_for_a_card_needs_no_hold(db: Session) -> None:
     actions.quote_booking(db, booking=booking, organisation=firm, payment_method="pm_card_visa", now=START)
     assert queries.payments_of(db, booking.id) == []
     assert queries.holds_secured(db) == [booking.id]
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (1, 6), (119, 100), (119, 118)])
+def test_a_correction_leaves_the_fee_of_the_whole_charge(db: Session, first: int, then: int) -> None:
+    """8 % of each part, rounded apart, may differ from 8 % of their sum by a fen."""
+    booking = a_booking(db, resource=a_resource(db, price_minor=333), start=START)
+    actions.set_policy(
+        db, resource_id=booking.resource_id, policy={"increment_min": 1, "minimum_min": 0}, actor_id="p", now=START
+    )
+    firm = db.get_one(Organisation, booking.organisation_id)
+    actions.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=START)
+    for number, minutes in enumerate((first, then), 1):
+        a_use(db, booking, minutes=minutes, number=number)
+        actions.accept_statement(db, statement_id=drafted(db, booking).id, actor_id="per_1", now=AFTER)
+    charge, fee = queries.accepted_sums(db, booking.id)
+    assert charge == round(333 * then / 60)
+    assert fee == settlement.platform_fee(yuan(charge), Fraction(2, 25)).minor
+    assert invariants.violations(db) == []
+
+
+def test_a_correction_downwards_takes_back_what_the_institution_was_sure_of() -> None:
+    """Nothing of it was conditional, where no programme pays."""
+    assert dict(ledger.usage_charge(yuan(-7500), yuan(-600)).legs) == {Account.AR: -7500, Account.IP: 6900, Account.FEE: 600}
