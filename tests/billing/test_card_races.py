@@ -174,3 +174,23 @@ def test_a_capture_and_an_acceptance_at_the_same_moment_miss_nothing(committed_d
     with committed_db() as session:
         assert balances(session, booking_id) == {"FEE": -4200, "PSP": 60000 - 2240 - 7500 - 48300, "PFE": 2240}
         assert_sound(session, stripe)
+
+
+def test_a_second_charge_whose_answer_was_lost_is_found_whatever_the_clocks_say(
+    committed_db: sessionmaker[Session], stripe: Stripe
+) -> None:
+    booking_id = held_then_used(committed_db, stripe, minutes=165)
+    now = AFTER
+    while True:
+        with committed_db.begin() as session:
+            call = outbox.claim(session, now=now)
+        if call is None:
+            break
+        outbox.call(call, stripe.provider)  # carried out; the process dies, and our clock alone goes on
+        stripe.state.answers.clear()
+        now += timedelta(hours=30)
+        assert work(committed_db, stripe, now, most=1) == 1
+    assert stripe.count("payment_intent") == 2
+    with committed_db() as session:
+        assert balances(session, booking_id) == {"FEE": -7500, "PSP": 3912, "PFE": 3588}
+        assert_sound(session, stripe)
