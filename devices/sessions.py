@@ -40,6 +40,9 @@ class Grade(StrEnum):
     D = "D"
 
 
+WH_DIGITS = 6
+"""Energies are compared to a millionth of a Wh: 34.111 - 19.111 is a little less than 15 in binary, and 15 Wh is enough."""
+
 LOADS = {"RUN": Load.ON, "IDLE": Load.OFF, "STANDBY": Load.OFF, "OFF": Load.OFF, "DOWN": Load.OFF, "HELD": Load.KEEP}
 """The native state vocabulary; a state that is not here is KEEP and noted."""
 
@@ -140,7 +143,7 @@ class Fold:
                 self.notes.add("energy_in_gap")
             self._close(run, last.at, EndReason.GAP)
             return
-        needed = self._profile.p_off * (sample.at - last.at).total_seconds() / 3600
+        needed = round(self._profile.p_off * (sample.at - last.at).total_seconds() / 3600, WH_DIGITS)
         proven = last.energy_wh is not None and sample.energy_wh is not None and moved >= needed
         run.bridges.append(Bridge(last.at, sample.at, proven))
 
@@ -196,7 +199,10 @@ class Fold:
         total, flags = 0.0, set[str]()
         last: Sample | None = None
         heard = counted = 0
-        for index in range(run.first, len(self._samples)):
+        first = run.first
+        while first and self._samples[first - 1].at == run.start:
+            first -= 1  # said at the same instant, and so within the session
+        for index in range(first, len(self._samples)):
             sample = self._samples[index]
             if sample.at > until:
                 break
@@ -231,9 +237,7 @@ def energy_between(last: Sample, sample: Sample, profile: Profile) -> float:
     """Wh that the counter moved; after a fall the new value; a jump above 1.5 x the rating counts nothing."""
     if last.energy_wh is None or sample.energy_wh is None:
         return 0.0
-    moved = sample.energy_wh - last.energy_wh
-    if moved < 0:
-        moved = sample.energy_wh
+    moved = _moved(last.energy_wh, sample.energy_wh)
     return 0.0 if _jumps(moved, last, sample, profile) else moved
 
 
@@ -241,15 +245,19 @@ def energy_flags(last: Sample, sample: Sample, profile: Profile) -> set[str]:
     if last.energy_wh is None or sample.energy_wh is None:
         return set()
     fell = sample.energy_wh < last.energy_wh
-    moved = sample.energy_wh if fell else sample.energy_wh - last.energy_wh
+    moved = _moved(last.energy_wh, sample.energy_wh)
     flags = {"energy_reset"} if fell else set()
     return flags | ({"energy_jump"} if _jumps(moved, last, sample, profile) else set())
+
+
+def _moved(before: float, after: float) -> float:
+    return after if after < before else round(after - before, WH_DIGITS)
 
 
 def _jumps(moved: float, last: Sample, sample: Sample, profile: Profile) -> bool:
     if profile.rated_w is None:
         return False
-    return moved > profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * 1.5
+    return moved > round(profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * 1.5, WH_DIGITS)
 
 
 def fold(samples: Sequence[Sample], profile: Profile, *, now: datetime) -> tuple[list[Session], set[str]]:
