@@ -55,14 +55,14 @@ def read_profile(values: Mapping[str, Any]) -> Profile:
     if unknown := sorted(set(values) - NAMES):
         raise Invalid(field=f"profile.{unknown[0]}", reason=f"unknown; known are {', '.join(sorted(NAMES))}")
     family, zone = values.get("family", "native"), values.get("zone", "UTC")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise Invalid(field="profile.family", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
-    if zone not in known_zones():
+    if not isinstance(zone, str) or zone not in known_zones():
         raise Invalid(field="profile.zone", reason="not an IANA time zone such as Asia/Shanghai")
     numbers = {name: _number(name, value) for name, value in values.items() if name not in {"family", "zone"}}
     profile = Profile(family=family, zone=zone, **numbers)
-    if not 0 <= profile.p_off <= profile.p_on:
-        raise Invalid(field="profile.p_off", reason="must lie between 0 and p_on")
+    if not 0 <= profile.p_off < profile.p_on:
+        raise Invalid(field="profile.p_off", reason="must lie below p_on")
     return profile
 
 

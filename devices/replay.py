@@ -1,10 +1,9 @@
 """Folds a recording without a database: what `pilotbench replay` answers."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -63,18 +62,18 @@ def _number(value: float) -> float | int:
 
 def replay(lines: Iterable[str | bytes], profile: Profile, until: datetime | None = None) -> Replay:
     """Sessions and notes of a recording as of `until` (default: the last time of receipt). Raises: BadRecording."""
-    arrivals, rejected = read_recording(lines, profile)
-    if not arrivals:
-        return Replay([], [], rejected)
-    now = until or max(arrival.received_at for arrival in arrivals)
+    arrivals, rejected, last_at = read_recording(lines, profile)
+    now = until or last_at
     samples, notes = place(arrivals, profile, until=now)
     sessions, more = fold(samples, profile, now=now)
     return Replay(sessions, sorted(notes | more), rejected)
 
 
-def read_recording(lines: Iterable[str | bytes], profile: Profile) -> tuple[list[Arrival], list[str]]:
-    """Every reading of a recording as it arrived, and why messages were turned away. Raises: BadRecording."""
+def read_recording(lines: Iterable[str | bytes], profile: Profile) -> tuple[list[Arrival], list[str], datetime]:
+    """Every reading of a recording as it arrived, why messages were turned away, and when the last one came,
+    whatever it said. Raises: BadRecording."""
     arrivals: list[Arrival] = []
+    last_at = datetime.min.replace(tzinfo=UTC)
     rejected: list[str] = []
     for number, line in enumerate(lines, start=1):
         if number > LONGEST_RECORDING:
@@ -83,13 +82,14 @@ def read_recording(lines: Iterable[str | bytes], profile: Profile) -> tuple[list
             continue
         record = _record(number, line)
         payload, received_at = _payload(number, record), _received(number, record)
+        last_at = max(last_at, received_at)
         readings = families.decode(profile.family, str(record.get("topic", "")), payload, profile.tz)
         if isinstance(readings, Rejected):
             rejected.append(f"line {number}: {readings.reason.value} {readings.detail}".strip())
             continue
         marks = {name: record.get(name) is True for name in ("retain", "backlog", "historical")}
         arrivals += [Arrival(reading, received_at, payload, **marks) for reading in readings]
-    return arrivals, rejected
+    return arrivals, rejected, last_at
 
 
 def _record(number: int, line: str | bytes) -> Mapping[str, Any]:
@@ -107,7 +107,7 @@ def _payload(number: int, record: Mapping[str, Any]) -> bytes:
     try:
         if isinstance(coded, str):
             return base64.b64decode(coded, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadRecording(line=number, reason="payload_b64 is not base64") from error
     if not isinstance(plain, str):
         raise BadRecording(line=number, reason="neither payload nor payload_b64 is a text")
@@ -121,4 +121,7 @@ def _received(number: int, record: Mapping[str, Any]) -> datetime:
         raise BadRecording(line=number, reason="received_at is not a time such as 2026-03-10T01:00:00Z") from error
     if at.tzinfo is None:
         raise BadRecording(line=number, reason="received_at has no offset from UTC")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise BadRecording(line=number, reason="received_at lies outside the calendar") from error

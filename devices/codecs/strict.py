@@ -14,8 +14,8 @@ DEPTH_LIMIT = 8
 LARGEST = 1e12
 """No counter or power of a machine comes near this (W, Wh)."""
 
-EARLIEST_MS, LATEST_MS = 946_684_800_000, 4_102_444_800_000
-"""2000 and 2100, milliseconds: a clock outside was never set."""
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999, milliseconds. How far a clock is off is judged beside ours, not here."""
 
 
 class Unreadable(ValueError):
@@ -68,8 +68,8 @@ def read_epoch_ms(value: object) -> datetime | None:
     """Milliseconds since 1970 in UTC; None where missing."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not EARLIEST_MS <= value <= LATEST_MS:
-        raise Unreadable(Reason.TIME, "ts is not milliseconds since 1970 between 2000 and 2100")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST_MS:
+        raise Unreadable(Reason.TIME, "ts is not milliseconds since 1970 before the year 10000")
     return datetime.fromtimestamp(value / 1000, UTC)
 
 

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from devices.codecs.strict import EARLIEST_MS, LATEST_MS, Unreadable, read_number, read_object
+from devices.codecs.strict import Unreadable, read_number, read_object
 from devices.readings import Channel, Reading, Reason
 
 WH_PER_KWH = 1000
+EARLIEST, LATEST = 2000, 2100
+"""A clock that shows a year outside was never set: it counts from 1970 at every start, and so repeats itself."""
+
 QUIET = ("STATE", "INFO1", "INFO2", "INFO3", "RESULT")
 """Tails that are ours to ignore: they carry no measurement."""
 
@@ -60,12 +63,12 @@ def _time(value: object, zone: ZoneInfo) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError as error:
         raise Unreadable(Reason.TIME, "Time is not a date and time") from error
+    if not EARLIEST <= moment.year < LATEST:
+        return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    if not EARLIEST_MS <= aware.timestamp() * 1000 <= LATEST_MS:
-        return None  # the clock was never set: the device has no time of its own
     return aware.astimezone(UTC)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from devices.profile import Profile
-from devices.replay import Replay, replay
+from devices.profile import Profile, read_profile
+from devices.replay import BadRecording, Replay, replay
+from devices.sessions import SessionState
+from marketplace.refusals import Invalid
 
 T0 = datetime(2026, 3, 10, tzinfo=UTC)
 
@@ -30,9 +32,9 @@ def spans(found: Replay) -> list[tuple[float, float | None, str | None]]:
     ]
 
 
-@pytest.mark.parametrize(("before", "after", "flag"), [(19.111, 34.111, "gap_energy_confirmed"), (19.111, 34.11, "gap_unverified")])
-def test_a_silence_is_confirmed_by_exactly_enough_energy(before: float, after: float, flag: str) -> None:
-    lines = [said(0, p=350, e=before), said(60, p=350, e=before), said(960, p=350, e=after)]
+@pytest.mark.parametrize(("after", "flag"), [(34.111, "gap_energy_confirmed"), (34.11, "gap_unverified")])
+def test_a_silence_is_confirmed_by_exactly_enough_energy(after: float, flag: str) -> None:
+    lines = [said(0, p=350, e=19.111), said(60, p=350, e=19.111), said(960, p=350, e=after)]
     (run,) = replay(lines, Profile()).sessions
     assert run.flags == (flag,)
 
@@ -48,3 +50,70 @@ def test_what_was_counted_at_the_first_instant_belongs_to_the_session() -> None:
     lines = [heard(0, e=10), heard(0, p=350), heard(60, e=16, p=350)]
     (run,) = replay(lines, Profile()).sessions
     assert run.energy_wh == 6
+
+
+def test_a_clock_that_was_never_set_is_skew_and_not_a_lost_message() -> None:
+    lines = [heard(at, ts=at * 1000, p=350) for at in range(0, 121, 60)]
+    found = replay(lines, Profile())
+    assert (spans(found), found.notes, found.rejected) == ([(0, None, None)], ["clock_skew"], [])
+
+
+def test_a_clock_far_ahead_is_placed_at_receipt() -> None:
+    lines = [said(at + 1e10, at, p=350) for at in range(0, 121, 60)]
+    found = replay(lines, Profile())
+    assert (spans(found), found.notes, found.rejected) == ([(0, None, None)], ["clock_future"], [])
+
+
+@pytest.mark.parametrize(("topic", "payload"), [("d/k1/s", '{"online":false}'), ("d/k1/t", "{"), ("elsewhere", "{}")])
+def test_it_is_as_late_as_the_last_message_whatever_that_said(topic: str, payload: str) -> None:
+    lines = [said(0, p=350), said(60, p=350)]
+    received = (T0 + timedelta(seconds=300)).isoformat()
+    (run,) = replay([*lines, orjson.dumps({"received_at": received, "topic": topic, "payload": payload})], Profile()).sessions
+    assert (run.state, run.confirmed_s) == (SessionState.UNKNOWN, 60)
+
+
+def test_instants_are_told_in_utc_wherever_the_recording_was_made() -> None:
+    lines = [
+        b'{"received_at":"2026-03-10T08:0%d:00+08:00","topic":"d/k1/t","payload":"{\\"p\\":350}"}' % minute for minute in (0, 1)
+    ]
+    (run,) = replay(lines, Profile()).as_json()["sessions"]
+    assert run["start"] == "2026-03-10T00:00:00Z"
+
+
+GOOD = {"received_at": "2026-03-10T00:00:00Z", "topic": "d/k1/t", "payload": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"received_at": "0001-01-01T00:00:00+10:00"}, "outside the calendar"),
+        ({"received_at": "2026-03-10T00:00:00"}, "no offset"),
+        ({"received_at": None}, "not a time"),
+        ({"payload_b64": "é"}, "not base64"),
+        ({"payload_b64": "e30"}, "not base64"),
+        ({"payload": {"p": 350}}, "neither payload nor payload_b64"),
+    ],
+)
+def test_a_line_that_no_recording_holds_is_named(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadRecording) as caught:
+        replay([orjson.dumps(GOOD), orjson.dumps({**GOOD, **changes})], Profile())
+    assert caught.value.values["line"] == 2
+    assert reason in caught.value.values["reason"]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"family": ["native"]}, "profile.family"),
+        ({"family": {"match": "x"}}, "profile.family"),
+        ({"zone": ["UTC"]}, "profile.zone"),
+        ({"p_on": 60, "p_off": 60}, "profile.p_off"),
+        ({"p_on": float("nan")}, "profile.p_on"),
+        ({"min_on": "60"}, "profile.min_on"),
+        ({"p_onn": 60}, "profile.p_onn"),
+    ],
+)
+def test_a_profile_that_cannot_be_read_is_refused_at_its_field(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        read_profile(values)
+    assert caught.value.values["field"] == field

@@ -63,7 +63,7 @@ def test_thresholds_hold_from_now_on(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
-        ({"p_off": "121"}, "p_off", "cannot lie above"),
+        ({"p_off": "120"}, "p_off", "must lie below"),
         ({"min_on": "abc"}, "min_on", "number from 0"),
         ({"max_gap": ""}, "max_gap", "number from 0"),
         ({"stale_after": "99999999999"}, "stale_after", "too large"),

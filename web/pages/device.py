@@ -96,7 +96,7 @@ def threshold_error(refusal: Invalid, lang: Lang) -> FieldError:
     _ = translator(lang)
     name = str(refusal.values["field"]).removeprefix("profile.")
     if name == "p_off":
-        return FieldError(name, _("It cannot lie above the power from which the machine runs. Lower it, or raise the other."))
+        return FieldError(name, _("It must lie below the power from which the machine runs. Lower it, or raise the other."))
     return FieldError(name, _("This number is too large. The thresholds in force stay until it is corrected."))
 
 
