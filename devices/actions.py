@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import flag_modified
 
 from booking import queries as booking
 from booking.states import BookingState
@@ -16,7 +17,7 @@ from devices import queries
 from devices.codecs import families
 from devices.denials import Denial
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
-from devices.placing import Arrival, Sample, place, placed_at
+from devices.placing import BACKLOG_REACH, Arrival, Sample, names, place, placed_at
 from devices.profile import Profile
 from devices.readings import Channel, Envelope, Reason, Rejected
 from devices.segments import Segment, segments
@@ -139,12 +140,13 @@ def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelop
         last, first = max(e.received_at for e, _ in messages), min(touched)
         device.last_message_at = max(last, device.last_message_at or last)
         device.dirty_from = min(first, device.dirty_from or first)
+        flag_modified(device, "dirty_from")  # written even if equal: a fold beside us may just have cleared it
 
 
 def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dict[str, Any]:
-    """A message that names its own time or number is the same wherever it is delivered again; others are told apart
-    by their time of receipt."""
-    named = any(a.reading.measured_at is not None or a.reading.seq is not None for a in arrivals)
+    """A message that names itself is the same wherever it is delivered again; others are told apart by their time of
+    receipt. A number alone is no name, for it begins anew with every start."""
+    named = any(names(arrival.reading) for arrival in arrivals)
     own = b"" if named else envelope.received_at.isoformat().encode()
     digest = hashlib.sha256(b"\0".join((envelope.topic.encode(), envelope.payload, own))).hexdigest()
     return {
@@ -180,13 +182,11 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
 
 def _fold(session: Session, device: Device, now: datetime) -> None:
     profile = queries.profile_of(session, device.id, at=now)
-    start = _stable_point(session, device, profile, now)
-    arrivals = _arrivals(session, device, profile, since=start)
-    samples, _ = place(arrivals, profile, until=now)
-    samples = [sample for sample in samples if sample.at >= start]
+    samples = _samples(session, device, profile, now)
     device.folded_at, device.dirty_from = now, None
     if not samples:
         return
+    now = max(now, samples[-1].at)  # a message may have come since the caller looked at the clock
     runs, _ = fold(samples, profile, now=now)
     _replace_sessions(session, device, runs, samples[0].at)
     _replace_segments(session, device, segments(samples, runs, profile, now=now), samples[0].at)
@@ -195,18 +195,41 @@ def _fold(session: Session, device: Device, now: datetime) -> None:
     _correct_uses(session, device.resource_id, since=samples[0].at, now=now)
 
 
-def _stable_point(session: Session, device: Device, profile: Profile, now: datetime) -> datetime:
+def _samples(session: Session, device: Device, profile: Profile, now: datetime) -> list[Sample]:
+    """The device's samples from a stable point on. The first is no heartbeat, for that repeats what came before it."""
+    before = device.dirty_from or device.last_message_at or now
+    while True:
+        start = _stable_point(session, device, profile, before)
+        placed, _ = place(_arrivals_and_firsts(session, device, profile, since=start), profile)
+        samples = [sample for sample in placed if sample.at >= start]
+        if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
+            return samples
+        before = start - (before - start)
+
+
+def _stable_point(session: Session, device: Device, profile: Profile, before: datetime) -> datetime:
     """Where the fold may begin without changing what lies before: outside any session, past any pause or silence."""
     reach = max(LOOK_BACK, profile.span("max_gap") + profile.span("stale_after"), 2 * profile.span("min_off"))
-    start = (device.dirty_from or device.last_message_at or now) - reach
+    start = before - reach
+    recent = or_(UsageSession.until >= start - reach, UsageSession.ends_at.is_(None))
     touching = (
         select(UsageSession.starts_at)
-        .where(UsageSession.device_id == device.id, UsageSession.starts_at <= start, UsageSession.until >= start - reach)
+        .where(UsageSession.device_id == device.id, UsageSession.starts_at <= start, recent)
         .order_by(UsageSession.starts_at)
         .limit(1)
     )
     run = session.scalar(touching)
     return run if run is not None else start
+
+
+def _arrivals_and_firsts(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
+    """Readings that came from `since` on; where one came late, also those of a day before among which its first may be."""
+    found = _arrivals(session, device, profile, since=since)
+    times = [(a.received_at, a.reading.measured_at) for a in found if a.reading.measured_at is not None]
+    told = min((at for received_at, at in times if received_at - at > profile.span("max_skew")), default=since)
+    if told >= since:
+        return found
+    return _arrivals(session, device, profile, since=max(told - profile.span("max_future"), since - BACKLOG_REACH))
 
 
 def _arrivals(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
@@ -248,6 +271,10 @@ def _replace_sessions(session: Session, device: Device, runs: Iterable[Run], sin
 
 def _replace_segments(session: Session, device: Device, found: Sequence[Segment], since: datetime) -> None:
     mine = StateSegment.device_id == device.id
+    before = session.scalar(select(StateSegment).where(mine, StateSegment.starts_at < since, StateSegment.ends_at >= since))
+    if before and not before.bridged and found and found[0] == Segment(Slot(since, found[0].slot.end), before.state):
+        since = before.starts_at  # one stretch stays one row, however often a fold begins within it
+        found = [Segment(Slot(since, found[0].slot.end), before.state), *found[1:]]
     session.execute(delete(StateSegment).where(mine, StateSegment.starts_at >= since))
     session.execute(update(StateSegment).where(mine, StateSegment.ends_at > since).values(ends_at=since))
     rows = [

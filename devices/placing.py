@@ -32,13 +32,18 @@ class Sample:
     energy_wh: float | None
     state: str | None
 
+    @property
+    def beats(self) -> bool:
+        """A heartbeat: it says that the device is there, and nothing new of the machine."""
+        return self.power_w is None and self.state is None
 
-def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime) -> tuple[list[Sample], set[str]]:
-    """Telemetry received up to `until` in the order it happened, and the notes on what was odd.
+
+def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime | None = None) -> tuple[list[Sample], set[str]]:
+    """Telemetry received up to `until`, or all, in the order it happened, and the notes on what was odd.
 
     The same for any order of arrival and any repetition.
     """
-    heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and a.received_at <= until]
+    heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and (until is None or a.received_at <= until)]
     kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
     placed: list[tuple[datetime, datetime, bytes, Sample]] = []
     for arrival in kept:
@@ -63,23 +68,24 @@ def _first_of_each(arrivals: Sequence[Arrival]) -> tuple[list[Arrival], set[str]
     notes: set[str] = set()
     for arrival in arrivals:
         reading = arrival.reading
-        names = _names(reading)
-        first = next((seen[name] for name in names if name in seen), None)
+        own = names(reading)
+        first = next((seen[name] for name in own if name in seen), None)
         if first is None:
             kept.append(arrival)
-            seen.update(dict.fromkeys(names, reading))
+            seen.update(dict.fromkeys(own, reading))
         else:
             notes.add("duplicate" if _value(first) == _value(reading) else "conflict")
     return kept, notes
 
 
-def _names(reading: Reading) -> list[tuple[object, ...]]:
-    names: list[tuple[object, ...]] = []
+def names(reading: Reading) -> list[tuple[object, ...]]:
+    """What the device itself calls a reading: by its time, by its number since a start, by both or by nothing."""
+    found: list[tuple[object, ...]] = []
     if reading.measured_at is not None:
-        names.append(("ts", reading.metric, reading.measured_at))
+        found.append(("ts", reading.metric, reading.measured_at))
     if reading.boot is not None and reading.seq is not None:
-        names.append(("seq", reading.metric, reading.boot, reading.seq))
-    return names
+        found.append(("seq", reading.metric, reading.boot, reading.seq))
+    return found
 
 
 def _value(reading: Reading) -> tuple[float | None, float | None, str | None]:

@@ -21,6 +21,7 @@ from devices.tables import (
     DeviceState,
     Heartbeat,
     LatestSample,
+    RawMessage,
     RejectedMessage,
     StateSegment,
     Thresholds,
@@ -124,6 +125,12 @@ def power_of_resource(session: Session, resource_id: str) -> list[float]:
         select(LatestSample).where(LatestSample.resource_id == resource_id).order_by(LatestSample.at.desc()).limit(1)
     ).one_or_none()
     return list(row.power_series) if row else []
+
+
+def heard_before(session: Session, device_id: str, at: datetime) -> bool:
+    """Whether a message of the device came before `at`."""
+    earlier = exists().where(RawMessage.device_id == device_id, RawMessage.received_at < at)
+    return bool(session.scalar(select(earlier)))
 
 
 def sessions_of_resource(

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from devices.placing import Sample
 from devices.profile import Profile
-from devices.sessions import Session
+from devices.sessions import LOADS, Session
 from marketplace.slot import Slot
 
 
@@ -37,9 +37,10 @@ def segments(samples: Sequence[Sample], sessions: Sequence[Session], profile: Pr
     """Disjoint segments from the first sample to the last, or to `now` once silence is longer than stale_after."""
     bridged = {(b.start, b.end) for session in sessions for b in session.bridges if b.confirmed}
     found: list[Segment] = []
-    awake, position = False, 0
+    told: Sample | None = None
+    position = 0
     for index, sample in enumerate(samples):
-        awake = _awake(sample, profile, awake)
+        told = told if sample.beats else sample
         end = samples[index + 1].at if index + 1 < len(samples) else now
         if end <= sample.at:
             continue
@@ -49,23 +50,20 @@ def segments(samples: Sequence[Sample], sessions: Sequence[Session], profile: Pr
         while position < len(sessions) and sessions[position].until <= sample.at:
             position += 1
         running = position < len(sessions) and sessions[position].start <= sample.at
-        state = State.UNKNOWN if silent else _state(sample, awake, running)
+        state = State.UNKNOWN if silent else _state(told, profile, running)
         found.append(Segment(Slot(sample.at, end), state, silent and (sample.at, end) in bridged))
     return joined(found)
 
 
-def _awake(sample: Sample, profile: Profile, before: bool) -> bool:  # noqa: FBT001
-    """A heartbeat says nothing new."""
-    if sample.state is None and sample.power_w is None:
-        return before
-    return sample.state in AWAKE or (sample.power_w is not None and sample.power_w >= profile.p_idle)
-
-
-def _state(sample: Sample, awake: bool, running: bool) -> State:  # noqa: FBT001
-    if sample.state == "DOWN":
+def _state(told: Sample | None, profile: Profile, running: bool) -> State:  # noqa: FBT001
+    """By what the device last told; a state that we do not know, without power, tells nothing and accuses nobody."""
+    if told is not None and told.state == "DOWN":
         return State.FAULT
     if running:
         return State.RUN
+    if told is None or (told.power_w is None and told.state not in LOADS):
+        return State.UNKNOWN
+    awake = told.state in AWAKE or (told.power_w is not None and told.power_w >= profile.p_idle)
     return State.IDLE if awake else State.OFF
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from booking.states import BookingState
 from devices import actions, queries
@@ -13,12 +13,14 @@ from devices.matching import Verdict
 from devices.queries import Live
 from devices.readings import Envelope
 from devices.registry.actions import Credentials, register_device, set_thresholds
+from devices.segments import State
 from devices.tables import ConfirmedUse, Device, RawMessage, RejectedMessage, UsageSession
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from tests.builders import a_booking, a_resource
 
 DAY = datetime(2026, 3, 10, 1, tzinfo=UTC)
+DAY_LONG = Slot(DAY, DAY + timedelta(hours=24))
 
 
 def minute(count: float) -> datetime:
@@ -79,6 +81,70 @@ def test_the_result_does_not_depend_on_how_the_stream_was_cut(db: Session) -> No
     ]
     assert found[0] == found[1]
     assert len(found[0]) == 1
+
+
+def test_numbers_that_begin_anew_are_no_repeats(db: Session) -> None:
+    _, known = a_device(db, a_resource(db))
+    counted = [
+        Envelope(f"d/{known.key}/t", orjson.dumps({"seq": at % 2, "p": 350}), DAY + timedelta(minutes=at)) for at in range(5)
+    ]
+    actions.store(db, counted)
+    actions.fold_devices(db, now=minute(5))
+    (run,) = runs_of(db, known.key)
+    assert (run.starts_at, run.until) == (minute(0), minute(4))
+
+
+def test_a_repeat_with_other_words_stays_a_repeat_when_its_first_lies_far_back(db: Session) -> None:
+    _, known = a_device(db, a_resource(db))
+    stream = telemetry(known.key, 0, 200, 8)
+    again = Envelope(f"d/{known.key}/t", stream[50].payload.replace(b'"p":8', b'"p":350'), minute(60) + timedelta(seconds=30))
+    for part in (stream[:60], [again], *([one] for one in stream[60:])):
+        actions.store(db, part)
+        actions.fold_devices(db, now=part[-1].received_at)
+    states = queries.segments_of_resource(db, queries.devices_by_key(db, [known.key])[known.key].resource_id, within=DAY_LONG)
+    assert [(piece.slot.start, piece.slot.end, piece.state) for piece in states] == [(minute(0), minute(199), State.IDLE)]
+
+
+def test_an_open_session_is_closed_however_long_nobody_folded(db: Session) -> None:
+    _, known = a_device(db, a_resource(db))
+    for first in (0, 600):
+        actions.store(db, telemetry(known.key, first, first + 10, 350))
+        actions.fold_devices(db, now=minute(first + 9.1))
+    assert [(run.starts_at, run.ends_at) for run in runs_of(db, known.key)] == [(minute(0), minute(9)), (minute(600), None)]
+
+
+def test_a_message_that_came_since_the_clock_was_read_is_folded(db: Session) -> None:
+    _, known = a_device(db, a_resource(db))
+    actions.store(db, telemetry(known.key, 0, 10, 350))
+    actions.fold_devices(db, now=minute(5))
+    (run,) = runs_of(db, known.key)
+    assert run.until == minute(9)
+
+
+def test_heartbeats_go_on_with_what_was_told_before_the_fold_began(db: Session) -> None:
+    resource = a_resource(db)
+    _, known = a_device(db, resource)
+    beats = [Envelope(f"d/{known.key}/t", b"{}", minute(at)) for at in range(1, 200)]
+    for part in ([message(known.key, 0, 20)], *([beat] for beat in beats)):
+        actions.store(db, part)
+        actions.fold_devices(db, now=part[-1].received_at)
+    states = queries.segments_of_resource(db, resource.id, within=DAY_LONG)
+    assert [(piece.slot.start, piece.slot.end, piece.state) for piece in states] == [(minute(0), minute(199), State.IDLE)]
+
+
+def test_a_message_stored_beside_a_fold_is_folded_next(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as db:
+        _, known = a_device(db, a_resource(db))
+        actions.store(db, telemetry(known.key, 0, 5, 8))
+    with committed_db(expire_on_commit=False) as ingest:
+        held = queries.devices_by_key(ingest, [known.key])  # read before the fold, written after it
+        ingest.commit()
+        with committed_db.begin() as db:
+            actions.fold_devices(db, now=minute(4.1))
+        actions.store(ingest, telemetry(known.key, 5, 10, 8))
+        ingest.commit()
+    with committed_db.begin() as db:
+        assert actions.fold_devices(db, now=minute(9.1)) == len(held) == 1
 
 
 def test_late_data_corrects_and_points_back(db: Session) -> None:
