@@ -326,12 +326,9 @@ def _use_of(session: Session, row: Booking) -> Use:
         if other.state in held or other.id == row.id
     ]
     seen = queries.segments_of_resource(session, row.resource_id, within=around)
-    faults = [
-        piece
-        for outage in booking.outages_of(session, row.resource_id, within=around)
-        if not outage.planned and (piece := outage.slot.clip(around))
-    ]
-    return next(use for use in match(seen, neighbours, faults=faults) if use.booking_id == row.id)
+    outages = booking.outages_of(session, row.resource_id, within=around)
+    down = [piece for outage in outages if (piece := outage.slot.clip(around))]
+    return next(use for use in match(seen, neighbours, down=down) if use.booking_id == row.id)
 
 
 def _write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:

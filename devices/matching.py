@@ -48,13 +48,13 @@ class Use:
     """A run went on across the border to a neighbour's booking."""
 
 
-def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, faults: Sequence[Slot] = ()) -> list[Use]:
+def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, down: Sequence[Slot] = ()) -> list[Use]:
     """The use of every booking, in order of start. No second of run goes to two bookings.
 
-    `faults` are incidents that a person recorded; uncovered time is UNKNOWN.
+    `down` is maintenance and breakdown that a person recorded, in which no run is use; uncovered time is UNKNOWN.
     """
     ordered = sorted(bookings, key=lambda booked: (booked.slot, booked.booking_id))
-    resolved = _resolve(segments, ordered, faults)
+    resolved = _resolve(segments, ordered, down)
     runs = [segment.slot for segment in resolved if segment.state is State.RUN]
     given: list[Slot] = []
     uses: list[Use] = []
@@ -69,14 +69,14 @@ def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, faults: Se
     return uses
 
 
-def _resolve(segments: Sequence[Segment], bookings: Sequence[Booked], faults: Sequence[Slot]) -> list[Segment]:
-    """Incidents are FAULT; a bridged silence wholly inside one booking is RUN."""
+def _resolve(segments: Sequence[Segment], bookings: Sequence[Booked], down: Sequence[Slot]) -> list[Segment]:
+    """What is down is FAULT; a bridged silence wholly inside one booking is RUN."""
     found = []
     for segment in segments:
         inside = segment.bridged and any(booked.slot.contains(segment.slot) for booked in bookings)
         state = State.RUN if inside else segment.state
-        found += [Segment(piece, state) for piece in subtract([segment.slot], faults)]
-    found += [Segment(fault, State.FAULT) for fault in union(faults)]
+        found += [Segment(piece, state) for piece in subtract([segment.slot], down)]
+    found += [Segment(slot, State.FAULT) for slot in union(down)]
     return joined(sorted(found, key=lambda segment: segment.slot))
 
 

@@ -7,6 +7,7 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from booking.outages.actions import record_outage
 from booking.states import BookingState
 from devices import actions, queries
 from devices.matching import Verdict
@@ -17,7 +18,7 @@ from devices.segments import State
 from devices.tables import ConfirmedUse, Device, RawMessage, RejectedMessage, UsageSession
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from tests.builders import a_booking, a_resource
+from tests.builders import a_booking, a_person, a_resource
 
 DAY = datetime(2026, 3, 10, 1, tzinfo=UTC)
 DAY_LONG = Slot(DAY, DAY + timedelta(hours=24))
@@ -59,6 +60,21 @@ def test_a_stream_becomes_a_session_and_the_booking_its_use(db: Session) -> None
     assert use is not None
     assert (use.verdict, use.confirmed_s, use.booked_s, use.unverified_s) == (Verdict.FULFILLED, 97 * 60, 7200, 0)
     assert queries.verdicts_to_conclude(db) == [(booking.id, BookingState.COMPLETED)]
+
+
+def test_a_run_during_maintenance_is_nobodys_use(db: Session) -> None:
+    resource = a_resource(db)
+    _, known = a_device(db, resource)
+    booking = a_booking(db, resource=resource, start=minute(60), hours=2)
+    actor_id = a_person(db).id
+    maintenance = Slot(minute(185), minute(240))
+    record_outage(db, resource_id=resource.id, slot=maintenance, planned=True, reason="x", actor_id=actor_id, now=DAY)
+    actions.store(db, telemetry(known.key, 0, 220, 350) + telemetry(known.key, 220, 250, 8))
+    actions.fold_devices(db, now=minute(250))
+    actions.confirm_uses(db, now=minute(250))
+    use = queries.use_of_booking(db, booking.id)
+    assert use is not None
+    assert (use.confirmed_s, use.overrun_s) == (7200, 300)
 
 
 def runs_of(db: Session, key: str) -> Sequence[UsageSession]:
