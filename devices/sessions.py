@@ -198,7 +198,7 @@ class Fold:
         """Wh between the counter values from the start to `until`, both inclusive, what was odd, and how good it is."""
         total, flags = 0.0, set[str]()
         last: Sample | None = None
-        heard = counted = 0
+        partly = False
         first = run.first
         while first and self._samples[first - 1].at == run.start:
             first -= 1  # said at the same instant, and so within the session
@@ -206,17 +206,16 @@ class Fold:
             sample = self._samples[index]
             if sample.at > until:
                 break
-            heard += 1
             if sample.energy_wh is None:
+                partly |= not sample.beats
                 continue
-            counted += 1
             if last is not None:
                 total += energy_between(last, sample, self._profile)
                 flags |= energy_flags(last, sample, self._profile)
             last = sample
-        if counted == 0:
+        if last is None:
             return total, flags, Grade.C
-        return total, flags, Grade.A if counted == heard and total > 0 else Grade.B
+        return total, flags, Grade.B if partly or flags or not total else Grade.A
 
     def _finish(self, last: Sample, now: datetime) -> None:
         """What is open at `now`: a pause may have lasted, a silence may have grown too long."""

@@ -8,7 +8,7 @@ import pytest
 
 from devices.profile import Profile, read_profile
 from devices.replay import BadRecording, Replay, replay
-from devices.sessions import SessionState
+from devices.sessions import Grade, SessionState
 from marketplace.refusals import Invalid
 
 T0 = datetime(2026, 3, 10, tzinfo=UTC)
@@ -117,3 +117,23 @@ def test_a_profile_that_cannot_be_read_is_refused_at_its_field(values: dict[str,
     with pytest.raises(Invalid) as caught:
         read_profile(values)
     assert caught.value.values["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("between", "grade"),
+    [
+        ([said(60, p=350, e=106)], Grade.A),
+        ([said(60)], Grade.A),
+        ([said(60, p=350)], Grade.B),
+        ([said(60, p=350, e=2)], Grade.B),
+    ],
+)
+def test_the_counter_agrees_where_every_measurement_has_it_and_it_was_not_reset(between: list[bytes], grade: Grade) -> None:
+    (run,) = replay([said(0, p=350, e=100), *between, said(120, p=350, e=112)], Profile()).sessions
+    assert run.grade is grade
+
+
+def test_power_without_a_counter_is_graded_lowest_but_for_unverified_time() -> None:
+    for at, grade in ((120, Grade.C), (600, Grade.D)):
+        (run,) = replay([said(0, p=350), said(60, p=350), said(at, p=350)], Profile()).sessions
+        assert run.grade is grade
