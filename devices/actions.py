@@ -319,7 +319,7 @@ def confirm_uses(session: Session, *, now: datetime, limit: int = 200) -> int:
 def _use_of(session: Session, row: Booking) -> Use:
     """The booking matched together with its neighbours, so that no second of run goes to two."""
     around = row.slot.widen(EARLY_GRACE + OVERRUN_MAX, OVERRUN_MAX + EARLY_GRACE)
-    held = {BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.UNVERIFIABLE}
+    held = {BookingState.CONFIRMED, *queries.OUTCOMES.values()}
     neighbours = [
         Booked(other.id, other.slot)
         for other in booking.bookings_of_resource(session, row.resource_id, within=around)

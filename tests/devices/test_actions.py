@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import orjson
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -75,6 +76,20 @@ def test_a_run_during_maintenance_is_nobodys_use(db: Session) -> None:
     use = queries.use_of_booking(db, booking.id)
     assert use is not None
     assert (use.confirmed_s, use.overrun_s) == (7200, 300)
+
+
+@pytest.mark.parametrize("state", list(queries.OUTCOMES.values()))
+def test_an_overrun_ends_at_the_next_booking_whatever_became_of_that(db: Session, state: BookingState) -> None:
+    resource = a_resource(db)
+    _, known = a_device(db, resource)
+    booking = a_booking(db, resource=resource, start=minute(0), hours=1)
+    a_booking(db, resource=resource, start=minute(70), hours=1, state=state)
+    actions.store(db, telemetry(known.key, 0, 100, 350) + telemetry(known.key, 100, 140, 8))
+    actions.fold_devices(db, now=minute(140))
+    actions.confirm_uses(db, now=minute(140))
+    use = queries.use_of_booking(db, booking.id)
+    assert use is not None
+    assert (use.confirmed_s, use.overrun_s) == (3600, 600)
 
 
 def runs_of(db: Session, key: str) -> Sequence[UsageSession]:
