@@ -76,7 +76,7 @@ REASONS = (
     _("must have 1 to {longest} characters"),
     _("must have 18 digits or capital letters (I, O, S, V, Z excepted)"),
     _("must have at least {shortest} characters"),
-    _("must lie between 0 and p_on"),
+    _("must lie below p_on"),
     _("must lie between nothing and the drafted amount"),
     _("must lie within the range of its indicator"),
     _("must name the document that shows it"),

@@ -58,7 +58,7 @@ def state_of(world: World) -> dict[str, Any]:
     return found
 
 
-def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: float, *, until: datetime | None = None) -> None:
+def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: float) -> None:
     """One message a minute from minute `start` to `end`, received a second later, then folded."""
     stream = [
         Envelope(
@@ -70,7 +70,7 @@ def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: f
     ]
     with store.begin() as session:
         actions.store(session, stream)
-        actions.fold_devices(session, now=until or minute(end))
+        actions.fold_devices(session, now=minute(end))
 
 
 @pytest.mark.parametrize(("profile", "topic"), [("native", "d/{key}/t"), ("tasmota", "d/{key}/tele/SENSOR")])
@@ -134,9 +134,7 @@ def test_thresholds_begin_with_the_registration_and_the_zone_is_the_resources(wo
 def test_a_machine_below_its_own_threshold_is_free(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world, thresholds={"p_on": 1000, "p_off": 900})
     heard(store, made["key"], 230, 241, 500)
-    assert state_of(world)["state"] == "free"
-    heard(store, made["key"], 241, 250, 1500, until=minute(241))
-    assert state_of(world)["power_w"] == 500
+    assert (state_of(world)["state"], state_of(world)["power_w"]) == ("free", 500)
 
 
 def test_who_manages_devices_sees_and_registers_them(world: World) -> None:
