@@ -15,7 +15,7 @@ from booking.tables import Booking, Category
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.people import queries as people
-from marketplace.permissions import Action, Actor, may
+from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotAllowed
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Resource
@@ -88,11 +88,19 @@ def category_of(organisation: Organisation | None, resource: Resource, purpose: 
     return Category.EXT
 
 
+def is_own(actor: Actor, booking: Booking) -> bool:
+    """Whether the actor booked it, or belongs to the organisation it was booked for."""
+    return booking.person_id == actor.person_id or booking.organisation_id in actor.organisations
+
+
 def move(session: Session, *, actor: Actor, booking_id: str, slot: Slot, version: int, now: datetime) -> tuple[Booking, Money]:
     """Move a booking and price it again under the policy of its acceptance.
 
-    Raises: NotFound, Stale, WrongState, SlotRefused.
+    Raises: NotFound, NotAllowed, Stale, WrongState, SlotRefused.
     """
+    found = queries.get_booking_for(session, actor, booking_id)
+    if not is_own(actor, found):
+        require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
     booking = actions.move(session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, now=now)
     return booking, billing.requote_booking(session, booking=booking, now=now)
 
@@ -102,11 +110,11 @@ def cancel(
 ) -> tuple[Booking, Money]:
     """End a booking before its start; returns it with the fee, which is nothing when the provider cancels.
 
-    Raises: NotFound, WrongState.
+    Raises: NotFound, NotAllowed, WrongState.
     """
     found = queries.get_booking_for(session, actor, booking_id)
-    own = found.person_id == actor.person_id or found.organisation_id in actor.organisations
-    if not own and may(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id):
+    if by is CancelledBy.CUSTOMER and not is_own(actor, found):
+        require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
         by = CancelledBy.PROVIDER
     held = found.state is not BookingState.CONFIRMED
     booking = actions.cancel(session, booking_id=booking_id, by=by, actor_id=actor.known_id, now=now)

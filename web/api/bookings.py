@@ -123,7 +123,7 @@ def move(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    queries.get_booking_for(db, actor, booking_id)
+    queries.get_booking_for(db, actor, booking_id)  # what one may not know of is 404 before it is 428
     version = read_version(if_match)
     row, quote = checkout.move(
         db, actor=actor, booking_id=booking_id, slot=read_slot(body.start, body.end), version=version, now=now

@@ -126,6 +126,17 @@ def test_a_stranger_gets_404_for_everything_of_a_booking(world: World) -> None:
     assert world.get("/bookings", stranger).json()["items"] == []
 
 
+@pytest.mark.parametrize("role", ["technician", "finance"])
+def test_staff_who_do_not_decide_on_bookings_neither_move_nor_cancel_a_customers(world: World, role: str) -> None:
+    path = f"/bookings/{world.a_booking()['id']}"
+    staff = world.a_person(role, institution_id=world.institution)
+    moved = world.ask("PATCH", path, token=staff, json=span(tomorrow(9)), headers={"if-match": '"1"'})
+    refused(moved, 403, "not_allowed")
+    refused(world.post(f"{path}/cancel", staff), 403, "not_allowed")
+    assert world.get(path, world.member).json()["version"] == 1
+    assert world.post(f"{path}/cancel", world.manager).json()["fee"]["minor"] == 0
+
+
 def test_bookings_are_paged_by_cursor(world: World) -> None:
     made = {world.a_booking(**span(tomorrow(hour), 1))["id"] for hour in range(5)}
     found: list[str] = []
