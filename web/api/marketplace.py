@@ -28,8 +28,6 @@ from web.api.bookings import read_slot, read_version
 from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["marketplace"])
-steps = APIRouter(prefix="/api/v1", tags=["marketplace"])
-"""Included last: `{step}` would else swallow every other POST below a resource."""
 
 
 @router.post("/institutions", status_code=201)
@@ -200,16 +198,28 @@ def resource(row: Resource) -> dict[str, Any]:
     }
 
 
-Step = Literal["publish", "pause", "retire"]
-STEPS = {"publish": catalogue.publish, "pause": catalogue.pause, "retire": catalogue.retire}
+@router.post("/resources/{resource_id}/publish")
+def publish(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    _require_to_list(db, actor, resource_id)
+    return once.answer(200, lambda: resource(catalogue.publish(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
 
 
-@steps.post("/resources/{resource_id}/{step}")
-def change_state(resource_id: str, step: Step, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+@router.post("/resources/{resource_id}/pause")
+def pause(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    _require_to_list(db, actor, resource_id)
+    return once.answer(200, lambda: resource(catalogue.pause(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
+
+
+@router.post("/resources/{resource_id}/retire")
+def retire(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    _require_to_list(db, actor, resource_id)
+    return once.answer(200, lambda: resource(catalogue.retire(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
+
+
+def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> None:
+    """Raises: NotFound, NotAllowed."""
     row = listings.get_visible(db, actor, resource_id)
     require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
-    act = STEPS[step]
-    return once.answer(200, lambda: resource(act(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
 
 
 @router.put("/resources/{resource_id}")
@@ -222,8 +232,7 @@ def edit_resource(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    row = listings.get_visible(db, actor, resource_id)
-    require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
+    _require_to_list(db, actor, resource_id)
     edited = listing.edit_resource(
         db,
         resource_id=resource_id,

@@ -22,6 +22,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot
 from marketplace.tables import Resource
+from web.checkout import is_own
 from web.present import names
 from web.present.resource import free_hours
 from web.views.bookings import (
@@ -120,7 +121,7 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
         sessions=[session_row(run) for run in devices.sessions_of_resource(session, place.id, within=around)]
         if row.starts_at <= now
         else [],
-        cancel=cancel_offer(session, row, now),
+        cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
         ics_url=f"{base}.ics",
         can_decide=staff and row.state is BookingState.REQUESTED,

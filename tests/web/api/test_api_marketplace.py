@@ -192,7 +192,13 @@ def test_a_listing_is_paused_and_retired_and_then_unknown_to_strangers(world: Wo
         refused(world.get(f"{path}/status", stranger), 404, "not_found")
     assert world.get(path, world.manager).status_code == 200
     refused(world.post(f"{path}/publish", world.manager), 409, "wrong_state")
-    refused(world.post(f"{path}/explode", world.manager), 422, "malformed")
+    refused(world.post(f"{path}/explode", world.manager), 404, "not_found")
+
+
+@pytest.mark.parametrize("step", ["nowhere", "booking-series", "waiting-list"])
+def test_what_a_resource_does_not_offer_is_not_found(world: World, step: str) -> None:
+    for token in (None, world.member, world.manager):
+        refused(world.post(f"/resources/{world.resource}/{step}", token, json={}), 404, "not_found")
 
 
 def test_search_finds_in_both_languages_and_says_why(world: World) -> None:
