@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 from booking import occupancy, queries, terms
 from booking.availability import open_slots
 from booking.occupancy import Taken
+from booking.outages import actions as outages
 from booking.queries import Place
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Category, Claim, ClaimKind, RefusedRequest
 from marketplace import audit, outbox
 from marketplace.db import refused_by
 from marketplace.ids import new_id
-from marketplace.refusals import Reason, Refused, Stale
+from marketplace.refusals import Reason, Refused, Stale, WrongState
 from marketplace.slot import Slot
 from marketplace.tables import ListingState
 
@@ -161,7 +162,7 @@ def _claim(session: Session, place: Place, booking: Booking, units: Sequence[int
 def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_id: str, now: datetime) -> Booking:
     """Put a booking on another slot; every rule of creation holds, and its own claims do not stand in its way.
 
-    Raises: NotFound, Stale, WrongState, SlotRefused.
+    Raises: NotFound, Stale, WrongState (also once it has begun: then use and no-show decide), SlotRefused.
     """
     place = queries.lock_place(session, queries.get_booking(session, booking_id).resource_id)
     booking = _fresh(session, booking_id)
@@ -169,18 +170,21 @@ def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_i
         raise Stale(version=booking.version)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
+    if booking.starts_at <= now:
+        raise WrongState(state="begun", move="move")
     wish = Wish(
         place.resource_id, slot, booking.person_id, booking.organisation_id, booking.category, booking.quantity, booking.purpose
     )
     claims = queries.taken(session, [place.resource_id], within=slot, ignoring=booking.id)[place.resource_id]
     units = _admit(session, place, claims, wish, now, ignoring=booking.id)
-    before = _facts(booking)
+    before, left = _facts(booking), booking.slot
     _release(session, booking)
     booking.slot = slot
     booking.version += 1
     session.flush()
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
         _claim(session, place, booking, units)
+    outages.close_what_is_left(session, resource_id=place.resource_id, around=left)
     _record(session, booking, "move", before, now, actor_id)
     return booking
 
@@ -246,7 +250,7 @@ def _advance(session: Session, booking: Booking, step: Move, action: str, now: d
     elif booking.state is BookingState.REQUESTED:
         session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.REQUEST))
     elif booking.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
-        _release(session, booking)
+        _give_back(session, booking)
     session.flush()
     _record(session, booking, action, before, now, actor_id)
     return booking
@@ -254,6 +258,12 @@ def _advance(session: Session, booking: Booking, step: Move, action: str, now: d
 
 def _release(session: Session, booking: Booking) -> None:
     session.execute(update(Claim).where(Claim.booking_id == booking.id).values(active=False))
+
+
+def _give_back(session: Session, booking: Booking) -> None:
+    """Free the slot; where an outage had spared it, it is closed now."""
+    _release(session, booking)
+    outages.close_what_is_left(session, resource_id=booking.resource_id, around=booking.slot)
 
 
 def _locked(session: Session, booking_id: str) -> Booking:

@@ -6,6 +6,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from booking import queries
+from booking.queries import Place
 from booking.states import HOLDING
 from booking.tables import Booking, Claim, ClaimKind, Outage
 from marketplace import audit
@@ -38,25 +39,7 @@ def record_outage(
     )
     session.add(outage)
     session.flush()
-    claims = queries.taken(session, [resource_id], within=slot)[resource_id]
-    rows = [
-        {
-            "id": new_id("clm"),
-            "institution_id": place.institution_id,
-            "resource_id": resource_id,
-            "unit": unit,
-            "lane": 0,
-            "starts_at": piece.start,
-            "ends_at": piece.end,
-            "kind": ClaimKind.OUTAGE,
-            "outage_id": outage.id,
-            "active": True,
-        }
-        for unit in range(place.capacity)
-        for piece in subtract([slot], [claim.slot for claim in claims if claim.unit == unit])
-    ]
-    if rows:
-        session.execute(insert(Claim), rows)
+    _close(session, place, outage)
     audit.record(
         session,
         actor_id=actor_id,
@@ -69,3 +52,37 @@ def record_outage(
         now=now,
     )
     return outage
+
+
+def close_what_is_left(session: Session, *, resource_id: str, around: Slot) -> None:
+    """A booking that an outage had spared has left `around`: that time is closed too, on every unit.
+
+    The resource's row is locked by whoever frees the time.
+    """
+    place = queries.get_place(session, resource_id)
+    near = around.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
+    for outage in queries.outages_of(session, resource_id, within=near):
+        _close(session, place, outage)
+
+
+def _close(session: Session, place: Place, outage: Outage) -> None:
+    """Claim what nothing else holds of the outage's slot."""
+    claims = queries.taken(session, [place.resource_id], within=outage.slot)[place.resource_id]
+    rows = [
+        {
+            "id": new_id("clm"),
+            "institution_id": place.institution_id,
+            "resource_id": place.resource_id,
+            "unit": unit,
+            "lane": 0,
+            "starts_at": piece.start,
+            "ends_at": piece.end,
+            "kind": ClaimKind.OUTAGE,
+            "outage_id": outage.id,
+            "active": True,
+        }
+        for unit in range(place.capacity)
+        for piece in subtract([outage.slot], [claim.slot for claim in claims if claim.unit == unit])
+    ]
+    if rows:
+        session.execute(insert(Claim), rows)

@@ -160,6 +160,12 @@ def test_a_move_obeys_the_rules_and_never_meets_itself(db: Session) -> None:
     assert db.scalar(select(func.count()).where(Claim.booking_id == booking.id, Claim.active)) == 1
 
 
+def test_a_booking_that_has_begun_is_not_moved_away_from_its_no_show(db: Session) -> None:
+    booking = booked(db, a_resource(db), hours(2, 4))
+    with pytest.raises(WrongState):
+        actions.move(db, booking_id=booking.id, slot=hours(8, 9), version=1, actor_id=booking.person_id, now=booking.starts_at)
+
+
 def test_a_request_blocks_its_slot_until_it_is_decided(db: Session) -> None:
     resource = a_resource(db)
     set_rules(db, resource_id=resource.id, rules=RuleSet(approval=Approval.REQUEST), actor_id=None, now=NOW)
@@ -200,6 +206,22 @@ def test_an_outage_closes_what_no_booking_holds(db: Session) -> None:
         now=DAY + timedelta(hours=10),
     )
     assert not late.planned
+
+
+@pytest.mark.parametrize("gap", Gap)
+def test_the_time_of_a_booking_that_an_outage_had_spared_closes_when_it_leaves(db: Session, gap: Gap) -> None:
+    resource = a_resource(db, capacity=2)
+    rules = RuleSet(setup_min=15, cleaning_min=30, buffer_mode=gap)
+    set_rules(db, resource_id=resource.id, rules=rules, actor_id=None, now=NOW)
+    one, two = booked(db, resource, hours(4, 5)), booked(db, resource, hours(4, 5))
+    who = one.person_id
+    record_outage(db, resource_id=resource.id, slot=hours(3, 7), planned=True, reason="leak", actor_id=who, now=NOW)
+    moved = actions.move(db, booking_id=one.id, slot=hours(4.5, 5), version=1, actor_id=who, now=NOW)
+    assert moved.slot == hours(4.5, 5)
+    actions.move(db, booking_id=one.id, slot=hours(9, 10), version=2, actor_id=who, now=NOW)
+    actions.cancel(db, booking_id=two.id, by=CancelledBy.CUSTOMER, actor_id=who, now=NOW)
+    assert refusal(db, resource, hours(4, 5)).code == "slot_taken"
+    assert queries.free_time(db, resource.id, within=hours(3, 7), now=NOW) == []
 
 
 def test_rules_that_cannot_hold_are_refused(db: Session) -> None:
