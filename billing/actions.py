@@ -152,9 +152,9 @@ def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Mon
 
 
 def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
-    """What cancelling at `now` would cost the customer; a hold or a request costs nothing. Raises: NotFound."""
+    """What cancelling at `now` would cost the customer; a hold or a first request costs nothing. Raises: NotFound."""
     quote = queries.quote_of_booking(session, booking.id)
-    if booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
+    if booking.decided_at is None and booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
         return Money(0, quote.currency)
     quoted = Money(quote.quote_minor, quote.currency)
     terms = policies.parse(quote.policy)

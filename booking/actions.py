@@ -189,6 +189,15 @@ def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_i
     return booking
 
 
+def ask_again(session: Session, *, booking_id: str, now: datetime) -> Booking:
+    """Where the publisher decides, the new slot of a moved booking needs a new yes. Raises: NotFound."""
+    booking = _locked(session, booking_id)
+    by_request = queries.get_place(session, booking.resource_id).rules.by_request
+    if not by_request or booking.state is not BookingState.CONFIRMED:
+        return booking
+    return _advance(session, booking, Move.ASK, "ask_again", now)
+
+
 def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """The payment is secured: the hold becomes a booking, or a request where the publisher decides.
 

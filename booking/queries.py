@@ -317,3 +317,13 @@ def expired_holds(session: Session, *, now: datetime, limit: int = 200) -> Seque
         .order_by(Booking.hold_until)
         .limit(limit)
     ).all()
+
+
+def undecided_requests(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:
+    """Ids of requests that nobody has answered by their start, oldest first."""
+    return session.scalars(
+        select(Booking.id)
+        .where(Booking.state == BookingState.REQUESTED, Booking.starts_at <= now)
+        .order_by(Booking.starts_at)
+        .limit(limit)
+    ).all()

@@ -10,12 +10,11 @@ from billing import actions as billing
 from billing import queries as bills
 from booking import actions, queries
 from booking.actions import CancelledBy, Wish
-from booking.states import BookingState
 from booking.tables import Booking, Category
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.people import queries as people
-from marketplace.permissions import Action, Actor, require
+from marketplace.permissions import Action, Actor, may, require
 from marketplace.refusals import Invalid, NotAllowed
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Resource
@@ -94,14 +93,17 @@ def is_own(actor: Actor, booking: Booking) -> bool:
 
 
 def move(session: Session, *, actor: Actor, booking_id: str, slot: Slot, version: int, now: datetime) -> tuple[Booking, Money]:
-    """Move a booking and price it again under the policy of its acceptance.
+    """Move a booking and price it again under the policy of its acceptance; a customer's may need a new yes.
 
     Raises: NotFound, NotAllowed, Stale, WrongState, SlotRefused.
     """
     found = queries.get_booking_for(session, actor, booking_id)
-    if not is_own(actor, found):
-        require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
+    decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
+    if not decides and not is_own(actor, found):
+        raise NotAllowed(action=Action.DECIDE_BOOKINGS.value)
     booking = actions.move(session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, now=now)
+    if not decides:
+        booking = actions.ask_again(session, booking_id=booking_id, now=now)
     return booking, billing.requote_booking(session, booking=booking, now=now)
 
 
@@ -116,9 +118,9 @@ def cancel(
     if by is CancelledBy.CUSTOMER and not is_own(actor, found):
         require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
         by = CancelledBy.PROVIDER
-    held = found.state is not BookingState.CONFIRMED
+    never_stood = found.decided_at is None
     booking = actions.cancel(session, booking_id=booking_id, by=by, actor_id=actor.known_id, now=now)
-    fee = billing.settle_cancellation(session, booking=booking, free=held or by is CancelledBy.PROVIDER, now=now)
+    fee = billing.settle_cancellation(session, booking=booking, free=never_stood or by is CancelledBy.PROVIDER, now=now)
     return booking, fee
 
 

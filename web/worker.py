@@ -55,10 +55,10 @@ def conclude_bookings(session: Session, now: datetime) -> None:
 
 
 def expire_holds(session: Session, now: datetime) -> None:
-    """End holds that were not paid; confirm those that were."""
+    """End holds that were not paid and requests that nobody answered in time; confirm the holds that were paid."""
     for booking_id in bills.holds_secured(session):
         booking.confirm_hold(session, booking_id=booking_id, now=now)
-    for booking_id in bookings.expired_holds(session, now=now):
+    for booking_id in [*bookings.expired_holds(session, now=now), *bookings.undecided_requests(session, now=now)]:
         checkout.expire(session, booking_id=booking_id, now=now)
 
 

@@ -176,7 +176,7 @@ def test_ones_own_house_pays_nothing(db: Session) -> None:
 
 def test_a_held_booking_is_cancelled_free(db: Session) -> None:
     booking = a_quoted_booking(db)
-    booking.state = BookingState.REQUESTED
+    booking.state, booking.decided_at = BookingState.REQUESTED, None
     assert actions.fee_if_cancelled(db, booking=booking, now=START) == yuan(0)
 
 

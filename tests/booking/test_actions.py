@@ -179,6 +179,16 @@ def test_a_request_blocks_its_slot_until_it_is_decided(db: Session) -> None:
         actions.approve(db, booking_id=again.id, actor_id=again.person_id, now=NOW)
 
 
+def test_a_request_that_nobody_answers_frees_its_slot_at_its_start(db: Session) -> None:
+    resource = a_resource(db)
+    set_rules(db, resource_id=resource.id, rules=RuleSet(approval=Approval.REQUEST), actor_id=None, now=NOW)
+    asked = booked(db, resource, hours(2, 4))
+    assert queries.undecided_requests(db, now=asked.starts_at - timedelta(seconds=1)) == []
+    assert queries.undecided_requests(db, now=asked.starts_at) == [asked.id]
+    assert actions.expire(db, booking_id=asked.id, now=asked.starts_at).state is BookingState.EXPIRED
+    booked(db, resource, hours(2, 4))
+
+
 def test_a_verdict_concludes_once(db: Session) -> None:
     booking = booked(db, a_resource(db), hours(2, 3))
     for _ in range(2):

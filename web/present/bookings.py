@@ -145,7 +145,8 @@ def steps(row: Booking, use: ConfirmedUse | None, statement: Statement | None, n
     first = Step("booked", "done", row.submitted_at)
     if row.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
         return [first, Step(row.state.value, "failed", row.cancelled_at or row.decided_at), *_bill_steps(statement)]
-    approved = Step("approved", "done" if row.decided_at else "now", row.decided_at)
+    answered = row.decided_at if row.state is not BookingState.REQUESTED else None
+    approved = Step("approved", "done" if answered else "now", answered)
     started, ended = row.starts_at <= now, row.ends_at <= now
     in_use = Step("in_use", "done" if ended else "now" if started else "todo", row.starts_at)
     metered = Step("metered", "done" if use else "now" if ended else "todo", use.created_at if use else None)

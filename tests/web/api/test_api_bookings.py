@@ -112,6 +112,26 @@ def test_a_request_is_approved_or_refused_by_the_manager_only(world: World) -> N
     refused(world.post(f"/bookings/{two['id']}/approve", world.manager), 409, "wrong_state")
 
 
+def test_an_approved_booking_that_its_customer_moves_is_a_request_again(world: World) -> None:
+    policy = {"cancel_tiers": [{"hours": 2400, "rate": "0.5"}]}
+    resource = world.a_resource(rules={"approval": "request"}, policy=policy)
+    made = world.made(f"/resources/{resource}/bookings", world.member, span(tomorrow(1)))
+    path = f"/bookings/{made['id']}"
+
+    def moved(token: str, hour: int, version: int) -> dict[str, Any]:
+        at = {"if-match": f'"{version}"'}
+        reply = world.ask("PATCH", path, token=token, json=span(tomorrow(hour)), headers=at)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    approved = world.post(f"{path}/approve", world.manager).json()
+    by_manager = moved(world.manager, 4, approved["version"])
+    assert by_manager["state"] == "confirmed"
+    assert moved(world.member, 8, by_manager["version"])["state"] == "requested"
+    assert world.post(f"{path}/cancel", world.member).json()["fee"]["minor"] == 30000
+
+
 def test_a_stranger_gets_404_for_everything_of_a_booking(world: World) -> None:
     path = f"/bookings/{world.a_booking()['id']}"
     stranger = world.a_person("member", organisation_id=world.an_organisation())
