@@ -24,7 +24,7 @@ from marketplace.slot import Slot
 from marketplace.tables import ListingState
 
 LOOK_AROUND = timedelta(days=14)
-"""How far from the wish alternatives are sought."""
+"""How far from the wish alternatives are sought first."""
 
 CLAIM_KINDS = {
     BookingState.HELD: ClaimKind.HOLD,
@@ -102,15 +102,22 @@ def _admit(
         clashes = occupancy.conflicts(claims, slot, rules.buffers, capacity=place.capacity, quantity=wish.quantity)
         reasons.append(Reason("slot_taken"))
     if reasons:
-        around = slot.widen(LOOK_AROUND, LOOK_AROUND)
-        raise SlotRefused(wish, reasons, clashes, _ways_out(session, place, wish, around, now, ignoring))
+        raise SlotRefused(wish, reasons, clashes, _ways_out(session, place, wish, now, ignoring))
     return units
 
 
-def _ways_out(session: Session, place: Place, wish: Wish, around: Slot, now: datetime, ignoring: str | None) -> list[Slot]:
-    window = around.clip(place.rules.window(now))
-    if window is None or place.state is not ListingState.PUBLISHED or wish.quantity > place.capacity:
+def _ways_out(session: Session, place: Place, wish: Wish, now: datetime, ignoring: str | None) -> list[Slot]:
+    """The nearest slots that would be granted: sought around the wish, and to the horizon where too few are near."""
+    bookable = place.state is ListingState.PUBLISHED and wish.quantity <= place.capacity
+    if not bookable or not terms.may_last(wish.slot, place.rules):
         return []
+    window = place.rules.window(now)
+    near = wish.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(window)
+    found = _alternatives(session, place, wish, near, now, ignoring) if near else []
+    return found if len(found) == terms.ALTERNATIVES else _alternatives(session, place, wish, window, now, ignoring)
+
+
+def _alternatives(session: Session, place: Place, wish: Wish, window: Slot, now: datetime, ignoring: str | None) -> list[Slot]:
     claims = queries.taken(session, [place.resource_id], within=window, ignoring=ignoring)[place.resource_id]
     free = occupancy.free(queries.usable_units(place, claims, window), wish.quantity)
     return terms.alternatives(free, wish.slot, rules=place.rules, zone=place.zone, now=now)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -104,12 +104,22 @@ def choose(units: Sequence[Sequence[Slot]], slot: Slot, quantity: int) -> list[i
 def conflicts(taken: Sequence[Taken], slot: Slot, buffers: Buffers, *, capacity: int, quantity: int) -> list[Slot]:
     """Where fewer than `quantity` units are left for `slot` or its buffers, clipped to `slot` where they meet it.
 
-    A conflict that lies in the buffers alone is given as the claim's own edge, so that a person sees what is in the way.
+    A conflict that lies in the buffers alone is the part of `slot` that a claim's and its own buffers leave no room for.
     """
-    reach = slot.widen(buffers.setup, buffers.cleaning)
-    busy = _short(taken, reach, capacity - quantity)
-    inside = [piece for span in busy if (piece := span.clip(slot))]
-    return inside or busy or [slot]
+    spare = capacity - quantity
+    return _short(taken, slot, spare) or _short(_kept_clear(taken, buffers), slot, spare) or [slot]
+
+
+def _kept_clear(taken: Sequence[Taken], buffers: Buffers) -> list[Taken]:
+    """The claims with the room that the buffers of a use beside them would need."""
+    two_lanes = {(claim.owner, claim.unit) for claim in taken if claim.lane == 1}
+    found = []
+    for claim in taken:
+        shared = buffers.gap is Gap.MAX and (claim.owner, claim.unit) in two_lanes
+        before = buffers.cleaning if claim.lane == 1 or not shared else timedelta()
+        after = buffers.setup if claim.lane == 0 or not shared else timedelta()
+        found.append(replace(claim, slot=claim.slot.widen(before, after)))
+    return found
 
 
 def _short(taken: Sequence[Taken], reach: Slot, spare: int) -> list[Slot]:

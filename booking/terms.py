@@ -73,12 +73,17 @@ def _of_hours(slot: Slot, opened: Sequence[Slot]) -> Iterable[Reason]:
         yield Reason("outside_hours", {}, PUBLISHER)
 
 
+def may_last(slot: Slot, rules: Rules) -> bool:
+    """Whether the rules allow its length, wherever it lies."""
+    return not any(_of_length(slot, rules)) and not slot.duration % timedelta(minutes=rules.step_min)
+
+
 def alternatives(free: Sequence[Slot], wanted: Slot, *, rules: Rules, zone: ZoneInfo, now: datetime) -> list[Slot]:
     """Up to three slots of the same length inside `free`, nearest to `wanted` first, none overlapping another.
 
     Ties go to the later one. Empty where the length itself breaks a rule.
     """
-    if any(_of_length(wanted, rules)) or wanted.duration % timedelta(minutes=rules.step_min):
+    if not may_last(wanted, rules):
         return []
     window = rules.window(now)
     pieces = [piece for span in free if (piece := span.clip(window))]

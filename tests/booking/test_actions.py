@@ -56,6 +56,15 @@ def test_the_first_takes_the_slot_and_the_second_learns_what_is_left(db: Session
     booked(db, resource, hours(3, 4))
 
 
+def test_three_ways_out_are_found_behind_weeks_that_are_taken(db: Session) -> None:
+    resource = a_resource(db)
+    for month in range(2):
+        booked(db, resource, hours(month * 744, (month + 1) * 744))
+    refused = refusal(db, resource, hours(480, 481))
+    assert refused.alternatives == tuple(hours(start, start + 1) for start in (-1, -2, -3))
+    assert len(refusal(db, resource, hours(-4000, -3999)).alternatives) == 3
+
+
 def test_a_rule_and_a_conflict_are_told_together(db: Session) -> None:
     resource = a_resource(db)
     set_rules(db, resource_id=resource.id, rules=RuleSet(min_min=60, step_min=60), actor_id=None, now=NOW)

@@ -50,6 +50,16 @@ def test_a_conflict_is_clipped_to_the_request() -> None:
     assert both == [slot]
 
 
+def test_a_conflict_of_buffers_alone_is_the_part_of_the_request_that_has_no_room() -> None:
+    for gap, room in ((Gap.SUM, 13.75), (Gap.MAX, 13.5)):
+        buffers = Buffers(minutes(15), minutes(30), gap)
+        claims = placed([(12, 13)], 1, buffers)
+        late = conflicts(claims, at(room - 0.1, 15), buffers, capacity=1, quantity=1)
+        assert late == [at(room - 0.1, room)]
+        end = 12 - (room - 13)
+        assert conflicts(claims, at(10, end + 0.1), buffers, capacity=1, quantity=1) == [at(end, end + 0.1)]
+
+
 def test_three_units_hold_a_long_run_beside_three_short_ones() -> None:
     claims = placed([(10, 11), (11, 12), (9.5, 11)], 3)
     assert fits(claims, at(9, 12), capacity=3)
