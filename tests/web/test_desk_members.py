@@ -106,3 +106,29 @@ def test_the_desks_menu_leads_nobody_to_a_closed_door(desk: Desk) -> None:
         assert [path for path in menu if desk.reader(who).get(path).status_code != 200] == []
         machines = re.findall(r'href="/en(/(?:desk/resources|r)/[\w/]+)"', page)
         assert [path for path in machines if desk.reader(who).get(path).status_code != 200] == []
+
+
+def test_the_navigation_leads_nobody_to_a_closed_door(desk: Desk) -> None:
+    for who in ("manager", "technician", "finance", "operator", "stranger"):
+        reader = desk.reader(who)
+        areas = re.findall(r'<nav class="menu-links".*?</nav>', reader.get("/search").text, re.DOTALL)[0]
+        paths = re.findall(r'href="/en(/\w+)"', areas)
+        assert [path for path in paths if reader.get(path).status_code != 200] == [], who
+
+
+def test_only_those_who_may_open_the_machines_page_are_led_there_from_its_listing(desk: Desk) -> None:
+    led = {
+        who: "Edit this listing" in desk.reader(who).get(f"/r/{desk.resource}").text
+        for who in ("manager", "technician", "finance")
+    }
+    assert led == {"manager": True, "technician": True, "finance": False}
+
+
+def test_what_waits_is_told_to_those_who_can_answer_it(desk: Desk) -> None:
+    told = {
+        who: 'class="todo-list"' in desk.reader(who).get(f"/desk?institution={desk.house}").text
+        for who in ("manager", "technician", "finance")
+    }
+    assert told == {"manager": True, "technician": True, "finance": False}, (
+        "a machine without meter waits for who minds the meters"
+    )

@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData
 
-from marketplace.permissions import Actor
+from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Invalid
 from web.deps import AnyActor
 from web.render import render
@@ -87,7 +87,7 @@ def areas_of(actor: Actor) -> tuple[Area, ...]:
     found = [Area.SEARCH, Area.BOOKINGS]
     if actor.institutions() or actor.is_operator:
         found.append(Area.DESK)
-    if actor.institutions() or actor.is_evaluator or actor.is_operator:
+    if any(may(actor, Action.SEE_EVALUATION, institution_id=one) for one in (None, *actor.institutions())):
         found.append(Area.EVALUATION)
     if actor.is_operator:
         found.append(Area.OPERATOR)

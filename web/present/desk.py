@@ -75,16 +75,30 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
         running=[row for row in shown if row.state == "confirmed" and row.slot.start <= now],
         arriving=[row for row in shown if row.state == "confirmed" and now < row.slot.start < today.end],
         requests=[row for row in shown if row.state == "requested"],
-        todo=[one for one in _todo(session, house, rows, lines, shown, now, base) if one.count],
+        todo=[
+            one
+            for one in _todo(session, house, rows, lines, shown, now, base)
+            if one.count and may(actor, ANSWERED_BY[one.code], institution_id=house.id)
+        ],
         lines=lines,
         can_list=may(actor, Action.LIST_RESOURCES, institution_id=house.id),
         can_open=may(actor, Action.REVIEW_USE, institution_id=house.id),
+        can_decide=may(actor, Action.DECIDE_BOOKINGS, institution_id=house.id),
         menu=menu(actor, house.id),
         live_url=f"/{lang.value}/live?ids={','.join(row.id for row in rows[:60])}" if rows else None,
     )
 
 
 PAGES = {"use": Action.REVIEW_USE, "income": Action.HANDLE_MONEY}
+ANSWERED_BY = {
+    "requests": Action.DECIDE_BOOKINGS,
+    "disputes": Action.HANDLE_MONEY,
+    "unpaid": Action.HANDLE_MONEY,
+    "unverifiable": Action.REVIEW_USE,
+    "silent": Action.MANAGE_DEVICES,
+    "no_device": Action.MANAGE_DEVICES,
+}
+"""Who can do something about what waits; to others it would be a dead link."""
 
 
 def menu(actor: Actor, institution_id: str) -> list[str]:

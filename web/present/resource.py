@@ -20,7 +20,7 @@ from booking.tables import Booking
 from devices import queries as devices
 from marketplace.money import Money
 from marketplace.people import queries as people
-from marketplace.permissions import Actor
+from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import NotFound, Refusal, Refused
 from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ListingState, Resource
@@ -66,7 +66,7 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
     place = booking.get_place(session, row.id)
     house = people.get_institution(session, row.institution_id)
     free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
-    own = row.institution_id in actor.institutions() or actor.is_operator
+    own = may(actor, Action.REVIEW_USE, institution_id=row.institution_id)
     live = names.live_of(session, [row.id], now=now)[row.id]
     shown = the_week(session, row, place, asked, actor=actor, lang=lang, now=now)
     return ResourceView(

@@ -70,6 +70,8 @@ class DeskView:
     can_list: bool
     can_open: bool
     """Whether the machines' own pages are this person's to see."""
+    can_decide: bool
+    """Whether requests are this person's to answer."""
     menu: Sequence[str] = ()
     """What of the desk this person may open: desk, use, income, members."""
     live_url: str | None = None
