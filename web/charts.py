@@ -94,7 +94,7 @@ def trend(points: Sequence[TrendPoint], target: float | None) -> Trend:
 
     now = [None if p.value is None else (left + i * step, y(p.value)) for i, p in enumerate(points)]
     before = [None if p.before is None else (left + i * step, y(p.before)) for i, p in enumerate(points)]
-    grid = max(10, ceil((high - low) / 50) * 10)
+    grid = 2 if high - low <= 10 else max(5, ceil((high - low) / 50) * 10)
     shown = sorted({round(i * (len(points) - 1) / 5) for i in range(6)}) if len(points) > 1 else [0][: len(points)]
     return Trend(
         width, height, left, right, top, bottom,

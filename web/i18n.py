@@ -162,6 +162,19 @@ class Formats:
             return f"{self.day(start.date())} {self.clocks(slot, zone)}"
         return f"{self.moment(slot.start, zone)} {DASH} {self.moment(slot.end, zone)}"
 
+    def iso_span(self, slot: Slot, zone: str) -> str:
+        """As `span`, with the day as documents write it.
+
+        >>> from datetime import UTC
+        >>> day = Slot(datetime(2026, 11, 24, 5, tzinfo=UTC), datetime(2026, 11, 24, 9, tzinfo=UTC))
+        >>> Formats(Lang.ZH).iso_span(day, "Asia/Shanghai"), Formats(Lang.ZH).iso_span(day, "America/New_York")
+        ('2026-11-24 13:00–17:00', '2026-11-24 00:00–04:00')
+        """
+        start, end = self.local(slot.start, zone), self.local(slot.end, zone)
+        if _closing(start, end) == "24:00" or start.date() == end.date():
+            return f"{start:%Y-%m-%d} {self.clocks(slot, zone)}"
+        return f"{self.iso_moment(slot.start, zone)} {DASH} {self.iso_moment(slot.end, zone)}"
+
     def days(self, first: Day, last: Day) -> str:
         return f"{self.short_day(first)} {DASH} {self.short_day(last)}"
 

@@ -91,7 +91,8 @@ def overview(session: Session, asked: Asked, *, lang: Lang, now: datetime) -> Ov
     before = Slot(within.start - seen.duration, within.start) if asked.compare == "before" else None
     found = overviews.overview(session, within=within, now=now, institution_ids=only, compare=before)
     translate = translations(lang).gettext
-    ranking = sorted((_rank(one, found.names, lang) for one in found.standings), key=lambda row: _order(row, asked.sort))
+    rows = [_rank(one, found.names, lang, scheme.params.cov_min) for one in found.standings]
+    ranking = sorted(rows, key=lambda row: _order(row, asked.sort))
     published = {row.institution_id: row for row in queries.latest_revisions(session, period=asked.period, scheme=DEFAULT)}
     base = f"/{lang.value}/evaluation"
     return OverviewView(
@@ -153,7 +154,7 @@ def _heat(cells: Sequence[HeatCell]) -> list[HeatRow]:
     return [HeatRow(day, [shares.get((day, hour)) for hour in HOURS]) for day in range(7)]
 
 
-def _rank(one: Standing, known: Mapping[str, tuple[str, str | None]], lang: Lang) -> RankRow:
+def _rank(one: Standing, known: Mapping[str, tuple[str, str | None]], lang: Lang, least: Fraction) -> RankRow:
     name, name_en = known.get(one.institution_id, (one.institution_id, None))
     return RankRow(
         place=0,
@@ -166,6 +167,7 @@ def _rank(one: Standing, known: Mapping[str, tuple[str, str | None]], lang: Lang
         income=one.revenue_minor / 100,
         change=_percent(one.change),
         coverage=_percent(one.coverage),
+        thin=one.coverage is not None and one.coverage < least,
     )
 
 

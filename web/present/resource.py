@@ -113,10 +113,10 @@ def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list
 
 
 def first_days(shown: Week, asked: Asked, place: Place) -> int:
-    """Which third of the week holds the day asked for, else today."""
+    """With which column a phone's three days begin: the day asked for, else today, at latest the fifth."""
     day = asked.slot.start.astimezone(place.zone).date() if asked.slot else asked.day
     number = next((n for n, column in enumerate(shown.columns) if column.day == day or (day is None and column.today)), 0)
-    return min(number // 3, 2)
+    return min(number, 4)
 
 
 def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> Week:

@@ -52,6 +52,8 @@ class RankRow:
     income: float
     change: float | None
     coverage: float | None
+    thin: bool
+    """Whether telemetry covers less than the scheme asks for."""
     score: str | None = None
     """Of the published revision, if there is one."""
     grade: str | None = None

@@ -169,4 +169,4 @@ class ResourceView:
     """The desk's page of this listing, for its own staff."""
     next_free: datetime | None = None
     shown_days: int = 0
-    """Which days a narrow screen shows first: 0 the first three, 1 the middle ones, 2 the last three."""
+    """The day of the week with which a narrow screen's three begin: 0 to 4."""
