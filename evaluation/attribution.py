@@ -37,10 +37,10 @@ class Effective:
 def holders(bookings: Sequence[Reservation], capacity: int) -> Held:
     """The bookings that hold the unit at each second.
 
-    Where more is booked than fits, the earliest confirmed wins the time (then the earliest submitted, then the first in the
-    list); the others keep what is left of theirs.
+    Where more is booked than fits, the earliest confirmed wins the time (then the earliest submitted, then the first by
+    id, so that the order of the rows never matters); the others keep what is left of theirs.
     """
-    priority = sorted(range(len(bookings)), key=lambda i: (_confirmed(bookings[i]), i))
+    priority = sorted(range(len(bookings)), key=lambda i: (_confirmed(bookings[i]), bookings[i].id))
     rank = {booking: place for place, booking in enumerate(priority)}
     edges = sorted(
         (instant, opens, rank[i])

@@ -124,27 +124,27 @@ class _Reader:
         self.problems.add(table.file, line, "end", "does not lie after start; swap or correct them")
         return False
 
-    def _once(self, table: Table, line: int, column: str, key: str, seen: set[str]) -> bool:
-        if key not in seen:
-            seen.add(key)
-            return True
-        self.problems.add(table.file, line, column, f"{key!r} stands twice; keep one row")
-        return False
+    def _once(self, table: Table, line: int, key: str, fact: object, seen: dict[str, object]) -> bool:
+        """Whether `fact` is new: a row that repeats another word for word says nothing more, one that contradicts it is wrong."""
+        before = seen.setdefault(key, fact)
+        if before is not fact and before != fact:
+            self.problems.add(table.file, line, table.columns[0].name, f"{key!r} stands twice and differs; keep one row")
+        return before is fact
 
     def units(self) -> list[Unit]:
         found: list[Unit] = []
-        seen: set[str] = set()
+        seen: dict[str, object] = {}
         for line, (key, name, owner, kind, capacity, tz, quota, listed, gone, value) in self._rows(columns.UNITS):
-            if not self._once(columns.UNITS, line, "unit_id", key, seen):
-                continue
             if capacity is not None and not 1 <= capacity <= 1000:
                 self.problems.add("units.csv", line, "capacity", "must be between 1 and 1000")
             if quota is not None and quota < 0:
                 self.problems.add("units.csv", line, "quota_hours", "must not be negative; leave it empty if there is none")
-            self.capacity[key] = capacity or 1
             extra = {"zone": tz} if tz else {}
-            found.append(Unit(key, name or key, owner, kind or "", capacity or 1, quota_hours=quota, listed_from=listed,
-                              decommissioned_on=gone, value_minor=value, **extra))  # fmt: skip
+            unit = Unit(key, name or key, owner, kind or "", capacity or 1, quota_hours=quota, listed_from=listed,
+                        decommissioned_on=gone, value_minor=value, **extra)  # fmt: skip
+            if self._once(columns.UNITS, line, key, unit, seen):
+                self.capacity[key] = unit.capacity
+                found.append(unit)
         return found
 
     def calendar(self) -> dict[str, list[Span]]:
@@ -165,19 +165,18 @@ class _Reader:
 
     def bookings(self) -> dict[str, list[Reservation]]:
         found: dict[str, list[Reservation]] = defaultdict(list)
-        seen: set[str] = set()
+        seen: dict[str, object] = {}
         table = columns.BOOKINGS
         for line, (key, unit_id, start, end, qty, status, org, person, use, purpose, related, submitted, decided, cancelled, fee,
                    refund, rating, sme) in self._rows(table):  # fmt: skip
-            known = self._knows(table, line, unit_id) and self._ordered(table, line, start, end)
-            if not (known and self._once(table, line, "booking_id", key, seen)):
+            if not (self._knows(table, line, unit_id) and self._ordered(table, line, start, end)):
                 continue
             if qty is not None and not 1 <= qty <= self.capacity[unit_id]:
                 self.problems.add(table.file, line, "qty", f"must be between 1 and the unit's capacity {self.capacity[unit_id]}")
-            found[unit_id].append(
-                Reservation(key, start, end, use, qty or 1, columns.STATUSES.get(status), org, person, purpose, bool(related),
-                            submitted, decided, cancelled, fee, refund, rating, bool(sme))
-            )  # fmt: skip
+            booking = Reservation(key, start, end, use, qty or 1, columns.STATUSES.get(status), org, person, purpose,
+                                  bool(related), submitted, decided, cancelled, fee, refund, rating, bool(sme))  # fmt: skip
+            if self._once(table, line, key, (unit_id, booking), seen):
+                found[unit_id].append(booking)
         return found
 
     def segments(self) -> dict[str, list[Segment]]:
@@ -203,11 +202,11 @@ class _Reader:
 
     def requests(self) -> dict[str, list[Request]]:
         found: dict[str, list[Request]] = defaultdict(list)
-        seen: set[str] = set()
+        seen: dict[str, object] = {}
         for line, (key, unit_id, org, submitted, answered, outcome) in self._rows(columns.REQUESTS):
-            known = self._knows(columns.REQUESTS, line, unit_id)
-            if known and self._once(columns.REQUESTS, line, "request_id", key, seen):
-                found[unit_id].append(Request(key, org, submitted, answered, outcome))
+            request = Request(key, org, submitted, answered, outcome)
+            if self._knows(columns.REQUESTS, line, unit_id) and self._once(columns.REQUESTS, line, key, (unit_id, request), seen):
+                found[unit_id].append(request)
         return found
 
     def manual(self, owners: set[str]) -> tuple[dict[str, dict[str, Fraction]], dict[tuple[str, str], str]]:
@@ -219,11 +218,15 @@ class _Reader:
                 self.problems.add("organisation.csv", line, "org_id", f"{org_id!r} owns no unit in units.csv; correct the id")
             elif indicator.endswith(".evidence"):
                 evidence[org_id, indicator.removesuffix(".evidence")] = text or ""
-            elif indicator in values[org_id]:
-                self.problems.add("organisation.csv", line, "indicator", f"{indicator!r} stands twice; keep one row")
             elif text is not None:
-                try:
-                    values[org_id][indicator] = columns.number(text)
-                except BadCell as error:
-                    self.problems.add("organisation.csv", line, "value", str(error))
+                self._enter(line, indicator, text, values[org_id])
         return values, evidence
+
+    def _enter(self, line: int, indicator: str, text: str, values: dict[str, Fraction]) -> None:
+        try:
+            value = columns.number(text)
+        except BadCell as error:
+            self.problems.add("organisation.csv", line, "value", str(error))
+            return
+        if values.setdefault(indicator, value) != value:
+            self.problems.add("organisation.csv", line, "indicator", f"{indicator!r} stands twice and differs; keep one row")

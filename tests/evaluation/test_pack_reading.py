@@ -113,3 +113,37 @@ def test_open_ends_reach_to_the_end_of_what_the_pack_speaks_of(tmp_path: Path) -
     segment = DAY.segment("RUN", "20:00", "21:00") | {"end": ""}
     found = evaluate_pack(DAY.pack(tmp_path, segments=[segment]))
     assert found["units"]["u1"]["seconds"]["eff_h"] == 4 * 3600
+
+
+def test_a_row_that_is_repeated_word_for_word_says_nothing_more(tmp_path: Path) -> None:
+    tables: dict[str, list[dict[str, Any]]] = {
+        "units": [DAY.unit(), DAY.unit(unit_id="u2")],
+        "bookings": [DAY.booking("b1", "09:00", "11:00"), DAY.booking("b2", "10:00", "12:00")],
+        "segments": [DAY.segment("RUN", "09:00", "12:00")],
+        "downtime": [DAY.down("planned", "13:00", "14:00", "08:00")],
+        "attestations": [DAY.signed("b2", "12:00", "12:30")],
+        "requests": [{"request_id": "r1", "unit_id": "u1", "submitted_at": DAY.at("09:00"), "outcome": "unanswered"}],
+        "organisation": [{"org_id": "o1", "indicator": "A1", "value": "5"}],
+    }
+    doubled = {name: (rows * 2)[::-1] for name, rows in tables.items()}
+    assert evaluate_pack(DAY.pack(tmp_path / "b", **doubled)) == evaluate_pack(DAY.pack(tmp_path / "a", **tables))
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [
+        ("units", [DAY.unit(), DAY.unit(capacity=2)]),
+        ("bookings", [DAY.booking("b1", "09:00", "10:00"), DAY.booking("b1", "09:00", "10:01")]),
+        ("organisation", [{"org_id": "o1", "indicator": "A1", "value": "5"}, {"org_id": "o1", "indicator": "A1", "value": "6"}]),
+    ],
+)
+def test_a_second_row_of_the_same_id_that_differs_is_refused(tmp_path: Path, table: str, rows: list[dict[str, Any]]) -> None:
+    assert "stands twice and differs" in problems(DAY.pack(tmp_path, **{table: rows}))[0]
+
+
+def test_bookings_confirmed_together_are_ranked_by_id_in_whatever_order_they_stand(tmp_path: Path) -> None:
+    rows = [DAY.booking(key, "09:00", "10:00", decided_at=DAY.at("08:00")) for key in ("b2", "b1")]
+    run = [DAY.segment("RUN", "09:00", "10:00")]
+    for name, bookings in (("a", rows), ("b", rows[::-1])):
+        found = evaluate_pack(DAY.pack(tmp_path / name, bookings=bookings, segments=run))["bookings"]
+        assert {key: one["status"] for key, one in found.items()} == {"b1": "fulfilled", "b2": "conflict"}
