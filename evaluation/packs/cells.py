@@ -66,7 +66,9 @@ Row = tuple[int, list[Any]]
 def rows(directory: Path, table: Table, problems: Problems) -> Iterator[Row]:
     """The rows of `table`, none where the file is absent; bad rows are left out and noted in `problems`."""
     path = directory / table.file
-    if not path.exists():
+    if not path.is_file():
+        if path.exists() or path.is_symlink():
+            problems.add(table.file, None, None, "is no file; put the table itself there")
         return
     if path.stat().st_size > MAX_BYTES:
         problems.add(table.file, None, None, f"is larger than {MAX_BYTES >> 30} GiB; split the pack by organisation")
@@ -78,6 +80,8 @@ def rows(directory: Path, table: Table, problems: Problems) -> Iterator[Row]:
         problems.add(table.file, None, None, f"is not UTF-8 (byte {error.start}); save it as CSV UTF-8")
     except csv.Error as error:
         problems.add(table.file, None, None, f"is no CSV: {error}; save it again as CSV UTF-8")
+    except OSError as error:
+        problems.add(table.file, None, None, f"cannot be read: {error.strerror}")
 
 
 def _parsed(reader: Iterator[list[str]], table: Table, problems: Problems) -> Iterator[Row]:

@@ -12,6 +12,8 @@ from evaluation.schemes import UnknownScheme, load_scheme, parameters, parse_sch
 from evaluation.scoring import Scheme
 
 SCHEME_FILE = "scheme.toml"
+MAX_SCHEME_BYTES = 1 << 20
+"""A hundred times the longest scheme that ships."""
 
 
 def evaluate_pack(directory: Path, scheme: str | None = None) -> dict[str, Any]:
@@ -27,14 +29,14 @@ def compute(directory: Path, scheme: str | None = None) -> tuple[Evaluation, Sch
     if not directory.is_dir():
         raise PackRefused([Problem(str(directory), None, None, "is no directory; give the folder that holds run.json")])
     run = read_run(directory)
-    applied = _scheme(directory, run, scheme)
+    applied = scheme_of(directory, run, scheme)
     facts, _ = read_facts(directory, run.period)
     _check_entered(facts, applied)
     return evaluate(facts, applied), applied, facts
 
 
-def _scheme(directory: Path, run: Run, wanted: str | None) -> Scheme:
-    """A scheme that ships; else the pack's own text, if it is the one that is named."""
+def scheme_of(directory: Path, run: Run, wanted: str | None = None) -> Scheme:
+    """A scheme that ships; else the pack's own text, if it is the one that is named; under the run's parameters."""
     name = wanted or run.scheme
     if name is None:
         raise PackRefused([Problem("run.json", None, "scheme", "is missing; name one, such as WPC-OPEN-2026.1")])
@@ -44,13 +46,23 @@ def _scheme(directory: Path, run: Run, wanted: str | None) -> Scheme:
         own = directory / SCHEME_FILE
         if not own.is_file():
             raise
-        found = parse_scheme(own.read_text(encoding="utf-8"))
+        found = parse_scheme(_text(own))
         if name != f"{found.id}-{found.version}":
             raise
     try:
         return with_params(found, parameters(run.params, found.params))
     except (ValueError, ZeroDivisionError) as error:
         raise PackRefused([Problem("run.json", None, "params", str(error))]) from error
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > MAX_SCHEME_BYTES:
+        raise PackRefused([Problem(path.name, None, None, f"is larger than {MAX_SCHEME_BYTES >> 20} MiB")])
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        text = f"is not UTF-8 (byte {error.start}); save it as UTF-8"
+        raise PackRefused([Problem(path.name, None, None, text)]) from error
 
 
 def _check_entered(facts: Facts, scheme: Scheme) -> None:

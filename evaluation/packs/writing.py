@@ -61,7 +61,7 @@ def write_rows_pack(directory: Path, *, rows: Rows, period: Span, scheme: Scheme
     document = as_document(compute(directory)[0])  # from the written files, as any reader will
     for name, names in RESULTS.items():
         _write_csv(directory / f"{name}.csv", names, result_rows(document)[name])
-    (directory / "datapackage.json").write_bytes(_json(_package(directory, scheme, stamp)))
+    (directory / "datapackage.json").write_bytes(describe(directory, scheme, stamp))
     return document
 
 
@@ -224,11 +224,12 @@ def _param(value: int | Fraction) -> int | str:
     return value if isinstance(value, int) else str(value)
 
 
-def _package(directory: Path, scheme: Scheme, stamp: Stamp) -> dict[str, Any]:
+def describe(directory: Path, scheme: Scheme, stamp: Stamp) -> bytes:
+    """The text of datapackage.json for the files that lie in `directory`."""
     resources = [*_fact_resources(directory), *_result_resources(directory)]
     for name in (SCHEME_FILE, "run.json"):
         resources.append(_resource(directory, name.replace(".", "-"), name))
-    return {
+    package = {
         "profile": "data-package",
         "name": f"pilotbench-{scheme.id}-{scheme.version}".lower(),
         "title": scheme.title_zh,
@@ -236,6 +237,7 @@ def _package(directory: Path, scheme: Scheme, stamp: Stamp) -> dict[str, Any]:
         "created": stamp.cut_off.astimezone(UTC).isoformat(),
         "resources": resources,
     }
+    return _json(package)
 
 
 def _fact_resources(directory: Path) -> Iterator[dict[str, Any]]:

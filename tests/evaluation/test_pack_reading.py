@@ -75,6 +75,13 @@ def test_broken_text_is_refused(tmp_path: Path) -> None:
     assert "is no CSV" in problems(directory)[0]
 
 
+def test_a_table_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    directory = DAY.pack(tmp_path)
+    (directory / "segments.csv").mkdir()
+    (directory / "requests.csv").symlink_to(tmp_path / "nowhere")
+    assert problems(directory) == [f"{name}.csv: is no file; put the table itself there" for name in ("segments", "requests")]
+
+
 @pytest.mark.parametrize(
     "run", ["[]", "{", '{"period_from": 3}', '{"period_from": "2026-01-01T00:00:00Z", "period_to": "2026-01-01T00:00:00Z"}']
 )

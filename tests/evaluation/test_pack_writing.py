@@ -22,6 +22,7 @@ from evaluation.facts import (
     Use,
 )
 from evaluation.packs import PackRefused, Stamp, evaluate_pack, verify, write_facts_pack
+from evaluation.packs.writing import digest
 from evaluation.schemes import DEFAULT, load_scheme
 
 T0 = int(datetime(2026, 3, 10, 1, tzinfo=UTC).timestamp())
@@ -107,6 +108,62 @@ def test_any_change_is_found(pack: Path, file: str, old: str, new: str, said: st
     assert old in text
     (pack / file).write_text(text.replace(old, new, 1), encoding="utf-8")
     assert said in verify(pack)
+
+
+def refreshed(pack: Path, name: str) -> None:
+    """Make datapackage.json agree with a file that was changed."""
+    path = pack / "datapackage.json"
+    package = json.loads(path.read_text(encoding="utf-8"))
+    resource = next(one for one in package["resources"] if one["path"] == name)
+    resource |= {"bytes": (pack / name).stat().st_size, "hash": digest(pack / name)}
+    path.write_text(json.dumps(package, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def test_a_false_row_in_front_of_the_true_one_is_found(pack: Path) -> None:
+    path = pack / "metrics.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("unit,u1,eff_h,3.50", "unit,u1,eff_h,9.50\nunit,u1,eff_h,3.50"), encoding="utf-8")
+    refreshed(pack, "metrics.csv")
+    assert verify(pack) == ["metrics.csv: has rows that repeat or contradict others, or with more or fewer cells than the header"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("模型", "正式"), ('"title"', '"titel"'), ("  ", " "), ("datetime", "string")])
+def test_any_change_of_the_description_itself_is_found(pack: Path, old: str, new: str) -> None:
+    path = pack / "datapackage.json"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    assert verify(pack) == ["datapackage.json: differs from what describes these files"]
+
+
+@pytest.mark.parametrize("name", ["units.csv", "metrics.csv", "scores.csv", "scheme.toml", "run.json", "segments.parquet"])
+def test_a_file_that_cannot_be_read_is_a_difference(pack: Path, name: str) -> None:
+    (pack / name).write_bytes((pack / name).read_bytes()[:40] + b"\xff\xfe\x00")
+    assert f"{name}: differs from the size or hash in datapackage.json" in verify(pack)
+
+
+def test_a_fact_table_that_is_gone_is_named_though_others_refer_to_it(pack: Path) -> None:
+    (pack / "bookings.csv").unlink()
+    assert verify(pack)[0] == "datapackage.json: 'bookings.csv' is no file of this pack"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"resources": 5}', '{"resources": ["x"]}', '{"resources": [{"path": 7}]}'])
+def test_a_description_that_is_no_description_is_found(pack: Path, text: str) -> None:
+    (pack / "datapackage.json").write_text(text, encoding="utf-8")
+    assert all(line.startswith("datapackage.json") for line in verify(pack))
+    assert verify(pack)
+
+
+def test_a_scheme_of_another_name_is_named(pack: Path) -> None:
+    path = pack / "run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("WPC-OPEN-2026.1", "WPC-OPEN-2099.1"), encoding="utf-8")
+    assert "run.json: scheme WPC-OPEN-2099.1 is not one that ships here, and scheme.toml is another" in verify(pack)
+
+
+@pytest.mark.parametrize("path", ["../units.csv", "/etc/hostname", "x" * 5000, "a\\u0000b", "link.csv", ""])
+def test_paths_that_are_no_plain_file_of_the_pack_are_never_followed(pack: Path, path: str) -> None:
+    (pack / "link.csv").symlink_to(pack / "units.csv")
+    package = (pack / "datapackage.json").read_text(encoding="utf-8").replace('"path": "units.csv"', f'"path": "{path}"')
+    (pack / "datapackage.json").write_text(package.replace("\\\\", "\\"), encoding="utf-8")
+    assert any("is no file of this pack" in line for line in verify(pack))
 
 
 def test_a_resource_outside_the_pack_is_never_read(pack: Path) -> None:
