@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from evaluation.facts import Facts, Parameters, Status, UnitFacts
 from evaluation.figures import HOUR_S, Figure, Kind, figures, ratio
@@ -101,6 +102,6 @@ def may_be_entered(name: str, scheme: Scheme) -> bool:
     return name in counts or any(one.code == name and (one.entered or one.metric in ENTERED_FIGURES) for one in scheme.indicators)
 
 
-def with_params(scheme: Scheme, params: Parameters) -> Scheme:
-    """The scheme under other parameters, as a run may state them."""
-    return replace(scheme, params=params)
+def with_params(scheme: Scheme, params: Parameters, zone: ZoneInfo) -> Scheme:
+    """The scheme under other parameters and in another zone, as a run may state them."""
+    return replace(scheme, params=params, zone=zone)

@@ -30,7 +30,7 @@ def compute(directory: Path, scheme: str | None = None) -> tuple[Evaluation, Sch
         raise PackRefused([Problem(str(directory), None, None, "is no directory; give the folder that holds run.json")])
     run = read_run(directory)
     applied = scheme_of(directory, run, scheme)
-    facts, _ = read_facts(directory, run.period)
+    facts, _ = read_facts(directory, run.period, applied.zone)
     _check_entered(facts, applied)
     return evaluate(facts, applied), applied, facts
 
@@ -50,7 +50,7 @@ def scheme_of(directory: Path, run: Run, wanted: str | None = None) -> Scheme:
         if name != f"{found.id}-{found.version}":
             raise
     try:
-        return with_params(found, parameters(run.params, found.params))
+        return with_params(found, parameters(run.params, found.params), run.zone or found.zone)
     except (ValueError, ZeroDivisionError) as error:
         raise PackRefused([Problem("run.json", None, "params", str(error))]) from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -24,11 +25,12 @@ MAX_RUN_BYTES = 10 << 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What run.json says: the period in seconds, the scheme's name, parameters that differ from the scheme's."""
+    """What run.json says: the period in seconds, the scheme's name, parameters and zone that differ from the scheme's."""
 
     period: Span
     scheme: str | None
     params: dict[str, Any]
+    zone: ZoneInfo | None
 
 
 def read_run(directory: Path) -> Run:
@@ -64,18 +66,29 @@ def _run(data: dict[str, Any]) -> Run:
         problems.add("run.json", None, "scheme", "must be text, such as WPC-OPEN-2026.1")
     if not isinstance(params, dict):
         problems.add("run.json", None, "params", 'must be an object, such as {"merge_gap_s": 600}')
+    zone = _zone(params, problems) if isinstance(params, dict) else None
     problems.refuse_if_any()
-    return Run((ends[0], ends[1]), scheme, params)
+    others = {name: value for name, value in params.items() if name != "tz"}
+    return Run((ends[0], ends[1]), scheme, others, zone)
 
 
-def read_facts(directory: Path, period: Span) -> tuple[Facts, dict[tuple[str, str], str]]:
+def _zone(params: dict[str, Any], problems: Problems) -> ZoneInfo | None:
+    try:
+        return columns.zone(str(params["tz"])) if "tz" in params else None
+    except BadCell as error:
+        problems.add("run.json", None, "params.tz", str(error))
+        return None
+
+
+def read_facts(directory: Path, period: Span, zone: ZoneInfo) -> tuple[Facts, dict[tuple[str, str], str]]:
     """All facts, and the evidence references of organisation.csv by (organisation, indicator).
 
+    Units without a zone of their own are in `zone`.
     Raises: PackRefused with every problem found; either the whole pack is read or nothing.
     """
     if not (directory / columns.UNITS.file).is_file():
         raise PackRefused([Problem("units.csv", None, None, "is missing; a pack needs it")])
-    reader = _Reader(directory, period)
+    reader = _Reader(directory, period, zone)
     units = reader.units()
     calendar = reader.calendar()
     downtime = reader.downtime()
@@ -103,8 +116,9 @@ def read_facts(directory: Path, period: Span) -> tuple[Facts, dict[tuple[str, st
 class _Reader:
     """Reads table after table, with the units known so far and the problems found so far."""
 
-    def __init__(self, directory: Path, period: Span) -> None:
+    def __init__(self, directory: Path, period: Span, zone: ZoneInfo) -> None:
         self.directory = directory
+        self.zone = zone
         self.begin, self.finish = period[0] - MARGIN_S, period[1] + MARGIN_S
         self.problems = Problems()
         self.capacity: dict[str, int] = {}
@@ -139,9 +153,7 @@ class _Reader:
                 self.problems.add("units.csv", line, "capacity", "must be between 1 and 1000")
             if quota is not None and quota < 0:
                 self.problems.add("units.csv", line, "quota_hours", "must not be negative; leave it empty if there is none")
-            extra = {"zone": tz} if tz else {}
-            unit = Unit(key, name or key, owner, kind or "", capacity or 1, quota_hours=quota, listed_from=listed,
-                        decommissioned_on=gone, value_minor=value, **extra)  # fmt: skip
+            unit = Unit(key, name or key, owner, kind or "", capacity or 1, tz or self.zone, quota, listed, gone, value)
             if self._once(columns.UNITS, line, key, unit, seen):
                 self.capacity[key] = unit.capacity
                 found.append(unit)

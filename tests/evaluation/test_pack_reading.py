@@ -103,6 +103,18 @@ def test_parameters_of_the_run_override_the_schemes(tmp_path: Path) -> None:
     assert "params.gap is not a parameter" in problems(bad)[0]
 
 
+def test_a_unit_without_a_zone_is_in_that_of_the_run_else_of_the_scheme(tmp_path: Path) -> None:
+    units = [DAY.unit(tz="", listed_from="2026-03-10", quota_hours="10")]
+    for zone, seconds in (("Asia/Shanghai", 86400), ("Europe/Berlin", 17 * 3600), (None, 86400)):
+        params = {"tz": zone} if zone else None
+        found = evaluate_pack(
+            a_pack(tmp_path / str(zone), start=DAY.at("00:00"), end=DAY.at("24:00"), units=units, params=params)
+        )
+        assert found["units"]["u1"]["window_seconds"] == seconds
+    bad = a_pack(tmp_path / "bad", start=DAY.at("00:00"), end=DAY.at("24:00"), units=units, params={"tz": "Mars"})
+    assert problems(bad) == ["run.json, column params.tz: 'Mars' is no IANA time zone; write one such as Asia/Shanghai"]
+
+
 def test_a_scheme_that_does_not_ship_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnknownScheme):
         evaluate_pack(DAY.pack(tmp_path), scheme="NOPE-1")
