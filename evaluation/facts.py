@@ -55,6 +55,10 @@ class Outcome(StrEnum):
     UNANSWERED = "unanswered"
 
 
+ALWAYS, NEVER = date(2, 1, 1), date(9998, 12, 31)
+"""Further out a local midnight may lie outside what a datetime can hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A reporting unit: one asset or declared pilot line. `quota_hours` is for the whole period."""
@@ -74,10 +78,14 @@ class Unit:
         """The part of `period` from the listing day's local midnight to the decommissioning day's; may be empty."""
         start, end = period
         if self.listed_from:
-            start = max(start, int(local_midnight(self.listed_from, self.zone).timestamp()))
+            start = max(start, self._begin_of(self.listed_from))
         if self.decommissioned_on:
-            end = min(end, int(local_midnight(self.decommissioned_on, self.zone).timestamp()))
+            end = min(end, self._begin_of(self.decommissioned_on))
         return start, max(start, end)
+
+    def _begin_of(self, day: date) -> int:
+        """In seconds; days at the ends of the calendar, which stand for always and never, are moved inside it."""
+        return int(local_midnight(min(max(day, ALWAYS), NEVER), self.zone).timestamp())
 
 
 class Outage(NamedTuple):

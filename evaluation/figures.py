@@ -167,6 +167,7 @@ def _median(values: Sequence[int]) -> Fraction | None:
     return Fraction(ordered[middle]) if len(ordered) % 2 else Fraction(ordered[middle - 1] + ordered[middle], 2)
 
 
-def _satisfaction(ratings: Sequence[Fraction], params: Parameters) -> Fraction:
+def _satisfaction(ratings: Sequence[Fraction], params: Parameters) -> Fraction | None:
     """The mean drawn towards the prior as long as few have answered: (n mean + m prior) / (n + m)."""
-    return (sum(ratings, Fraction()) + params.rating_weight * params.rating_prior) / (len(ratings) + params.rating_weight)
+    weighted = sum(ratings, Fraction()) + params.rating_weight * params.rating_prior
+    return ratio(weighted, len(ratings) + params.rating_weight)

@@ -93,7 +93,7 @@ def _in_time(request: Request, zone: ZoneInfo, params: Parameters) -> bool:
     if request.answered_at is None:
         return False
     asked = datetime.fromtimestamp(request.submitted_at, UTC).astimezone(zone).date()
-    return datetime.fromtimestamp(request.answered_at, UTC) < _end_of(_working_day(asked, params.sla_working_days), zone)
+    return request.answered_at < int(_end_of(_working_day(asked, params.sla_working_days), zone).timestamp())
 
 
 def _working_day(asked: date, count: int) -> date:

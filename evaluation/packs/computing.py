@@ -51,7 +51,7 @@ def scheme_of(directory: Path, run: Run, wanted: str | None = None) -> Scheme:
             raise
     try:
         return with_params(found, parameters(run.params, found.params), run.zone or found.zone)
-    except (ValueError, ZeroDivisionError) as error:
+    except ValueError as error:
         raise PackRefused([Problem("run.json", None, "params", str(error))]) from error
 
 

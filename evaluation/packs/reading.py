@@ -20,6 +20,8 @@ MARGIN_S = 86400
 """Facts reach this far beyond the period, and open ends end there."""
 MAX_PERIOD_S = 1100 * 86400
 """Three years: longer than any assessment cycle."""
+EARLIEST_S, LATEST_S = -(70 * 366 * 86400), 8000 * 365 * 86400
+"""Periods lie between about 1900 and 9960, so that no local date near them leaves the calendar."""
 MAX_RUN_BYTES = 10 << 20
 
 
@@ -61,6 +63,8 @@ def _run(data: dict[str, Any]) -> Run:
             problems.add("run.json", None, name, str(error))
     if len(ends) == 2 and not 0 < ends[1] - ends[0] <= MAX_PERIOD_S:
         problems.add("run.json", None, "period_to", "must lie after period_from, by at most 1,100 days")
+    if any(not EARLIEST_S <= end <= LATEST_S for end in ends):
+        problems.add("run.json", None, "period_from", "and period_to must lie between 1900 and 9900")
     scheme, params = data.get("scheme"), data.get("params") or {}
     if scheme is not None and not isinstance(scheme, str):
         problems.add("run.json", None, "scheme", "must be text, such as WPC-OPEN-2026.1")

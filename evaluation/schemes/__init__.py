@@ -1,8 +1,9 @@
 """The assessment schemes that ship with the product, read strictly from TOML: a number is text and stays exact."""
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
@@ -10,10 +11,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from evaluation.facts import Parameters
-from evaluation.scoring import Function, Gate, Grade, Indicator, PeriodRule, Scheme
+from evaluation.scoring import Function, Gate, Grade, Indicator, PeriodRule, Scheme, score
 from marketplace.refusals import Refusal
 
 DEFAULT = "WPC-OPEN-2026.1"
+NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?(/0*[1-9][0-9]{0,11})?")
+"""A parameter as text: longer ones, or with an exponent, would only slow exact arithmetic down."""
+MAX_SLA_DAYS = 366
 
 
 class UnknownScheme(Refusal):
@@ -50,7 +54,7 @@ def parse_scheme(text: str) -> Scheme:
     """Raises: MalformedScheme."""
     try:
         data = tomllib.loads(text)
-        return Scheme(
+        scheme = Scheme(
             **{name: data[name] for name in ("id", "version", "title_zh", "title_en", "authority", "legal_ref", "valid_from")},
             zone=ZoneInfo(data["zone"]),
             period_rule=PeriodRule(data["period_rule"]),
@@ -62,8 +66,23 @@ def parse_scheme(text: str) -> Scheme:
             tie_break=tuple(data.get("tie_break", [])),
             source=text,
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        _try_out(scheme)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise MalformedScheme(problem=f"{type(error).__name__}: {error}") from error
+    return scheme
+
+
+def _try_out(scheme: Scheme) -> None:
+    """Score once, so that a function without its arguments is refused here and not with the first figures."""
+    grades = [grade.name for grade in scheme.grades]
+    if unknown := [gate.code for gate in scheme.gates if gate.at_most not in grades]:
+        raise ValueError(f"gates {unknown} name a grade that is none of {grades}")
+    if not grades or not scheme.indicators:
+        raise ValueError("a scheme needs grades and indicators")
+    counted = [metric for indicator in scheme.indicators for metric, _ in indicator.args.get("counts", ())]
+    names = [*(indicator.metric for indicator in scheme.indicators), *counted]
+    half_a_year = replace(scheme, params=replace(scheme.params, year_share=Fraction(1, 2)))
+    score(half_a_year, dict.fromkeys(names, Fraction(-1)))
 
 
 def parameters(given: Mapping[str, Any], defaults: Parameters | None = None) -> Parameters:
@@ -73,9 +92,13 @@ def parameters(given: Mapping[str, Any], defaults: Parameters | None = None) -> 
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"params.{name} is not a parameter; known: {', '.join(known)}")
+        if not NUMBER.fullmatch(str(value)):
+            raise ValueError(f"params.{name} must be a number of at least 0, such as 600, 0.9 or 9/10")
         exact = Fraction(str(value))
-        if exact < 0 or (known[name] is int and exact.denominator != 1):
+        if known[name] is int and exact.denominator != 1:
             raise ValueError(f"params.{name} must be a whole number of at least 0")
+        if name == "sla_working_days" and exact > MAX_SLA_DAYS:
+            raise ValueError(f"params.{name} must be at most {MAX_SLA_DAYS}")
         values[name] = int(exact) if known[name] is int else exact
     return Parameters(**values)
 

@@ -83,7 +83,14 @@ def test_a_table_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["[]", "{", '{"period_from": 3}', '{"period_from": "2026-01-01T00:00:00Z", "period_to": "2026-01-01T00:00:00Z"}']
+    "run",
+    [
+        '{"period_from": "0001-01-01T00:00:00+14:00", "period_to": "0001-01-02T00:00:00+14:00"}',
+        "[]",
+        "{",
+        '{"period_from": 3}',
+        '{"period_from": "2026-01-01T00:00:00Z", "period_to": "2026-01-01T00:00:00Z"}',
+    ],
 )
 def test_a_broken_run_is_refused(tmp_path: Path, run: str) -> None:
     directory = DAY.pack(tmp_path)
@@ -166,3 +173,22 @@ def test_bookings_confirmed_together_are_ranked_by_id_in_whatever_order_they_sta
     for name, bookings in (("a", rows), ("b", rows[::-1])):
         found = evaluate_pack(DAY.pack(tmp_path / name, bookings=bookings, segments=run))["bookings"]
         assert {key: one["status"] for key, one in found.items()} == {"b1": "fulfilled", "b2": "conflict"}
+
+
+def test_days_at_the_ends_of_the_calendar_mean_always_and_never(tmp_path: Path) -> None:
+    unit = DAY.unit(listed_from="0001-01-01", decommissioned_on="9999-12-31")
+    request = {"request_id": "r1", "unit_id": "u1", "submitted_at": DAY.at("09:00"), "outcome": "accepted",
+               "answered_at": "9999-12-31T23:59:59-12:00"}  # fmt: skip
+    found = evaluate_pack(DAY.pack(tmp_path / "a", units=[unit], requests=[request]))["units"]["u1"]
+    assert (found["window_seconds"], found["sla_rate"]) == (86400, "0.0000")
+    gone = DAY.unit(listed_from="9999-12-31", decommissioned_on="0001-01-01")
+    assert evaluate_pack(DAY.pack(tmp_path / "b", units=[gone]))["units"]["u1"]["window_seconds"] == 0
+
+
+def test_a_scheme_of_the_packs_own_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    directory = a_pack(tmp_path, start=DAY.at("00:00"), end=DAY.at("24:00"), units=[DAY.unit()])
+    (directory / "run.json").write_text(
+        (directory / "run.json").read_text().replace("WPC-OPEN-2026.1", "OWN-1"), encoding="utf-8"
+    )
+    (directory / "scheme.toml").write_bytes(b"\xff\xfe")
+    assert problems(directory) == ["scheme.toml: is not UTF-8 (byte 0); save it as UTF-8"]

@@ -5,6 +5,8 @@ from fractions import Fraction
 
 import pytest
 
+from evaluation.figures import figures
+from evaluation.metrics import Tally
 from evaluation.schemes import DEFAULT, MalformedScheme, load_scheme, parameters, parse_scheme, scheme_names
 from evaluation.scoring import Function, Indicator, points_of, score
 
@@ -56,6 +58,11 @@ def test_the_shipped_scheme_reads_and_names_itself() -> None:
         ('zone = "Asia/Shanghai"', 'zone = "Nowhere"'),
         ('id = "WPC-OPEN"', ""),
         ("[[grades]]", "[[grades"),
+        ('at_most = "合格"', 'at_most = "及格"'),
+        ('args = { lo = "0.60", hi = "1" }', 'args = { lo = "1", hi = "1" }'),
+        ('args = { lo = "0.60", hi = "1" }', 'args = { lo = "0.60" }'),
+        ('args = { lo = "0.60", hi = "1" }', 'args = "0.60"'),
+        ('["0.80", "3"]', '["low", "3"]'),
     ],
 )
 def test_a_malformed_scheme_is_refused(old: str, new: str) -> None:
@@ -68,7 +75,19 @@ def test_parameters_are_exact() -> None:
     assert parameters({"cov_min": 0.9}).cov_min == Fraction(9, 10)
     assert parameters({"cov_min": "9/10"}).cov_min == Fraction(9, 10)
     with pytest.raises(ValueError, match="whole number"):
-        parameters({"min_run_s": -1})
+        parameters({"min_run_s": "1/3"})
+
+
+@pytest.mark.parametrize("value", [-1, None, True, "1/0", "nan", "1e999999999", "9" * 30, [1], {}])
+def test_a_parameter_that_is_no_number_is_named(value: object) -> None:
+    with pytest.raises(ValueError, match=r"params\.cov_min must be a number"):
+        parameters({"cov_min": value})
+
+
+def test_a_rating_without_prior_and_without_answers_is_not_applicable() -> None:
+    assert figures(Tally(), parameters({"rating_weight": 0}))["satisfaction"].text is None
+    with pytest.raises(ValueError, match="at most 366"):
+        parameters({"sla_working_days": 10**9})
 
 
 def test_yearly_targets_shrink_with_the_period_and_shares_do_not() -> None:
