@@ -169,9 +169,10 @@ def _cell(value: object) -> str:
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
+        plain, quoted = (csv.writer(stream, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+        plain.writerow(names)
+        for row in rows:
+            (quoted if "\r" in "".join(row) else plain).writerow(row)  # a bare one would end the line for readers
 
 
 def arrow_table(table: Table, rows: Sequence[Sequence[str]]) -> Any:

@@ -1,6 +1,7 @@
 """A written pack gives back its own figures, and verify finds whatever was changed."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from evaluation.facts import (
     Use,
 )
 from evaluation.packs import PackRefused, Stamp, evaluate_pack, verify, write_facts_pack
+from evaluation.packs.computing import compute
 from evaluation.packs.writing import digest
 from evaluation.schemes import DEFAULT, load_scheme
 
@@ -71,6 +73,16 @@ def test_a_pack_verifies_and_evaluates_to_what_it_says(pack: Path) -> None:
     found = evaluate_pack(pack)
     assert found["units"]["u1"]["seconds"]["eff_h"] == 2 * HOUR + 1800 + HOUR
     assert found["scores"]["o1"]["indicators"]["A1"] == "5.00"
+
+
+@pytest.mark.parametrize("text", ["one\rtwo", "one\r\ntwo", '"', "\ufeffx", "\u2028", "é" * 1000])
+def test_any_text_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
+    facts = some_facts()
+    first, second = facts.units[0].bookings
+    unit = replace(facts.units[0], bookings=[first, replace(second, purpose=text)])
+    write_facts_pack(tmp_path, facts=replace(facts, units=[unit]), scheme=load_scheme(DEFAULT), stamp=STAMP)
+    assert verify(tmp_path) == []
+    assert compute(tmp_path)[2].units[0].bookings[1].purpose == text
 
 
 def test_the_same_facts_give_the_same_bytes(pack: Path, tmp_path: Path) -> None:
