@@ -140,7 +140,8 @@ class Reservation:
 
     @property
     def stands(self) -> bool:
-        return self.status is not Status.CANCELLED
+        """Not cancelled; where no status is given, the moment of cancelling says so."""
+        return self.status is not Status.CANCELLED and (self.status is not None or self.cancelled_at is None)
 
     @property
     def span(self) -> Span:

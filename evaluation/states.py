@@ -208,6 +208,8 @@ def verdicts(facts: UnitFacts, seen: Observed, down: Down, held: Held, effective
     for i, booking in enumerate(facts.bookings):
         if booking.status is not None:
             found.append(booking.status)
+        elif not booking.stands:
+            found.append(Status.CANCELLED)
         elif i in used:
             found.append(Status.FULFILLED)
         elif i not in own:

@@ -232,10 +232,11 @@ def test_use_outside_opening_hours_is_use_but_no_capacity(tmp_path: Path) -> Non
     assert (ledger["prd_unbooked"], ledger["sby_free"], ledger["nst"]) == (240, 420, 780)
 
 
-def test_a_cancelled_booking_holds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", ["cancelled", ""])
+def test_a_cancelled_booking_holds_nothing(tmp_path: Path, status: str) -> None:
     day = Day()
     times = {"decided_at": day.at("00:00"), "cancelled_at": day.at("08:00")}
-    booking = day.booking("b1", "10:00", "12:00", status="cancelled", **times)
+    booking = day.booking("b1", "10:00", "12:00", status=status, **times)
     unit, ledger, found = evaluated(tmp_path, bookings=[booking], segments=day.filled([("RUN", "10:00", "12:00")]))
     assert (unit["unbooked_h"], unit["late_cancel_rate"], found["b1"]["status"]) == (120, "1.0000", "cancelled")
     assert (unit["booked_h"], ledger["sby_booked"]) == (0, 0)
