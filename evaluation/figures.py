@@ -74,16 +74,12 @@ def figures(tally: Tally, params: Parameters) -> dict[str, Figure]:
     }
 
 
-EXACT_HOURS = frozenset({"turnaway_h", "response_h"})
-"""Hour figures that are no sum of seconds of the ledger: left out of `seconds`."""
-
-
 def seconds(found: Mapping[str, Figure]) -> dict[str, int | None]:
-    """Every hour figure once more, exactly."""
+    """Every hour figure once more, exactly (a median between two seconds is the lower one)."""
     return {
         code: int(figure.value) if figure.value is not None else None
         for code, figure in found.items()
-        if figure.kind is Kind.HOURS and code not in EXACT_HOURS
+        if figure.kind is Kind.HOURS
     }
 
 

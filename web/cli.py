@@ -198,7 +198,7 @@ def evaluate(
 @app.command()
 def pack(
     period: Annotated[str, typer.Option(help="2026, 2026-03, ...")],
-    out: Annotated[Path, typer.Option(help="a folder that does not exist yet")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="a folder that does not exist yet")],
     scheme: str = DEFAULT,
 ) -> None:
     """Write a period's facts and figures as a pack that anyone can recompute."""

@@ -276,3 +276,12 @@ def test_several_meters_are_one_device_by_priority(tmp_path: Path) -> None:
     ]
     unit, ledger, _ = evaluated(tmp_path, segments=segments)
     assert (unit["eff_h"], unit["ud_h"], ledger["unk"], unit["coverage"]) == (50, 10, 0, "1.0000")
+
+
+def test_every_hour_figure_is_repeated_in_seconds(tmp_path: Path) -> None:
+    day = Day()
+    request = {"request_id": "r1", "unit_id": "u1", "submitted_at": day.at("09:00"), "outcome": "accepted",
+               "answered_at": day.at("10:30")}  # fmt: skip
+    found = evaluate_pack(day.pack(tmp_path, requests=[request]))["units"]["u1"]
+    assert set(found["seconds"]) == {code for code in found if code.endswith("_h")} - {"quota_h"}
+    assert (found["response_h"], found["seconds"]["response_h"], found["seconds"]["turnaway_h"]) == ("1.50", 5400, None)
