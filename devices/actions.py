@@ -161,7 +161,7 @@ def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dic
 
 
 def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES) -> int:
-    """Bring sessions and segments of devices up to date; returns how many were looked at.
+    """Bring sessions and segments of devices up to `now`; returns how many have no message left that came later.
 
     Each device's row is locked while it is folded; another worker passes it by.
     """
@@ -177,16 +177,17 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
     rows = session.scalars(waiting).all()
     for device in rows:
         _fold(session, device, now)
-    return len(rows)
+    return sum(device.dirty_from is None for device in rows)
 
 
 def _fold(session: Session, device: Device, now: datetime) -> None:
     profile = queries.profile_of(session, device.id, at=now)
     samples = _samples(session, device, profile, now)
-    device.folded_at, device.dirty_from = now, None
+    device.folded_at = now
+    if device.last_message_at is None or device.last_message_at <= now:
+        device.dirty_from = None  # else ingest stored one since the caller looked at the clock: the next fold is for that
     if not samples:
         return
-    now = max(now, samples[-1].at)  # a message may have come since the caller looked at the clock
     runs, _ = fold(samples, profile, now=now)
     _replace_sessions(session, device, runs, samples[0].at)
     _replace_segments(session, device, segments(samples, runs, profile, now=now), samples[0].at)
@@ -200,7 +201,7 @@ def _samples(session: Session, device: Device, profile: Profile, now: datetime) 
     before = device.dirty_from or device.last_message_at or now
     while True:
         start = _stable_point(session, device, profile, before)
-        placed, _ = place(_arrivals_and_firsts(session, device, profile, since=start), profile)
+        placed, _ = place(_arrivals_and_firsts(session, device, profile, since=start), profile, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples

@@ -38,12 +38,12 @@ class Sample:
         return self.power_w is None and self.state is None
 
 
-def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime | None = None) -> tuple[list[Sample], set[str]]:
-    """Telemetry received up to `until`, or all, in the order it happened, and the notes on what was odd.
+def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime) -> tuple[list[Sample], set[str]]:
+    """Telemetry received up to `until` in the order it happened, and the notes on what was odd.
 
     The same for any order of arrival and any repetition.
     """
-    heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and (until is None or a.received_at <= until)]
+    heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and a.received_at <= until]
     kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
     placed: list[tuple[datetime, datetime, bytes, Sample]] = []
     for arrival in kept:

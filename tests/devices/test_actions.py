@@ -144,12 +144,10 @@ def test_an_open_session_is_closed_however_long_nobody_folded(db: Session) -> No
     assert [(run.starts_at, run.ends_at) for run in runs_of(db, known.key)] == [(minute(0), minute(9)), (minute(600), None)]
 
 
-def test_a_message_that_came_since_the_clock_was_read_is_folded(db: Session) -> None:
+def test_a_message_that_came_since_the_clock_was_read_waits_for_the_next_fold(db: Session) -> None:
     _, known = a_device(db, a_resource(db))
-    actions.store(db, telemetry(known.key, 0, 10, 350))
-    actions.fold_devices(db, now=minute(5))
-    (run,) = runs_of(db, known.key)
-    assert run.until == minute(9)
+    actions.store(db, telemetry(known.key, 0, 10, 8))
+    assert [actions.fold_devices(db, now=minute(at)) for at in (5, 10, 10)] == [0, 1, 0]
 
 
 def test_heartbeats_go_on_with_what_was_told_before_the_fold_began(db: Session) -> None:
