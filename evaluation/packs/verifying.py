@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.document import as_document
+from evaluation.facts import Parameters
 from evaluation.packs.cells import PackRefused, Problem
 from evaluation.packs.columns import TABLES, Table
 from evaluation.packs.computing import SCHEME_FILE, compute, scheme_of
@@ -23,9 +25,11 @@ MAX_DIFFERENCES = 200
 
 
 def verify(directory: Path) -> list[str]:
-    """One line per difference, none where the pack is what it says. Checks files against datapackage.json, Parquet against
-    CSV, the scheme against the shipped one, metrics and scores against what the facts give, and datapackage.json itself
-    against what describes these files. What cannot be read is a difference too.
+    """One line per difference, none where the pack is what it says.
+
+    Checks files against datapackage.json, Parquet against CSV, the scheme and its parameters against the shipped ones,
+    metrics and scores against what the facts give, and datapackage.json itself against what describes these files. What
+    cannot be read is a difference too.
 
     Raises: PackRefused where there is no datapackage.json.
     """
@@ -33,7 +37,7 @@ def verify(directory: Path) -> list[str]:
     if not package.is_file():
         raise PackRefused([Problem("datapackage.json", None, None, "is missing; only a written pack can be verified")])
     found: dict[str, None] = {}
-    for check in (_files, _inputs, _parquet, _scheme, _results):
+    for check in (_files, _inputs, _parquet, _scheme, _params, _results):
         for difference in _told(check, directory):
             found[difference] = None
             if len(found) >= MAX_DIFFERENCES:
@@ -135,6 +139,18 @@ def _scheme(directory: Path) -> Iterator[str]:
             yield f"{SCHEME_FILE}: differs from the published {name}"
     except UnknownScheme:
         yield f"run.json: scheme {name} is not one that ships here; {SCHEME_FILE} was taken as it is"
+
+
+def _params(directory: Path) -> Iterator[str]:
+    """A written pack takes its scheme's numbers; only `year_share` is the run's own, and the points depend on it."""
+    run = read_run(directory)
+    stated, published = scheme_of(directory, run), scheme_of(directory, replace(run, params={}, zone=None))
+    for name in (field.name for field in fields(Parameters) if field.name != "year_share"):
+        said, meant = getattr(stated.params, name), getattr(published.params, name)
+        if said != meant:
+            yield f"run.json: params.{name} is {said}, the scheme says {meant}"
+    if stated.zone != published.zone:
+        yield f"run.json: params.tz is {stated.zone.key}, the scheme says {published.zone.key}"
 
 
 def _results(directory: Path) -> Iterator[str]:

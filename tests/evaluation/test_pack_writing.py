@@ -131,6 +131,13 @@ def refreshed(pack: Path, name: str) -> None:
     path.write_text(json.dumps(package, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def test_a_changed_parameter_is_found_though_no_figure_depends_on_it(pack: Path) -> None:
+    path = pack / "run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"overrun_max_s": 3600', '"overrun_max_s": 3601'), encoding="utf-8")
+    refreshed(pack, "run.json")
+    assert verify(pack) == ["run.json: params.overrun_max_s is 3601, the scheme says 3600"]
+
+
 def test_a_false_row_in_front_of_the_true_one_is_found(pack: Path) -> None:
     path = pack / "metrics.csv"
     text = path.read_text(encoding="utf-8")
