@@ -1,5 +1,6 @@
 """Pages in a real browser: no findings of axe, nothing against the policy, nothing sideways, in both languages and themes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,28 @@ def test_a_stranger_sees_no_desk_and_no_figures(world: World, product: Product, 
 def test_a_form_without_its_token_is_refused(world: World, product: Product) -> None:
     answer = httpx2.post(f"{product.base_url}/en/r/{world.resource}/bookings", data={"start": "x", "end": "y"})
     assert answer.status_code == 403
+
+
+def test_the_week_is_chosen_by_keyboard_with_its_day_its_price_and_a_way_back(
+    world: World, product: Product, browser: Browser
+) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page = a_page(context)
+    page.goto(f"{product.base_url}/zh/r/{world.resource}")
+    page.click("#week .week-moves a >> nth=-1")
+    page.wait_for_selector("#week .is-today", state="detached")
+    page.focus("#week td[data-start] a[tabindex='0']")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_selector("#panel[data-start][data-end]")
+    chosen = page.locator("#week td.chosen")
+    first, last = (chosen.nth(place).get_attribute(edge) for place, edge in ((0, "data-start"), (-1, "data-end")))
+    asked = page.locator("#panel")
+    assert (asked.get_attribute("data-start"), asked.get_attribute("data-end")) == (first, last)
+    assert re.fullmatch(r"已选 \d+月\d+日 周. \d\d:\d\d 至 \d\d:\d\d，共 [\d.]+ 小时", page.inner_text("#chosen-words"))
+    page.focus("#week td.chosen a")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#panel:not([data-start])")
+    assert chosen.count() == 0
+    assert page.evaluate("window.violations") == []
+    context.close()

@@ -1,6 +1,7 @@
 // The week as a grid: press and drag, tap twice, or arrow keys. The server's panel does the rest.
 const told = JSON.parse(document.getElementById("booking-data").textContent);
-let anchor, head, dragging, touched;
+let anchor, head, dragging, touched, pause;
+const PAUSE_MS = 250; // how long the arrows rest before the price of what they chose is asked for
 
 const grid = () => document.querySelector("#week .grid");
 const cells = () => [...grid().querySelectorAll("td[data-start]")];
@@ -56,15 +57,26 @@ function paint(found) {
 
 const clockOf = (cell) => cell.querySelector("a").firstChild.textContent.trim();
 
-function choose(found) {
+/** Shows and says what is chosen, at least the shortest booking; the price comes with `ask`. */
+function mark(found) {
   found = widened(found);
   paint(found);
-  const [from, to] = [found[0].dataset.start, found.at(-1).dataset.end];
-  const hours = (Date.parse(to) - Date.parse(from)) / 3_600_000;
-  const day = grid().querySelector(`th[data-day="${found[0].dataset.day}"]`).textContent;
+  const hours = (Date.parse(found.at(-1).dataset.end) - Date.parse(found[0].dataset.start)) / 3_600_000;
+  const day = grid().querySelector(`th[data-day="${found[0].dataset.day}"]`).dataset.said;
   say(told.chosen.replace("{from}", `${day} ${clockOf(found[0])}`).replace("{to}", closing(found.at(-1))).replace("{hours}", hours));
-  const way = `?day=${encodeURIComponent(dayOf(found[0]))}&start=${encodeURIComponent(from)}&end=${encodeURIComponent(to)}`;
-  window.htmx.ajax("GET", told.panel + way, { target: "#panel", swap: "outerHTML" });
+  return found;
+}
+
+function choose(found) {
+  found = mark(found);
+  const values = { day: dayOf(found[0]), start: found[0].dataset.start, end: found.at(-1).dataset.end };
+  ask(`?${new URLSearchParams(values)}`);
+}
+
+/** The panel for what is chosen, or for nothing. */
+function ask(query) {
+  clearTimeout(pause);
+  window.htmx.ajax("GET", told.panel + query, { target: "#panel", swap: "outerHTML" });
 }
 
 /** The wall clock at which `cell` ends: its own start plus its length. */
@@ -82,6 +94,7 @@ function clear() {
   anchor = head = undefined;
   paint([]);
   say(told.none);
+  ask("");
 }
 
 function say(words) {
@@ -138,7 +151,9 @@ document.addEventListener("keydown", (event) => {
     if (event.shiftKey && next.dataset.day === cell.dataset.day) {
       anchor ??= cell;
       head = next;
-      paint(stretch(anchor, head));
+      const found = mark(stretch(anchor, head));
+      clearTimeout(pause);
+      pause = setTimeout(choose, PAUSE_MS, found);
     } else anchor = head = undefined;
     focusOn(next);
   }
