@@ -175,6 +175,17 @@ class Formats:
             return f"{start:%Y-%m-%d} {self.clocks(slot, zone)}"
         return f"{self.iso_moment(slot.start, zone)} {DASH} {self.iso_moment(slot.end, zone)}"
 
+    def days_of(self, slot: Slot, zone: str) -> str:
+        """The first and the last day that `slot` reaches into; one that ends at midnight ends with the day before.
+
+        >>> from datetime import UTC
+        >>> october = Slot(datetime(2026, 9, 30, 16, tzinfo=UTC), datetime(2026, 10, 31, 16, tzinfo=UTC))
+        >>> Formats(Lang.EN).days_of(october, "Asia/Shanghai")
+        '1 Oct – 31 Oct'
+        """
+        last = self.local(slot.end - timedelta(microseconds=1), zone)
+        return self.days(self.local(slot.start, zone).date(), last.date())
+
     def days(self, first: Day, last: Day) -> str:
         return f"{self.short_day(first)} {DASH} {self.short_day(last)}"
 
