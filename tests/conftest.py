@@ -1,6 +1,7 @@
 """Fixtures: the two databases, a real broker, a real browser. Everything started here is stopped here."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from marketplace.db import open_engine, open_sessions
 from marketplace.ids import new_id
+from marketplace.people import secrets
 from tests import servers
 from tests.product import Product
 from tests.product import product as a_product
@@ -74,14 +78,17 @@ def engine(database: str, request: pytest.FixtureRequest, tmp_path_factory: pyte
     engine.dispose()
 
 
-def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
-    """The URL of an empty database."""
+def new_database(kind: str, request: pytest.FixtureRequest, folder: Path, *, like: str | None = None) -> str:
+    """The URL of an empty database, or of a copy of one that nobody has open."""
     if kind == "sqlite":
+        if like:
+            shutil.copyfile(like.removeprefix("sqlite:///"), folder / "pilotbench.db")
         return f"sqlite:///{folder}/pilotbench.db"
     server: str = request.getfixturevalue("postgres_url")
     name = new_id("t")
+    template = like.rsplit("/", 1)[1] if like else "template1"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return server.rsplit("/", 1)[0] + f"/{name}"
 
 
@@ -96,6 +103,26 @@ def db(engine: Engine) -> Iterator[Session]:
         outer.rollback()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """argon2 with its least work, or half the run is password hashes; the product's own processes keep the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+        patch.setattr(secrets, "_HASHER", quick)
+        patch.setattr(secrets, "_NOBODYS", quick.hash("nobody's"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def with_tables(database: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with all tables and no rows; it is copied, never opened."""
+    url = new_database(database, request, tmp_path_factory.mktemp("tables"))
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    engine.dispose()  # the last to close a SQLite database also empties its write-ahead log
+    return url
+
+
 @pytest.fixture
 def empty_database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh, private database without tables, for migrations and the product's own processes."""
@@ -103,13 +130,9 @@ def empty_database_url(database: str, request: pytest.FixtureRequest, tmp_path: 
 
 
 @pytest.fixture
-def database_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(database: str, with_tables: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh, private database with all tables, for tests with several processes."""
-    url = new_database(database, request, tmp_path)
-    engine = open_engine(url)
-    METADATA.create_all(engine)
-    engine.dispose()
-    return url
+    return new_database(database, request, tmp_path, like=with_tables)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """People: registration, invitation, reset, sign-in, tokens, the platform's first operator."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +66,14 @@ def test_only_a_hash_of_the_password_is_kept(db: Session) -> None:
     assert person.password_hash
     assert person.password_hash.startswith("$argon2")
     assert PASSWORD not in person.password_hash
+
+
+def test_the_product_hashes_with_argon2id_at_its_recommended_cost() -> None:
+    code = "from marketplace.people import secrets; print(secrets.hash_password('a long password'))"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout  # tests hash quicker
+    assert printed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 def test_an_address_has_one_account_and_a_failed_registration_leaves_no_firm(db: Session) -> None:

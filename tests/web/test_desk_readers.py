@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import httpx2
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from marketplace import clock
@@ -47,16 +48,21 @@ class Reader:
 class Desk:
     """An institution with one listed machine, and everybody who may or may not work on it."""
 
-    settings: Settings
+    app: FastAPI
     house: str
     opened: ExitStack
     readers: dict[str, Reader] = field(default_factory=dict)
     resource: str = ""
 
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = self.app.state.settings
+        return settings
+
     def reader(self, name: str) -> Reader:
         """Signed in once, then kept."""
         if name not in self.readers:
-            self.readers[name] = Reader(self.opened.enter_context(TestClient(create_app(self.settings))))
+            self.readers[name] = Reader(self.opened.enter_context(TestClient(self.app)))
             answer = self.readers[name].post("/signin", email=f"{name}@example.com", password=PASSWORD)
             assert answer.status_code == 200, answer.text
         return self.readers[name]
@@ -92,7 +98,8 @@ def a_desk(database_url: str, **settings: str) -> Iterator[Desk]:
         session.commit()
     engine.dispose()
     with ExitStack() as opened:
-        desk = Desk(Settings(database_url=database_url, mqtt_url=BROKER, **settings), house, opened)  # type: ignore[arg-type]
+        app = create_app(Settings(database_url=database_url, mqtt_url=BROKER, **settings))  # type: ignore[arg-type]
+        desk = Desk(app, house, opened)
         desk.resource = desk.list_machine()
         yield desk
 
