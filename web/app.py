@@ -56,12 +56,11 @@ def create_app(settings: Settings) -> FastAPI:
     """One stateless server process over the database that `settings` names. Raises: NoSecret (a setting of blanks)."""
     if secrets := settings.stripe_webhook_secrets.get_secret_value():
         read_secrets(secrets)
-    engine = open_engine(settings.database_url)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        engine.dispose()
+        app.state.engine.dispose()
 
     app = FastAPI(
         title="Pilotbench",
@@ -72,11 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses={code: {"content": {PROBLEM: {}}, "description": text} for code, text in ERRORS.items()},
     )
-    app.state.settings = settings
-    app.state.engine = engine
-    app.state.metadata = schema.METADATA
-    app.state.sessions = open_sessions(engine)
-    app.state.readers = open_readers(engine)
+    connect(app, settings)
     api.include(app)
     pages.include(app)
     _answer_errors(app)
@@ -85,6 +80,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def connect(app: FastAPI, settings: Settings) -> None:
+    """From the next request on `app` works with the database and the other settings given."""
+    engine = open_engine(settings.database_url)
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.metadata = schema.METADATA
+    app.state.sessions = open_sessions(engine)
+    app.state.readers = open_readers(engine)
 
 
 ERRORS: dict[int | str, str] = {

@@ -23,6 +23,7 @@ def command(database_url: str, tmp_path: Path) -> Product:
     return Product(tmp_path, database_url)
 
 
+@pytest.mark.servers
 def test_the_first_operator_gets_an_account_and_each_time_another_token_that_works(
     command: Product, committed_db: sessionmaker[Session]
 ) -> None:
@@ -37,6 +38,7 @@ def test_the_first_operator_gets_an_account_and_each_time_another_token_that_wor
         assert session.scalar(select(func.count()).select_from(Person)) == 1
 
 
+@pytest.mark.servers
 def test_a_token_is_made_for_a_known_address_only(command: Product, committed_db: sessionmaker[Session]) -> None:
     with pytest.raises(CalledProcessError) as refused:
         command.run("token", "create", "--email", "nobody@example.com")
@@ -46,6 +48,7 @@ def test_a_token_is_made_for_a_known_address_only(command: Product, committed_db
         assert session.scalar(select(func.count()).select_from(Person)) == 0
 
 
+@pytest.mark.servers
 def test_an_ordinary_persons_token_carries_no_more_than_their_roles(
     command: Product, committed_db: sessionmaker[Session]
 ) -> None:

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -16,29 +14,7 @@ from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Institution
 from tests import builders
-from web.app import create_app
-
-PASSWORD = "a long password"
-TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
-
-
-@dataclass
-class Reader:
-    """A signed-in browser without a window."""
-
-    client: TestClient
-
-    def get(self, path: str) -> httpx2.Response:
-        answer: httpx2.Response = self.client.get(f"/en{path}")  # type: ignore[assignment]
-        return answer
-
-    def post(self, path: str, **fields: str) -> httpx2.Response:
-        token = TOKEN.search(self.client.get("/en/search").text)
-        assert token
-        answer: httpx2.Response = self.client.post(  # type: ignore[assignment]
-            f"/en{path}", data={"csrf": token[1], **fields}, headers={"origin": "http://testserver"}
-        )
-        return answer
+from tests.web.desks import PASSWORD, Reader, an_app
 
 
 @pytest.fixture
@@ -68,7 +44,7 @@ def house(database_url: str) -> Institution:
 
 @pytest.fixture
 def signed_in(database_url: str, house: Institution) -> Iterator[Callable[[str], Reader]]:
-    app = create_app(Settings(database_url=database_url, mqtt_url="mqtt://ingest:x@broker.example:1883"))
+    app = an_app(Settings(database_url=database_url, mqtt_url="mqtt://ingest:x@broker.example:1883"))
     opened = []
 
     def open_for(name: str) -> Reader:
@@ -76,7 +52,7 @@ def signed_in(database_url: str, house: Institution) -> Iterator[Callable[[str],
         client.__enter__()
         opened.append(client)
         reader = Reader(client)
-        answer = reader.post("/signin", email=f"{name}@example.com", password=PASSWORD)
+        answer = reader.post("/signin", email=f"{name}@example.com", password=PASSWORD, next="/account")
         assert answer.status_code == 200, answer.text
         return reader
 

@@ -1,7 +1,6 @@
 """One meter's page: thresholds, secret, enabling and disabling, what was turned away and why."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +9,7 @@ from devices import queries as devices
 from devices.readings import Envelope, Reason
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
-from tests.web.test_desk_readers import Desk, Reader, a_desk, error_beside
+from tests.web.desks import Desk, Reader, error_beside
 from web.present.rejections import reason_in_words
 from web.views.frame import Lang
 
@@ -25,12 +24,6 @@ THRESHOLDS = {
     "max_gap": "900",
 }
 FIELD = re.compile(r'name="(p_on|p_off|p_idle|rated_w|min_on|min_off|stale_after|max_gap)"[^>]* value="([^"]*)"')
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 def a_device(desk: Desk) -> tuple[str, str]:

@@ -1,17 +1,8 @@
 """The listing's editor: what it shows is what it stores."""
 
 import re
-from collections.abc import Iterator
 
-import pytest
-
-from tests.web.test_desk_readers import Desk, Reader, a_desk, error_beside
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
+from tests.web.desks import Desk, Reader, error_beside
 
 
 def version_of(reader: Reader, page: str) -> str:

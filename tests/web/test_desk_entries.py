@@ -1,6 +1,5 @@
 """Values entered by hand for an evaluation: by evaluators, with evidence, seen by the institution."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx2
@@ -9,15 +8,9 @@ import pytest
 from evaluation.periods import period_slot
 from evaluation.schemes import DEFAULT, load_scheme
 from marketplace import clock
-from tests.web.test_desk_readers import Desk, a_desk, error_beside
+from tests.web.desks import Desk, error_beside
 
 EMPTY = "not entered"
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 def last_month() -> str:

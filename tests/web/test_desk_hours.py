@@ -1,7 +1,6 @@
 """Opening hours in the listing's editor: presets, an own week, several intervals a day, and what cannot be one."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx2
@@ -10,18 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace import clock
-from tests.web.test_desk_readers import Desk, a_desk, error_beside
+from tests.web.desks import Desk, error_beside
 from web.present import opening
 from web.present.opening import WrongHours
 
 LISTED = {"name": "离心喷雾干燥机", "kind": "small_line", "price": "540", "capacity": "1"}
 CLOCK = re.compile(r'name="((?:open|close)_\d_\d+)"[^>]* value="([^"]*)"')
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 def week_of(page: str) -> dict[str, str]:

@@ -1,23 +1,16 @@
 """Who works for an institution: seen by its staff, invited by its managers, the link shown once and mailed."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select
 
 from marketplace.db import open_engine, open_sessions
 from marketplace.tables import Message
-from tests.web.test_desk_readers import PASSWORD, Desk, Reader, a_desk, error_beside
+from tests.web.desks import PASSWORD, Desk, Reader, a_desk, error_beside
 
 LINK = re.compile(r"/en(/invitations/[\w-]+)")
 SMTP = "smtp://mail.example:25"
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 def invite(reader: Reader, desk: Desk, email: str, role: str = "technician") -> str:

@@ -1,22 +1,15 @@
 """Outages of a machine through their form: entered after seeing which bookings they meet, never before."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from marketplace import clock
-from tests.web.test_desk_readers import Desk, a_desk, error_beside
+from tests.web.desks import Desk, error_beside
 
 ZONE = ZoneInfo("Asia/Shanghai")
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 def day(hour: int, days: int = 10) -> datetime:

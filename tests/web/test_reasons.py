@@ -2,13 +2,12 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from marketplace.refusals import Invalid
-from tests.web.test_desk_readers import Desk, a_desk, error_beside
+from tests.web.desks import Desk, error_beside
 from tests.web.test_words import chinese
 from web.i18n import translator
 from web.reasons import REASONS, beside, sentence
@@ -59,12 +58,6 @@ def test_a_page_names_the_field_by_its_label_and_a_program_by_what_it_sent() -> 
 
 def test_a_state_is_told_by_its_name() -> None:
     assert "“已取消”" in sentence("wrong_state", {"state": "cancelled"}, translator(Lang.ZH))
-
-
-@pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    with a_desk(database_url) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

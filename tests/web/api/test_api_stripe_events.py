@@ -59,15 +59,13 @@ def test_an_event_of_any_kind_is_taken(client: TestClient, event: dict[str, Any]
     assert (reply.status_code, reply.json()) == (200, {"received": True})
 
 
-NOW = int(clock.now().timestamp())
-
-
 @pytest.mark.parametrize(
     "header",
-    ["", "t=,v1=00", "t=-1,v1=00", f"t={NOW}", f"t={NOW},v1=\xe9", f"t={NOW},v1=00", f"t={NOW},t={NOW},v1=00"],
+    ["", "t=,v1=00", "t=-1,v1=00", "t=NOW", "t=NOW,v1=\xe9", "t=NOW,v1=00", "t=NOW,t=NOW,v1=00"],
 )
 def test_a_header_that_nobody_signed_is_refused(client: TestClient, header: str) -> None:
     before = kept(client)
+    header = header.replace("NOW", str(int(clock.now().timestamp())))
     refused(send(client, json.dumps(an_event()), header=header), 400, "bad_signature")
     assert kept(client) == before
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import httpx2
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from marketplace.permissions import Grant
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from tests import builders
-from web.app import create_app
+from web.app import connect, create_app
 
 PASSWORD = "a long password"
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
@@ -36,7 +37,7 @@ class Reader:
 
     def post(self, path: str, *, lang: str = "en", **fields: str) -> httpx2.Response:
         """What the page answers after its redirect."""
-        token = TOKEN.search(self.client.get("/en/search").text)
+        token = TOKEN.search(self.client.get("/en/signin").text)
         assert token
         answer: httpx2.Response = self.client.post(  # type: ignore[assignment]
             f"/{lang}{path}", data={"csrf": token[1], **fields}, headers={"origin": "http://testserver"}
@@ -63,7 +64,7 @@ class Desk:
         """Signed in once, then kept."""
         if name not in self.readers:
             self.readers[name] = Reader(self.opened.enter_context(TestClient(self.app)))
-            answer = self.readers[name].post("/signin", email=f"{name}@example.com", password=PASSWORD)
+            answer = self.readers[name].post("/signin", email=f"{name}@example.com", password=PASSWORD, next="/account")
             assert answer.status_code == 200, answer.text
         return self.readers[name]
 
@@ -73,6 +74,18 @@ class Desk:
         found = re.search(r"/desk/resources/(\w+)/devices", str(answer.url))
         assert found, answer.text
         return found[1]
+
+
+def an_app(settings: Settings) -> FastAPI:
+    """The application of this test process, now over the test's own database: its first request costs more than a test."""
+    app = _app()
+    connect(app, settings)
+    return app
+
+
+@cache
+def _app() -> FastAPI:
+    return create_app(Settings(database_url="sqlite://"))
 
 
 @contextmanager
@@ -98,8 +111,7 @@ def a_desk(database_url: str, **settings: str) -> Iterator[Desk]:
         session.commit()
     engine.dispose()
     with ExitStack() as opened:
-        app = create_app(Settings(database_url=database_url, mqtt_url=BROKER, **settings))  # type: ignore[arg-type]
-        desk = Desk(app, house, opened)
+        desk = Desk(an_app(Settings(database_url=database_url, mqtt_url=BROKER, **settings)), house, opened)  # type: ignore[arg-type]
         desk.resource = desk.list_machine()
         yield desk
 
