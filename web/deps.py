@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import orjson
@@ -15,8 +15,10 @@ from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
 from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
+from web.security import check_origin
 
 SESSION_COOKIE = "pb_session"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LONGEST_KEY = 200
 """Characters of an Idempotency-Key."""
 
@@ -64,7 +66,10 @@ Configured = Annotated[Settings, Depends(read_settings)]
 
 
 def find_actor(request: Request) -> Actor:
-    """Who is asking: a bearer token, else the browser's session, else nobody. A wrong token is refused, not ignored."""
+    """Who is asking: a bearer token, else the browser's session, else nobody. A wrong token is refused, not ignored.
+
+    Raises: NotSignedIn, ForgedRequest (another site made the browser write).
+    """
     now = clock.now()
     header = request.headers.get("authorization", "")
     with request.app.state.sessions() as session:
@@ -78,7 +83,9 @@ def find_actor(request: Request) -> Actor:
         secret = request.cookies.get(session_cookie(request), "")
         actor = people.find_actor_by_session(session, secret, now=now) if secret else None
         session.commit()
-        return actor or NOBODY
+    if actor and request.method not in SAFE:
+        check_origin(request)
+    return actor or NOBODY
 
 
 def session_cookie(request: Request) -> str:
@@ -158,3 +165,11 @@ def open_once(db: Db, request: Request, actor: SignedIn, body: Annotated[bytes, 
 
 
 OneAnswer = Annotated[Once, Depends(open_once, scope="function")]
+
+
+def read_date(field: str, value: str | None) -> date | None:
+    """A day of the calendar, None where none was given. Raises: Invalid, naming the field."""
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError as error:
+        raise Invalid(field=field, reason="not a date such as 2026-03-10") from error

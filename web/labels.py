@@ -81,6 +81,7 @@ STATEMENT = {
     "accepted": _("Accepted"),
     "disputed": _("Disputed"),
     "settled": _("Paid"),
+    "nothing": _("Nothing to pay"),
     "superseded": _("Replaced"),
 }
 LINE = {
@@ -273,6 +274,9 @@ FIRST_STEP = {
     "evaluator": _("Invite an evaluator"),
     "demo": _("Remove the demonstration data"),
 }
+RESULT = {"优秀": _("Excellent"), "良好": _("Good"), "合格": _("Pass"), "不合格": _("Fail")}
+"""Grades as the evaluation scheme names them; one that is not here is shown as the scheme has it."""
+
 CLOSED = {
     "draft": _("This listing is not published yet."),
     "paused": _("This listing is paused; its institution takes no bookings at present."),
@@ -316,7 +320,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,
     "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
-    "export": EXPORT, "metric": METRIC,
+    "export": EXPORT, "metric": METRIC, "result": RESULT,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
 }  # fmt: skip
 

@@ -124,3 +124,23 @@ def test_only_those_who_mind_the_devices_open_it(desk: Desk, who: str, status: i
 def test_every_reason_has_its_words() -> None:
     said = [reason_in_words(reason.value, Lang.ZH) for reason in Reason]
     assert [words for words in said if words.isascii()] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 201),
+        ({"origin": "http://testserver"}, 201),
+        ({"origin": "http://elsewhere.example"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+def test_a_browsers_session_writes_through_the_api_for_our_own_pages_only(
+    desk: Desk, headers: dict[str, str], status: int
+) -> None:
+    body = {"name": "主电源", "profile": "native"}
+    path = f"/api/v1/resources/{desk.resource}/devices"
+    answer = desk.reader("manager").client.post(path, json=body, headers={**headers, "idempotency-key": "a-key"})
+    assert answer.status_code == status, answer.text
+    assert desk.reader("manager").client.get(path, headers={"sec-fetch-site": "cross-site"}).status_code == 200

@@ -1,10 +1,14 @@
 """The JSON API of contract.md."""
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from web.api import billing, bookings, devices, evaluation, health, marketplace
+
+TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="An API token, made on one's account page.")
+"""Named in the OpenAPI document only; web.deps.find_actor reads the header."""
 
 
 def include(app: FastAPI) -> None:
     for module in (marketplace, bookings, devices, billing, evaluation, health):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(TOKEN)])

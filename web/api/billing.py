@@ -12,8 +12,7 @@ from booking.tables import Booking
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
 from web.api import shapes
-from web.api.marketplace import read_date
-from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body
+from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body, read_date
 
 router = APIRouter(prefix="/api/v1", tags=["billing"])
 
@@ -106,7 +105,7 @@ def resolve(booking_id: str, body: shapes.ResolveIn, once: OneAnswer, db: Db, ac
 def receive(booking_id: str, body: shapes.ReceiptIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     found = booking.get_booking_for(db, actor, booking_id)
     require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
-    received_on = read_date(body.received_on, "received_on") or now.date()
+    received_on = read_date("received_on", body.received_on) or now.date()
     receipt = Receipt(body.serial, body.amount.value(), received_on)
 
     def make() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Institutions, organisations, people, listings and search over JSON."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ from marketplace.tables import CustomerClass, Institution, InstitutionKind, Reso
 from web import listing
 from web.api import shapes
 from web.api.bookings import read_slot, read_version
-from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
+from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn, read_date
 
 router = APIRouter(prefix="/api/v1", tags=["marketplace"])
 
@@ -153,16 +153,8 @@ def listing_of(body: shapes.ResourceIn) -> Listing:
         parent_id=body.parent_id,
         quota_hours=body.quota_hours,
         value_minor=body.value.minor if body.value else None,
-        commissioned_on=read_date(body.commissioned_on, "commissioned_on"),
+        commissioned_on=read_date("commissioned_on", body.commissioned_on),
     )
-
-
-def read_date(text: str | None, field: str) -> date | None:
-    """Raises: Invalid."""
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise Invalid(field=field, reason="not a date such as 2026-03-10") from error
 
 
 def rules_of(body: shapes.ResourceIn) -> rules.RuleSet:

@@ -22,10 +22,10 @@ from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound, Stale, WrongState
 from marketplace.tables import Institution, Resource, ResourceKind
 from web import listing
-from web.deps import Configured, Db, Now, ReadDb, SignedIn
+from web.deps import Configured, Db, Now, ReadDb, SignedIn, read_date
 from web.pages.account import again
 from web.pages.bookings import read_money
-from web.pages.drawing import Drawing, Fields, day, number, text, typed
+from web.pages.drawing import Drawing, Fields, number, text, typed
 from web.present import desk, opening, week
 from web.refusals import status_of
 from web.views.frame import Area, Form
@@ -165,7 +165,9 @@ def edited(row: Resource, fields: Fields) -> Listing:
         parent_id=text(fields, "parent_id") or None if "parent_id" in fields else row.parent_id,
         quota_hours=number(fields, "quota_hours", 0) or None,
         value_minor=number(fields, "value") * 100 if value else None,
-        commissioned_on=day(fields, "commissioned_on") if "commissioned_on" in fields else row.commissioned_on,
+        commissioned_on=read_date("commissioned_on", text(fields, "commissioned_on"))
+        if "commissioned_on" in fields
+        else row.commissioned_on,
     )
 
 

@@ -1,7 +1,7 @@
 """What every page route does: who asks in which language, draw a view, go on after a form."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -121,15 +121,6 @@ def number(fields: FormData, name: str, fallback: int | None = None) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 12:
         raise Invalid(field=name, reason="a whole number is needed")
     return int(value)
-
-
-def day(fields: FormData, name: str) -> date | None:
-    """A day of a calendar, None where it was left empty. Raises: Invalid, naming the field."""
-    value = text(fields, name)
-    try:
-        return date.fromisoformat(value) if value else None
-    except ValueError as error:
-        raise Invalid(field=name, reason="not a date such as 2026-03-10") from error
 
 
 def instant(name: str, value: str) -> datetime:

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from marketplace.catalogue import queries as catalogue
+from marketplace.refusals import Invalid
 from web import live
-from web.deps import Db, Now, ReadDb
+from web.deps import Db, Now, ReadDb, read_date
 from web.dist import notices
 from web.i18n import translator
 from web.pages.drawing import THEME_COOKIE, Drawing, Fields, own_path, text
@@ -28,9 +29,10 @@ LENGTHS = {"1h": _("1 hour"), "2h": _("2 hours"), "4h": _("Half a day (4 h)"), "
 
 
 def _day(value: str) -> date | None:
+    """Of an address; what is none counts as not given."""
     try:
-        return date.fromisoformat(value) if value else None
-    except ValueError:
+        return read_date("day", value)
+    except Invalid:
         return None
 
 

@@ -76,6 +76,9 @@ def _row(
     who: Mapping[str, str],
     lang: Lang,
 ) -> BookingRow:
+    made = statements.get(row.id)
+    billed = sum((_line_amount(line) for line in made.lines), zero(made.currency)) if made else None
+    state = made.state if made else None
     return BookingRow(
         id=row.id,
         resource_id=place.id,
@@ -85,7 +88,8 @@ def _row(
         zone=place.timezone,
         state=row.state.value,
         total=_quoted(quotes.get(row.id), place),
-        statement_state=statements[row.id].state.value if row.id in statements else None,
+        billed=billed,
+        statement_state="nothing" if state is StatementState.SETTLED and not billed else state.value if state else None,
         booked_by=who.get(row.person_id),
     )
 
@@ -246,9 +250,12 @@ def owed_of(session: Session, made: Statement) -> Money:
 
 def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
     count = line.get("minutes")
-    amount = Money(line["amount"]["minor"], line["amount"]["currency"])
-    return StatementLine(line["code"], amount, int(count) if count is not None else None, price if count else None)
+    return StatementLine(line["code"], _line_amount(line), int(count) if count is not None else None, price if count else None)
 
 
 def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:
     return BankTransfer(name, account or "–", reference)
+
+
+def _line_amount(line: Mapping[str, Any]) -> Money:
+    return Money(line["amount"]["minor"], line["amount"]["currency"])

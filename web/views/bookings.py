@@ -19,8 +19,11 @@ class BookingRow:
     zone: str
     state: str
     total: Money
+    """At most, before there is a bill."""
+    billed: Money | None = None
+    """By the newest bill."""
     statement_state: str | None = None
-    """Of the statement if there is one: open, accepted, disputed, settled."""
+    """Of the statement if there is one: open, accepted, disputed, settled; nothing, where it came to nothing."""
     booked_by: str | None = None
 
 

@@ -122,6 +122,12 @@ def test_every_answer_carries_the_headers_of_the_house(client: TestClient, path:
     assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
 
 
+def test_the_description_says_how_a_token_is_given(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert document["paths"]["/api/v1/resources/{resource_id}/bookings"]["post"]["security"] == [{"token": []}]
+
+
 def test_the_description_names_every_path_of_the_contract(client: TestClient) -> None:
     paths = client.get("/api/openapi.json").json()["paths"]
     named = {(method, path) for path, calls in paths.items() for method in calls}
