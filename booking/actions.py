@@ -1,59 +1,25 @@
-"""Writes of rules, bookings and outages: load, decide, write. Every writer of claims locks the resource row first."""
+"""Writes of bookings: load, decide, write. Every writer of claims locks the rows of the resource and its parts first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from booking import occupancy, queries, terms
-from booking.availability import open_slots
-from booking.occupancy import Taken
+from booking import queries
+from booking.admission import SlotRefused, Wish, admit
 from booking.outages import actions as outages
-from booking.queries import Place
+from booking.places import Place, get_place, lock_place
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
-from booking.tables import Booking, Category, Claim, ClaimKind, RefusedRequest
+from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
+from booking.writing import claim_rows
 from marketplace import audit, outbox
 from marketplace.db import refused_by
 from marketplace.ids import new_id
-from marketplace.refusals import Reason, Refused, Stale, WrongState
+from marketplace.refusals import Reason, Stale, WrongState
 from marketplace.slot import Slot
-from marketplace.tables import ListingState
-
-LOOK_AROUND = timedelta(days=14)
-"""How far from the wish alternatives are sought first."""
-
-CLAIM_KINDS = {
-    BookingState.HELD: ClaimKind.HOLD,
-    BookingState.REQUESTED: ClaimKind.REQUEST,
-    BookingState.CONFIRMED: ClaimKind.BOOKING,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What someone asks for: a slot on a resource, for whom and what."""
-
-    resource_id: str
-    slot: Slot
-    person_id: str
-    organisation_id: str | None
-    category: Category
-    quantity: int = 1
-    purpose: str | None = None
-
-
-class SlotRefused(Refused):
-    """A request turned away: all reasons, the busy intervals and three ways out, with what was asked for."""
-
-    def __init__(self, wish: Wish, reasons: Sequence[Reason], conflicts: Sequence[Slot], alternatives: Sequence[Slot]) -> None:
-        super().__init__(reasons, conflicts, alternatives)
-        self.wish = wish
-        if conflicts:
-            self.code = "slot_taken"
 
 
 class CancelledBy(StrEnum):
@@ -67,9 +33,8 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
     With `hold_until` the booking is held for payment until then; by the resource's rules it is confirmed at once or becomes
     a request. Raises: NotFound, SlotRefused.
     """
-    place = queries.lock_place(session, wish.resource_id)
-    claims = queries.taken(session, [place.resource_id], within=wish.slot)[place.resource_id]
-    units = _admit(session, place, claims, wish, now)
+    place = lock_place(session, wish.resource_id)
+    units = admit(session, place, wish, now=now)
     state = BookingState.CONFIRMED
     if hold_until is not None:
         state = BookingState.HELD
@@ -79,48 +44,9 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
         session.add(booking)
         session.flush()
-        _claim(session, place, booking, units)
+        session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
     _record(session, booking, "book", None, now)
     return booking
-
-
-def _admit(
-    session: Session, place: Place, claims: list[Taken], wish: Wish, now: datetime, ignoring: str | None = None
-) -> list[int]:
-    """The units to take. Raises: SlotRefused with every reason."""
-    rules, slot = place.rules, wish.slot
-    opened = open_slots(rules.hours, place.zone, slot)
-    reasons = terms.reasons(slot, rules=rules, zone=place.zone, opened=opened, now=now)
-    if place.state is not ListingState.PUBLISHED:
-        reasons.append(Reason("not_bookable", {"state": place.state.value}))
-    if not 1 <= wish.quantity <= place.capacity:
-        reasons.append(Reason("beyond_capacity", {"capacity": place.capacity}))
-    usable = occupancy.usable(claims, capacity=place.capacity, buffers=rules.buffers, within=slot)
-    units = occupancy.choose(usable, slot, wish.quantity)
-    clashes: list[Slot] = []
-    if len(units) < min(wish.quantity, place.capacity):
-        clashes = occupancy.conflicts(claims, slot, rules.buffers, capacity=place.capacity, quantity=wish.quantity)
-        reasons.append(Reason("slot_taken"))
-    if reasons:
-        raise SlotRefused(wish, reasons, clashes, _ways_out(session, place, wish, now, ignoring))
-    return units
-
-
-def _ways_out(session: Session, place: Place, wish: Wish, now: datetime, ignoring: str | None) -> list[Slot]:
-    """The nearest slots that would be granted: sought around the wish, and to the horizon where too few are near."""
-    bookable = place.state is ListingState.PUBLISHED and wish.quantity <= place.capacity
-    if not bookable or not terms.may_last(wish.slot, place.rules):
-        return []
-    window = place.rules.window(now)
-    near = wish.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(window)
-    found = _alternatives(session, place, wish, near, now, ignoring) if near else []
-    return found if len(found) == terms.ALTERNATIVES else _alternatives(session, place, wish, window, now, ignoring)
-
-
-def _alternatives(session: Session, place: Place, wish: Wish, window: Slot, now: datetime, ignoring: str | None) -> list[Slot]:
-    claims = queries.taken(session, [place.resource_id], within=window, ignoring=ignoring)[place.resource_id]
-    free = occupancy.free(queries.usable_units(place, claims, window), wish.quantity)
-    return terms.alternatives(free, wish.slot, rules=place.rules, zone=place.zone, now=now)
 
 
 def _new_booking(place: Place, wish: Wish, state: BookingState, hold_until: datetime | None, now: datetime) -> Booking:
@@ -145,33 +71,12 @@ def _new_booking(place: Place, wish: Wish, state: BookingState, hold_until: date
     )
 
 
-def _claim(session: Session, place: Place, booking: Booking, units: Sequence[int]) -> None:
-    spans = place.rules.buffers.spans(booking.slot)
-    rows = [
-        {
-            "id": new_id("clm"),
-            "institution_id": place.institution_id,
-            "resource_id": place.resource_id,
-            "unit": unit,
-            "lane": lane,
-            "starts_at": span.start,
-            "ends_at": span.end,
-            "kind": CLAIM_KINDS[booking.state],
-            "booking_id": booking.id,
-            "active": True,
-        }
-        for unit in units
-        for lane, span in enumerate(spans)
-    ]
-    session.execute(insert(Claim), rows)
-
-
 def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_id: str, now: datetime) -> Booking:
     """Put a booking on another slot; every rule of creation holds, and its own claims do not stand in its way.
 
     Raises: NotFound, Stale, WrongState (also once it has begun: then use and no-show decide), SlotRefused.
     """
-    place = queries.lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    place = lock_place(session, queries.get_booking(session, booking_id).resource_id)
     booking = _fresh(session, booking_id)
     if booking.version != version:
         raise Stale(version=booking.version)
@@ -182,15 +87,14 @@ def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_i
     wish = Wish(
         place.resource_id, slot, booking.person_id, booking.organisation_id, booking.category, booking.quantity, booking.purpose
     )
-    claims = queries.taken(session, [place.resource_id], within=slot, ignoring=booking.id)[place.resource_id]
-    units = _admit(session, place, claims, wish, now, ignoring=booking.id)
+    units = admit(session, place, wish, now=now, ignoring=[booking.id])
     before, left = _facts(booking), booking.slot
     _release(session, booking)
     booking.slot = slot
     booking.version += 1
     session.flush()
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
-        _claim(session, place, booking, units)
+        session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
     outages.close_what_is_left(session, resource_id=place.resource_id, around=left)
     _record(session, booking, "move", before, now, actor_id)
     return booking
@@ -199,7 +103,7 @@ def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_i
 def ask_again(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """Where the publisher decides, the new slot of a moved booking needs a new yes. Raises: NotFound."""
     booking = _locked(session, booking_id)
-    by_request = queries.get_place(session, booking.resource_id).rules.by_request
+    by_request = get_place(session, booking.resource_id).rules.by_request
     if not by_request or booking.state is not BookingState.CONFIRMED:
         return booking
     return _advance(session, booking, Move.ASK, "ask_again", now)
@@ -211,7 +115,7 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
     Raises: NotFound, WrongState (the hold has expired and the payment must be given back).
     """
     booking = _locked(session, booking_id)
-    by_request = queries.get_place(session, booking.resource_id).rules.by_request
+    by_request = get_place(session, booking.resource_id).rules.by_request
     return _advance(session, booking, Move.ASK if by_request else Move.PAY, "confirm_hold", now)
 
 
@@ -284,7 +188,7 @@ def _give_back(session: Session, booking: Booking) -> None:
 
 def _locked(session: Session, booking_id: str) -> Booking:
     """The booking as it is now, with its resource's row locked."""
-    queries.lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    lock_place(session, queries.get_booking(session, booking_id).resource_id)
     return _fresh(session, booking_id)
 
 

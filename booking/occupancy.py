@@ -95,6 +95,16 @@ def free(units: Sequence[Sequence[Slot]], quantity: int) -> list[Slot]:
     return longest
 
 
+def together(one: Sequence[Slot], other: Sequence[Slot]) -> list[Slot]:
+    """The longest stretches that lie in a stretch of both, in order, none inside another."""
+    pieces = {piece for a in one for b in other if (piece := a.clip(b))}
+    longest: list[Slot] = []
+    for piece in sorted(pieces, key=lambda slot: (slot.start, -slot.seconds)):
+        if not longest or piece.end > longest[-1].end:
+            longest.append(piece)
+    return longest
+
+
 def choose(units: Sequence[Sequence[Slot]], slot: Slot, quantity: int) -> list[int]:
     """The lowest `quantity` units on which `slot` is usable whole; fewer where there are not enough."""
     fitting = [unit for unit, stretches in enumerate(units) if any(stretch.contains(slot) for stretch in stretches)]

@@ -1,41 +1,29 @@
 """Reads of rules, claims, free time and bookings. Nothing here decides; occupancy and terms do."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from booking import occupancy
-from booking.availability import Hours, open_slots
-from booking.occupancy import Buffers, Taken
+from booking.availability import open_slots
+from booking.occupancy import Taken
+from booking.places import Place, claimed_by, load_places
 from booking.states import BookingState
-from booking.tables import Approval, Booking, Claim, Outage, RefusedRequest, RuleVersion
-from booking.terms import Rules
+from booking.tables import Booking, Claim, Outage, RefusedRequest, RuleVersion
 from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.slot import Slot, subtract, union
-from marketplace.tables import ListingState, Resource
+from marketplace.tables import ListingState
 
 LONGEST_BUFFER = timedelta(days=2)
 """Claims are looked for this far around a window, so that buffers outside it are seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What admission needs to know of a resource, read in one go."""
-
-    resource_id: str
-    institution_id: str
-    zone: ZoneInfo
-    capacity: int
-    state: ListingState
-    rules_id: str
-    rules: Rules
+Claims = Mapping[str, Sequence[Taken]]
+"""Active claims by resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,62 +32,6 @@ class Busy:
 
     slot: Slot
     kind: str
-
-
-def as_rules(row: RuleVersion) -> Rules:
-    """The stored version as the value that decides."""
-    return Rules(
-        hours=tuple(Hours(span["weekday"], span["open_min"], span["close_min"]) for span in row.hours),
-        step_min=row.step_min,
-        min_min=row.min_min,
-        max_min=row.max_min,
-        notice_min=row.notice_min,
-        horizon_days=row.horizon_days,
-        buffers=Buffers(timedelta(minutes=row.setup_min), timedelta(minutes=row.cleaning_min), row.buffer_mode),
-        by_request=row.approval is Approval.REQUEST,
-    )
-
-
-def _places() -> Select[Resource, RuleVersion]:
-    newest = (
-        select(func.max(RuleVersion.number)).where(RuleVersion.resource_id == Resource.id).correlate(Resource).scalar_subquery()
-    )
-    return select(Resource, RuleVersion).join(
-        RuleVersion, (RuleVersion.resource_id == Resource.id) & (RuleVersion.number == newest)
-    )
-
-
-def _place(row: Row[Resource, RuleVersion]) -> Place:
-    resource, version = row
-    return Place(
-        resource_id=resource.id,
-        institution_id=resource.institution_id,
-        zone=ZoneInfo(resource.timezone),
-        capacity=resource.capacity,
-        state=resource.state,
-        rules_id=version.id,
-        rules=as_rules(version),
-    )
-
-
-def get_place(session: Session, resource_id: str) -> Place:
-    """Raises: NotFound."""
-    row = session.execute(_places().where(Resource.id == resource_id)).one_or_none()
-    if row is None:
-        raise NotFound(kind="resource")
-    return _place(row)
-
-
-def lock_place(session: Session, resource_id: str) -> Place:
-    """The same with the resource's row locked until the transaction ends: whoever writes claims takes it first."""
-    row = session.execute(_places().where(Resource.id == resource_id).with_for_update(of=Resource)).one_or_none()
-    if row is None:
-        raise NotFound(kind="resource")
-    return _place(row)
-
-
-def places(session: Session, resource_ids: Collection[str]) -> list[Place]:
-    return [_place(row) for row in session.execute(_places().where(Resource.id.in_(resource_ids)))]
 
 
 def rules_of(session: Session, resource_id: str) -> RuleVersion:
@@ -115,28 +47,34 @@ def rule_versions_of(session: Session, resource_id: str) -> Sequence[RuleVersion
     return session.scalars(select(RuleVersion).where(RuleVersion.resource_id == resource_id).order_by(RuleVersion.number)).all()
 
 
-def taken(
-    session: Session, resource_ids: Collection[str], *, within: Slot, ignoring: str | None = None
-) -> dict[str, list[Taken]]:
-    """Active claims near `within`, by resource; those of the booking `ignoring` left out."""
+def taken(session: Session, resource_ids: Collection[str], *, within: Slot, ignoring: Collection[str] = ()) -> Claims:
+    """Active claims near `within`, by resource; those of the bookings `ignoring` left out."""
     reach = within.widen(LONGEST_BUFFER, LONGEST_BUFFER)
     owner = func.coalesce(Claim.booking_id, Claim.outage_id)
     found = select(Claim.resource_id, owner, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at).where(
         Claim.active, Claim.resource_id.in_(resource_ids), Claim.starts_at < reach.end, Claim.ends_at > reach.start
     )
     if ignoring:
-        found = found.where(or_(Claim.booking_id.is_(None), Claim.booking_id != ignoring))
+        found = found.where(or_(Claim.booking_id.is_(None), Claim.booking_id.not_in(ignoring)))
     by_resource: dict[str, list[Taken]] = defaultdict(list)
-    for resource_id, claimed_by, unit, lane, start, end in session.execute(found):
-        by_resource[resource_id].append(Taken(claimed_by, unit, lane, Slot(start, end)))
+    for resource_id, holder, unit, lane, start, end in session.execute(found):
+        by_resource[resource_id].append(Taken(holder, unit, lane, Slot(start, end)))
     return by_resource
 
 
-def usable_units(place: Place, claims: Sequence[Taken], within: Slot) -> list[list[Slot]]:
-    """Per unit, where a use may lie: opening hours less claims and buffers."""
-    opened = open_slots(place.rules.hours, place.zone, within)
-    units = occupancy.usable(claims, capacity=place.capacity, buffers=place.rules.buffers, within=within)
-    return [[piece for stretch in stretches for span in opened if (piece := stretch.clip(span))] for stretches in units]
+def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:
+    """Where a use of `quantity` units may lie: opening hours less claims and buffers, its parts free with it."""
+    opened, buffers = open_slots(place.rules.hours, place.zone, within), place.rules.buffers
+    units = occupancy.usable(claims.get(place.resource_id, ()), capacity=place.capacity, buffers=buffers, within=within)
+    stretches = occupancy.free([_inside(stretches, opened) for stretches in units], quantity)
+    for part in place.parts:
+        units = occupancy.usable(claims.get(part.resource_id, ()), capacity=part.capacity, buffers=buffers, within=within)
+        stretches = occupancy.together(stretches, occupancy.free(units, part.capacity))
+    return stretches
+
+
+def _inside(stretches: Sequence[Slot], opened: Sequence[Slot]) -> list[Slot]:
+    return [piece for stretch in stretches for span in opened if (piece := stretch.clip(span))]
 
 
 def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime, quantity: int = 1) -> list[Slot]:
@@ -148,15 +86,16 @@ def free_time_of(
     session: Session, resource_ids: Collection[str], *, within: Slot, now: datetime, quantity: int = 1
 ) -> dict[str, list[Slot]]:
     """`free_time` of many resources in two queries. Paused and retired ones have none."""
-    claims = taken(session, resource_ids, within=within)
+    known = load_places(session, resource_ids)
+    claims = taken(session, claimed_by(known.values()), within=within)
     found: dict[str, list[Slot]] = {}
-    for place in places(session, resource_ids):
+    for place in known.values():
         window = within.clip(place.rules.window(now))
         if window is None or place.state is not ListingState.PUBLISHED:
             found[place.resource_id] = []
             continue
-        stretches = occupancy.free(usable_units(place, claims.get(place.resource_id, []), window), quantity)
         shortest = timedelta(minutes=place.rules.min_min)
+        stretches = free_in(place, claims, window, quantity)
         found[place.resource_id] = [stretch for stretch in stretches if stretch.duration >= shortest]
     return found
 
@@ -170,11 +109,15 @@ def resources_free_for(
 
 
 def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]:
-    """Everything that is taken inside `within`, clipped to it: bookings, their buffers, outages, holds and requests."""
+    """Everything that is taken inside `within`, clipped to it: bookings, their buffers, outages, holds and requests.
+
+    What is taken of a part stands in the way too.
+    """
+    claimed = claimed_by(load_places(session, [resource_id]).values())
     rows = session.execute(
         select(Claim.starts_at, Claim.ends_at, Claim.kind, Booking.starts_at, Booking.ends_at)
         .outerjoin(Booking, Booking.id == Claim.booking_id)
-        .where(Claim.active, Claim.resource_id == resource_id, Claim.starts_at < within.end, Claim.ends_at > within.start)
+        .where(Claim.active, Claim.resource_id.in_(claimed), Claim.starts_at < within.end, Claim.ends_at > within.start)
     ).all()
     by_kind: dict[str, list[Slot]] = defaultdict(list)
     for start, end, kind, core_start, core_end in rows:

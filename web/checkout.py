@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from booking import actions, queries
-from booking.actions import CancelledBy, Wish
+from booking.actions import CancelledBy
+from booking.admission import Wish
 from booking.tables import Booking, Category
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money

@@ -9,7 +9,8 @@ import orjson
 from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from booking.actions import SlotRefused, note_refusal
+from booking.actions import note_refusal
+from booking.admission import SlotRefused
 from marketplace import clock, idempotency
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing import actions as billing
+from booking.lines import actions as lines
 from booking.rules import actions as rules
 from booking.rules.actions import RuleSet
 from marketplace.catalogue import actions as catalogue
@@ -28,6 +29,8 @@ def open_resource(
     row = catalogue.list_resource(session, institution_id=institution_id, listing=listing, actor_id=actor_id, now=now)
     rules.set_rules(session, resource_id=row.id, rules=rules_set, actor_id=actor_id, now=now)
     billing.set_policy(session, resource_id=row.id, policy=policy or {}, actor_id=actor_id, now=now)
+    if row.parent_id:
+        lines.fit(session, resource_id=row.id, now=now)
     return catalogue.publish(session, resource_id=row.id, actor_id=actor_id, now=now)
 
 
@@ -50,4 +53,5 @@ def edit_resource(
     rules.set_rules(session, resource_id=row.id, rules=rules_set, actor_id=actor_id, now=now)
     if policy is not None:
         billing.set_policy(session, resource_id=row.id, policy=policy, actor_id=actor_id, now=now)
+    lines.fit(session, resource_id=row.id, now=now)
     return row

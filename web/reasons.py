@@ -66,6 +66,7 @@ REASONS = (
     _("is a part of this machine itself"),
     _("is longer than the longest booking"),
     _("is negative"),
+    _("it is booked itself at a time at which the line is booked"),
     _("its check character does not fit: one character is mistyped"),
     _("more than {max_days} days"),
     _("more than {max_days} days, or not over yet"),

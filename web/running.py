@@ -79,7 +79,7 @@ def unclaimed(session: Session) -> Sequence[str]:
     held = func.count(func.distinct(Claim.unit))
     rows = session.execute(
         select(Booking.id, Booking.state, Booking.quantity, held)
-        .outerjoin(Claim, (Claim.booking_id == Booking.id) & Claim.active)
+        .outerjoin(Claim, (Claim.booking_id == Booking.id) & (Claim.resource_id == Booking.resource_id) & Claim.active)
         .group_by(Booking.id)
         .having((Booking.state.in_(HOLDING)) & (held != Booking.quantity))
         .limit(100)

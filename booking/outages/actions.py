@@ -6,7 +6,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.queries import Place
+from booking.places import Place, get_place, lock_place
 from booking.states import HOLDING
 from booking.tables import Booking, Claim, ClaimKind, Outage
 from marketplace import audit
@@ -26,7 +26,7 @@ def record_outage(
 
     An outage that is recorded after it began is unplanned, whatever was said.
     """
-    place = queries.lock_place(session, resource_id)
+    place = lock_place(session, resource_id)
     outage = Outage(
         id=new_id("out"),
         resource_id=resource_id,
@@ -59,7 +59,7 @@ def close_what_is_left(session: Session, *, resource_id: str, around: Slot) -> N
 
     The resource's row is locked by whoever frees the time.
     """
-    place = queries.get_place(session, resource_id)
+    place = get_place(session, resource_id)
     near = around.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
     for outage in queries.outages_of(session, resource_id, within=near):
         _close(session, place, outage)
@@ -67,7 +67,7 @@ def close_what_is_left(session: Session, *, resource_id: str, around: Slot) -> N
 
 def _close(session: Session, place: Place, outage: Outage) -> None:
     """Claim what nothing else holds of the outage's slot."""
-    claims = queries.taken(session, [place.resource_id], within=outage.slot)[place.resource_id]
+    claims = queries.taken(session, [place.resource_id], within=outage.slot).get(place.resource_id, ())
     rows = [
         {
             "id": new_id("clm"),

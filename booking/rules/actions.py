@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.occupancy import Gap
+from booking.places import get_place
 from booking.tables import Approval, RuleVersion
 from marketplace import audit
 from marketplace.ids import new_id
@@ -45,7 +46,7 @@ def set_rules(session: Session, *, resource_id: str, rules: RuleSet, actor_id: s
     )
     session.add(row)
     session.flush()
-    place = queries.get_place(session, resource_id)
+    place = get_place(session, resource_id)
     audit.record(
         session,
         actor_id=actor_id,

@@ -11,7 +11,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from booking.availability import open_slots
-from booking.queries import as_rules
+from booking.places import as_rules
 from booking.states import BookingState
 from booking.tables import Booking, RefusedRequest, RuleVersion
 from booking.tables import Outage as OutageRow

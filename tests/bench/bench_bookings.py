@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from booking.actions import Wish, book
+from booking.actions import book
+from booking.admission import Wish
 from booking.tables import Category
 from marketplace.db import BUSY_TIMEOUT_S, open_engine, open_sessions
 from marketplace.slot import Slot

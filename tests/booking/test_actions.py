@@ -4,17 +4,20 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions, queries
-from booking.actions import CancelledBy, SlotRefused, Wish
+from booking.actions import CancelledBy
+from booking.admission import SlotRefused, Wish
 from booking.occupancy import Gap
 from booking.outages.actions import affected_by, record_outage
+from booking.places import get_place
 from booking.rules.actions import RuleSet, set_rules
 from booking.states import BookingState
 from booking.tables import Approval, Booking, Category, Claim, ClaimKind
+from booking.writing import claim_rows
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Stale, WrongState
 from marketplace.slot import Slot
@@ -323,11 +326,11 @@ def test_without_the_lock_and_the_guard_the_race_double_books(committed_db: sess
         gate.wait()
         if free:
             with committed_db() as session:
-                place = queries.get_place(session, wish.resource_id)
+                place = get_place(session, wish.resource_id)
                 booking = actions._new_booking(place, wish, BookingState.CONFIRMED, None, NOW)
                 session.add(booking)
                 session.flush()
-                actions._claim(session, place, booking, [0])
+                session.execute(insert(Claim), claim_rows(booking, {place.resource_id: [0]}, place.rules.buffers))
                 session.commit()
                 stored.append(booking.id)
 

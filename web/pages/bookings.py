@@ -9,7 +9,7 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.actions import Receipt, ReceivedBefore
 from booking import actions, queries
-from booking.actions import SlotRefused
+from booking.admission import SlotRefused
 from booking.tables import Booking
 from marketplace import idempotency
 from marketplace.catalogue import queries as catalogue

@@ -12,9 +12,9 @@ from billing import queries as bills
 from billing.policy import Policy
 from billing.settlement import hold_for
 from booking import queries as booking
-from booking.actions import SlotRefused
+from booking.admission import SlotRefused
 from booking.availability import local_midnight
-from booking.queries import Place
+from booking.places import Place, get_place
 from booking.states import HOLDING
 from booking.tables import Booking
 from devices import queries as devices
@@ -63,7 +63,7 @@ def read_instant(text: str) -> datetime | None:
 
 
 def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> ResourceView:
-    place = booking.get_place(session, row.id)
+    place = get_place(session, row.id)
     house = people.get_institution(session, row.institution_id)
     free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
     own = may(actor, Action.REVIEW_USE, institution_id=row.institution_id)
@@ -176,7 +176,7 @@ def panel(
     key: str = "",
     purpose: str = "",
 ) -> Panel:
-    place = booking.get_place(session, row.id)
+    place = get_place(session, row.id)
     free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
     slot = asked.slot
     start = slot.start if slot else read_instant(asked.start)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries as booking
 from booking.availability import local_day, open_slots
+from booking.places import Place, load_places
 from devices.queries import Live as State
 from devices.queries import live_states
 from marketplace.catalogue.queries import count_published
@@ -145,7 +146,7 @@ def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -
     live = names.live_of(session, ids, now=now)
     horizon = Slot(now, now + timedelta(days=DAYS + 1))
     free = booking.free_time_of(session, ids, within=horizon, now=now)
-    places = {place.resource_id: place for place in booking.places(session, ids)}
+    places = load_places(session, ids)
     return [
         Card(
             id=row.id,
@@ -167,7 +168,7 @@ def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -
     ]
 
 
-def first_start(free: Sequence[Slot], place: booking.Place | None) -> datetime | None:
+def first_start(free: Sequence[Slot], place: Place | None) -> datetime | None:
     """The first instant of the grid at which the shortest booking fits."""
     if place is None:
         return None
@@ -175,7 +176,7 @@ def first_start(free: Sequence[Slot], place: booking.Place | None) -> datetime |
     return next((start for slot in free for start in starts(slot, place.zone, step, shortest)), None)
 
 
-def strip(row: Resource, free: Sequence[Slot], place: booking.Place, now: datetime) -> list[DayOpen]:
+def strip(row: Resource, free: Sequence[Slot], place: Place, now: datetime) -> list[DayOpen]:
     """Free hours of the next seven local days over the hours that are open."""
     zone = ZoneInfo(row.timezone)
     today = now.astimezone(zone).date()

@@ -200,3 +200,26 @@ def test_an_availability_without_or_beyond_bounds_is_refused(world: World) -> No
     query = {"from": start.isoformat(), "to": (start + timedelta(days=100)).isoformat()}
     refused(world.get(path, params=query), 422, "invalid")
     refused(world.get("/resources/res_none/availability", params={**query, "to": span(start)["end"]}), 404, "not_found")
+
+
+def test_a_line_is_busy_where_a_station_is_and_takes_its_stations_along(world: World) -> None:
+    line, station = f"/resources/{world.resource}", f"/resources/{world.a_resource(parent_id=world.resource)}"
+    world.made(f"{station}/bookings", world.member, span(tomorrow(1), 1))
+    body = refused(world.post(f"{line}/bookings", world.member, json=span(tomorrow(1))), 409, "slot_taken")
+    assert body["conflicts"] == [span(tomorrow(1), 1)]
+    window = span(tomorrow(0), 4)
+    found = world.get(f"{line}/availability", params={"from": window["start"], "to": window["end"]}).json()
+    assert found["free"] == [span(tomorrow(0), 1), span(tomorrow(2), 2)]
+    assert found["busy"] == [{**span(tomorrow(1), 1), "kind": "booking"}]
+    world.made(f"{line}/bookings", world.member, span(tomorrow(3)))
+    refused(world.post(f"{station}/bookings", world.member, json=span(tomorrow(4))), 409, "slot_taken")
+
+
+def test_a_station_that_is_booked_itself_does_not_join_a_line_booked_at_the_same_time(world: World) -> None:
+    world.a_booking()
+    alone = world.a_resource()
+    world.made(f"/resources/{alone}/bookings", world.member, span(tomorrow()))
+    body = {**world.listing(), "parent_id": world.resource}
+    etag = world.get(f"/resources/{alone}", world.manager).headers["etag"]
+    reply = world.ask("PUT", f"/resources/{alone}", token=world.manager, json=body, headers={"if-match": etag})
+    assert fields(refused(reply, 422)) == {"parent_id"}
