@@ -34,6 +34,13 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
     a request. Raises: NotFound, SlotRefused.
     """
     place = lock_place(session, wish.resource_id)
+    return take(session, place=place, wish=wish, hold_until=hold_until, now=now)
+
+
+def take(
+    session: Session, *, place: Place, wish: Wish, hold_until: datetime | None, bundle_id: str | None = None, now: datetime
+) -> Booking:
+    """`book` where the rows of the place and its parts are locked already. Raises: SlotRefused."""
     units = admit(session, place, wish, now=now)
     state = BookingState.CONFIRMED
     if hold_until is not None:
@@ -41,6 +48,7 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
     elif place.rules.by_request:
         state = BookingState.REQUESTED
     booking = _new_booking(place, wish, state, hold_until, now)
+    booking.bundle_id = bundle_id
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
         session.add(booking)
         session.flush()

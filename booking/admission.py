@@ -57,6 +57,12 @@ def admit(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring
     return units
 
 
+def grants(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> bool:
+    """Whether `admit` would."""
+    claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
+    return not _against_rules(place, wish, now) and not _units(place, wish, claims)[1]
+
+
 def _against_rules(place: Place, wish: Wish, now: datetime) -> list[Reason]:
     opened = open_slots(place.rules.hours, place.zone, wish.slot)
     reasons = terms.reasons(wish.slot, rules=place.rules, zone=place.zone, opened=opened, now=now)

@@ -76,6 +76,8 @@ class Booking(Base):
     quantity: Mapped[int]
     category: Mapped[Category] = mapped_column(choice(Category))
     purpose: Mapped[Line | None]
+    bundle_id: Mapped[Id | None]
+    """Shared by bookings that were granted together, all or none."""
     state: Mapped[BookingState] = mapped_column(choice(BookingState))
     hold_until: Mapped[datetime | None]
     """When a held booking expires."""
@@ -95,6 +97,7 @@ class Booking(Base):
         Index("ix_bookings_resource", "resource_id", "starts_at"),  # the evaluation, the publisher's desk
         Index("ix_bookings_person", "person_id", "starts_at"),  # my bookings
         Index("ix_bookings_organisation", "organisation_id", "starts_at"),  # a firm's bookings
+        Index("ix_bookings_bundle", "bundle_id"),  # the other parts of a bundle
         Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
     )
 

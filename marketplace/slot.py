@@ -57,6 +57,9 @@ class Slot:
     def widen(self, before: timedelta, after: timedelta) -> "Slot":
         return Slot(self.start - before, self.end + after)
 
+    def shift(self, by: timedelta) -> "Slot":
+        return Slot(self.start + by, self.end + by)
+
 
 def union(slots: Iterable[Slot]) -> list[Slot]:
     """The same instants as disjoint slots in order; touching ones are joined."""

@@ -1,5 +1,6 @@
 """Joins booking and billing for one order: claim the slot, freeze its price, secure the money."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from billing import queries as bills
 from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import Wish
+from booking.bundles import actions as bundles
 from booking.tables import Booking, Category
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
@@ -42,6 +44,26 @@ def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: t
 
     Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
+    wish, organisation, card = _wish(session, actor, order)
+    booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
+    return booking, _quote(session, booking, organisation, order, card=card, now=now)
+
+
+def book_bundle(
+    session: Session, *, actor: Actor, orders: Sequence[Order], now: datetime, hold: timedelta
+) -> list[tuple[Booking, Money]]:
+    """The same for several orders, all or none. Raises: NotFound, NotAllowed, Invalid, BundleRefused."""
+    asked = [_wish(session, actor, order) for order in orders]
+    until = [now + hold if card else None for _, _, card in asked]
+    made = bundles.book_bundle(session, wishes=[wish for wish, _, _ in asked], hold_until=until, now=now)
+    found = []
+    for booking, order, (_, organisation, card) in zip(made, orders, asked, strict=True):
+        found.append((booking, _quote(session, booking, organisation, order, card=card, now=now)))
+    return found
+
+
+def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisation | None, bool]:
+    """What the order asks of the ledger, for whom, and whether a card is to secure it."""
     resource = catalogue.get_visible(session, actor, order.resource_id)
     organisation = _organisation(session, actor, order.organisation_id, resource)
     wish = Wish(
@@ -54,11 +76,14 @@ def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: t
         purpose=order.purpose,
     )
     card = billing.takes_cards(session, institution_id=resource.institution_id) and wish.category is Category.EXT
-    booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
-    quote = billing.quote_booking(
-        session, booking=booking, organisation=organisation, payment_method=order.payment_method if card else None, now=now
-    )
-    return booking, quote
+    return wish, organisation, card
+
+
+def _quote(
+    session: Session, booking: Booking, organisation: Organisation | None, order: Order, *, card: bool, now: datetime
+) -> Money:
+    method = order.payment_method if card else None
+    return billing.quote_booking(session, booking=booking, organisation=organisation, payment_method=method, now=now)
 
 
 def _organisation(session: Session, actor: Actor, asked: str | None, resource: Resource) -> Organisation | None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from booking.actions import note_refusal
 from booking.admission import SlotRefused
+from booking.bundles.actions import BundleRefused
 from marketplace import clock, idempotency
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
@@ -42,16 +43,17 @@ def open_session(request: Request) -> Iterator[Session]:
         try:
             yield session
             session.commit()
-        except SlotRefused as refusal:
+        except (SlotRefused, BundleRefused) as refusal:
             session.rollback()
             note(session, refusal, clock.now())
             session.commit()
             raise
 
 
-def note(session: Session, refusal: SlotRefused, now: datetime) -> None:
-    """Keep the demand that was turned away."""
-    note_refusal(session, wish=refusal.wish, reasons=refusal.reasons, now=now)
+def note(session: Session, refusal: SlotRefused | BundleRefused, now: datetime) -> None:
+    """Keep the demand that was turned away: of a bundle the parts that could not be had."""
+    for one in [refusal] if isinstance(refusal, SlotRefused) else refusal.refusals.values():
+        note_refusal(session, wish=one.wish, reasons=one.reasons, now=now)
 
 
 def open_reader(request: Request) -> Iterator[Session]:

@@ -1,5 +1,6 @@
 """Bookings over JSON: make, read, move, decide, cancel; free time; outages."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from booking.actions import CancelledBy
 from booking.outages import actions as outages
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money, zero
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid
 from marketplace.slot import EmptySlot, Slot
@@ -21,12 +23,12 @@ router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
 
 
-def read_slot(start: datetime, end: datetime) -> Slot:
+def read_slot(start: datetime, end: datetime, field: str = "end") -> Slot:
     """Raises: Invalid."""
     try:
         return Slot(start, end)
     except (EmptySlot, OverflowError) as error:
-        raise Invalid(field="end", reason="not after start") from error
+        raise Invalid(field=field, reason="not after start") from error
 
 
 def read_version(if_match: str | None) -> int:
@@ -48,6 +50,7 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         **shapes.slot(booking.slot),
         "quantity": booking.quantity,
         "purpose": booking.purpose,
+        "bundle_id": booking.bundle_id,
         "hold_until": shapes.instant(booking.hold_until),
         "version": booking.version,
     }
@@ -95,6 +98,35 @@ def book(
         return shape(booking, shapes.money(quote))
 
     return once.answer(201, make)
+
+
+@router.post("/bookings", status_code=201)
+def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """Several resources at once: every part is granted, or none."""
+    orders = [
+        checkout.Order(
+            resource_id=part.resource_id,
+            slot=read_slot(part.start, part.end, f"parts.{number}.end"),
+            organisation_id=body.organisation_id,
+            quantity=part.quantity,
+            purpose=body.purpose,
+            payment_method=body.payment_method,
+        )
+        for number, part in enumerate(body.parts)
+    ]
+
+    def make() -> dict[str, Any]:
+        made = checkout.book_bundle(db, actor=actor, orders=orders, now=now, hold=timedelta(minutes=settings.hold_minutes))
+        rows = [shape(booking, shapes.money(quote)) for booking, quote in made]
+        return {"id": made[0][0].bundle_id, "bookings": rows, "quotes": _sums([quote for _, quote in made])}
+
+    return once.answer(201, make)
+
+
+def _sums(quotes: Sequence[Money]) -> list[dict[str, Any]]:
+    """One sum a currency."""
+    currencies = sorted({quote.currency for quote in quotes})
+    return [shapes.money(sum((quote for quote in quotes if quote.currency == one), zero(one))) for one in currencies]
 
 
 @router.get("/bookings")

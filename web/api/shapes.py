@@ -171,6 +171,20 @@ class BookingIn(Shape):
     payment_method: Text | None = None
 
 
+class PartIn(Shape):
+    resource_id: Text
+    start: Instant
+    end: Instant
+    quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
+
+
+class BundleIn(Shape):
+    parts: Annotated[list[PartIn], Field(min_length=1, max_length=20)]
+    organisation_id: Text | None = None
+    purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
+    payment_method: Text | None = None
+
+
 class MoveIn(Shape):
     start: Instant
     end: Instant

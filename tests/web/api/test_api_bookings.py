@@ -223,3 +223,34 @@ def test_a_station_that_is_booked_itself_does_not_join_a_line_booked_at_the_same
     etag = world.get(f"/resources/{alone}", world.manager).headers["etag"]
     reply = world.ask("PUT", f"/resources/{alone}", token=world.manager, json=body, headers={"if-match": etag})
     assert fields(refused(reply, 422)) == {"parent_id"}
+
+
+def a_bundle(*parts: tuple[str, dict[str, str]], **more: Any) -> dict[str, Any]:
+    return {"parts": [{"resource_id": resource, **slot} for resource, slot in parts], **more}
+
+
+def test_a_bundle_is_booked_whole_or_not_at_all(world: World) -> None:
+    oven = world.a_resource()
+    body = a_bundle((world.resource, span(tomorrow(1))), (oven, span(tomorrow(3))), purpose="涂布后退火")
+    made = world.post("/bookings", world.member, json=body, key="one bundle")
+    assert made.status_code == 201, made.text
+    assert [one["bundle_id"] for one in made.json()["bookings"]] == [made.json()["id"]] * 2
+    assert made.json()["quotes"] == [{"minor": 120000, "currency": "CNY"}]
+    assert world.post("/bookings", world.member, json=body, key="one bundle").json() == made.json()
+    later = a_bundle((world.resource, span(tomorrow(5))), (oven, span(tomorrow(4))))
+    told = refused(world.post("/bookings", world.member, json=later), 409, "slot_taken")
+    assert [(one["code"], one["part"], one["resource_id"]) for one in told["reasons"]] == [("slot_taken", 1, oven)]
+    assert told["conflicts"] == [span(tomorrow(4), 1)]
+    assert told["alternatives"][0] == span(tomorrow(5), 3)
+    world.made(f"/resources/{world.resource}/bookings", world.member, span(tomorrow(5)))
+
+
+def test_a_bundle_with_an_unknown_resource_or_a_wrong_part_stores_nothing(world: World) -> None:
+    part = (world.resource, span(tomorrow()))
+    refused(world.post("/bookings", world.member, json=a_bundle(part, ("res_x", span(tomorrow())))), 404)
+    backwards = {"start": span(tomorrow())["end"], "end": span(tomorrow())["start"]}
+    wrong = refused(world.post("/bookings", world.member, json=a_bundle(part, (world.resource, backwards))), 422)
+    assert fields(wrong) == {"parts.1.end"}
+    refused(world.post("/bookings", world.member, json={"parts": []}), 422, "malformed")
+    refused(world.post("/bookings", json=a_bundle(part)), 401)
+    world.a_booking()

@@ -1,0 +1,1 @@
+"""Several resources at once, all or nothing."""
