@@ -17,7 +17,7 @@ LONGEST = 1000
 """Occurrences of one series."""
 FURTHEST = timedelta(days=3 * 366)
 """From the first occurrence to the last; nothing is bookable further ahead than two years."""
-LONGEST_TEXT = 500
+LONGEST_TEXT, LONGEST_PERIOD = 500, 366
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"}
@@ -70,7 +70,8 @@ def occurrences(text: str, first: Slot, zone: ZoneInfo) -> list[Slot | Skipped]:
 
 def days(rule: Rule, start: date, last: date) -> Iterator[date]:
     """The days from `start` to `last` that the rule names."""
-    span = ((start + timedelta(days=n)) for n in range(-_into_period(rule, start), (last - start).days + 1))
+    whole = LONGEST_PERIOD if rule.by_set_pos else 1  # places in a set are counted to the period's last day
+    span = (start + timedelta(days=n) for n in range(-_into_period(rule, start), (last - start).days + whole))
     for period, inside in groupby(span, key=lambda day: _period(rule, day)):
         if (period - _period(rule, start)) % rule.interval:
             continue
@@ -78,7 +79,7 @@ def days(rule: Rule, start: date, last: date) -> Iterator[date]:
         if rule.by_set_pos:
             chosen = {at - 1 if at > 0 else len(named) + at for at in rule.by_set_pos}
             named = [day for at, day in enumerate(named) if at in chosen]
-        yield from (day for day in named if day >= start)
+        yield from (day for day in named if start <= day <= last)
 
 
 def _into_period(rule: Rule, start: date) -> int:
