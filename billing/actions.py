@@ -99,31 +99,43 @@ def quote_booking(
 
     Less than the provider takes online is not held and comes on the statement.
     """
-    resource = get_resource(session, booking.resource_id)
-    price = Money(resource.price_minor if organisation else 0, resource.currency)
-    snapshot = policies.as_json(queries.policy_of(session, resource.id))
-    row = BookingQuote(
-        id=new_id("quo"),
-        booking_id=booking.id,
-        number=1,
-        price_minor=price.minor,
-        currency=price.currency,
-        quantity=booking.quantity,
-        starts_at=booking.starts_at,
-        ends_at=booking.ends_at,
-        timezone=resource.timezone,
-        funding=Funding.CARD if payment_method else Funding.BANK,
-        policy=snapshot,
-        policy_digest=policies.fingerprint(snapshot),
-        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    quoted = Money(row.quote_minor, row.currency)
+    funding = Funding.CARD if payment_method else Funding.BANK
+    [quoted] = quote_bookings(session, bookings=[booking], organisation=organisation, funding=funding, now=now)
     if payment_method and settlement.capturable(quoted, quoted):
         payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
     return quoted
+
+
+def quote_bookings(
+    session: Session, *, bookings: Sequence[Booking], organisation: Organisation | None, funding: Funding, now: datetime
+) -> list[Money]:
+    """Freeze price and policy for bookings of one resource, which nothing secures yet."""
+    resource = get_resource(session, bookings[0].resource_id)
+    price = Money(resource.price_minor if organisation else 0, resource.currency)
+    snapshot = policies.as_json(queries.policy_of(session, resource.id))
+    digest = policies.fingerprint(snapshot)
+    rows = [
+        BookingQuote(
+            id=new_id("quo"),
+            booking_id=booking.id,
+            number=1,
+            price_minor=price.minor,
+            currency=price.currency,
+            quantity=booking.quantity,
+            starts_at=booking.starts_at,
+            ends_at=booking.ends_at,
+            timezone=resource.timezone,
+            funding=funding,
+            policy=snapshot,
+            policy_digest=digest,
+            quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+            created_at=now,
+        )
+        for booking in bookings
+    ]
+    session.add_all(rows)
+    session.flush()
+    return [Money(row.quote_minor, row.currency) for row in rows]
 
 
 def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:

@@ -14,7 +14,7 @@ from booking.outages import actions as outages
 from booking.places import Place, get_place, lock_place
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
-from booking.writing import claim_rows
+from booking.writing import claim_rows, new_booking
 from marketplace import audit, outbox
 from marketplace.db import refused_by
 from marketplace.ids import new_id
@@ -42,12 +42,7 @@ def take(
 ) -> Booking:
     """`book` where the rows of the place and its parts are locked already. Raises: SlotRefused."""
     units = admit(session, place, wish, now=now)
-    state = BookingState.CONFIRMED
-    if hold_until is not None:
-        state = BookingState.HELD
-    elif place.rules.by_request:
-        state = BookingState.REQUESTED
-    booking = _new_booking(place, wish, state, hold_until, now)
+    booking = new_booking(place, wish, hold_until, now)
     booking.bundle_id = bundle_id
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
         session.add(booking)
@@ -55,28 +50,6 @@ def take(
         session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
     _record(session, booking, "book", None, now)
     return booking
-
-
-def _new_booking(place: Place, wish: Wish, state: BookingState, hold_until: datetime | None, now: datetime) -> Booking:
-    return Booking(
-        id=new_id("bk"),
-        resource_id=place.resource_id,
-        institution_id=place.institution_id,
-        organisation_id=wish.organisation_id,
-        person_id=wish.person_id,
-        rules_id=place.rules_id,
-        starts_at=wish.slot.start,
-        ends_at=wish.slot.end,
-        quantity=wish.quantity,
-        category=wish.category,
-        purpose=wish.purpose,
-        state=state,
-        hold_until=hold_until,
-        submitted_at=now,
-        decided_at=now if state is BookingState.CONFIRMED else None,
-        cancelled_by_provider=False,
-        version=1,
-    )
 
 
 def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_id: str, now: datetime) -> Booking:

@@ -45,22 +45,38 @@ class SlotRefused(Refused):
             self.code = "slot_taken"
 
 
-def admit(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> Units:
-    """The units to take; the claims of the bookings `ignoring` do not stand in the way. Raises: SlotRefused."""
-    claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The units to take, or every reason why not with the busy intervals."""
+
+    units: Units
+    reasons: Sequence[Reason]
+    clashes: Sequence[Slot]
+
+
+def decide(place: Place, wish: Wish, claims: Claims, now: datetime) -> Decision:
+    """The verdict on `wish`, given the active claims around it."""
     reasons = _against_rules(place, wish, now)
     units, clashes = _units(place, wish, claims)
     if clashes:
         reasons.append(Reason("slot_taken"))
-    if reasons:
-        raise SlotRefused(wish, reasons, clashes, _ways_out(session, place, wish, now, ignoring))
-    return units
+    return Decision(units, reasons, clashes)
+
+
+def admit(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> Units:
+    """The units to take; the claims of the bookings `ignoring` do not stand in the way. Raises: SlotRefused."""
+    claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
+    found = decide(place, wish, claims, now)
+    if found.reasons:
+        ways_out = find_ways_out(session, place, wish, now=now, ignoring=ignoring)
+        raise SlotRefused(wish, found.reasons, found.clashes, ways_out)
+    return found.units
 
 
 def grants(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> bool:
     """Whether `admit` would."""
     claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
-    return not _against_rules(place, wish, now) and not _units(place, wish, claims)[1]
+    return not decide(place, wish, claims, now).reasons
 
 
 def _against_rules(place: Place, wish: Wish, now: datetime) -> list[Reason]:
@@ -88,7 +104,7 @@ def _units(place: Place, wish: Wish, claims: Claims) -> tuple[Units, list[Slot]]
     return units, union(clashes)
 
 
-def _ways_out(session: Session, place: Place, wish: Wish, now: datetime, ignoring: Collection[str]) -> list[Slot]:
+def find_ways_out(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> list[Slot]:
     """The nearest slots that would be granted: sought around the wish, and to the horizon where too few are near."""
     bookable = place.state is ListingState.PUBLISHED and wish.quantity <= place.capacity
     if not bookable or not terms.may_last(wish.slot, place.rules):

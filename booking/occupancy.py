@@ -1,7 +1,7 @@
 """What stands in the way of a slot. One function decides both what is shown as free and what is admitted."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -42,6 +42,29 @@ class Taken:
     unit: int
     lane: int
     slot: Slot
+
+
+class Ledger:
+    """Claims by resource and day, so that those around a slot are found without looking at all."""
+
+    def __init__(self, claims: Mapping[str, Iterable[Taken]]) -> None:
+        self._days: dict[tuple[str, int], list[Taken]] = defaultdict(list)
+        for resource_id, held in claims.items():
+            for claim in held:
+                self.add(resource_id, claim)
+
+    def add(self, resource_id: str, claim: Taken) -> None:
+        for day in _days(claim.slot):
+            self._days[resource_id, day].append(claim)
+
+    def around(self, resource_ids: Iterable[str], reach: Slot) -> dict[str, list[Taken]]:
+        """By resource, every claim that touches `reach`, and some beside it."""
+        near = {one: (claim for day in _days(reach) for claim in self._days.get((one, day), ())) for one in resource_ids}
+        return {one: list(dict.fromkeys(claims)) for one, claims in near.items()}
+
+
+def _days(slot: Slot) -> range:
+    return range(slot.start.toordinal(), slot.end.toordinal() + 1)
 
 
 def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: Slot) -> list[list[Slot]]:

@@ -60,6 +60,38 @@ class RuleVersion(Base):
     __table_args__ = (UniqueConstraint("resource_id", "number"),)
 
 
+class OnConflict(StrEnum):
+    """What a series does with an occurrence that cannot be had."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+
+
+class BookingSeries(Base):
+    """What was asked for as a repetition; its bookings stand alone once they are granted. Rows never change."""
+
+    __tablename__ = "booking_series"
+
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id))
+    institution_id: Mapped[Id] = mapped_column(ForeignKey(Institution.id))
+    organisation_id: Mapped[Id | None] = mapped_column(ForeignKey(Organisation.id))
+    person_id: Mapped[Id] = mapped_column(ForeignKey(Person.id))
+    starts_at: Mapped[datetime]
+    """Of the first occurrence; the others keep its wall-clock times."""
+    ends_at: Mapped[datetime]
+    rrule: Mapped[Line]
+    on_conflict: Mapped[OnConflict] = mapped_column(choice(OnConflict))
+    gaps: Mapped[list[Any]]
+    """[{"start", "end", "reasons": [code]}], the occurrences that could not be had."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
+        Index("ix_booking_series_person", "person_id"),
+    )
+
+
 class Booking(Base):
     """Someone's right to a resource for a slot; `quantity` units of it."""
 
@@ -78,6 +110,8 @@ class Booking(Base):
     purpose: Mapped[Line | None]
     bundle_id: Mapped[Id | None]
     """Shared by bookings that were granted together, all or none."""
+    series_id: Mapped[Id | None]
+    """Of the series it was granted with."""
     state: Mapped[BookingState] = mapped_column(choice(BookingState))
     hold_until: Mapped[datetime | None]
     """When a held booking expires."""
@@ -98,6 +132,7 @@ class Booking(Base):
         Index("ix_bookings_person", "person_id", "starts_at"),  # my bookings
         Index("ix_bookings_organisation", "organisation_id", "starts_at"),  # a firm's bookings
         Index("ix_bookings_bundle", "bundle_id"),  # the other parts of a bundle
+        Index("ix_bookings_series", "series_id"),  # this and the following ones
         Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
     )
 

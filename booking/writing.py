@@ -1,9 +1,11 @@
-"""Rows of the occupancy ledger for a booking."""
+"""Rows of a booking and of its claims in the occupancy ledger."""
 
+from datetime import datetime
 from typing import Any
 
-from booking.admission import Units
+from booking.admission import Units, Wish
 from booking.occupancy import Buffers
+from booking.places import Place
 from booking.states import BookingState
 from booking.tables import Booking, ClaimKind
 from marketplace.ids import new_id
@@ -13,6 +15,34 @@ CLAIM_KINDS = {
     BookingState.REQUESTED: ClaimKind.REQUEST,
     BookingState.CONFIRMED: ClaimKind.BOOKING,
 }
+
+
+def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: datetime) -> Booking:
+    """Held for payment where it is to be, a request where the publisher decides, else confirmed."""
+    state = BookingState.CONFIRMED
+    if hold_until is not None:
+        state = BookingState.HELD
+    elif place.rules.by_request:
+        state = BookingState.REQUESTED
+    return Booking(
+        id=new_id("bk"),
+        resource_id=place.resource_id,
+        institution_id=place.institution_id,
+        organisation_id=wish.organisation_id,
+        person_id=wish.person_id,
+        rules_id=place.rules_id,
+        starts_at=wish.slot.start,
+        ends_at=wish.slot.end,
+        quantity=wish.quantity,
+        category=wish.category,
+        purpose=wish.purpose,
+        state=state,
+        hold_until=hold_until,
+        submitted_at=now,
+        decided_at=now if state is BookingState.CONFIRMED else None,
+        cancelled_by_provider=False,
+        version=1,
+    )
 
 
 def claim_rows(booking: Booking, units: Units, buffers: Buffers) -> list[dict[str, Any]]:

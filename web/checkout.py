@@ -9,11 +9,14 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
+from billing.settlement import Funding
 from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import Wish
 from booking.bundles import actions as bundles
-from booking.tables import Booking, Category
+from booking.series import actions as series
+from booking.series.actions import Outcome
+from booking.tables import Booking, Category, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.people import queries as people
@@ -60,6 +63,19 @@ def book_bundle(
     for booking, order, (_, organisation, card) in zip(made, orders, asked, strict=True):
         found.append((booking, _quote(session, booking, organisation, order, card=card, now=now)))
     return found
+
+
+def book_series(
+    session: Session, *, actor: Actor, order: Order, rrule: str, on_conflict: OnConflict, now: datetime
+) -> tuple[Outcome, list[Money]]:
+    """The order and its repetitions. No card is held for months ahead: each use comes on its statement.
+
+    Raises: NotFound, NotAllowed, Invalid, SeriesRefused.
+    """
+    wish, organisation, _ = _wish(session, actor, order)
+    made = series.book_series(session, wish=wish, rrule=rrule, on_conflict=on_conflict, now=now)
+    quotes = billing.quote_bookings(session, bookings=made.bookings, organisation=organisation, funding=Funding.BANK, now=now)
+    return made, quotes
 
 
 def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisation | None, bool]:

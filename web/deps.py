@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from booking.actions import note_refusal
 from booking.admission import SlotRefused
 from booking.bundles.actions import BundleRefused
+from booking.series.actions import SeriesRefused
 from marketplace import clock, idempotency
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
@@ -43,16 +44,16 @@ def open_session(request: Request) -> Iterator[Session]:
         try:
             yield session
             session.commit()
-        except (SlotRefused, BundleRefused) as refusal:
+        except (SlotRefused, BundleRefused, SeriesRefused) as refusal:
             session.rollback()
             note(session, refusal, clock.now())
             session.commit()
             raise
 
 
-def note(session: Session, refusal: SlotRefused | BundleRefused, now: datetime) -> None:
-    """Keep the demand that was turned away: of a bundle the parts that could not be had."""
-    for one in [refusal] if isinstance(refusal, SlotRefused) else refusal.refusals.values():
+def note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused, now: datetime) -> None:
+    """Keep the demand that was turned away: of several the ones that could not be had."""
+    for one in [refusal] if isinstance(refusal, SlotRefused) else refusal.refusals:
         note_refusal(session, wish=one.wish, reasons=one.reasons, now=now)
 
 

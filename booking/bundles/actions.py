@@ -37,7 +37,7 @@ class BundleRefused(Refused):
             for reason in refused.reasons
         ]
         super().__init__(reasons, union(slot for one in refusals.values() for slot in one.conflicts), alternatives)
-        self.refusals = refusals
+        self.refusals = list(refusals.values())
         if self.conflicts:
             self.code = "slot_taken"
 

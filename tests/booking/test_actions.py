@@ -17,7 +17,7 @@ from booking.places import get_place
 from booking.rules.actions import RuleSet, set_rules
 from booking.states import BookingState
 from booking.tables import Approval, Booking, Category, Claim, ClaimKind
-from booking.writing import claim_rows
+from booking.writing import claim_rows, new_booking
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Stale, WrongState
 from marketplace.slot import Slot
@@ -327,7 +327,7 @@ def test_without_the_lock_and_the_guard_the_race_double_books(committed_db: sess
         if free:
             with committed_db() as session:
                 place = get_place(session, wish.resource_id)
-                booking = actions._new_booking(place, wish, BookingState.CONFIRMED, None, NOW)
+                booking = new_booking(place, wish, None, NOW)
                 session.add(booking)
                 session.flush()
                 session.execute(insert(Claim), claim_rows(booking, {place.resource_id: [0]}, place.rules.buffers))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.outages import actions as outages
-from booking.tables import Booking
+from booking.tables import Booking, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.permissions import Action, require
@@ -18,6 +18,7 @@ from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
 from web.deps import AnyActor, Configured, Db, Now, OneAnswer, PreconditionRequired, ReadDb, SignedIn
+from web.refusals import reason_of
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
@@ -51,6 +52,7 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         "quantity": booking.quantity,
         "purpose": booking.purpose,
         "bundle_id": booking.bundle_id,
+        "series_id": booking.series_id,
         "hold_until": shapes.instant(booking.hold_until),
         "version": booking.version,
     }
@@ -119,6 +121,32 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
         made = checkout.book_bundle(db, actor=actor, orders=orders, now=now, hold=timedelta(minutes=settings.hold_minutes))
         rows = [shape(booking, shapes.money(quote)) for booking, quote in made]
         return {"id": made[0][0].bundle_id, "bookings": rows, "quotes": _sums([quote for _, quote in made])}
+
+    return once.answer(201, make)
+
+
+@router.post("/resources/{resource_id}/booking-series", status_code=201)
+def book_series(resource_id: str, body: shapes.SeriesIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """A booking and its repetitions: all of them, or those that can be had."""
+    order = checkout.Order(resource_id, read_slot(body.start, body.end), body.organisation_id, body.quantity, body.purpose)
+
+    def make() -> dict[str, Any]:
+        found, quotes = checkout.book_series(
+            db, actor=actor, order=order, rrule=body.rrule, on_conflict=OnConflict(body.on_conflict), now=now
+        )
+        return {
+            "id": found.series.id,
+            "bookings": [shape(row, shapes.money(quote)) for row, quote in zip(found.bookings, quotes, strict=True)],
+            "skipped": [
+                {
+                    **shapes.slot(gap.slot),
+                    "conflicts": [shapes.slot(one) for one in gap.conflicts],
+                    "reasons": [reason_of(one, str) for one in gap.reasons],
+                }
+                for gap in found.gaps
+            ],
+            "quotes": _sums(quotes),
+        }
 
     return once.answer(201, make)
 

@@ -185,6 +185,11 @@ class BundleIn(Shape):
     payment_method: Text | None = None
 
 
+class SeriesIn(BookingIn):
+    rrule: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_clean)]
+    on_conflict: Literal["refuse", "skip"] = "refuse"
+
+
 class MoveIn(Shape):
     start: Instant
     end: Instant

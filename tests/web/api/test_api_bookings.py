@@ -254,3 +254,28 @@ def test_a_bundle_with_an_unknown_resource_or_a_wrong_part_stores_nothing(world:
     refused(world.post("/bookings", world.member, json={"parts": []}), 422, "malformed")
     refused(world.post("/bookings", json=a_bundle(part)), 401)
     world.a_booking()
+
+
+def test_a_series_is_booked_with_its_gaps_told(world: World) -> None:
+    path = f"/resources/{world.resource}"
+    world.made(f"{path}/bookings", world.member, span(tomorrow(2, days=8), 1))
+    body = {**span(tomorrow(1)), "rrule": "FREQ=WEEKLY;COUNT=3"}
+    told = refused(world.post(f"{path}/booking-series", world.member, json=body), 409, "slot_taken")
+    assert told["conflicts"] == [span(tomorrow(2, days=8), 1)]
+    assert told["reasons"][0]["start"] == tomorrow(1, days=8).isoformat()
+    assert world.post(f"{path}/booking-series", world.member, json={**body, **told["alternatives"][0]}).status_code == 201
+    body = {**span(tomorrow(10), 1), "rrule": "FREQ=DAILY;COUNT=9", "on_conflict": "skip"}
+    world.made(f"{path}/bookings", world.member, span(tomorrow(10, days=3), 1))
+    made = world.made(f"{path}/booking-series", world.member, body)
+    assert [len(made["bookings"]), made["quotes"]] == [8, [{"minor": 240000, "currency": "CNY"}]]
+    [gap] = made["skipped"]
+    assert {"start": gap["start"], "end": gap["end"]} == span(tomorrow(10, days=3), 1)
+    assert gap["conflicts"] == [span(tomorrow(10, days=3), 1)]
+    assert {one["series_id"] for one in made["bookings"]} == {made["id"]}
+
+
+@pytest.mark.parametrize("rrule", ["", "daily", "FREQ=DAILY", "FREQ=DAILY;INTERVAL=0;COUNT=2", "X=" + "1" * 500])
+def test_what_is_no_rule_is_refused_naming_its_field(world: World, rrule: str) -> None:
+    reply = world.post(f"/resources/{world.resource}/booking-series", world.member, json={**span(tomorrow()), "rrule": rrule})
+    assert fields(refused(reply, 422)) == {"rrule"}
+    world.a_booking()
