@@ -194,17 +194,17 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
     for use in queries.uses_to_bill(session):
         booking = get_booking(session, use.booking_id)
         quote = queries.quote_of_booking(session, use.booking_id)
-        statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking)), now)
+        statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking, quote.slot)), now)
         _tell(session, booking, statement, "statement_ready", now)
         drafted.append(statement.id)
     return drafted
 
 
-def _rebooked(session: Session, booking: Booking) -> list[Slot]:
-    """Time of the booking's slot that others use, which they can only after it was let go."""
+def _rebooked(session: Session, booking: Booking, quoted: Slot) -> list[Slot]:
+    """Time of the quoted slot that others use, which they can only after it was let go."""
     if get_resource(session, booking.resource_id).capacity > 1:
         return []
-    around = bookings_of_resource(session, booking.resource_id, within=booking.slot)
+    around = bookings_of_resource(session, booking.resource_id, within=quoted)
     return [other.slot for other in around if other.id != booking.id and other.state in TAKEN_UP]
 
 

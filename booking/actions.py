@@ -83,7 +83,7 @@ def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_i
 
 def ask_again(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """Where the publisher decides, the new slot of a moved booking needs a new yes. Raises: NotFound."""
-    booking = _locked(session, booking_id)
+    booking = refresh_locked(session, booking_id)
     by_request = get_place(session, booking.resource_id).rules.by_request
     if not by_request or booking.state is not BookingState.CONFIRMED:
         return booking
@@ -95,19 +95,19 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
 
     Raises: NotFound, WrongState (the hold has expired and the payment must be given back).
     """
-    booking = _locked(session, booking_id)
+    booking = refresh_locked(session, booking_id)
     by_request = get_place(session, booking.resource_id).rules.by_request
     return _advance(session, booking, Move.ASK if by_request else Move.PAY, "confirm_hold", now)
 
 
 def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
     """Raises: NotFound, WrongState."""
-    return _advance(session, _locked(session, booking_id), Move.APPROVE, "approve", now, actor_id)
+    return _advance(session, refresh_locked(session, booking_id), Move.APPROVE, "approve", now, actor_id)
 
 
 def refuse(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
     """Raises: NotFound, WrongState."""
-    return _advance(session, _locked(session, booking_id), Move.REFUSE, "refuse", now, actor_id)
+    return _advance(session, refresh_locked(session, booking_id), Move.REFUSE, "refuse", now, actor_id)
 
 
 def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str, now: datetime) -> Booking:
@@ -115,7 +115,7 @@ def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str,
 
     Raises: NotFound, WrongState (also once it has started: then use and no-show decide).
     """
-    booking = _locked(session, booking_id)
+    booking = refresh_locked(session, booking_id)
     after(booking.state, Move.CANCEL)
     if booking.starts_at <= now and by is CancelledBy.CUSTOMER:
         after(BookingState.COMPLETED, Move.CANCEL)
@@ -126,7 +126,7 @@ def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str,
 
 def expire(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """A hold's time is up: free the slot. Raises: NotFound, WrongState."""
-    return _advance(session, _locked(session, booking_id), Move.EXPIRE, "expire", now)
+    return _advance(session, refresh_locked(session, booking_id), Move.EXPIRE, "expire", now)
 
 
 def conclude(session: Session, *, booking_id: str, outcome: BookingState, now: datetime) -> Booking:
@@ -134,7 +134,7 @@ def conclude(session: Session, *, booking_id: str, outcome: BookingState, now: d
 
     Raises: NotFound, WrongState.
     """
-    booking = _locked(session, booking_id)
+    booking = refresh_locked(session, booking_id)
     if booking.state is outcome:
         return booking
     booking.concluded_at = now
@@ -167,8 +167,8 @@ def _give_back(session: Session, booking: Booking) -> None:
     outages.close_what_is_left(session, resource_id=booking.resource_id, around=booking.slot)
 
 
-def _locked(session: Session, booking_id: str) -> Booking:
-    """The booking as it is now, with its resource's row locked."""
+def refresh_locked(session: Session, booking_id: str) -> Booking:
+    """The booking as it is now, with its resource's row locked. Raises: NotFound."""
     lock_place(session, queries.get_booking(session, booking_id).resource_id)
     return _fresh(session, booking_id)
 

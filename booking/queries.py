@@ -13,7 +13,7 @@ from booking.availability import open_slots
 from booking.occupancy import Taken
 from booking.places import Place, claimed_by, load_places
 from booking.states import BookingState
-from booking.tables import Booking, Claim, Outage, RefusedRequest, RuleVersion
+from booking.tables import Booking, BookingSeries, Claim, Outage, RefusedRequest, RuleVersion
 from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
@@ -152,6 +152,21 @@ def get_booking_for(session: Session, actor: Actor, booking_id: str) -> Booking:
     if row := session.scalars(_visible_to(actor).where(Booking.id == booking_id)).one_or_none():
         return row
     raise NotFound(kind="booking")
+
+
+def get_series(session: Session, series_id: str) -> BookingSeries:
+    """Raises: NotFound."""
+    if row := session.get(BookingSeries, series_id):
+        return row
+    raise NotFound(kind="series")
+
+
+def bookings_of_series_for(session: Session, actor: Actor, series_id: str) -> Sequence[Booking]:
+    """In order, those the actor may know of. Raises: NotFound (none)."""
+    rows = session.scalars(_visible_to(actor).where(Booking.series_id == series_id).order_by(Booking.starts_at)).all()
+    if not rows:
+        raise NotFound(kind="series")
+    return rows
 
 
 def bookings_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Booking]:

@@ -86,6 +86,8 @@ class BookingSeries(Base):
     """[{"start", "end", "reasons": [code]}], the occurrences that could not be had."""
     created_at: Mapped[datetime]
 
+    slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
+
     __table_args__ = (
         CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
         Index("ix_booking_series_person", "person_id"),
@@ -121,6 +123,10 @@ class Booking(Base):
     cancelled_by: Mapped[Id | None]
     cancelled_by_provider: Mapped[bool] = mapped_column(default=False)
     concluded_at: Mapped[datetime | None]
+    checked_in_at: Mapped[datetime | None]
+    """When someone said they were there; a word, the devices decide."""
+    finished_at: Mapped[datetime | None]
+    """When it was ended before its time; `ends_at` is that minute then."""
     version: Mapped[int] = mapped_column(default=1)
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")

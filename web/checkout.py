@@ -16,12 +16,13 @@ from booking.admission import Wish
 from booking.bundles import actions as bundles
 from booking.series import actions as series
 from booking.series.actions import Outcome
+from booking.states import HOLDING
 from booking.tables import Booking, Category, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotAllowed
+from marketplace.refusals import Invalid, NotAllowed, WrongState
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Resource
 
@@ -164,6 +165,31 @@ def cancel(
     booking = actions.cancel(session, booking_id=booking_id, by=by, actor_id=actor.known_id, now=now)
     fee = billing.settle_cancellation(session, booking=booking, free=never_stood or by is CancelledBy.PROVIDER, now=now)
     return booking, fee
+
+
+def cancel_series(
+    session: Session, *, actor: Actor, series_id: str, since: datetime | None, now: datetime
+) -> list[tuple[Booking, Money]]:
+    """Cancel what has not begun of a series, from `since` on; past occurrences stay as they are.
+
+    Raises: NotFound, NotAllowed, WrongState (there is nothing left to cancel).
+    """
+    found = queries.bookings_of_series_for(session, actor, series_id)
+    ahead = [row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)]
+    if not ahead:
+        raise WrongState(state="over", move="cancel")
+    return [cancel(session, actor=actor, booking_id=one, now=now) for one in ahead]
+
+
+def may_attend(actor: Actor, booking: Booking) -> bool:
+    """Whether the actor may say that the customer is there or has left: the customer itself, and the staff at the machine."""
+    return is_own(actor, booking) or may(actor, Action.REVIEW_USE, institution_id=booking.institution_id)
+
+
+def require_present(actor: Actor, booking: Booking) -> None:
+    """Raises: NotAllowed."""
+    if not may_attend(actor, booking):
+        require(actor, Action.REVIEW_USE, institution_id=booking.institution_id)
 
 
 def refuse(session: Session, *, actor: Actor, booking_id: str, now: datetime) -> Booking:

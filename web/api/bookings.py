@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.outages import actions as outages
+from booking.presence import actions as presence
 from booking.tables import Booking, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
@@ -54,6 +55,8 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         "bundle_id": booking.bundle_id,
         "series_id": booking.series_id,
         "hold_until": shapes.instant(booking.hold_until),
+        "checked_in_at": shapes.instant(booking.checked_in_at),
+        "finished_at": shapes.instant(booking.finished_at),
         "version": booking.version,
     }
     return {**body, "quote": quote} if quote else body
@@ -216,6 +219,51 @@ def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) 
         return {**shape(row), "fee": shapes.money(fee)}
 
     return once.answer(200, make)
+
+
+@router.post("/bookings/{booking_id}/check-in")
+def check_in(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """The customer is there: from 30 minutes before the start to the end."""
+    checkout.require_present(actor, queries.get_booking_for(db, actor, booking_id))
+    who = actor.known_id
+    return once.answer(200, lambda: shape(presence.check_in(db, booking_id=booking_id, actor_id=who, now=now)))
+
+
+@router.post("/bookings/{booking_id}/finish")
+def finish(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """The customer has left: the rest of the time is free again."""
+    checkout.require_present(actor, queries.get_booking_for(db, actor, booking_id))
+    who = actor.known_id
+    return once.answer(200, lambda: shape(presence.finish(db, booking_id=booking_id, actor_id=who, now=now)))
+
+
+@router.post("/booking-series/{series_id}/cancel")
+def cancel_series(
+    series_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, body: shapes.CancelSeriesIn | None = None
+) -> Response:
+    """This and the following occurrences, or all that have not begun."""
+
+    def make() -> dict[str, Any]:
+        since = body.from_ if body else None
+        ended = checkout.cancel_series(db, actor=actor, series_id=series_id, since=since, now=now)
+        return {"cancelled": [{**shape(row), "fee": shapes.money(fee)} for row, fee in ended]}
+
+    return once.answer(200, make)
+
+
+@router.get("/booking-series/{series_id}")
+def series(series_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    rows = queries.bookings_of_series_for(db, actor, series_id)
+    row = queries.get_series(db, series_id)
+    return {
+        "id": row.id,
+        "resource_id": row.resource_id,
+        **shapes.slot(row.slot),
+        "rrule": row.rrule,
+        "on_conflict": row.on_conflict.value,
+        "skipped": row.gaps,
+        "bookings": [shape(booking) for booking in rows],
+    }
 
 
 @router.post("/resources/{resource_id}/outages", status_code=201)

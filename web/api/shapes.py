@@ -190,6 +190,11 @@ class SeriesIn(BookingIn):
     on_conflict: Literal["refuse", "skip"] = "refuse"
 
 
+class CancelSeriesIn(Shape):
+    from_: Annotated[Instant | None, Field(alias="from")] = None
+    """Occurrences that start before it stay."""
+
+
 class MoveIn(Shape):
     start: Instant
     end: Instant

@@ -10,6 +10,7 @@ from billing import queries as bills
 from billing.actions import Receipt, ReceivedBefore
 from booking import actions, queries
 from booking.admission import SlotRefused
+from booking.presence import actions as presence
 from booking.tables import Booking
 from marketplace import idempotency
 from marketplace.catalogue import queries as catalogue
@@ -120,6 +121,28 @@ def cancel(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: Signed
     except WrongState as refusal:
         return _page(pen, db, row, now, refusal)
     return pen.go(f"/bookings/{booking_id}", "cancelled")
+
+
+@router.post("/bookings/{booking_id}/check-in")
+def check_in(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    checkout.require_present(actor, row)
+    try:
+        presence.check_in(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
+    except WrongState as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{booking_id}", "checked_in")
+
+
+@router.post("/bookings/{booking_id}/finish")
+def finish(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    checkout.require_present(actor, row)
+    try:
+        presence.finish(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
+    except WrongState as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{booking_id}", "finished")
 
 
 @router.post("/bookings/{booking_id}/approve")

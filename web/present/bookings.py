@@ -11,6 +11,7 @@ from billing import queries as bills
 from billing.ledger import Account
 from billing.tables import BookingQuote, Statement, StatementState
 from booking import queries as booking
+from booking.presence.actions import CHECK_IN_FROM
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
@@ -22,7 +23,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.checkout import is_own
+from web.checkout import is_own, may_attend
 from web.present import names
 from web.present.resource import free_hours
 from web.views.bookings import (
@@ -107,6 +108,7 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
     return BookingView(
         id=row.id,
         resource_id=place.id,
@@ -130,6 +132,8 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
         ics_url=f"{base}.ics",
         can_decide=staff and row.state is BookingState.REQUESTED,
         version=row.version,
+        can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < row.ends_at,
+        can_finish=attends and row.starts_at <= now < row.ends_at,
         refusal=refusal,
     )
 

@@ -1,10 +1,19 @@
 """contract.md: free time, bookings, idempotency keys, versions, outages, statements; and what strangers get."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import insert
 
+from booking.occupancy import Buffers
+from booking.tables import Claim
+from booking.writing import claim_rows
+from marketplace import clock
+from marketplace.catalogue.queries import get_resource
+from marketplace.people.queries import get_organisation
+from tests.builders import a_booking
 from tests.web.api.world import World, fields, refused, span, tomorrow
 
 
@@ -279,3 +288,39 @@ def test_what_is_no_rule_is_refused_naming_its_field(world: World, rrule: str) -
     reply = world.post(f"/resources/{world.resource}/booking-series", world.member, json={**span(tomorrow()), "rrule": rrule})
     assert fields(refused(reply, 422)) == {"rrule"}
     world.a_booking()
+
+
+def test_check_in_and_finish_wait_for_the_booking_and_are_for_those_who_attend(world: World) -> None:
+    booking = f"/bookings/{world.a_booking()['id']}"
+    for button in ("check-in", "finish"):
+        assert refused(world.post(f"{booking}/{button}", world.member), 409, "wrong_state")
+        refused(world.post(f"{booking}/{button}", world.a_person()), 404)
+    world.a_booking(**span(tomorrow(3)))
+
+
+def test_a_running_booking_is_checked_in_and_finished(world: World, client: TestClient) -> None:
+    with client.app.state.sessions.begin() as session:  # type: ignore[attr-defined]
+        start = clock.now().replace(second=0, microsecond=0) - timedelta(hours=1)
+        firm, place = get_organisation(session, world.organisation), get_resource(session, world.resource)
+        made = a_booking(session, resource=place, organisation=firm, start=start, hours=2)
+        claim = claim_rows(made, {place.id: [0]}, Buffers())
+        session.execute(insert(Claim), claim)
+        booking = f"/bookings/{made.id}"
+    assert world.post(f"{booking}/check-in", world.member).json()["checked_in_at"]
+    done = world.post(f"{booking}/finish", world.member)
+    assert done.status_code == 200, done.text
+    assert datetime.fromisoformat(done.json()["end"]) <= clock.now() + timedelta(minutes=1)
+    refused(world.post(f"{booking}/cancel", world.member), 409, "wrong_state")
+
+
+def test_this_and_the_following_of_a_series_are_cancelled(world: World) -> None:
+    path = f"/resources/{world.resource}/booking-series"
+    made = world.made(path, world.member, {**span(tomorrow(1, days=10)), "rrule": "FREQ=DAILY;COUNT=5"})
+    third = made["bookings"][2]["start"]
+    ended = world.post(f"/booking-series/{made['id']}/cancel", world.member, json={"from": third}).json()["cancelled"]
+    assert [one["start"] for one in ended] == [one["start"] for one in made["bookings"][2:]]
+    shown = world.get(f"/booking-series/{made['id']}", world.member).json()
+    assert [one["state"] for one in shown["bookings"]] == ["confirmed"] * 2 + ["cancelled"] * 3
+    refused(world.post(f"/booking-series/{made['id']}/cancel", world.a_person()), 404)
+    assert len(world.post(f"/booking-series/{made['id']}/cancel", world.member).json()["cancelled"]) == 2
+    refused(world.post(f"/booking-series/{made['id']}/cancel", world.member), 409, "wrong_state")

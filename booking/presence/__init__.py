@@ -1,0 +1,1 @@
+"""Being there: check-in, and leaving before the time is up."""

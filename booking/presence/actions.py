@@ -1,0 +1,88 @@
+"""Writes of check-in and early finish."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from booking.actions import refresh_locked
+from booking.outages import actions as outages
+from booking.places import as_rules
+from booking.states import BookingState
+from booking.tables import Booking, Claim, RuleVersion
+from booking.writing import claim_rows
+from marketplace import audit
+from marketplace.refusals import WrongState
+from marketplace.slot import Slot
+
+CHECK_IN_FROM = timedelta(minutes=30)
+"""Before the start; earlier nobody can say they are there for this booking."""
+MINUTE = timedelta(minutes=1)
+
+
+def check_in(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
+    """Say that the customer is there. Saying it again changes nothing.
+
+    Raises: NotFound, WrongState (not confirmed, more than 30 minutes before its start, or over).
+    """
+    booking = refresh_locked(session, booking_id)
+    _must_run(booking, booking.slot.widen(CHECK_IN_FROM, timedelta()), "check_in", now)
+    if booking.checked_in_at is None:
+        booking.checked_in_at = now
+        _record(session, booking, "check_in", {}, actor_id, now)
+    return booking
+
+
+def finish(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
+    """End a running booking at the next full minute; the rest of its time is free again, after the cleaning.
+
+    What it costs is still counted over the time that was booked; what others book of the rest is credited.
+    Raises: NotFound, WrongState (not confirmed, not begun, or over).
+    """
+    booking = refresh_locked(session, booking_id)
+    _must_run(booking, booking.slot, "finish", now)
+    whole, left = now.replace(second=0, microsecond=0), booking.slot
+    end = min(whole if whole == now and whole > booking.starts_at else whole + MINUTE, booking.ends_at)
+    before = {"end": booking.ends_at.isoformat()}
+    booking.slot, booking.finished_at = Slot(booking.starts_at, end), now
+    booking.version += 1
+    session.flush()
+    _shorten_claims(session, booking)
+    outages.close_what_is_left(session, resource_id=booking.resource_id, around=left)
+    _record(session, booking, "finish", before, actor_id, now)
+    return booking
+
+
+def _must_run(booking: Booking, window: Slot, move: str, now: datetime) -> None:
+    if booking.state is not BookingState.CONFIRMED:
+        raise WrongState(state=booking.state.value, move=move)
+    if now < window.start:
+        raise WrongState(state="not_begun", move=move)
+    if now >= window.end:
+        raise WrongState(state="over", move=move)
+
+
+def _shorten_claims(session: Session, booking: Booking) -> None:
+    """The same units for the shorter slot."""
+    mine = (Claim.booking_id == booking.id, Claim.active)
+    units: dict[str, list[int]] = {}
+    for resource_id, unit in session.execute(select(Claim.resource_id, Claim.unit).where(*mine).distinct()):
+        units.setdefault(resource_id, []).append(unit)
+    session.execute(update(Claim).where(*mine).values(active=False))
+    buffers = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers
+    session.execute(insert(Claim), claim_rows(booking, units, buffers))
+
+
+def _record(session: Session, booking: Booking, action: str, before: dict[str, str], actor_id: str, now: datetime) -> None:
+    session.flush()
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action=action,
+        object_kind="booking",
+        object_id=booking.id,
+        institution_id=booking.institution_id,
+        before=before or None,
+        after={"end": booking.ends_at.isoformat(), "version": booking.version},
+        now=now,
+    )

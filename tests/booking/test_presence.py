@@ -1,0 +1,77 @@
+"""Check-in, and leaving before the time is up: the rest is free again, the bill keeps to what was quoted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from booking import actions, queries
+from booking.admission import Wish
+from booking.presence.actions import check_in, finish
+from booking.rules.actions import RuleSet, set_rules
+from booking.tables import Booking, Category
+from marketplace.refusals import WrongState
+from marketplace.slot import Slot
+from marketplace.tables import AuditEntry, Resource
+from tests.builders import a_person, a_resource, an_organisation
+from web.running import audit
+
+START = datetime(2026, 3, 10, 2, tzinfo=UTC)
+BEFORE = START - timedelta(days=1)
+
+
+def minute(count: float) -> datetime:
+    return START + timedelta(minutes=count)
+
+
+def booked(db: Session, resource: Resource, start: float = 0, end: float = 120) -> Booking:
+    wish = Wish(resource.id, Slot(minute(start), minute(end)), a_person(db).id, an_organisation(db).id, Category.EXT)
+    return actions.book(db, wish=wish, now=BEFORE)
+
+
+@pytest.fixture
+def resource(db: Session) -> Resource:
+    row = a_resource(db, capacity=2)
+    set_rules(db, resource_id=row.id, rules=RuleSet(setup_min=15, cleaning_min=30), actor_id=None, now=BEFORE)
+    return row
+
+
+def test_one_is_there_from_half_an_hour_before_to_the_end_and_says_so_once(db: Session, resource: Resource) -> None:
+    booking = booked(db, resource)
+    for at in (-31, 120):
+        with pytest.raises(WrongState):
+            check_in(db, booking_id=booking.id, actor_id="per_1", now=minute(at))
+    check_in(db, booking_id=booking.id, actor_id="per_1", now=minute(-30))
+    check_in(db, booking_id=booking.id, actor_id="per_1", now=minute(119))
+    assert booking.checked_in_at == minute(-30)
+    assert db.scalars(select(AuditEntry.action).where(AuditEntry.object_id == booking.id)).all().count("check_in") == 1
+
+
+@pytest.mark.parametrize(("now", "end"), [(0, 1), (0.5, 1), (40, 40), (40.01, 41), (119.5, 120)])
+def test_the_rest_is_free_after_the_cleaning(db: Session, resource: Resource, now: float, end: float) -> None:
+    booking, other = booked(db, resource), booked(db, resource)
+    finish(db, booking_id=booking.id, actor_id="per_1", now=minute(now))
+    assert booking.slot == Slot(START, minute(end))
+    free = queries.free_time(db, resource.id, within=Slot(START, minute(300)), now=BEFORE)
+    assert free[0].start == minute(end + 30 + 15)
+    assert other.slot == Slot(START, minute(120))
+    assert audit(db) == []
+
+
+def test_what_has_not_begun_is_over_or_is_ended_already_cannot_be_finished(db: Session, resource: Resource) -> None:
+    booking = booked(db, resource)
+    for at in (-1, 120):
+        with pytest.raises(WrongState):
+            finish(db, booking_id=booking.id, actor_id="per_1", now=minute(at))
+    finish(db, booking_id=booking.id, actor_id="per_1", now=minute(30))
+    with pytest.raises(WrongState):
+        finish(db, booking_id=booking.id, actor_id="per_1", now=minute(31))
+
+
+def test_the_stations_of_a_line_are_let_go_with_it(db: Session) -> None:
+    line = a_resource(db)
+    station = a_resource(db, parent_id=line.id)
+    finish(db, booking_id=booked(db, line).id, actor_id="per_1", now=minute(30))
+    booked(db, station, 30, 60)
+    assert audit(db) == []
