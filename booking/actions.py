@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.admission import SlotRefused, Wish, admit
 from booking.outages import actions as outages
-from booking.places import Place, get_place, lock_place
+from booking.outages.plans import wish_of
+from booking.places import Place, get_place, lock_place, lock_places
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.writing import claim_rows, new_booking
@@ -52,31 +53,42 @@ def take(
     return booking
 
 
-def move(session: Session, *, booking_id: str, slot: Slot, version: int, actor_id: str, now: datetime) -> Booking:
-    """Put a booking on another slot; every rule of creation holds, and its own claims do not stand in its way.
+def move(
+    session: Session,
+    *,
+    booking_id: str,
+    slot: Slot,
+    version: int,
+    actor_id: str,
+    now: datetime,
+    resource_id: str | None = None,
+) -> Booking:
+    """Put a booking on another slot or resource; every rule of creation holds, its own claims do not stand in its way.
 
     Raises: NotFound, Stale, WrongState (also once it has begun: then use and no-show decide), SlotRefused.
     """
-    place = lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    left_place = queries.get_booking(session, booking_id).resource_id
+    places = lock_places(session, {left_place, resource_id or left_place})
     booking = _fresh(session, booking_id)
-    if booking.version != version:
+    if booking.version != version or booking.resource_id != left_place:
         raise Stale(version=booking.version)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
     if booking.starts_at <= now:
         raise WrongState(state="begun", move="move")
-    wish = Wish(
-        place.resource_id, slot, booking.person_id, booking.organisation_id, booking.category, booking.quantity, booking.purpose
-    )
+    place = places[resource_id or left_place]
+    wish = wish_of(booking, resource_id=place.resource_id, slot=slot)
     units = admit(session, place, wish, now=now, ignoring=[booking.id])
     before, left = _facts(booking), booking.slot
     _release(session, booking)
     booking.slot = slot
+    if place.resource_id != left_place:
+        booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
     booking.version += 1
     session.flush()
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
         session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
-    outages.close_what_is_left(session, resource_id=place.resource_id, around=left)
+    outages.close_what_is_left(session, resource_id=left_place, around=left)
     _record(session, booking, "move", before, now, actor_id)
     return booking
 
@@ -181,6 +193,7 @@ def _fresh(session: Session, booking_id: str) -> Booking:
 
 def _facts(booking: Booking) -> dict[str, Any]:
     return {
+        "resource": booking.resource_id,
         "state": booking.state.value,
         "start": booking.starts_at.isoformat(),
         "end": booking.ends_at.isoformat(),

@@ -14,10 +14,12 @@ from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import Wish
 from booking.bundles import actions as bundles
+from booking.outages import actions as outages
+from booking.outages.plans import Proposal, Step
 from booking.series import actions as series
 from booking.series.actions import Outcome
 from booking.states import HOLDING
-from booking.tables import Booking, Category, OnConflict
+from booking.tables import Booking, Category, OnConflict, Outage
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.people import queries as people
@@ -28,6 +30,15 @@ from marketplace.tables import Organisation, Resource
 
 TEACHING = "teaching"
 """The purpose that makes a use of one's own house teaching."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOutage:
+    """When a resource cannot be used, whether that was planned, and why."""
+
+    slot: Slot
+    planned: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +195,51 @@ def cancel_series(
 def may_attend(actor: Actor, booking: Booking) -> bool:
     """Whether the actor may say that the customer is there or has left: the customer itself, and the staff at the machine."""
     return is_own(actor, booking) or may(actor, Action.REVIEW_USE, institution_id=booking.institution_id)
+
+
+def record_outage(
+    session: Session, *, actor: Actor, resource_id: str, outage: PlannedOutage, plan: Sequence[Proposal], now: datetime
+) -> Outage:
+    """Take a resource out of use and carry out what was approved for the bookings it meets, in one transaction.
+
+    Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
+    """
+    made = outages.record_outage(
+        session,
+        resource_id=resource_id,
+        slot=outage.slot,
+        planned=outage.planned,
+        reason=outage.reason,
+        actor_id=actor.known_id,
+        now=now,
+    )
+    for number, one in enumerate(plan):
+        if one.step is Step.CANCEL:
+            cancel(session, actor=actor, booking_id=one.booking.id, now=now, by=CancelledBy.PROVIDER)
+        elif one.step is not Step.KEEP:
+            _check_step(session, one, number)
+            booking = actions.move(
+                session,
+                booking_id=one.booking.id,
+                slot=one.slot or one.booking.slot,
+                version=one.booking.version,
+                resource_id=one.resource_id,
+                actor_id=actor.known_id,
+                now=now,
+            )
+            billing.requote_booking(session, booking=booking, now=now)
+    return made
+
+
+def _check_step(session: Session, one: Proposal, number: int) -> None:
+    """A provider shifts and moves within its house, for as long as was booked."""
+    slot, length = one.slot or one.booking.slot, one.booking.slot.duration
+    if slot.duration != length:
+        raise Invalid(field=f"plan.{number}.end", reason="is not as long as the booking")
+    if one.resource_id:
+        house = catalogue.get_resource(session, one.resource_id).institution_id
+        if house != one.booking.institution_id:
+            raise Invalid(field=f"plan.{number}.resource_id", reason="belongs to another institution")
 
 
 def require_present(actor: Actor, booking: Booking) -> None:

@@ -69,6 +69,7 @@ REASONS = (
     _("is a part of this machine itself"),
     _("is longer than the longest booking"),
     _("is negative"),
+    _("is not as long as the booking"),
     _("is no recurrence rule such as FREQ=WEEKLY;COUNT=10"),
     _("it is booked itself at a time at which the line is booked"),
     _("its check character does not fit: one character is mistyped"),

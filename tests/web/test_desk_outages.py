@@ -106,3 +106,18 @@ def test_only_those_who_mind_the_machine_take_it_out_of_use(desk: Desk, who: str
     assert reader.get(address).status_code == status
     assert reader.post(address, **asked()).status_code == status
     assert "None. The equipment can be booked" in desk.reader("manager").get(address).text
+
+
+def test_what_is_proposed_is_carried_out_as_it_was_shown(desk: Desk) -> None:
+    booking = a_booking(desk)
+    reader, address = desk.reader("technician"), f"/desk/resources/{desk.resource}/outages"
+    page = reader.post(address, **asked()).text
+    assert "proposed: shift to" in page
+    found = re.search(r'name="proposed" value="([^"]+)"', page)
+    assert found
+    other = found[1].replace(":shift:", ":cancel:")
+    assert reader.post(address, **asked(plan="proposed", seen=booking, proposed=other)).status_code == 409
+    assert reader.post(address, **asked(plan="proposed", seen=booking, proposed=found[1])).status_code == 200
+    assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
+    again = reader.get(address).text
+    assert "1 booking lies" not in again

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from booking import actions, queries
-from booking.actions import CancelledBy
-from booking.outages import actions as outages
 from booking.presence import actions as presence
 from booking.tables import Booking, OnConflict
 from marketplace.catalogue import queries as catalogue
@@ -264,32 +262,3 @@ def series(series_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
         "skipped": row.gaps,
         "bookings": [shape(booking) for booking in rows],
     }
-
-
-@router.post("/resources/{resource_id}/outages", status_code=201)
-def outage(
-    resource_id: str, body: shapes.OutageIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, *, dry_run: bool = False
-) -> Response:
-    resource = catalogue.get_visible(db, actor, resource_id)
-    require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
-    slot = read_slot(body.start, body.end)
-    affected = outages.affected_by(db, resource_id=resource_id, slot=slot)
-    plan = [{"booking_id": row.id, **shapes.slot(row.slot), "proposal": {"action": body.plan}} for row in affected]
-    if dry_run:
-        return once.answer(200, lambda: {"affected": plan})
-
-    def make() -> dict[str, Any]:
-        for row in affected if body.plan == "cancel" else []:
-            checkout.cancel(db, actor=actor, booking_id=row.id, now=now, by=CancelledBy.PROVIDER)
-        made = outages.record_outage(
-            db,
-            resource_id=resource_id,
-            slot=slot,
-            planned=body.planned,
-            reason=body.reason,
-            actor_id=actor.known_id,
-            now=now,
-        )
-        return {"id": made.id, **shapes.slot(slot), "planned": made.planned, "reason": made.reason, "affected": plan}
-
-    return once.answer(201, make)

@@ -200,12 +200,34 @@ class MoveIn(Shape):
     end: Instant
 
 
+class StepIn(Shape):
+    action: Literal["keep", "shift", "move", "cancel"]
+    start: Instant | None = None
+    end: Instant | None = None
+    resource_id: Text | None = None
+
+
+class PlanIn(StepIn):
+    """What becomes of one booking that an outage meets."""
+
+    booking_id: Text
+
+
+class ProposedIn(Shape):
+    """The same as a dry run told it."""
+
+    booking_id: Text
+    start: Instant | None = None
+    end: Instant | None = None
+    proposal: StepIn
+
+
 class OutageIn(Shape):
     start: Instant
     end: Instant
     planned: Flag
     reason: Text
-    plan: Literal["keep", "cancel"] = "keep"
+    plan: Literal["keep", "cancel", "proposed"] | Annotated[list[PlanIn | ProposedIn], Field(max_length=1000)] | None = None
 
 
 class RelatedIn(Shape):

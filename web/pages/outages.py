@@ -1,22 +1,19 @@
 """Outages of a piece of equipment: what is entered, and entering one after seeing which bookings it meets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
-from sqlalchemy.orm import Session
 
-from booking.actions import CancelledBy
-from booking.outages import actions
-from booking.tables import Booking
+from booking.outages.plans import Proposal, Step, propose
 from marketplace.people.text import clean
-from marketplace.permissions import Action, Actor
+from marketplace.permissions import Action
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web import checkout
+from web.checkout import PlannedOutage
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
 from web.pages.desk import own_resource
@@ -27,16 +24,7 @@ from web.views.frame import Area, FieldError, Form, Lang
 router = APIRouter(prefix="/{lang}/desk/resources/{resource_id}/outages")
 FARTHEST = timedelta(days=730)
 LONGEST_REASON = 1000
-PLANS = ("keep", "cancel")
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """An outage as it was asked for."""
-
-    slot: Slot
-    planned: bool
-    reason: str
+PLANS = ("proposed", "keep", "cancel")
 
 
 @router.get("")
@@ -50,39 +38,33 @@ def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) 
 def enter(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     place = own_resource(db, actor, resource_id, Action.MANAGE_OUTAGES)
     wish = read_wish(fields, place, pen.lang, now)
-    if not isinstance(wish, Wish):
+    if not isinstance(wish, PlannedOutage):
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, form=Form(typed(fields), wish))
         return pen.page("outages.html", view, status=422, area=Area.DESK, zone=place.timezone)
-    met = actions.affected_by(db, resource_id=place.id, slot=wish.slot)
+    met = propose(db, resource_id=place.id, slot=wish.slot, now=now)
     if met and not decided(fields, met):
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, met=met, form=Form(typed(fields)))
         return pen.page("outages.html", view, status=409, area=Area.DESK, zone=place.timezone)
-    record(db, place, wish, met if text(fields, "plan") == "cancel" else [], actor, now)
+    plan = chosen(text(fields, "plan"), met)
+    checkout.record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
     return pen.go(f"/desk/resources/{place.id}/outages", "outage")
 
 
-def decided(fields: Fields, met: Sequence[Booking]) -> bool:
-    """Whether the person chose what becomes of exactly these bookings."""
-    return text(fields, "plan") in PLANS and set(text(fields, "seen").split()) == {row.id for row in met}
+def decided(fields: Fields, met: Sequence[Proposal]) -> bool:
+    """Whether the person chose what becomes of exactly these bookings, by exactly these steps."""
+    seen = set(text(fields, "seen").split()) == {one.booking.id for one in met}
+    same = text(fields, "plan") != "proposed" or text(fields, "proposed") == outages.tokens(met)
+    return text(fields, "plan") in PLANS and seen and same
 
 
-def record(db: Session, place: Resource, wish: Wish, cancelled: Sequence[Booking], actor: Actor, now: datetime) -> None:
-    """The outage; of the bookings named, those that have not begun are cancelled at the institution's cost."""
-    for row in cancelled:
-        if row.starts_at > now:
-            checkout.cancel(db, actor=actor, booking_id=row.id, now=now, by=CancelledBy.PROVIDER)
-    actions.record_outage(
-        db,
-        resource_id=place.id,
-        slot=wish.slot,
-        planned=wish.planned,
-        reason=wish.reason,
-        actor_id=actor.known_id,
-        now=now,
-    )
+def chosen(plan: str, met: Sequence[Proposal]) -> list[Proposal]:
+    """What has begun stays; the others are kept, cancelled free of charge, or what was proposed happens."""
+    if plan == "proposed":
+        return list(met)
+    return [Proposal(one.booking, Step.KEEP if one.step is Step.KEEP else Step(plan)) for one in met]
 
 
-def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> Wish | list[FieldError]:
+def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> PlannedOutage | list[FieldError]:
     """What was asked for, or what is wrong with each field."""
     _ = translator(lang)
     start, end = (wall_clock(text(fields, name), ZoneInfo(place.timezone)) for name in ("start", "end"))
@@ -101,7 +83,7 @@ def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> Wis
         errors.append(FieldError("reason", _("Say in 1 to 1,000 characters why it cannot be used.")))
     if errors or start is None or end is None:
         return errors
-    return Wish(Slot(start, end), text(fields, "kind") != "breakdown", reason)
+    return PlannedOutage(Slot(start, end), text(fields, "kind") != "breakdown", reason)
 
 
 def wall_clock(typed_text: str, zone: ZoneInfo) -> datetime | None:

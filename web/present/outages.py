@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
-from booking.tables import Booking, Outage
+from booking.outages.plans import Proposal
+from booking.tables import Outage
+from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.i18n import translator
+from web.i18n import instant, translator
 from web.present import names
 from web.present.desk import customers
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
@@ -29,14 +31,15 @@ def outages(
     *,
     lang: Lang,
     now: datetime,
-    met: Sequence[Booking] = (),
+    met: Sequence[Proposal] = (),
     form: Form = EMPTY_FORM,
 ) -> OutagesView:
     _ = translator(lang)
     rows = booking.outages_of(session, place.id, within=Slot(now - BACK, now + AHEAD))
     who = people.names_of(session, {row.recorded_by for row in rows if row.recorded_by})
     shown = [_row(row, who.get(row.recorded_by or ""), now) for row in rows]
-    firms = customers(session, met)
+    firms = customers(session, [one.booking for one in met])
+    places = {row.id: row for row in catalogue.resources(session, {one.resource_id for one in met if one.resource_id})}
     return OutagesView(
         resource_id=place.id,
         resource=names.name_of(place, lang),
@@ -45,12 +48,35 @@ def outages(
         past=[row for row in reversed(shown) if row.slot.end <= now],
         kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],
         can_edit=may(actor, Action.MANAGE_OUTAGES, institution_id=place.institution_id),
-        met=[MetBooking(row.id, firms[row.id], row.slot, row.state.value, row.starts_at <= now) for row in met],
+        met=[_met(one, firms[one.booking.id], places.get(one.resource_id or ""), lang, now) for one in met],
+        proposed=tokens(met),
         plans=[
+            Choice("proposed", _("Do what is proposed for each")),
             Choice("keep", _("Keep them; I talk to the customers")),
             Choice("cancel", _("Cancel those that have not begun, free of charge")),
         ],
         form=form,
+    )
+
+
+def _met(one: Proposal, customer: str, place: Resource | None, lang: Lang, now: datetime) -> MetBooking:
+    row = one.booking
+    return MetBooking(
+        row.id,
+        customer,
+        row.slot,
+        row.state.value,
+        row.starts_at <= now,
+        step=one.step.value,
+        to=one.slot,
+        place=names.name_of(place, lang) if place else None,
+    )
+
+
+def tokens(plan: Sequence[Proposal]) -> str:
+    """The steps as one text that changes with any of them."""
+    return " ".join(
+        f"{one.booking.id}:{one.step.value}:{instant(one.slot.start) if one.slot else ''}:{one.resource_id or ''}" for one in plan
     )
 
 

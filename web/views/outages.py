@@ -30,6 +30,10 @@ class MetBooking:
     slot: Slot
     state: str
     begun: bool
+    step: str = "keep"
+    """What is proposed: keep, shift (to `to`), move (to `place`) or cancel."""
+    to: Slot | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class OutagesView:
     can_edit: bool
     met: Sequence[MetBooking] = ()
     """Shown before anything is stored; `plan` must then be chosen."""
+    proposed: str = ""
+    """The steps shown, to be sent back: they are carried out only while they are still the ones proposed."""
     plans: Sequence[Choice] = ()
     form: Form = EMPTY_FORM
     """start, end (wall clock of the equipment, 2026-11-25T15:30), kind, reason, plan, seen (ids of the bookings shown)."""

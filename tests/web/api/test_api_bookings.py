@@ -194,6 +194,40 @@ def test_an_outage_is_first_shown_and_stores_nothing_then_recorded(world: World)
     assert world.get(f"/bookings/{booked['id']}", world.member).json()["state"] == "cancelled"
 
 
+def test_the_plan_of_an_outage_is_proposed_approved_and_carried_out(world: World) -> None:
+    path = f"/resources/{world.resource}/outages"
+    first, second = (world.a_booking(**span(tomorrow(hour))) for hour in (1, 3))
+    body = {**span(tomorrow(0), 6), "planned": True, "reason": "保养"}
+    plan = world.post(path, world.manager, params={"dry_run": "true"}, json=body).json()["affected"]
+    assert [(one["booking_id"], one["proposal"]["action"]) for one in plan] == [(first["id"], "shift"), (second["id"], "shift")]
+    refused(world.post(path, world.manager, json={**body, "plan": plan[:1]}), 422)
+    longer = [{**one, "proposal": {**one["proposal"], **span(tomorrow(8), 3)}} for one in plan]
+    assert fields(refused(world.post(path, world.manager, json={**body, "plan": longer}), 422)) == {"plan.0.end"}
+    done = world.post(path, world.manager, json={**body, "plan": plan})
+    assert done.status_code == 201, done.text
+    for one in plan:
+        now = world.get(f"/bookings/{one['booking_id']}", world.member).json()
+        assert (now["state"], now["start"], now["quote"]["minor"]) == ("confirmed", one["proposal"]["start"], 60000)
+    window = {"from": tomorrow(0).isoformat(), "to": tomorrow(6).isoformat()}
+    assert world.get(f"/resources/{world.resource}/availability", params=window).json()["free"] == []
+
+
+def test_where_no_time_is_left_a_like_machine_of_the_house_takes_the_booking_at_its_price(world: World) -> None:
+    fixed = world.a_resource(rules={"horizon_days": 1}, price_per_hour={"minor": 30000, "currency": "CNY"})
+    like = world.a_resource(price_per_hour={"minor": 20000, "currency": "CNY"})
+    world.a_resource(price_per_hour={"minor": 90000, "currency": "CNY"})
+    start = clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    made = world.made(f"/resources/{fixed}/bookings", world.member, span(start))
+    body = {**span(start - timedelta(hours=2), 40), "planned": True, "reason": "检修"}
+    (one,) = world.post(f"/resources/{fixed}/outages", world.manager, params={"dry_run": "true"}, json=body).json()["affected"]
+    assert one["proposal"] == {"action": "move", **span(start), "resource_id": one["proposal"]["resource_id"]}
+    assert one["proposal"]["resource_id"] in {like, world.resource}
+    assert world.post(f"/resources/{fixed}/outages", world.manager, json={**body, "plan": "proposed"}).status_code == 201
+    now = world.get(f"/bookings/{made['id']}", world.member).json()
+    assert (now["resource_id"], now["quote"]["minor"]) == (one["proposal"]["resource_id"], 60000)
+    refused(world.post(f"/resources/{now['resource_id']}/bookings", world.member, json=span(start)), 409, "slot_taken")
+
+
 def test_use_and_statement_of_a_booking_to_come(world: World) -> None:
     path = f"/bookings/{world.a_booking()['id']}"
     use = world.get(f"{path}/use", world.member).json()

@@ -1,0 +1,119 @@
+"""What becomes of the bookings that an outage meets: proposed first, carried out when it is approved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from booking import queries, terms
+from booking.admission import LOOK_AROUND, Wish, decide
+from booking.occupancy import Taken
+from booking.outages.actions import affected_by
+from booking.places import Place, get_place, load_places
+from booking.queries import Claims
+from booking.tables import Booking
+from marketplace.slot import Slot
+from marketplace.tables import ListingState, Resource
+
+MOST_SUBSTITUTES = 20
+
+
+class Step(StrEnum):
+    KEEP = "keep"
+    SHIFT = "shift"
+    MOVE = "move"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """For one booking: keep it, shift it to `slot`, move it to `resource_id` at the same time, or cancel it free of charge."""
+
+    booking: Booking
+    step: Step
+    slot: Slot | None = None
+    resource_id: str | None = None
+
+
+def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
+    """The mildest step for each booking that an outage of `slot` would meet, in order: what has begun is kept, the others are
+    shifted to the nearest time within two weeks, moved to a like machine of the house that costs no more, or cancelled.
+
+    Together they can be carried out in this order. Raises: NotFound.
+    """
+    place, found = get_place(session, resource_id), list[Proposal]()
+    closed = [Taken("outage", unit, 0, slot) for unit in range(place.capacity)]
+    for booking in affected_by(session, resource_id=resource_id, slot=slot):
+        found.append(_mildest(session, place, booking, closed, found, now))
+    return found
+
+
+def _mildest(
+    session: Session, place: Place, booking: Booking, closed: Sequence[Taken], earlier: Sequence[Proposal], now: datetime
+) -> Proposal:
+    if booking.starts_at <= now:
+        return Proposal(booking, Step.KEEP)
+    if slot := _nearest(session, place, booking, closed, earlier, now):
+        return Proposal(booking, Step.SHIFT, slot=slot)
+    for other in _like(session, place, booking):
+        claims = _claims(session, other, booking.slot, booking, earlier)
+        if not decide(other, wish_of(booking, resource_id=other.resource_id), claims, now).reasons:
+            return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id)
+    return Proposal(booking, Step.CANCEL)
+
+
+def _nearest(
+    session: Session, place: Place, booking: Booking, closed: Sequence[Taken], earlier: Sequence[Proposal], now: datetime
+) -> Slot | None:
+    window = booking.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(place.rules.window(now))
+    if window is None or place.state is not ListingState.PUBLISHED:
+        return None
+    claims = _claims(session, place, window, booking, earlier)
+    held = {**claims, place.resource_id: [*claims.get(place.resource_id, ()), *closed]}
+    free = queries.free_in(place, held, window, booking.quantity)
+    return next(iter(terms.alternatives(free, booking.slot, rules=place.rules, zone=place.zone, now=now)), None)
+
+
+def _claims(session: Session, place: Place, within: Slot, booking: Booking, earlier: Sequence[Proposal]) -> Claims:
+    """What stands in the way once the earlier proposals are carried out: where those go is taken, what they leave is free."""
+    gone = [one.booking.id for one in earlier if one.step is not Step.KEEP]
+    claims = queries.taken(session, place.claimed, within=within, ignoring=[booking.id, *gone])
+    for one in earlier:
+        if one.slot and (one.resource_id or one.booking.resource_id) == place.resource_id:
+            spans = place.rules.buffers.spans(one.slot)
+            there = [Taken(one.booking.id, unit, lane, s) for unit in range(place.capacity) for lane, s in enumerate(spans)]
+            claims = {**claims, place.resource_id: [*claims.get(place.resource_id, ()), *there]}
+    return claims
+
+
+def _like(session: Session, place: Place, booking: Booking) -> list[Place]:
+    """Machines of the same house and kind that cost no more, the dearest first."""
+    own = session.get_one(Resource, place.resource_id)
+    asked = (
+        select(Resource.id)
+        .where(Resource.institution_id == own.institution_id, Resource.kind == own.kind, Resource.id != own.id)
+        .where(Resource.state == ListingState.PUBLISHED, Resource.timezone == own.timezone)
+        .where(Resource.currency == own.currency, Resource.price_minor <= own.price_minor, Resource.capacity >= booking.quantity)
+        .order_by(Resource.price_minor.desc(), Resource.id)
+        .limit(MOST_SUBSTITUTES)
+    )
+    ids = session.scalars(asked).all()
+    places = load_places(session, ids)
+    return [places[one] for one in ids if one in places]
+
+
+def wish_of(booking: Booking, *, resource_id: str | None = None, slot: Slot | None = None) -> Wish:
+    """The booking as it would be asked for anew, elsewhere or at another time."""
+    asked = Wish(
+        booking.resource_id,
+        booking.slot,
+        booking.person_id,
+        booking.organisation_id,
+        booking.category,
+        booking.quantity,
+        booking.purpose,
+    )
+    return replace(asked, resource_id=resource_id or booking.resource_id, slot=slot or booking.slot)

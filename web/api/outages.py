@@ -1,0 +1,77 @@
+"""Outages over JSON: what one would do to the bookings in its way, and recording it with a step for each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
+
+from booking.outages import actions as outages
+from booking.outages.plans import Proposal, Step, propose
+from booking.tables import Booking
+from marketplace.catalogue import queries as catalogue
+from marketplace.permissions import Action, require
+from marketplace.refusals import Invalid
+from marketplace.slot import Slot
+from web import checkout
+from web.api import shapes
+from web.api.bookings import read_slot
+from web.deps import Db, Now, OneAnswer, SignedIn
+
+router = APIRouter(prefix="/api/v1", tags=["booking"])
+
+
+@router.post("/resources/{resource_id}/outages", status_code=201)
+def outage(
+    resource_id: str, body: shapes.OutageIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, *, dry_run: bool = False
+) -> Response:
+    """Take it out of use, with a step for each booking in the way; a dry run tells the mildest ones and stores nothing."""
+    resource = catalogue.get_visible(db, actor, resource_id)
+    require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
+    wanted = checkout.PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
+    if dry_run:
+        plan = read_plan(db, resource_id, wanted.slot, body.plan or "proposed", now)
+        return once.answer(200, lambda: {"affected": [_told(one) for one in plan]})
+
+    def make() -> dict[str, Any]:
+        plan = read_plan(db, resource_id, wanted.slot, body.plan or "keep", now)
+        told = [_told(one) for one in plan]
+        made = checkout.record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
+        facts = {"planned": made.planned, "reason": made.reason}
+        return {"id": made.id, **shapes.slot(wanted.slot), **facts, "affected": told}
+
+    return once.answer(201, make)
+
+
+def read_plan(
+    db: Session, resource_id: str, slot: Slot, plan: str | Sequence[shapes.PlanIn | shapes.ProposedIn], now: datetime
+) -> list[Proposal]:
+    """A step for every booking in the way: the same for all, as proposed, or as given. Raises: Invalid."""
+    if plan == "proposed":
+        return propose(db, resource_id=resource_id, slot=slot, now=now)
+    met = {row.id: row for row in outages.affected_by(db, resource_id=resource_id, slot=slot)}
+    if isinstance(plan, str):
+        begun = {row.id for row in met.values() if row.starts_at <= now}
+        return [Proposal(row, Step.KEEP if row.id in begun else Step(plan)) for row in met.values()]
+    if {one.booking_id for one in plan} != set(met) or len(plan) != len(met):
+        raise Invalid(field="plan", reason="must name each booking that lies in this time once")
+    return [_step(met[one.booking_id], one.proposal if isinstance(one, shapes.ProposedIn) else one) for one in plan]
+
+
+def _step(row: Booking, wanted: shapes.StepIn) -> Proposal:
+    moved = read_slot(wanted.start, wanted.end, "plan") if wanted.start and wanted.end else None
+    if wanted.action == "shift" and moved is None:
+        raise Invalid(field="plan", reason="a shift needs start and end")
+    if wanted.action == "move" and wanted.resource_id is None:
+        raise Invalid(field="plan", reason="a move needs resource_id")
+    return Proposal(row, Step(wanted.action), moved, wanted.resource_id if wanted.action == "move" else None)
+
+
+def _told(one: Proposal) -> dict[str, Any]:
+    proposal: dict[str, Any] = {"action": one.step.value}
+    if one.slot:
+        proposal |= shapes.slot(one.slot)
+    if one.resource_id:
+        proposal["resource_id"] = one.resource_id
+    return {"booking_id": one.booking.id, **shapes.slot(one.booking.slot), "proposal": proposal}
