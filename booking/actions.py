@@ -1,6 +1,7 @@
 """Writes of bookings: load, decide, write. Every writer of claims locks the rows of the resource and its parts first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.admission import SlotRefused, Wish, admit
+from booking.admission import SlotRefused, Wish, admit, overridden
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
@@ -50,6 +51,7 @@ def take(
         session.flush()
         session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
     _record(session, booking, "book", None, now)
+    _record_override(session, booking, place, wish, now, wish.person_id)
     return booking
 
 
@@ -62,6 +64,7 @@ def move(
     actor_id: str,
     now: datetime,
     resource_id: str | None = None,
+    override: str | None = None,
 ) -> Booking:
     """Put a booking on another slot or resource; every rule of creation holds, its own claims do not stand in its way.
 
@@ -77,7 +80,7 @@ def move(
     if booking.starts_at <= now:
         raise WrongState(state="begun", move="move")
     place = places[resource_id or left_place]
-    wish = wish_of(booking, resource_id=place.resource_id, slot=slot)
+    wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
     units = admit(session, place, wish, now=now, ignoring=[booking.id])
     before, left = _facts(booking), booking.slot
     _release(session, booking)
@@ -90,14 +93,15 @@ def move(
         session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
     outages.close_what_is_left(session, resource_id=left_place, around=left)
     _record(session, booking, "move", before, now, actor_id)
+    _record_override(session, booking, place, wish, now, actor_id)
     return booking
 
 
 def ask_again(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """Where the publisher decides, the new slot of a moved booking needs a new yes. Raises: NotFound."""
     booking = refresh_locked(session, booking_id)
-    by_request = get_place(session, booking.resource_id).rules.by_request
-    if not by_request or booking.state is not BookingState.CONFIRMED:
+    asks = get_place(session, booking.resource_id).rules.asks(booking.organisation_id)
+    if not asks or booking.state is not BookingState.CONFIRMED:
         return booking
     return _advance(session, booking, Move.ASK, "ask_again", now)
 
@@ -108,13 +112,16 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
     Raises: NotFound, WrongState (the hold has expired and the payment must be given back).
     """
     booking = refresh_locked(session, booking_id)
-    by_request = get_place(session, booking.resource_id).rules.by_request
-    return _advance(session, booking, Move.ASK if by_request else Move.PAY, "confirm_hold", now)
+    asks = get_place(session, booking.resource_id).rules.asks(booking.organisation_id)
+    return _advance(session, booking, Move.ASK if asks else Move.PAY, "confirm_hold", now)
 
 
 def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
-    """Raises: NotFound, WrongState."""
-    return _advance(session, refresh_locked(session, booking_id), Move.APPROVE, "approve", now, actor_id)
+    """Raises: NotFound, WrongState (also once the deadline is over, whether a timer has seen it or not)."""
+    booking = refresh_locked(session, booking_id)
+    if booking.state is BookingState.REQUESTED and booking.decide_by is not None and booking.decide_by <= now:
+        after(BookingState.EXPIRED, Move.APPROVE)
+    return _advance(session, booking, Move.APPROVE, "approve", now, actor_id)
 
 
 def refuse(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
@@ -137,7 +144,7 @@ def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str,
 
 
 def expire(session: Session, *, booking_id: str, now: datetime) -> Booking:
-    """A hold's time is up: free the slot. Raises: NotFound, WrongState."""
+    """A hold's or a request's time is up: free the slot. Raises: NotFound, WrongState."""
     return _advance(session, refresh_locked(session, booking_id), Move.EXPIRE, "expire", now)
 
 
@@ -161,6 +168,7 @@ def _advance(session: Session, booking: Booking, step: Move, action: str, now: d
         booking.decided_at = now
         session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.BOOKING))
     elif booking.state is BookingState.REQUESTED:
+        booking.decide_by = get_place(session, booking.resource_id).rules.decide_by(now)
         session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.REQUEST))
     elif booking.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
         _give_back(session, booking)
@@ -230,6 +238,22 @@ def _record(
     if kind := TOLD.get(action, {}).get(booking.state):
         cause = f"{booking.id}:{kind}:{booking.version}"
         outbox.queue(session, person_id=booking.person_id, kind=kind, data={"booking_id": booking.id}, cause=cause, now=now)
+
+
+def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:
+    """Which rules were set aside for it, by whom and why; nothing where none was broken."""
+    if codes := overridden(session, place, wish, now=now, ignoring=[booking.id]):
+        audit.record(
+            session,
+            actor_id=actor_id,
+            action="override_rules",
+            object_kind="booking",
+            object_id=booking.id,
+            institution_id=booking.institution_id,
+            before=None,
+            after={"reason": wish.override, "codes": codes},
+            now=now,
+        )
 
 
 def note_refusal(session: Session, *, wish: Wish, reasons: Sequence[Reason], now: datetime) -> None:

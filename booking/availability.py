@@ -1,13 +1,16 @@
 """Opening hours in the resource's local time, turned into UTC slots; a local day may have 23, 24 or 25 hours."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from booking.calendar_days import NO_HOLIDAYS, Holidays
 from marketplace.slot import Slot, union
 
 DAY_MIN = 24 * 60
+Span = tuple[int, int]
+"""From and to in minutes of the wall clock; 1440 ends the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +22,42 @@ class Hours:
     close_min: int
 
 
-def open_slots(hours: Sequence[Hours], zone: ZoneInfo, within: Slot) -> list[Slot]:
-    """The open time inside `within`, disjoint and in order. No hours at all means always open.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """When a resource is open: by weekday (no hours at all means always), less public holidays, and as a date of its own says."""
+
+    weekly: Sequence[Hours] = ()
+    exceptions: Mapping[date, Sequence[Span]] = field(default_factory=dict)
+    holidays: Holidays = NO_HOLIDAYS
+
+    @property
+    def always(self) -> bool:
+        return not self.weekly and not self.exceptions and self.holidays is NO_HOLIDAYS
+
+    def on(self, day: date) -> Sequence[Span]:
+        """Of that local date: its exception, else none on a holiday, else the hours of its weekday or of the one it replaces."""
+        if day in self.exceptions:
+            return self.exceptions[day]
+        like = self.holidays.opens_like(day)
+        if like is None:
+            return ()
+        if not self.weekly:
+            return ((0, DAY_MIN),)
+        return tuple((span.open_min, span.close_min) for span in self.weekly if span.weekday == like.weekday())
+
+
+ALWAYS = Opening()
+
+
+def open_slots(hours: Opening, zone: ZoneInfo, within: Slot) -> list[Slot]:
+    """The open time inside `within`, disjoint and in order.
 
     Hours that fall into a skipped wall-clock hour vanish; in a repeated hour they count twice.
     """
-    if not hours:
+    if hours.always:
         return [within]
     days = local_days(within, zone)
-    return union(piece for day in days for piece in _open_on(day, hours, zone, within))
+    return union(piece for day in days for piece in _open_on(day, hours.on(day), zone, within))
 
 
 def local_days(within: Slot, zone: ZoneInfo) -> list[date]:
@@ -53,16 +83,13 @@ def wall_minute(instant: datetime, zone: ZoneInfo) -> int:
     return local.hour * 60 + local.minute
 
 
-def _open_on(day: date, hours: Sequence[Hours], zone: ZoneInfo, within: Slot) -> Iterator[Slot]:
-    todays = [span for span in hours if span.weekday == day.weekday()]
-    if not todays:
+def _open_on(day: date, spans: Sequence[Span], zone: ZoneInfo, within: Slot) -> Iterator[Slot]:
+    if not spans:
         return
     midnight = datetime.combine(day, time(), UTC)
     for stretch, offset in _stretches(day, zone):
-        for span in todays:
-            opened = Slot(
-                midnight + timedelta(minutes=span.open_min) - offset, midnight + timedelta(minutes=span.close_min) - offset
-            )
+        for open_min, close_min in spans:
+            opened = Slot(midnight + timedelta(minutes=open_min) - offset, midnight + timedelta(minutes=close_min) - offset)
             if (piece := opened.clip(stretch)) and (seen := piece.clip(within)):
                 yield seen
 

@@ -5,16 +5,20 @@ in each other's way through the station's claims, and sister stations do not.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import CTE, func, select
 from sqlalchemy.orm import Session
 
-from booking.availability import Hours
+from booking.audience import Group, Welcome
+from booking.availability import Hours, Opening
+from booking.calendar_days import CALENDARS, NO_HOLIDAYS
 from booking.occupancy import Buffers
+from booking.quotas import By, Per, Quota, Unit
 from booking.tables import Approval, RuleVersion
 from booking.terms import Rules
 from marketplace.refusals import NotFound
@@ -55,7 +59,7 @@ def claimed_by(places: Iterable[Place]) -> set[str]:
 def as_rules(row: RuleVersion) -> Rules:
     """The stored version as the value that decides."""
     return Rules(
-        hours=tuple(Hours(span["weekday"], span["open_min"], span["close_min"]) for span in row.hours),
+        hours=_opening(row),
         step_min=row.step_min,
         min_min=row.min_min,
         max_min=row.max_min,
@@ -63,6 +67,31 @@ def as_rules(row: RuleVersion) -> Rules:
         horizon_days=row.horizon_days,
         buffers=Buffers(timedelta(minutes=row.setup_min), timedelta(minutes=row.cleaning_min), row.buffer_mode),
         by_request=row.approval is Approval.REQUEST,
+        quotas=tuple(Quota(one["limit"], Unit(one["unit"]), Per(one["per"]), By(one["by"])) for one in row.quotas),
+        audience=tuple(_welcome(entry) for entry in row.audience),
+        trusted=frozenset(row.trusted),
+        decide_within=timedelta(hours=row.decide_within_h) if row.decide_within_h else None,
+        buffers_in_closed=row.buffers_in_closed,
+    )
+
+
+def _opening(row: RuleVersion) -> Opening:
+    return Opening(
+        weekly=tuple(Hours(span["weekday"], span["open_min"], span["close_min"]) for span in row.hours),
+        exceptions={
+            date.fromisoformat(one["date"]): tuple((span["open_min"], span["close_min"]) for span in one["hours"])
+            for one in row.exceptions
+        },
+        holidays=CALENDARS[row.holidays] if row.holidays else NO_HOLIDAYS,
+    )
+
+
+def _welcome(entry: Mapping[str, Any]) -> Welcome:
+    group, since = entry.get("group"), entry.get("since")
+    return Welcome(
+        group=Group(group) if group else None,
+        organisation_id=entry.get("organisation_id"),
+        since=date.fromisoformat(since) if since else None,
     )
 
 

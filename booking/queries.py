@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from booking import occupancy
-from booking.availability import open_slots
+from booking import occupancy, terms
 from booking.occupancy import Taken
 from booking.places import Place, claimed_by, load_places
 from booking.states import BookingState
@@ -64,7 +63,7 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
 
 def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:
     """Where a use of `quantity` units may lie: opening hours less claims and buffers, its parts free with it."""
-    opened, buffers = open_slots(place.rules.hours, place.zone, within), place.rules.buffers
+    opened, buffers = terms.bookable_hours(place.rules, place.zone, within), place.rules.buffers
     units = occupancy.usable(claims.get(place.resource_id, ()), capacity=place.capacity, buffers=buffers, within=within)
     stretches = occupancy.free([_inside(stretches, opened) for stretches in units], quantity)
     for part in place.parts:
@@ -278,10 +277,10 @@ def expired_holds(session: Session, *, now: datetime, limit: int = 200) -> Seque
 
 
 def undecided_requests(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:
-    """Ids of requests that nobody has answered by their start, oldest first."""
+    """Ids of requests that nobody has answered by their start or the publisher's deadline, oldest first."""
     return session.scalars(
         select(Booking.id)
-        .where(Booking.state == BookingState.REQUESTED, Booking.starts_at <= now)
+        .where(Booking.state == BookingState.REQUESTED, or_(Booking.starts_at <= now, Booking.decide_by <= now))
         .order_by(Booking.starts_at)
         .limit(limit)
     ).all()

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, UniqueConstraint, event, text
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text, true
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
@@ -56,6 +56,19 @@ class RuleVersion(Base):
     buffer_mode: Mapped[Gap] = mapped_column(choice(Gap))
     approval: Mapped[Approval] = mapped_column(choice(Approval))
     created_at: Mapped[datetime]
+    exceptions: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[{"date": "2026-10-01", "hours": [{"open_min": 540, "close_min": 720}]}]: what holds on that local date instead."""
+    holidays: Mapped[str | None] = mapped_column(String(8))
+    """The country (booking.calendar_days) whose public holidays are closed."""
+    quotas: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[{"limit": 8, "unit": "count" | "hours", "per": "day" | "week" | "month", "by": "person" | "organisation"}]."""
+    audience: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[{"group": "own" | "academic" | "industry" | "partner"} | {"organisation_id"}, each with "since"?]; empty = everyone."""
+    trusted: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """Ids of the organisations whose bookings stand at once where others ask."""
+    decide_within_h: Mapped[int | None]
+    """A request that nobody has answered by then is over."""
+    buffers_in_closed: Mapped[bool] = mapped_column(default=True, server_default=true())
 
     __table_args__ = (UniqueConstraint("resource_id", "number"),)
 
@@ -118,6 +131,8 @@ class Booking(Base):
     hold_until: Mapped[datetime | None]
     """When a held booking expires."""
     submitted_at: Mapped[datetime]
+    decide_by: Mapped[datetime | None]
+    """When a request is over that nobody has answered; without one it is at its start."""
     decided_at: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]
     cancelled_by: Mapped[Id | None]

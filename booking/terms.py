@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from booking.availability import Hours, wall_minute
+from booking.audience import Welcome
+from booking.availability import ALWAYS, Opening, open_slots, wall_minute
+from booking.entitled import PUBLISHER
 from booking.occupancy import Buffers
+from booking.quotas import Quota
 from marketplace.refusals import Reason
 from marketplace.slot import Slot
 
 ALTERNATIVES = 3
 NO_BUFFERS = Buffers()
-PUBLISHER = ("manager", "operator")
-"""Who may override a publisher's own rule."""
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """One version of what a publisher asks of a booking. Lengths in minutes unless they say otherwise."""
 
-    hours: tuple[Hours, ...] = ()
+    hours: Opening = ALWAYS
     step_min: int = 1
     min_min: int = 1
     max_min: int = 31 * 24 * 60
@@ -28,6 +30,20 @@ class Rules:
     horizon_days: int = 365
     buffers: Buffers = NO_BUFFERS
     by_request: bool = False
+    """Bookings wait for the publisher's yes, those for `trusted` organisations excepted."""
+    quotas: tuple[Quota, ...] = ()
+    audience: tuple[Welcome, ...] = ()
+    trusted: frozenset[str] = frozenset()
+    decide_within: timedelta | None = None
+    buffers_in_closed: bool = True
+
+    def asks(self, organisation_id: str | None) -> bool:
+        """Whether a booking for that organisation waits for the publisher's yes."""
+        return self.by_request and organisation_id not in self.trusted
+
+    def decide_by(self, asked_at: datetime) -> datetime | None:
+        """When a request of `asked_at` is over if nobody has answered; None: at its start."""
+        return asked_at + self.decide_within if self.decide_within else None
 
     def window(self, now: datetime) -> Slot:
         """When a slot may lie at all, seen from `now`."""
@@ -35,12 +51,22 @@ class Rules:
         return Slot(earliest, max(now + timedelta(days=self.horizon_days), earliest + timedelta(minutes=1)))
 
 
+def bookable_hours(rules: Rules, zone: ZoneInfo, within: Slot) -> list[Slot]:
+    """The parts of `within` in which a use may lie by the opening hours, with its buffers where those must be open too."""
+    if rules.buffers_in_closed:
+        return open_slots(rules.hours, zone, within)
+    before, after = rules.buffers.setup, rules.buffers.cleaning
+    opened = open_slots(rules.hours, zone, within.widen(before, after))
+    cores = [Slot(span.start + before, span.end - after) for span in opened if span.duration > before + after]
+    return [piece for core in cores if (piece := core.clip(within))]
+
+
 def reasons(slot: Slot, *, rules: Rules, zone: ZoneInfo, opened: Sequence[Slot], now: datetime) -> list[Reason]:
     """All rules that `slot` breaks, in the order a person would mend them; empty where none does.
 
-    `opened` is the open time around `slot` (booking.availability.open_slots).
+    `opened` is the open time around `slot` and its buffers (booking.availability.open_slots).
     """
-    return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *_of_hours(slot, opened)]
+    return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *_of_hours(slot, rules, opened)]
 
 
 def _of_length(slot: Slot, rules: Rules) -> Iterable[Reason]:
@@ -68,9 +94,13 @@ def _of_time(slot: Slot, rules: Rules, now: datetime) -> Iterable[Reason]:
         yield Reason("beyond_horizon", {"horizon_days": rules.horizon_days}, PUBLISHER)
 
 
-def _of_hours(slot: Slot, opened: Sequence[Slot]) -> Iterable[Reason]:
+def _of_hours(slot: Slot, rules: Rules, opened: Sequence[Slot]) -> Iterable[Reason]:
+    whole = slot.widen(rules.buffers.setup, rules.buffers.cleaning)
     if not any(span.contains(slot) for span in opened):
         yield Reason("outside_hours", {}, PUBLISHER)
+    elif not rules.buffers_in_closed and not any(span.contains(whole) for span in opened):
+        lengths = {"setup_min": rules.buffers.setup // MINUTE, "cleaning_min": rules.buffers.cleaning // MINUTE}
+        yield Reason("buffers_outside_hours", lengths, PUBLISHER)
 
 
 def may_last(slot: Slot, rules: Rules) -> bool:

@@ -22,7 +22,7 @@ def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: date
     state = BookingState.CONFIRMED
     if hold_until is not None:
         state = BookingState.HELD
-    elif place.rules.by_request:
+    elif place.rules.asks(wish.organisation_id):
         state = BookingState.REQUESTED
     return Booking(
         id=new_id("bk"),
@@ -39,6 +39,7 @@ def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: date
         state=state,
         hold_until=hold_until,
         submitted_at=now,
+        decide_by=place.rules.decide_by(now) if state is BookingState.REQUESTED else None,
         decided_at=now if state is BookingState.CONFIRMED else None,
         cancelled_by_provider=False,
         version=1,

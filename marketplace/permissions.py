@@ -15,6 +15,7 @@ class Action(StrEnum):
     MANAGE_OUTAGES = "manage_outages"
     MANAGE_DEVICES = "manage_devices"
     DECIDE_BOOKINGS = "decide_bookings"
+    OVERRIDE_RULES = "override_rules"
     REVIEW_USE = "review_use"
     HANDLE_MONEY = "handle_money"
     SEE_EVALUATION = "see_evaluation"
@@ -29,6 +30,7 @@ ALLOWED: Mapping[Action, frozenset[Role]] = {
     Action.MANAGE_OUTAGES: frozenset({Role.MANAGER, Role.TECHNICIAN}),
     Action.MANAGE_DEVICES: frozenset({Role.MANAGER, Role.TECHNICIAN}),
     Action.DECIDE_BOOKINGS: frozenset({Role.MANAGER}),
+    Action.OVERRIDE_RULES: frozenset({Role.MANAGER}),
     Action.REVIEW_USE: frozenset({Role.MANAGER, Role.TECHNICIAN}),
     Action.HANDLE_MONEY: frozenset({Role.MANAGER, Role.FINANCE}),
     Action.SEE_EVALUATION: frozenset({Role.EVALUATOR, Role.MANAGER}),

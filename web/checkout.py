@@ -52,6 +52,8 @@ class Order:
     purpose: str | None = None
     payment_method: str | None = None
     """A card's payment method at the provider, where the institution takes cards through the platform."""
+    override: str | None = None
+    """Why the publisher's own rules do not count this time."""
 
 
 def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta) -> tuple[Booking, Money]:
@@ -93,6 +95,8 @@ def book_series(
 def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisation | None, bool]:
     """What the order asks of the ledger, for whom, and whether a card is to secure it."""
     resource = catalogue.get_visible(session, actor, order.resource_id)
+    if order.override is not None:
+        require(actor, Action.OVERRIDE_RULES, institution_id=resource.institution_id)
     organisation = _organisation(session, actor, order.organisation_id, resource)
     wish = Wish(
         resource_id=resource.id,
@@ -102,6 +106,7 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisat
         category=category_of(organisation, resource, order.purpose),
         quantity=order.quantity,
         purpose=order.purpose,
+        override=order.override,
     )
     card = billing.takes_cards(session, institution_id=resource.institution_id) and wish.category is Category.EXT
     return wish, organisation, card
@@ -146,7 +151,16 @@ def is_own(actor: Actor, booking: Booking) -> bool:
     return booking.person_id == actor.person_id or booking.organisation_id in actor.organisations
 
 
-def move(session: Session, *, actor: Actor, booking_id: str, slot: Slot, version: int, now: datetime) -> tuple[Booking, Money]:
+def move(
+    session: Session,
+    *,
+    actor: Actor,
+    booking_id: str,
+    slot: Slot,
+    version: int,
+    override: str | None = None,
+    now: datetime,
+) -> tuple[Booking, Money]:
     """Move a booking and price it again under the policy of its acceptance; a customer's may need a new yes.
 
     Raises: NotFound, NotAllowed, Stale, WrongState, SlotRefused.
@@ -155,7 +169,11 @@ def move(session: Session, *, actor: Actor, booking_id: str, slot: Slot, version
     decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
     if not decides and not is_own(actor, found):
         raise NotAllowed(action=Action.DECIDE_BOOKINGS.value)
-    booking = actions.move(session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, now=now)
+    if override is not None:
+        require(actor, Action.OVERRIDE_RULES, institution_id=found.institution_id)
+    booking = actions.move(
+        session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, override=override, now=now
+    )
     if not decides:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)
     return booking, billing.requote_booking(session, booking=booking, now=now)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from booking.lines import actions as lines
 from booking.rules import actions as rules
-from booking.rules.actions import RuleSet
+from booking.rules.actions import Further, RuleSet
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue.actions import Listing
 from marketplace.tables import Resource
@@ -21,13 +21,14 @@ def open_resource(
     institution_id: str,
     listing: Listing,
     rules_set: RuleSet,
+    further: Further | None = None,
     policy: Mapping[str, Any] | None,
     actor_id: str,
     now: datetime,
 ) -> Resource:
     """List, set rules and policy, publish. Raises: NotFound, Invalid."""
     row = catalogue.list_resource(session, institution_id=institution_id, listing=listing, actor_id=actor_id, now=now)
-    rules.set_rules(session, resource_id=row.id, rules=rules_set, actor_id=actor_id, now=now)
+    rules.set_rules(session, resource_id=row.id, rules=rules_set, further=further, actor_id=actor_id, now=now)
     billing.set_policy(session, resource_id=row.id, policy=policy or {}, actor_id=actor_id, now=now)
     if row.parent_id:
         lines.fit(session, resource_id=row.id, now=now)
@@ -40,17 +41,18 @@ def edit_resource(
     resource_id: str,
     listing: Listing,
     rules_set: RuleSet,
+    further: Further | None = None,
     policy: Mapping[str, Any] | None,
     version: int,
     actor_id: str,
     now: datetime,
 ) -> Resource:
-    """Change all three; accepted bookings keep the rules and policy they were made under.
+    """Change all three; accepted bookings keep the rules and policy they were made under. What is not given stays.
 
     Raises: NotFound, Invalid, Stale.
     """
     row = catalogue.edit_resource(session, resource_id=resource_id, listing=listing, version=version, actor_id=actor_id, now=now)
-    rules.set_rules(session, resource_id=row.id, rules=rules_set, actor_id=actor_id, now=now)
+    rules.set_rules(session, resource_id=row.id, rules=rules_set, further=further, actor_id=actor_id, now=now)
     if policy is not None:
         billing.set_policy(session, resource_id=row.id, policy=policy, actor_id=actor_id, now=now)
     lines.fit(session, resource_id=row.id, now=now)

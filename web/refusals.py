@@ -102,6 +102,17 @@ SENTENCES: Mapping[str, str] = {
     "outside_hours": _("It lies outside the opening hours."),
     "not_bookable": _("It takes no bookings at present ({state})."),
     "beyond_capacity": _("Only {capacity} can be booked at a time."),
+    "buffers_outside_hours": _(
+        "Set-up of {setup_min} minutes before it and clean-down of {cleaning_min} minutes after it must lie in the opening hours."
+    ),
+    "not_in_audience": _("It takes no bookings of your organisation. Ask the institution to open it to you."),
+    "before_audience_since": _("It is open to your organisation from {since} on."),
+    "over_quota_hours": _(
+        "Over the quota of {limit} hours from {since} to {until}: {used} hours are booked already, this takes {asked} more."
+    ),
+    "over_quota_count": _(
+        "Over the quota of {limit} bookings from {since} to {until}: there are {used} already, and this would be one more."
+    ),
     # On the command line only, which speaks English.
     "port_taken": "Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100.",
     "broker_unavailable": "The MQTT broker cannot run: {reason}. Nothing was started.",

@@ -60,7 +60,8 @@ def _mildest(
         return Proposal(booking, Step.SHIFT, slot=slot)
     for other in _like(session, place, booking):
         claims = _claims(session, other, booking.slot, booking, earlier)
-        if not decide(other, wish_of(booking, resource_id=other.resource_id), claims, now).reasons:
+        wish = wish_of(booking, resource_id=other.resource_id)
+        if not decide(session, other, wish, claims, now=now, ignoring=[booking.id]).reasons:
             return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id)
     return Proposal(booking, Step.CANCEL)
 

@@ -10,10 +10,25 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.occupancy import Gap
 from booking.places import get_place
+from booking.rules import checks
+from booking.rules import queries as rules_queries
 from booking.tables import Approval, RuleVersion
 from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """The rules beyond times and lengths, in the form in which booking.tables.RuleVersion keeps them."""
+
+    exceptions: Sequence[dict[str, Any]] = ()
+    holidays: str | None = None
+    quotas: Sequence[dict[str, Any]] = ()
+    audience: Sequence[dict[str, Any]] = ()
+    trusted: Sequence[str] = ()
+    decide_within_h: int | None = None
+    buffers_in_closed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +47,19 @@ class RuleSet:
     approval: Approval = Approval.INSTANT
 
 
-def set_rules(session: Session, *, resource_id: str, rules: RuleSet, actor_id: str | None, now: datetime) -> RuleVersion:
-    """Store the next version of the rules; accepted bookings keep theirs. Raises: Invalid."""
+def set_rules(
+    session: Session, *, resource_id: str, rules: RuleSet, further: Further | None = None, actor_id: str | None, now: datetime
+) -> RuleVersion:
+    """Store the next version of the rules; accepted bookings keep theirs. No `further` keeps what the version before says.
+
+    Raises: Invalid.
+    """
     _check_rules(rules)
+    if further:
+        _check_further(session, further)
     versions = queries.rule_versions_of(session, resource_id)
-    values: dict[str, Any] = {name: getattr(rules, name) for name in RuleSet.__slots__}
-    row = RuleVersion(
-        **{**values, "hours": list(rules.hours)},
-        id=new_id("rul"),
-        resource_id=resource_id,
-        number=len(versions) + 1,
-        created_at=now,
-    )
+    values = {**_values(rules), **_values(further or (versions[-1] if versions else Further()))}
+    row = RuleVersion(**values, id=new_id("rul"), resource_id=resource_id, number=len(versions) + 1, created_at=now)
     session.add(row)
     session.flush()
     place = get_place(session, resource_id)
@@ -55,10 +71,17 @@ def set_rules(session: Session, *, resource_id: str, rules: RuleSet, actor_id: s
         object_id=resource_id,
         institution_id=place.institution_id,
         before={"number": versions[-1].number} if versions else None,
-        after={**values, "hours": list(rules.hours), "number": row.number},
+        after={**values, "number": row.number},
         now=now,
     )
     return row
+
+
+def _values(rules: RuleSet | Further | RuleVersion) -> dict[str, Any]:
+    """The columns of a version; of a row those beyond times and lengths."""
+    names = Further.__slots__ if isinstance(rules, RuleVersion) else rules.__slots__
+    found = {name: getattr(rules, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple | list) else value for name, value in found.items()}
 
 
 def _check_rules(rules: RuleSet) -> None:
@@ -72,10 +95,20 @@ def _check_rules(rules: RuleSet) -> None:
         "cleaning_min": (0, 1440),
     }
     for name, (low, high) in bounds.items():
-        if not low <= getattr(rules, name) <= high:
-            raise Invalid(field=f"rules.{name}", reason="must be {low} to {high}", low=low, high=high)
+        checks.require_between(f"rules.{name}", getattr(rules, name), low, high)
     if rules.min_min > rules.max_min:
         raise Invalid(field="rules.min_min", reason="is longer than the longest booking")
-    for span in rules.hours:
-        if not (0 <= span["weekday"] <= 6 and 0 <= span["open_min"] < span["close_min"] <= 1440):
-            raise Invalid(field="hours", reason="each interval must close after it opens")
+    checks.check_spans(rules.hours)
+
+
+def _check_further(session: Session, further: Further) -> None:
+    checks.check_exceptions(further.exceptions)
+    checks.check_holidays(further.holidays)
+    checks.check_quotas(further.quotas)
+    if further.decide_within_h is not None:
+        checks.require_between("rules.decide_within_h", further.decide_within_h, 1, 8784)
+    named = {entry["organisation_id"] for entry in further.audience if entry.get("organisation_id")}
+    for field, ids in (("rules.audience", named), ("rules.trusted", set(further.trusted))):
+        checks.require_few(field, list(ids), checks.MOST_NAMED)
+        if ids - rules_queries.known_organisations(session, ids):
+            raise Invalid(field=field, reason="names an organisation that is not registered")

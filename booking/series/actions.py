@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from booking import queries, terms
-from booking.admission import Decision, SlotRefused, Units, Wish, decide, find_ways_out
+from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, use_of
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
 from booking.recurrence import Skipped, occurrences
@@ -71,7 +71,7 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     place = lock_place(session, wish.resource_id)
     slots = occurrences(rrule, wish.slot, place.zone)
     ledger = Ledger(queries.taken(session, place.claimed, within=_whole(slots, wish.slot)))
-    granted, gaps = _admit(place, wish, slots, ledger, now)
+    granted, gaps = _admit(session, place, wish, slots, ledger, now)
     if not granted or (gaps and on_conflict is OnConflict.REFUSE):
         raise SeriesRefused(wish, gaps, list(islice(_ways_out(session, place, wish, rrule, gaps, now), terms.ALTERNATIVES)))
     series = _new_series(place, wish, rrule, on_conflict, gaps, now)
@@ -87,7 +87,7 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
         buffers = place.rules.buffers
         pairs = zip(bookings, granted, strict=True)
         session.execute(insert(Claim), [row for booking, (_, units) in pairs for row in claim_rows(booking, units, buffers)])
-    _record(session, series, bookings, now)
+    _record(session, series, bookings, wish.override, now)
     return Outcome(series, bookings, gaps)
 
 
@@ -96,7 +96,7 @@ def _whole(slots: Sequence[Slot | Skipped], first: Slot) -> Slot:
 
 
 def _admit(
-    place: Place, wish: Wish, slots: Sequence[Slot | Skipped], ledger: Ledger, now: datetime
+    session: Session, place: Place, wish: Wish, slots: Sequence[Slot | Skipped], ledger: Ledger, now: datetime
 ) -> tuple[list[tuple[Wish, Units]], list[Gap]]:
     """What is granted and what is not; each occurrence that is granted stands in the way of the later ones."""
     granted: list[tuple[Wish, Units]] = []
@@ -106,7 +106,9 @@ def _admit(
             gaps.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason("no_such_time")]))
             continue
         one = replace(wish, slot=slot)
-        found = _decide(place, one, ledger, now)
+        reach = slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
+        around = ledger.around(place.claimed, reach)
+        found = decide(session, place, one, around, now=now, beside=[use_of(other) for other, _ in granted])
         if found.reasons:
             gaps.append(Gap(slot, found.reasons, found.clashes))
             continue
@@ -116,11 +118,6 @@ def _admit(
                 for lane, span in enumerate(place.rules.buffers.spans(slot)):
                     ledger.add(resource_id, Taken(f"occurrence {len(granted)}", unit, lane, span))
     return granted, gaps
-
-
-def _decide(place: Place, wish: Wish, ledger: Ledger, now: datetime) -> Decision:
-    reach = wish.slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
-    return decide(place, wish, ledger.around(place.claimed, reach), now)
 
 
 def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
@@ -146,7 +143,7 @@ def _all_fit(session: Session, place: Place, wish: Wish, rrule: str, now: dateti
     except Invalid:
         return False
     ledger = Ledger(queries.taken(session, place.claimed, within=_whole(slots, wish.slot)))
-    return not _admit(place, wish, slots, ledger, now)[1]
+    return not _admit(session, place, wish, slots, ledger, now)[1]
 
 
 def _new_series(
@@ -174,7 +171,7 @@ def _new_series(
     )
 
 
-def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking], now: datetime) -> None:
+def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking], override: str | None, now: datetime) -> None:
     """One entry and one message for all."""
     audit.record(
         session,
@@ -184,7 +181,12 @@ def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking]
         object_id=series.id,
         institution_id=series.institution_id,
         before=None,
-        after={"rrule": series.rrule, "state": bookings[0].state.value, "bookings": [booking.id for booking in bookings]},
+        after={
+            "rrule": series.rrule,
+            "state": bookings[0].state.value,
+            "bookings": [booking.id for booking in bookings],
+            "override": override,
+        },
         now=now,
     )
     outbox.queue(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.availability import DAY_MIN, Hours, local_day, open_slots
+from booking.availability import ALWAYS, DAY_MIN, Hours, Opening, local_day, open_slots
 from marketplace.slot import Slot, total
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -13,8 +13,8 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/")))
 
 
-def every_day(open_min: int, close_min: int) -> list[Hours]:
-    return [Hours(weekday, open_min, close_min) for weekday in range(7)]
+def every_day(open_min: int, close_min: int) -> Opening:
+    return Opening([Hours(weekday, open_min, close_min) for weekday in range(7)])
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def test_opening_hours_follow_the_wall_clock_across_dst(day: date, open_min: int
 
 def test_no_hours_means_always_open() -> None:
     window = Slot(datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 12, tzinfo=UTC))
-    assert open_slots([], SHANGHAI, window) == [window]
+    assert open_slots(ALWAYS, SHANGHAI, window) == [window]
 
 
 def test_only_the_named_weekday_is_open_in_the_resources_zone() -> None:
     window = Slot(datetime(2026, 3, 8, 16, tzinfo=UTC), datetime(2026, 3, 15, 16, tzinfo=UTC))  # Monday to Sunday, local
-    (opened,) = open_slots([Hours(1, 540, 1020)], SHANGHAI, window)
+    (opened,) = open_slots(Opening([Hours(1, 540, 1020)]), SHANGHAI, window)
     assert opened == Slot(datetime(2026, 3, 10, 1, tzinfo=UTC), datetime(2026, 3, 10, 9, tzinfo=UTC))
 
 
 def test_a_day_that_closes_at_24_joins_the_next() -> None:
     hours = [Hours(0, 1200, DAY_MIN), Hours(1, 0, 240)]
     window = Slot(datetime(2026, 3, 8, 16, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC))
-    (opened,) = open_slots(hours, SHANGHAI, window)
+    (opened,) = open_slots(Opening(hours), SHANGHAI, window)
     assert opened.duration == timedelta(hours=8)
 
 

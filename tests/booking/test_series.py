@@ -103,6 +103,14 @@ def test_every_rule_holds_for_every_occurrence(ask: Asks) -> None:
     ]
 
 
+def test_what_the_series_itself_takes_counts_towards_its_quotas(ask: Asks) -> None:
+    ask.rules(quotas=[{"limit": 4, "unit": "hours", "per": "week", "by": "organisation"}])
+    made = ask.series(at("2027-03-15"), "FREQ=DAILY;COUNT=14", OnConflict.SKIP)
+    assert [one.slot for one in made.bookings] == [at(f"2027-03-{day}") for day in (15, 16, 22, 23)]
+    assert {reason.code for gap in made.gaps for reason in gap.reasons} == {"over_quota_hours"}
+    assert ask.refusal(at("2027-03-22", "12:00", "13:00"), "FREQ=WEEKLY;COUNT=2").code == "series_refused"
+
+
 def test_an_occurrence_in_the_hour_that_is_skipped_is_a_gap(ask: Asks) -> None:
     made = ask.series(at("2027-03-27", "02:30", "04:00"), "FREQ=DAILY;COUNT=3", OnConflict.SKIP)
     assert [one.slot.seconds for one in made.bookings] == [5400, 5400]

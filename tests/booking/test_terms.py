@@ -2,17 +2,25 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from booking.availability import Hours, open_slots
+from booking.availability import Hours, Opening, open_slots
+from booking.occupancy import Buffers, Gap
 from booking.states import MOVES, BookingState, Move, after
-from booking.terms import Rules, alternatives, reasons
+from booking.terms import Rules, alternatives, bookable_hours, reasons
 from marketplace.refusals import WrongState
 from marketplace.slot import Slot
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 3, 9, 1, tzinfo=UTC)  # Monday 09:00 local
 RULES = Rules(
-    hours=tuple(Hours(day, 540, 1020) for day in range(5)), step_min=30, min_min=60, max_min=240, notice_min=120, horizon_days=14
+    hours=Opening(tuple(Hours(day, 540, 1020) for day in range(5))),
+    step_min=30,
+    min_min=60,
+    max_min=240,
+    notice_min=120,
+    horizon_days=14,
 )
 
 
@@ -89,3 +97,40 @@ def test_a_slot_at_the_horizon_is_in_time() -> None:
     end = NOW + timedelta(days=14)
     slot = Slot(end - timedelta(hours=1), end)
     assert not [r for r in reasons(slot, rules=RULES, zone=SHANGHAI, opened=[slot], now=NOW) if r.code == "beyond_horizon"]
+
+
+minutes = st.integers(0, 180).map(lambda n: timedelta(minutes=n))
+days = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1439), st.integers(1, 1440)), min_size=1, max_size=8)
+
+
+@given(
+    days,
+    minutes,
+    minutes,
+    st.sampled_from(Gap),
+    st.booleans(),
+    st.integers(0, 7 * 1440),
+    st.integers(1, 2000),
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Shanghai"]),
+)
+def test_bookable_hours_are_those_in_which_no_reason_of_hours_is_given(
+    spans: list[tuple[int, int, int]],
+    setup: timedelta,
+    cleaning: timedelta,
+    gap: Gap,
+    in_closed: bool,
+    at: int,
+    length: int,
+    name: str,
+) -> None:
+    zone = ZoneInfo(name)
+    weekly = [Hours(day, start, end) for day, start, end in spans if start < end]
+    rules = Rules(hours=Opening(weekly), buffers=Buffers(setup, cleaning, gap), buffers_in_closed=in_closed)
+    start = datetime(2026, 10, 31, tzinfo=UTC) + timedelta(minutes=at)
+    slot = Slot(start, start + timedelta(minutes=length))
+    opened = open_slots(rules.hours, zone, slot.widen(setup, cleaning))
+    given_reasons = {reason.code for reason in reasons(slot, rules=rules, zone=zone, opened=opened, now=NOW)}
+    hours_say_no = bool(given_reasons & {"outside_hours", "buffers_outside_hours"})
+    assert hours_say_no == (bookable_hours(rules, zone, slot) != [slot])
+    assert hours_say_no == (not any(span.contains(slot) for span in bookable_hours(rules, zone, slot.widen(setup, cleaning))))
+    assert in_closed <= ("buffers_outside_hours" not in given_reasons)

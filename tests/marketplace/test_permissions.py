@@ -22,6 +22,7 @@ MAY = {
         Action.MANAGE_OUTAGES,
         Action.MANAGE_DEVICES,
         Action.DECIDE_BOOKINGS,
+        Action.OVERRIDE_RULES,
         Action.REVIEW_USE,
         Action.HANDLE_MONEY,
         Action.SEE_EVALUATION,

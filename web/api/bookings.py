@@ -55,6 +55,7 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         "hold_until": shapes.instant(booking.hold_until),
         "checked_in_at": shapes.instant(booking.checked_in_at),
         "finished_at": shapes.instant(booking.finished_at),
+        "decide_by": shapes.instant(booking.decide_by),
         "version": booking.version,
     }
     return {**body, "quote": quote} if quote else body
@@ -96,6 +97,7 @@ def book(
             quantity=body.quantity,
             purpose=body.purpose,
             payment_method=body.payment_method,
+            override=body.override.reason if body.override else None,
         )
         booking, quote = checkout.book(db, actor=actor, order=order, now=now, hold=timedelta(minutes=settings.hold_minutes))
         return shape(booking, shapes.money(quote))
@@ -129,7 +131,14 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
 @router.post("/resources/{resource_id}/booking-series", status_code=201)
 def book_series(resource_id: str, body: shapes.SeriesIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     """A booking and its repetitions: all of them, or those that can be had."""
-    order = checkout.Order(resource_id, read_slot(body.start, body.end), body.organisation_id, body.quantity, body.purpose)
+    order = checkout.Order(
+        resource_id=resource_id,
+        slot=read_slot(body.start, body.end),
+        organisation_id=body.organisation_id,
+        quantity=body.quantity,
+        purpose=body.purpose,
+        override=body.override.reason if body.override else None,
+    )
 
     def make() -> dict[str, Any]:
         found, quotes = checkout.book_series(
@@ -187,7 +196,13 @@ def move(
     queries.get_booking_for(db, actor, booking_id)  # what one may not know of is 404 before it is 428
     version = read_version(if_match)
     row, quote = checkout.move(
-        db, actor=actor, booking_id=booking_id, slot=read_slot(body.start, body.end), version=version, now=now
+        db,
+        actor=actor,
+        booking_id=booking_id,
+        slot=read_slot(body.start, body.end),
+        version=version,
+        override=body.override.reason if body.override else None,
+        now=now,
     )
     response.headers["etag"] = f'"{row.version}"'
     return shape(row, shapes.money(quote))

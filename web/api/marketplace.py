@@ -8,9 +8,6 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import Field
 
 from booking import queries as booking
-from booking.occupancy import Gap
-from booking.rules import actions as rules
-from booking.tables import Approval
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.catalogue.actions import Listing
@@ -18,13 +15,15 @@ from marketplace.catalogue.search import published_ids
 from marketplace.catalogue.search import search as search_listings
 from marketplace.people import actions as people
 from marketplace.people import queries as known
-from marketplace.permissions import Action, Actor, Grant, require
+from marketplace.permissions import Action, Actor, Grant, may, require
 from marketplace.refusals import Invalid
 from marketplace.roles import Role
 from marketplace.tables import CustomerClass, Institution, InstitutionKind, Resource, ResourceKind, Settlement
 from web import listing
 from web.api import shapes
 from web.api.bookings import read_slot, read_version
+from web.api.resources import ResourceIn
+from web.api.rules import read_further, read_rules, told, told_to_others
 from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn, read_date
 
 router = APIRouter(prefix="/api/v1", tags=["marketplace"])
@@ -117,7 +116,7 @@ def _require_to_grant(actor: Actor, grants: list[Grant]) -> None:
 
 
 @router.post("/resources", status_code=201)
-def create_resource(body: shapes.ResourceIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+def create_resource(body: ResourceIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     require(actor, Action.LIST_RESOURCES, institution_id=body.institution_id)
 
     def make() -> dict[str, Any]:
@@ -125,7 +124,8 @@ def create_resource(body: shapes.ResourceIn, once: OneAnswer, db: Db, actor: Sig
             db,
             institution_id=body.institution_id,
             listing=listing_of(body),
-            rules_set=rules_of(body),
+            rules_set=read_rules(body.rules, hours=body.hours, step_min=body.step_min),
+            further=read_further(body.rules),
             policy=body.policy,
             actor_id=actor.known_id,
             now=now,
@@ -135,7 +135,7 @@ def create_resource(body: shapes.ResourceIn, once: OneAnswer, db: Db, actor: Sig
     return once.answer(201, make)
 
 
-def listing_of(body: shapes.ResourceIn) -> Listing:
+def listing_of(body: ResourceIn) -> Listing:
     """Raises: Invalid."""
     if body.value and body.value.currency != body.price_per_hour.currency:
         raise Invalid(field="value", reason="must be in the currency of the price")
@@ -154,17 +154,6 @@ def listing_of(body: shapes.ResourceIn) -> Listing:
         quota_hours=body.quota_hours,
         value_minor=body.value.minor if body.value else None,
         commissioned_on=read_date("commissioned_on", body.commissioned_on),
-    )
-
-
-def rules_of(body: shapes.ResourceIn) -> rules.RuleSet:
-    given = body.rules.model_dump(exclude_none=True, exclude={"buffer_mode", "approval"})
-    return rules.RuleSet(
-        hours=[span.minutes() for span in body.hours],
-        step_min=body.step_min,
-        **given,
-        buffer_mode=Gap(body.rules.buffer_mode or "sum"),
-        approval=Approval(body.rules.approval or "instant"),
     )
 
 
@@ -217,7 +206,7 @@ def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> None:
 @router.put("/resources/{resource_id}")
 def edit_resource(
     resource_id: str,
-    body: shapes.ResourceIn,
+    body: ResourceIn,
     db: Db,
     actor: SignedIn,
     now: Now,
@@ -229,7 +218,8 @@ def edit_resource(
         db,
         resource_id=resource_id,
         listing=listing_of(body),
-        rules_set=rules_of(body),
+        rules_set=read_rules(body.rules, hours=body.hours, step_min=body.step_min),
+        further=read_further(body.rules),
         policy=body.policy,
         version=read_version(if_match),
         actor_id=actor.known_id,
@@ -244,15 +234,9 @@ def read_resource(resource_id: str, db: ReadDb, actor: AnyActor, response: Respo
     row = listings.get_visible(db, actor, resource_id)
     version = booking.rules_of(db, resource_id)
     response.headers["etag"] = f'"{row.version}"'
-    given = {name: getattr(version, name) for name in ("min_min", "max_min", "notice_min", "horizon_days")}
-    buffers = {"setup_min": version.setup_min, "cleaning_min": version.cleaning_min}
-    modes = {"buffer_mode": version.buffer_mode.value, "approval": version.approval.value}
-    return {
-        **resource(row),
-        "step_min": version.step_min,
-        "hours": shapes.hours(version.hours),
-        "rules": {**given, **buffers, **modes},
-    }
+    publisher = may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
+    rules = told(version) if publisher else told_to_others(version)
+    return {**resource(row), "step_min": version.step_min, "hours": shapes.hours(version.hours), "rules": rules}
 
 
 class SearchParams(shapes.Shape):

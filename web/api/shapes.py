@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Query
@@ -41,9 +41,17 @@ def _sane(instant: datetime) -> datetime:
     return instant
 
 
+def _dated(value: object) -> object:
+    """A calendar date as text; numbers and times are no dates."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) and EARLIEST <= int(value[:4]) < LATEST:
+        return value
+    raise ValueError("not a date such as 2026-10-01")
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_clean)]
 Prose = Annotated[str, StringConstraints(max_length=5000), AfterValidator(_clean)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sane)]
+Day = Annotated[date, BeforeValidator(_dated)]
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Minor = Annotated[Whole, Field(ge=0, le=10**13)]
@@ -74,13 +82,21 @@ def slot(value: Slot) -> dict[str, str]:
     return {"start": value.start.isoformat(), "end": value.end.isoformat()}
 
 
-class HoursIn(Shape):
-    weekday: Annotated[Whole, Field(ge=0, le=6)]
+class SpanIn(Shape):
+    """Open from and to, by the wall clock of the resource."""
+
     open: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
     close: Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 
     def minutes(self) -> dict[str, int]:
-        return {"weekday": self.weekday, "open_min": _minutes(self.open), "close_min": _minutes(self.close)}
+        return {"open_min": _minutes(self.open), "close_min": _minutes(self.close)}
+
+
+class HoursIn(SpanIn):
+    weekday: Annotated[Whole, Field(ge=0, le=6)]
+
+    def minutes(self) -> dict[str, int]:
+        return {"weekday": self.weekday, **SpanIn.minutes(self)}
 
 
 def _minutes(clock: str) -> int:
@@ -88,23 +104,14 @@ def _minutes(clock: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-def hours(spans: list[dict[str, int]]) -> list[dict[str, Any]]:
-    return [{"weekday": s["weekday"], "open": _clock(s["open_min"]), "close": _clock(s["close_min"])} for s in spans]
+def hours(spans: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
+    """Stored opening times as they are given: of a weekday where one is named."""
+    given = [{"open": _clock(s["open_min"]), "close": _clock(s["close_min"])} for s in spans]
+    return [{"weekday": s["weekday"], **told} if "weekday" in s else dict(told) for s, told in zip(spans, given, strict=True)]
 
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-class RulesIn(Shape):
-    min_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
-    max_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
-    notice_min: Annotated[Whole, Field(ge=0, le=525600)] | None = None
-    horizon_days: Annotated[Whole, Field(ge=1, le=730)] | None = None
-    setup_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
-    cleaning_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
-    buffer_mode: Literal["sum", "max"] | None = None
-    approval: Literal["instant", "request"] | None = None
 
 
 class InstitutionIn(Shape):
@@ -139,26 +146,10 @@ class PersonIn(Shape):
     memberships: Annotated[list[MembershipIn], Field(max_length=50)] = []
 
 
-class ResourceIn(Shape):
-    institution_id: Text
-    kind: Literal["pilot_line", "small_line", "concept_centre", "instrument"]
-    name: Text
-    name_en: Text | None = None
-    summary: Prose | None = None
-    summary_en: Prose | None = None
-    timezone: Text
-    district: Text | None = None
-    chain: Text | None = None
-    capacity: Annotated[Whole, Field(ge=1, le=1000)] = 1
-    parent_id: Text | None = None
-    step_min: Annotated[Whole, Field(ge=1, le=1440)] = 1
-    hours: Annotated[list[HoursIn], Field(max_length=70)] = []
-    price_per_hour: MoneyIn
-    quota_hours: Annotated[Whole, Field(ge=1, le=8784)] | None = None
-    value: MoneyIn | None = None
-    commissioned_on: str | None = None
-    rules: RulesIn = RulesIn()
-    policy: dict[str, Any] | None = None
+class OverrideIn(Shape):
+    """Why the publisher sets its own rules aside for one booking."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), AfterValidator(_clean)]
 
 
 class BookingIn(Shape):
@@ -169,6 +160,7 @@ class BookingIn(Shape):
     purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
     funding: Literal["bank", "card"] | None = None
     payment_method: Text | None = None
+    override: OverrideIn | None = None
 
 
 class PartIn(Shape):
@@ -198,6 +190,7 @@ class CancelSeriesIn(Shape):
 class MoveIn(Shape):
     start: Instant
     end: Instant
+    override: OverrideIn | None = None
 
 
 class StepIn(Shape):

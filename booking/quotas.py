@@ -1,0 +1,167 @@
+"""How much one customer may book of a resource in a day, a week or a month of its local time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from booking.availability import local_days, local_midnight
+from booking.entitled import PUBLISHER
+from marketplace.refusals import Reason
+from marketplace.slot import Slot, union
+
+ONE_DAY = timedelta(days=1)
+LONGEST_JUDGED = timedelta(days=62)
+"""Of a longer use only this much is looked at: twice what any rule lets a booking last, and a bound on the work."""
+TICK = timedelta(microseconds=1)
+TICKS_AN_HOUR = timedelta(hours=1) // TICK
+
+
+class Unit(StrEnum):
+    """What is counted: bookings, or the hours of all units that they take."""
+
+    COUNT = "count"
+    HOURS = "hours"
+
+
+class Per(StrEnum):
+    """A local day of 23, 24 or 25 hours, a week from Monday, a calendar month."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class By(StrEnum):
+    """Whose bookings count together. Staff who book for their own house are one organisation."""
+
+    PERSON = "person"
+    ORGANISATION = "organisation"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `limit` of `unit` in each period, for each person or organisation."""
+
+    limit: int
+    unit: Unit
+    per: Per
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A booking as quotas see it."""
+
+    slot: Slot
+    person_id: str
+    organisation_id: str | None
+    quantity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A day, week or month: its first and last local day and its span."""
+
+    first: date
+    last: date
+    slot: Slot
+
+
+def periods(per: Per, within: Slot, zone: ZoneInfo) -> list[Period]:
+    """Every period that `within` touches, in order."""
+    firsts = sorted({_first_day(per, day) for day in local_days(within, zone)})
+    return [_period(per, first, zone) for first in firsts]
+
+
+def reach(quotas: Iterable[Quota], within: Slot, zone: ZoneInfo) -> Slot:
+    """The time whose bookings must be known to judge a use of `within`."""
+    first, last = (edge.astimezone(zone).date() for edge in (within.start, within.end - TICK))
+    pers = {quota.per for quota in quotas}
+    starts = [_period(per, _first_day(per, first), zone).slot.start for per in pers]
+    return Slot(min(starts), max(_period(per, _first_day(per, last), zone).slot.end for per in pers))
+
+
+def reasons(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], zone: ZoneInfo) -> list[Reason]:
+    """Each quota that `asked` breaks beside `others`, once, with the first period in which it does.
+
+    `others` must hold all of the customer's uses that touch `reach`. A use counts in each period it touches: one booking in
+    each, its hours in the one in which they lie.
+    """
+    found = []
+    judged = Slot(asked.slot.start, min(asked.slot.end, asked.slot.start + LONGEST_JUDGED))
+    for quota in quotas:
+        over = (period for period in periods(quota.per, judged, zone) if _over(quota, period, asked, others))
+        if period := next(over, None):
+            found.append(_reason(quota, period, asked, others))
+    return found
+
+
+def full(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], within: Slot, zone: ZoneInfo) -> list[Slot]:
+    """The periods that `within` touches in which a use as long as `asked` finds no room; outside them every one does."""
+    return union(
+        period.slot
+        for quota in quotas
+        for period in periods(quota.per, within, zone)
+        if _used(quota, period, asked, others) + _weight(quota, asked.slot, asked.quantity) > _most(quota)
+    )
+
+
+def _first_day(per: Per, day: date) -> date:
+    if per is Per.WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if per is Per.MONTH else day
+
+
+def _period(per: Per, first: date, zone: ZoneInfo) -> Period:
+    days = {Per.DAY: 1, Per.WEEK: 7, Per.MONTH: 31}[per]
+    after = _first_day(per, first + timedelta(days=days)) if per is Per.MONTH else first + timedelta(days=days)
+    return Period(first, after - ONE_DAY, Slot(local_midnight(first, zone), local_midnight(after, zone)))
+
+
+def _together(quota: Quota, asked: Use, other: Use) -> bool:
+    if quota.by is By.PERSON:
+        return asked.person_id == other.person_id
+    return asked.organisation_id == other.organisation_id
+
+
+def _used(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> int:
+    return sum(_share(quota, period, other) for other in others if _together(quota, asked, other))
+
+
+def _over(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> bool:
+    return _used(quota, period, asked, others) + _share(quota, period, asked) > _most(quota)
+
+
+def _most(quota: Quota) -> int:
+    return quota.limit if quota.unit is Unit.COUNT else quota.limit * TICKS_AN_HOUR
+
+
+def _share(quota: Quota, period: Period, use: Use) -> int:
+    """What of `use` counts in `period`: 1 booking, or its ticks there times its units."""
+    inside = use.slot.clip(period.slot)
+    return _weight(quota, inside, use.quantity) if inside else 0
+
+
+def _weight(quota: Quota, slot: Slot, quantity: int) -> int:
+    return 1 if quota.unit is Unit.COUNT else slot.duration // TICK * quantity
+
+
+def _reason(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> Reason:
+    counts = {"used": _used(quota, period, asked, others), "asked": _share(quota, period, asked)}
+    values = {
+        "limit": quota.limit,
+        **{name: count if quota.unit is Unit.COUNT else _hours(count) for name, count in counts.items()},
+        "per": quota.per.value,
+        "by": quota.by.value,
+        "since": period.first.isoformat(),
+        "until": period.last.isoformat(),
+    }
+    return Reason(f"over_quota_{quota.unit.value}", values, PUBLISHER)
+
+
+def _hours(ticks: int) -> int | float:
+    """Hours to two decimals, whole ones without."""
+    hours = round(ticks / TICKS_AN_HOUR, 2)
+    return int(hours) if hours.is_integer() else hours

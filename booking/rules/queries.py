@@ -1,0 +1,57 @@
+"""Reads that a resource's rules are judged by."""
+
+from collections.abc import Collection
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from booking.audience import Customer, Group
+from booking.quotas import Use
+from booking.states import HOLDING, BookingState
+from booking.tables import Booking
+from marketplace.refusals import NotFound
+from marketplace.slot import Slot
+from marketplace.tables import CustomerClass, Organisation
+
+COUNTED = HOLDING | {BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.UNVERIFIABLE}
+"""What quotas count: all but what was cancelled, refused, has expired, or failed through the provider."""
+CLASSES = {
+    CustomerClass.ACADEMIC: Group.ACADEMIC,
+    CustomerClass.INDUSTRY: Group.INDUSTRY,
+    CustomerClass.PARTNER: Group.PARTNER,
+}
+"""A department is internal to its own house only, so elsewhere that class is none."""
+
+
+def customer_of(session: Session, organisation_id: str | None, *, institution_id: str) -> Customer:
+    """As a resource of that institution sees it. Raises: NotFound."""
+    if organisation_id is None:
+        return Customer(None, Group.OWN)
+    firm = session.get(Organisation, organisation_id)
+    if firm is None:
+        raise NotFound(kind="organisation")
+    if firm.institution_id == institution_id:
+        return Customer(firm.id, Group.OWN)
+    return Customer(firm.id, CLASSES.get(firm.customer_class))
+
+
+def known_organisations(session: Session, organisation_ids: Collection[str]) -> set[str]:
+    """Which of them there are."""
+    return set(session.scalars(select(Organisation.id).where(Organisation.id.in_(organisation_ids))))
+
+
+def uses_of(session: Session, resource_id: str, customer: Use, *, within: Slot, ignoring: Collection[str] = ()) -> list[Use]:
+    """What the person or the organisation of `customer` has of the resource inside `within`, the bookings `ignoring` left out.
+
+    Current only while the resource's row is locked.
+    """
+    theirs = or_(Booking.person_id == customer.person_id, Booking.organisation_id.is_not_distinct_from(customer.organisation_id))
+    found = select(Booking.starts_at, Booking.ends_at, Booking.person_id, Booking.organisation_id, Booking.quantity).where(
+        Booking.resource_id == resource_id,
+        Booking.state.in_(COUNTED),
+        Booking.starts_at < within.end,
+        Booking.ends_at > within.start,
+        Booking.id.not_in(ignoring),
+        theirs,
+    )
+    return [Use(Slot(start, end), person, firm, quantity) for start, end, person, firm, quantity in session.execute(found)]

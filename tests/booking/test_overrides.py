@@ -1,0 +1,83 @@
+"""Those entitled set a publisher's own rules aside, never taken time or the past, and it is on record."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from booking import actions
+from booking.admission import SlotRefused, Wish
+from booking.rules.actions import Further, RuleSet, set_rules
+from booking.states import BookingState
+from booking.tables import Category
+from marketplace.slot import Slot
+from marketplace.tables import AuditEntry, ListingState, Person, Resource
+from tests.builders import a_person, a_resource, an_organisation
+
+NOW = datetime(2026, 3, 9, 1, tzinfo=UTC)
+DAY = datetime(2026, 3, 10, tzinfo=UTC)
+STRICT = RuleSet(hours=[{"weekday": 6, "open_min": 0, "close_min": 60}], step_min=60, min_min=120, notice_min=60 * 24 * 9)
+FURTHER = Further(audience=[{"group": "academic"}], quotas=[{"limit": 1, "unit": "hours", "per": "day", "by": "person"}])
+BROKEN = ["too_short", "off_step", "too_soon", "outside_hours", "not_in_audience", "over_quota_hours"]
+
+
+def hours(start: float, end: float) -> Slot:
+    return Slot(DAY + timedelta(hours=start), DAY + timedelta(hours=end))
+
+
+def strict(db: Session, **values: Any) -> Resource:
+    resource = a_resource(db, **values)
+    set_rules(db, resource_id=resource.id, rules=STRICT, further=FURTHER, actor_id=None, now=NOW)
+    return resource
+
+
+def wanted(db: Session, resource: Resource, slot: Slot, override: str | None, who: Person | None = None) -> Wish:
+    firm = an_organisation(db)
+    return Wish(resource.id, slot, (who or a_person(db)).id, firm.id, Category.EXT, override=override)
+
+
+def records(db: Session, booking_id: str) -> list[AuditEntry]:
+    found = select(AuditEntry).where(AuditEntry.object_id == booking_id, AuditEntry.action == "override_rules")
+    return list(db.scalars(found.order_by(AuditEntry.at)))
+
+
+def codes(db: Session, wish: Wish, now: datetime = NOW) -> list[str]:
+    with pytest.raises(SlotRefused) as caught:
+        actions.book(db, wish=wish, now=now)
+    return [reason.code for reason in caught.value.reasons]
+
+
+def test_every_rule_of_the_publisher_is_set_aside_with_the_reason_on_record(db: Session) -> None:
+    resource = strict(db)
+    slot = hours(2.25, 3.75)
+    assert codes(db, wanted(db, resource, slot, None)) == BROKEN
+    wish = wanted(db, resource, slot, "repair of a customer's batch")
+    booking = actions.book(db, wish=wish, now=NOW)
+    assert booking.state is BookingState.CONFIRMED
+    (entry,) = records(db, booking.id)
+    assert entry.after == {"reason": "repair of a customer's batch", "codes": BROKEN}
+    assert (entry.actor_id, entry.institution_id) == (wish.person_id, resource.institution_id)
+
+
+def test_taken_time_the_past_and_what_is_not_there_stay_refused(db: Session) -> None:
+    resource = strict(db)
+    actions.book(db, wish=wanted(db, resource, hours(2, 4), "calibration"), now=NOW)
+    assert codes(db, wanted(db, resource, hours(3, 5), "calibration")) == ["slot_taken"]
+    assert codes(db, wanted(db, resource, hours(6, 7), "calibration"), now=DAY + timedelta(hours=7)) == ["starts_in_past"]
+    paused = strict(db, state=ListingState.PAUSED)
+    assert codes(db, wanted(db, paused, hours(6, 7), "calibration")) == ["not_bookable"]
+
+
+def test_a_move_sets_rules_aside_too_and_nothing_is_on_record_where_none_is_broken(db: Session) -> None:
+    resource, manager = a_resource(db), a_person(db)
+    booking = actions.book(db, wish=wanted(db, resource, hours(2, 4), "not needed"), now=NOW)
+    assert records(db, booking.id) == []
+    set_rules(db, resource_id=resource.id, rules=STRICT, actor_id=None, now=NOW)
+    with pytest.raises(SlotRefused):
+        actions.move(db, booking_id=booking.id, slot=hours(5, 6), version=1, actor_id=manager.id, now=NOW)
+    actions.move(db, booking_id=booking.id, slot=hours(5, 6), version=1, actor_id=manager.id, override="shift swap", now=NOW)
+    (entry,) = records(db, booking.id)
+    assert entry.after == {"reason": "shift swap", "codes": ["too_short", "too_soon", "outside_hours"]}
+    assert entry.actor_id == manager.id

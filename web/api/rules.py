@@ -1,0 +1,129 @@
+"""A resource's rules as the JSON API takes and gives them; booking.rules keeps and judges them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from booking.occupancy import Gap
+from booking.rules.actions import Further, RuleSet
+from booking.tables import Approval, RuleVersion
+from web.api import shapes
+from web.api.shapes import Day, Flag, Shape, SpanIn, Text, Whole
+
+
+class QuotaIn(Shape):
+    """At most `limit` bookings or hours a local day, week or month, for each person or organisation."""
+
+    limit: Annotated[Whole, Field(ge=1, le=100_000)]
+    unit: Literal["count", "hours"]
+    per: Literal["day", "week", "month"]
+    by: Literal["person", "organisation"]
+
+
+class ExceptionIn(Shape):
+    """What holds on one local date instead of its weekday's hours; no hours close it."""
+
+    date: Day
+    hours: Annotated[Sequence[SpanIn], Field(max_length=24)]
+
+    def stored(self) -> dict[str, Any]:
+        return {"date": self.date.isoformat(), "hours": [span.minutes() for span in self.hours]}
+
+
+class WelcomeIn(Shape):
+    """A group or a named organisation that may book, for uses that begin on the local day `since` or later."""
+
+    group: Literal["own", "academic", "industry", "partner"] | None = None
+    organisation_id: Text | None = None
+    since: Day | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.group is None) == (self.organisation_id is None):
+            raise ValueError("names either a group or an organisation")
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class RulesIn(Shape):
+    """`rules` of a resource; what is left out has its default."""
+
+    min_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
+    max_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
+    notice_min: Annotated[Whole, Field(ge=0, le=525600)] | None = None
+    horizon_days: Annotated[Whole, Field(ge=1, le=730)] | None = None
+    setup_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
+    cleaning_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
+    buffer_mode: Literal["sum", "max"] | None = None
+    buffers_in_closed: Flag = True
+    approval: Literal["instant", "request", "trusted"] | None = None
+    trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
+    decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
+    audience: Annotated[Sequence[WelcomeIn], Field(max_length=500)] = ()
+    exceptions: Annotated[Sequence[ExceptionIn], Field(max_length=800)] = ()
+    holidays: Literal["CN"] | None = None
+    quotas: Annotated[Sequence[QuotaIn], Field(max_length=20)] = ()
+
+    @model_validator(mode="after")
+    def _trusts_someone(self) -> Self:
+        if (self.approval == "trusted") != bool(self.trusted):
+            raise ValueError("approval trusted goes with a list of trusted organisations")
+        return self
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The lengths that were given, by name."""
+        return self.model_dump(exclude_none=True, include=set(NUMBERS))
+
+
+NUMBERS = ("min_min", "max_min", "notice_min", "horizon_days", "setup_min", "cleaning_min")
+
+
+def read_rules(rules: RulesIn, *, hours: Sequence[shapes.HoursIn], step_min: int) -> RuleSet:
+    """Times and lengths of the version to store."""
+    return RuleSet(
+        hours=[span.minutes() for span in hours],
+        step_min=step_min,
+        **rules.numbers,
+        buffer_mode=Gap(rules.buffer_mode or "sum"),
+        approval=Approval.INSTANT if rules.approval in {None, "instant"} else Approval.REQUEST,
+    )
+
+
+def read_further(rules: RulesIn) -> Further:
+    """The rest of it."""
+    return Further(
+        exceptions=[one.stored() for one in rules.exceptions],
+        holidays=rules.holidays,
+        quotas=[quota.model_dump() for quota in rules.quotas],
+        audience=[entry.stored() for entry in rules.audience],
+        trusted=list(dict.fromkeys(rules.trusted)),
+        decide_within_h=rules.decide_within_h,
+        buffers_in_closed=rules.buffers_in_closed,
+    )
+
+
+def told(version: RuleVersion) -> dict[str, Any]:
+    """`rules` of an answer, in the form in which they are given."""
+    trusted = version.trusted if version.approval is Approval.REQUEST else []
+    return {
+        **{name: getattr(version, name) for name in NUMBERS},
+        "buffer_mode": version.buffer_mode.value,
+        "buffers_in_closed": version.buffers_in_closed,
+        "approval": "trusted" if trusted else version.approval.value,
+        "trusted": trusted,
+        "decide_within_h": version.decide_within_h,
+        "audience": version.audience,
+        "exceptions": [{"date": one["date"], "hours": shapes.hours(one["hours"])} for one in version.exceptions],
+        "holidays": version.holidays,
+        "quotas": version.quotas,
+    }
+
+
+def told_to_others(version: RuleVersion) -> dict[str, Any]:
+    """The same for those who are not the publisher: a named organisation is somebody's customer, so it is not named."""
+    audience = [entry if "group" in entry else {**entry, "organisation_id": None} for entry in version.audience]
+    return {**told(version), "trusted": [], "audience": audience}
