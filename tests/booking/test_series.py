@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.admission import Wish
-from booking.rules.actions import RuleSet, set_rules
+from booking.rules.actions import Further, RuleSet, set_rules
 from booking.series.actions import Outcome, SeriesRefused, book_series
 from booking.tables import Approval, Booking, BookingSeries, Category, OnConflict
 from marketplace.slot import Slot
@@ -104,7 +104,8 @@ def test_every_rule_holds_for_every_occurrence(ask: Asks) -> None:
 
 
 def test_what_the_series_itself_takes_counts_towards_its_quotas(ask: Asks) -> None:
-    ask.rules(quotas=[{"limit": 4, "unit": "hours", "per": "week", "by": "organisation"}])
+    quotas = Further(quotas=[{"limit": 4, "unit": "hours", "per": "week", "by": "organisation"}])
+    set_rules(ask.db, resource_id=ask.resource.id, rules=RuleSet(), further=quotas, actor_id=None, now=NOW)
     made = ask.series(at("2027-03-15"), "FREQ=DAILY;COUNT=14", OnConflict.SKIP)
     assert [one.slot for one in made.bookings] == [at(f"2027-03-{day}") for day in (15, 16, 22, 23)]
     assert {reason.code for gap in made.gaps for reason in gap.reasons} == {"over_quota_hours"}
