@@ -16,18 +16,19 @@ from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
+from billing.telling import tell
 from booking.queries import bookings_of_resource, get_booking
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.tables import ConfirmedUse
-from marketplace import audit, outbox
+from marketplace import audit
 from marketplace.catalogue.queries import get_resource
 from marketplace.db import refused_by
 from marketplace.ids import new_id
 from marketplace.money import Money
 from marketplace.refusals import Invalid, NotFound, Refusal, WrongState
 from marketplace.slot import Slot
-from marketplace.tables import Institution, Organisation, Resource, Settlement
+from marketplace.tables import Institution, Settlement
 
 TAKEN_UP = frozenset({BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.NO_SHOW})
 
@@ -87,82 +88,6 @@ def takes_cards(session: Session, *, institution_id: str) -> bool:
     return row.settlement is Settlement.PLATFORM_COLLECTS
 
 
-def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1) -> Money:
-    """The price shown before booking: booked minutes at the list price."""
-    return pricing.quote(Money(resource.price_minor, resource.currency), slot, quantity)
-
-
-def quote_booking(
-    session: Session, *, booking: Booking, organisation: Organisation | None, payment_method: str | None, now: datetime
-) -> Money:
-    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing.
-
-    Less than the provider takes online is not held and comes on the statement.
-    """
-    funding = Funding.CARD if payment_method else Funding.BANK
-    [quoted] = quote_bookings(session, bookings=[booking], organisation=organisation, funding=funding, now=now)
-    if payment_method and settlement.capturable(quoted, quoted):
-        payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
-    return quoted
-
-
-def quote_bookings(
-    session: Session, *, bookings: Sequence[Booking], organisation: Organisation | None, funding: Funding, now: datetime
-) -> list[Money]:
-    """Freeze price and policy for bookings of one resource, which nothing secures yet."""
-    resource = get_resource(session, bookings[0].resource_id)
-    price = Money(resource.price_minor if organisation else 0, resource.currency)
-    snapshot = policies.as_json(queries.policy_of(session, resource.id))
-    digest = policies.fingerprint(snapshot)
-    rows = [
-        BookingQuote(
-            id=new_id("quo"),
-            booking_id=booking.id,
-            number=1,
-            price_minor=price.minor,
-            currency=price.currency,
-            quantity=booking.quantity,
-            starts_at=booking.starts_at,
-            ends_at=booking.ends_at,
-            timezone=resource.timezone,
-            funding=funding,
-            policy=snapshot,
-            policy_digest=digest,
-            quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
-            created_at=now,
-        )
-        for booking in bookings
-    ]
-    session.add_all(rows)
-    session.flush()
-    return [Money(row.quote_minor, row.currency) for row in rows]
-
-
-def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
-    """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
-    old = queries.quote_of_booking(session, booking.id)
-    price = Money(old.price_minor, old.currency)
-    row = BookingQuote(
-        id=new_id("quo"),
-        booking_id=booking.id,
-        number=old.number + 1,
-        price_minor=old.price_minor,
-        currency=old.currency,
-        quantity=booking.quantity,
-        starts_at=booking.starts_at,
-        ends_at=booking.ends_at,
-        timezone=old.timezone,
-        funding=old.funding,
-        policy=old.policy,
-        policy_digest=old.policy_digest,
-        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
-        created_at=now,
-    )
-    session.add(row)
-    session.flush()
-    return Money(row.quote_minor, row.currency)
-
-
 def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
     """What cancelling at `now` would cost the customer; a hold or a first request costs nothing. Raises: NotFound."""
     quote = queries.quote_of_booking(session, booking.id)
@@ -195,7 +120,7 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
         booking = get_booking(session, use.booking_id)
         quote = queries.quote_of_booking(session, use.booking_id)
         statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking, quote.slot)), now)
-        _tell(session, booking, statement, "statement_ready", now)
+        tell(session, booking, statement, "statement_ready", now)
         drafted.append(statement.id)
     return drafted
 
@@ -318,7 +243,7 @@ def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor
     session.add(resolved)
     session.flush()
     _note(session, resolved, "resolve_dispute", actor_id, now)
-    _tell(session, booking, resolved, "statement_ready", now)
+    tell(session, booking, resolved, "statement_ready", now)
     return resolved
 
 
@@ -399,14 +324,3 @@ def _note(session: Session, statement: Statement, action: str, actor_id: str | N
         after={"state": statement.state.value, "charge_minor": statement.charge_minor, "number": statement.number},
         now=now,
     )
-
-
-def _tell(session: Session, booking: Booking, statement: Statement, kind: str, now: datetime) -> None:
-    data = {
-        "booking_id": booking.id,
-        "statement_id": statement.id,
-        "minor": statement.charge_minor,
-        "currency": statement.currency,
-    }
-    cause = f"statement:{statement.id}:{kind}"
-    outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)

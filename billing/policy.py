@@ -83,6 +83,12 @@ class Policy:
         in_time = [tier.rate for tier in self.cancel_tiers if cancelled_at <= tier.limit(start, zone)]
         return min(in_time, default=self.no_show_rate)
 
+    def free_until(self, start: datetime, zone: tzinfo) -> datetime | None:
+        """The last instant at which cancelling costs nothing; None where it always costs."""
+        if not self.cancel_tiers:
+            return start
+        return max((tier.limit(start, zone) for tier in self.cancel_tiers if not tier.rate), default=None)
+
 
 DEFAULT = Policy()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -57,6 +58,17 @@ def quote_of_booking(session: Session, booking_id: str) -> BookingQuote:
     if row := find_quote(session, booking_id):
         return row
     raise NotFound(kind="quote")
+
+
+def free_until(session: Session, booking: Booking) -> datetime | None:
+    """The last instant at which the customer cancels for nothing, by the policy of acceptance; None where it always costs.
+
+    Raises: NotFound.
+    """
+    quote = quote_of_booking(session, booking.id)
+    if booking.decided_at is None:
+        return booking.starts_at
+    return policy.parse(quote.policy).free_until(quote.starts_at, ZoneInfo(quote.timezone))
 
 
 def quotes_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, BookingQuote]:

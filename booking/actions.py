@@ -16,8 +16,9 @@ from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
+from booking.telling import tell
 from booking.writing import claim_rows, new_booking
-from marketplace import audit, outbox
+from marketplace import audit
 from marketplace.db import refused_by
 from marketplace.ids import new_id
 from marketplace.refusals import Reason, Stale, WrongState
@@ -209,18 +210,6 @@ def _facts(booking: Booking) -> dict[str, Any]:
     }
 
 
-TOLD = {
-    "book": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
-    "confirm_hold": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
-    "approve": {BookingState.CONFIRMED: "booking_confirmed"},
-    "refuse": {BookingState.REFUSED: "booking_refused"},
-    "move": dict.fromkeys(HOLDING, "booking_changed"),
-    "cancel": {BookingState.CANCELLED: "booking_cancelled"},
-    "expire": {BookingState.EXPIRED: "booking_expired"},
-}
-"""Which message the person gets after which action."""
-
-
 def _record(
     session: Session, booking: Booking, action: str, before: dict[str, Any] | None, now: datetime, actor_id: str | None = None
 ) -> None:
@@ -235,9 +224,7 @@ def _record(
         after=_facts(booking),
         now=now,
     )
-    if kind := TOLD.get(action, {}).get(booking.state):
-        cause = f"{booking.id}:{kind}:{booking.version}"
-        outbox.queue(session, person_id=booking.person_id, kind=kind, data={"booking_id": booking.id}, cause=cause, now=now)
+    tell(session, booking, action=action, before=before, facts=_facts(booking), now=now)
 
 
 def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:

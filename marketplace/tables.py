@@ -284,6 +284,9 @@ class Message(Base):
         UniqueConstraint("cause"),
         Index("ix_messages_due", "run_at", postgresql_where=text("sent_at IS NULL")),  # the sender's claim
         Index("ix_messages_person", "person_id", "created_at"),  # a person's inbox
+        Index(  # the number beside one's name, on every page
+            "ix_messages_unread", "person_id", postgresql_where=text("read_at IS NULL"), sqlite_where=text("read_at IS NULL")
+        ),
     )
 
 

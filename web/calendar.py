@@ -1,35 +1,93 @@
-"""A booking as iCalendar (RFC 5545), in UTC, so that every calendar shows the same instant."""
+"""Bookings as iCalendar (RFC 5545, invitations by RFC 5546), in UTC, so that every calendar shows the same instant."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
-from web.views.bookings import BookingView
+from marketplace.slot import Slot
 
-LINE = 73
-"""Octets of a line before it is folded; 75 with the line break's space."""
-
-STATES = {"confirmed": "CONFIRMED", "completed": "CONFIRMED", "held": "TENTATIVE", "requested": "TENTATIVE"}
+LINE = 75
+"""Octets of a line before it is folded, its line break aside (RFC 5545, 3.1)."""
 
 
-def event(view: BookingView, *, base_url: str, stamp: datetime) -> bytes:
+class Method(StrEnum):
+    """What a calendar that comes by mail asks of the reader's own; a feed asks nothing."""
+
+    REQUEST = "REQUEST"
+    CANCEL = "CANCEL"
+
+
+class Status(StrEnum):
+    CONFIRMED = "CONFIRMED"
+    TENTATIVE = "TENTATIVE"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry; `uid` stays the same for ever, `sequence` rises with every change."""
+
+    uid: str
+    sequence: int
+    stamp: datetime
+    slot: Slot
+    summary: str
+    location: str
+    status: Status
+    url: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The addresses of who invites and who is invited."""
+
+    organiser: str
+    attendee: str
+
+
+def feed(events: Iterable[Event], *, name: str) -> bytes:
+    """A calendar to subscribe to."""
+    head = [f"X-WR-CALNAME:{_text(name)}", "REFRESH-INTERVAL;VALUE=DURATION:PT1H"]
+    return _calendar(head, [line for event in events for line in _event(event)])
+
+
+def single(event: Event) -> bytes:
     """One event in a calendar of its own."""
-    lines = [
-        "BEGIN:VCALENDAR",
-        "VERSION:2.0",
-        "PRODID:-//Pilotbench//EN",
-        "BEGIN:VEVENT",
-        f"UID:{view.id}@pilotbench",
-        f"SEQUENCE:{view.version}",
-        f"DTSTAMP:{_utc(stamp)}",
-        f"DTSTART:{_utc(view.slot.start)}",
-        f"DTEND:{_utc(view.slot.end)}",
-        f"SUMMARY:{_text(view.resource)}",
-        f"LOCATION:{_text(', '.join(part for part in (view.institution, view.address) if part))}",
-        f"STATUS:{STATES.get(view.state, 'CANCELLED')}",
-        f"URL:{base_url.rstrip('/')}/zh/bookings/{view.id}",
-        "END:VEVENT",
-        "END:VCALENDAR",
+    return _calendar([], _event(event))
+
+
+def invitation(event: Event, *, method: Method, parties: Parties) -> bytes:
+    """One event that enters the reader's calendar, changes there, or leaves it."""
+    people = [
+        f"ORGANIZER:mailto:{parties.organiser}",
+        f"ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=ACCEPTED;RSVP=FALSE:mailto:{parties.attendee}",
     ]
+    return _calendar([f"METHOD:{method}"], _event(event, people))
+
+
+def _calendar(head: list[str], body: list[str]) -> bytes:
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Pilotbench//EN", "CALSCALE:GREGORIAN", *head, *body, "END:VCALENDAR"]
     return "".join(f"{_folded(line)}\r\n" for line in lines).encode()
+
+
+def _event(event: Event, more: Iterable[str] = ()) -> list[str]:
+    return [
+        "BEGIN:VEVENT",
+        f"UID:{event.uid}",
+        f"SEQUENCE:{event.sequence}",
+        f"DTSTAMP:{_utc(event.stamp)}",
+        f"DTSTART:{_utc(event.slot.start)}",
+        f"DTEND:{_utc(event.slot.end)}",
+        f"SUMMARY:{_text(event.summary)}",
+        *([f"LOCATION:{_text(event.location)}"] if event.location else []),
+        *([f"DESCRIPTION:{_text(event.description)}"] if event.description else []),
+        f"STATUS:{event.status}",
+        f"URL:{event.url}",
+        *more,
+        "END:VEVENT",
+    ]
 
 
 def _utc(at: datetime) -> str:
@@ -37,7 +95,13 @@ def _utc(at: datetime) -> str:
 
 
 def _text(value: str) -> str:
-    return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+    """A value of type TEXT: what would end it is escaped, what no calendar can hold is left out.
+
+    >>> _text("a, b; c\\r\\nd\\0")
+    'a\\\\, b\\\\; c\\\\nd'
+    """
+    lines = value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(char for char in lines if char >= " " or char == "\n").replace("\n", "\\n")
 
 
 def _folded(line: str) -> str:
@@ -46,6 +110,6 @@ def _folded(line: str) -> str:
     for char in line:
         if len((part + char).encode()) > LINE:
             parts.append(part)
-            part = ""
+            part = " "
         part += char
-    return "\r\n ".join([*parts, part])
+    return "\r\n".join([*parts, part])

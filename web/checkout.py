@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
+from billing.quotes import actions as quotes
 from billing.settlement import Funding
 from booking import actions, queries
 from booking.actions import CancelledBy
@@ -88,8 +89,8 @@ def book_series(
     """
     wish, organisation, _ = _wish(session, actor, order)
     made = series.book_series(session, wish=wish, rrule=rrule, on_conflict=on_conflict, now=now)
-    quotes = billing.quote_bookings(session, bookings=made.bookings, organisation=organisation, funding=Funding.BANK, now=now)
-    return made, quotes
+    prices = quotes.quote_bookings(session, bookings=made.bookings, organisation=organisation, funding=Funding.BANK, now=now)
+    return made, prices
 
 
 def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisation | None, bool]:
@@ -116,7 +117,7 @@ def _quote(
     session: Session, booking: Booking, organisation: Organisation | None, order: Order, *, card: bool, now: datetime
 ) -> Money:
     method = order.payment_method if card else None
-    return billing.quote_booking(session, booking=booking, organisation=organisation, payment_method=method, now=now)
+    return quotes.quote_booking(session, booking=booking, organisation=organisation, payment_method=method, now=now)
 
 
 def _organisation(session: Session, actor: Actor, asked: str | None, resource: Resource) -> Organisation | None:
@@ -176,7 +177,7 @@ def move(
     )
     if not decides:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)
-    return booking, billing.requote_booking(session, booking=booking, now=now)
+    return booking, quotes.requote_booking(session, booking=booking, now=now)
 
 
 def cancel(
@@ -245,7 +246,7 @@ def record_outage(
                 actor_id=actor.known_id,
                 now=now,
             )
-            billing.requote_booking(session, booking=booking, now=now)
+            quotes.requote_booking(session, booking=booking, now=now)
     return made
 
 

@@ -309,10 +309,39 @@ DONE = {
     "password": _("The password is changed; other browsers are signed out."),
     "token_revoked": _("The token no longer works."),
     "session_ended": _("That browser is signed out."),
+    "all_read": _("All messages are marked as read."),
     "joined": _("Welcome. Your account is ready."),
     "disabled": _("The account is disabled."),
     "enabled": _("The account is enabled."),
 }
+MESSAGE = {
+    "booking_confirmed": _("Your booking is confirmed"),
+    "booking_requested": _("Your booking request was sent"),
+    "booking_refused": _("Your booking request was declined"),
+    "booking_changed": _("Your booking was moved"),
+    "booking_cancelled": _("Your booking is cancelled"),
+    "series_booked": _("Your series of bookings is confirmed"),
+    "series_requested": _("Your series of requests was sent"),
+    "booking_expired": _("Your hold has expired"),
+    "statement_ready": _("A statement awaits your answer"),
+    "statement_settled": _("Your statement is settled"),
+    "booking_reminder": _("Your booking begins soon"),
+    "statement_reminder": _("A statement still awaits your answer"),
+    "request_to_decide": _("A booking request awaits your decision"),
+    "customer_cancelled": _("A customer cancelled at short notice"),
+    "invitation": _("You are invited to Pilotbench"),
+    "password_reset": _("Set a new Pilotbench password"),
+}
+"""What a message says, as the subject of a letter and as a line of the inbox."""
+
+TOPIC = {
+    "bookings": _("Bookings: confirmed, moved, cancelled"),
+    "reminders": _("Reminders: a day before a booking, two days before a statement counts as accepted"),
+    "statements": _("Statements"),
+    "decisions": _("Requests that wait for my decision"),
+}
+DELIVERY = {"at_once": _("At once by e-mail"), "digest": _("In the daily summary"), "app": _("Only here in the app")}
+
 WORDS: Mapping[str, Mapping[str, str]] = {
     "live": LIVE, "kind": KIND, "chain": CHAIN, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
@@ -322,6 +351,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
     "export": EXPORT, "metric": METRIC, "result": RESULT,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
+    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY,
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import importlib.util
 
 from marketplace.db import Base
 
-for floor in ("marketplace", "booking", "devices", "billing", "evaluation"):
+for floor in ("marketplace", "marketplace.inbox", "marketplace.feeds", "booking", "devices", "billing", "evaluation"):
     if importlib.util.find_spec(f"{floor}.tables"):
         importlib.import_module(f"{floor}.tables")
 

@@ -18,8 +18,10 @@ from billing import queries as bills
 from billing import webhooks
 from billing.payments import actions as captures
 from billing.providers.base import Provider, Trouble
+from billing.reminders import actions as statements_due
 from booking import actions as booking
 from booking import queries as bookings
+from booking.reminders import actions as bookings_ahead
 from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
@@ -27,9 +29,11 @@ from devices.ingest import Ingest
 from devices.intake import actions as intake
 from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
+from marketplace.inbox import actions as inbox
 from marketplace.people import limits
 from marketplace.refusals import Refusal
 from web import checkout, mail
+from web.present import letters
 
 log = structlog.get_logger()
 Sessions = sessionmaker[Session]
@@ -67,6 +71,7 @@ def purge(session: Session, now: datetime) -> None:
     jobs.purge(session, now=now)
     idempotency.purge(session, now=now)
     limits.purge(session, now=now)
+    outbox.purge(session, now=now)
 
 
 def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
@@ -81,6 +86,9 @@ JOBS: Sequence[Job] = (
     Job("guard_holds", timedelta(minutes=10), _at(captures.guard_holds)),
     Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
     Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
+    Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
+    Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
+    Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
     Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
     Job("purge", timedelta(hours=6), purge),
 )
@@ -204,20 +212,30 @@ def mail_loop(post: mail.Post, sessions: Sessions, stop: threading.Event) -> Non
 
 
 def mail_once(post: mail.Post, sessions: Sessions) -> bool:
+    """Send one batch; whether there was one. A letter that cannot be written or sent does not keep the others back."""
     with sessions() as session:
-        letters = [mail.letter(session, message, post.base_url) for message in outbox.claim_due(session, now=clock.now())]
+        due = [message.id for message in outbox.claim_due(session, now=clock.now())]
         session.commit()
-    for letter in letters:
-        try:
-            post.send(letter)
-            done = outbox.mark_sent
-        except (smtplib.SMTPException, OSError) as error:
-            log.warning("mail_failed", error=str(error)[:200])
-            done = outbox.mark_failed
+    for message_id in due:
+        done = outbox.mark_sent if send(post, sessions, message_id) else outbox.mark_failed
         with sessions() as session:
-            done(session, message_id=letter.message_id, now=clock.now())
+            done(session, message_id=message_id, now=clock.now())
             session.commit()
-    return bool(letters)
+    return bool(due)
+
+
+def send(post: mail.Post, sessions: Sessions, message_id: str) -> bool:
+    """Write a letter, then post it outside of any transaction; whether the server took it."""
+    now = clock.now()
+    try:
+        with sessions() as session:
+            message = outbox.get_message(session, message_id)
+            letter = letters.letter(session, message, base_url=post.base_url, organiser=post.address, now=now)
+        post.send(letter, now=now)
+    except (smtplib.SMTPException, OSError, ValueError, Refusal) as error:
+        log.warning("mail_failed", message=message_id, error=str(error)[:200])
+        return False
+    return True
 
 
 def broker_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:

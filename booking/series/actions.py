@@ -14,12 +14,15 @@ from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, u
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
 from booking.recurrence import Skipped, occurrences
+from booking.states import BookingState
 from booking.tables import Booking, BookingSeries, Claim, OnConflict
 from booking.writing import claim_rows, new_booking
 from marketplace import audit, outbox
 from marketplace.db import refused_by
 from marketplace.ids import new_id
+from marketplace.people import queries as people
 from marketplace.refusals import Invalid, Reason, Refused
+from marketplace.roles import Role
 from marketplace.slot import Slot, union
 
 MOST_REASONS = 50
@@ -189,11 +192,18 @@ def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking]
         },
         now=now,
     )
-    outbox.queue(
-        session,
-        person_id=series.person_id,
-        kind="series_booked" if bookings[0].decided_at else "series_requested",
-        data={"booking_id": bookings[0].id, "series_id": series.id, "count": len(bookings)},
-        cause=f"{series.id}:booked",
-        now=now,
-    )
+    asked = bookings[0].state is BookingState.REQUESTED
+    data = {
+        "booking_id": bookings[0].id,
+        "resource_id": series.resource_id,
+        "start": bookings[0].starts_at.isoformat(),
+        "end": bookings[0].ends_at.isoformat(),
+        "series_id": series.id,
+        "count": len(bookings),
+    }
+    kind = "series_requested" if asked else "series_booked"
+    outbox.queue(session, person_id=series.person_id, kind=kind, data=data, cause=f"{series.id}:booked", now=now)
+    for manager in people.staff_of(session, series.institution_id, [Role.MANAGER]) if asked else ():
+        if manager != series.person_id:
+            cause = f"{series.id}:request:{manager}"
+            outbox.queue(session, person_id=manager, kind="request_to_decide", data=data, cause=cause, now=now)

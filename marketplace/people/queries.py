@@ -143,9 +143,13 @@ def members_of_organisation(session: Session, organisation_id: str) -> Sequence[
 
 
 def staff_of(session: Session, institution_id: str, roles: Collection[str]) -> Sequence[str]:
-    """Ids of those who hold one of `roles` there."""
+    """Ids of those who hold one of `roles` there, each once; disabled accounts are left out."""
     return session.scalars(
-        select(Membership.person_id).where(Membership.institution_id == institution_id, Membership.role.in_(roles))
+        select(Membership.person_id)
+        .join(Person, Person.id == Membership.person_id)
+        .where(Membership.institution_id == institution_id, Membership.role.in_(roles), Person.disabled_at.is_(None))
+        .distinct()
+        .order_by(Membership.person_id)
     ).all()
 
 

@@ -13,6 +13,7 @@ from billing import actions, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
 from billing.providers.base import NoAnswer, PaymentFact
 from billing.providers.fake import sign
+from billing.quotes import actions as quoting
 from billing.tables import CallState, PaymentState, ProviderEvent, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
@@ -43,7 +44,7 @@ def a_card_booking(session: Session, *, method: str = "pm_card_visa") -> Booking
     resource = a_resource(session, institution=house)
     booking = a_booking(session, resource=resource, organisation=firm, start=START, state=BookingState.HELD)
     payments.set_payout_account(session, institution_id=house.id, account_id="acct_test", now=BEFORE)
-    actions.quote_booking(session, booking=booking, organisation=firm, payment_method=method, now=BEFORE)
+    quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=method, now=BEFORE)
     return booking
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from billing import actions, invariants, ledger, queries, settlement
 from billing.actions import Receipt, ReceivedBefore
 from billing.ledger import Account
+from billing.quotes import actions as quoting
 from billing.tables import JournalEntry, JournalLeg, Statement, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
@@ -32,7 +33,7 @@ def yuan(minor: int) -> Money:
 def a_quoted_booking(db: Session) -> Booking:
     booking = a_booking(db, start=START)
     firm = db.get_one(Organisation, booking.organisation_id)
-    actions.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=START - timedelta(days=3))
+    quoting.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=START - timedelta(days=3))
     return booking
 
 
@@ -163,7 +164,7 @@ def test_a_moved_booking_is_priced_again_under_its_own_policy(db: Session) -> No
     booking = a_quoted_booking(db)
     booking.ends_at = booking.ends_at + timedelta(hours=1)
     db.flush()
-    assert actions.requote_booking(db, booking=booking, now=AFTER) == yuan(90000)
+    assert quoting.requote_booking(db, booking=booking, now=AFTER) == yuan(90000)
     first, latest = queries.quote_of_booking(db, booking.id), queries.find_quote(db, booking.id)
     assert latest is not None
     assert (first.number, latest.quote_minor) == (2, 90000)
@@ -171,7 +172,7 @@ def test_a_moved_booking_is_priced_again_under_its_own_policy(db: Session) -> No
 
 def test_ones_own_house_pays_nothing(db: Session) -> None:
     booking = a_booking(db, start=START)
-    assert actions.quote_booking(db, booking=booking, organisation=None, payment_method=None, now=START) == yuan(0)
+    assert quoting.quote_booking(db, booking=booking, organisation=None, payment_method=None, now=START) == yuan(0)
 
 
 def test_a_held_booking_is_cancelled_free(db: Session) -> None:
@@ -183,7 +184,7 @@ def test_a_held_booking_is_cancelled_free(db: Session) -> None:
 def test_the_price_of_a_slot_is_known_before_booking(db: Session) -> None:
     resource = a_resource(db)
     booking = a_booking(db, resource=resource, organisation=an_organisation(db), start=START)
-    assert actions.quote_slot(resource=resource, slot=booking.slot) == yuan(60000)
+    assert quoting.quote_slot(resource=resource, slot=booking.slot) == yuan(60000)
 
 
 @pytest.mark.parametrize("table", [JournalEntry, JournalLeg])
@@ -205,7 +206,7 @@ def test_unused_time_that_others_booked_is_free_where_the_policy_says_so(db: Ses
     actions.set_policy(db, resource_id=booking.resource_id, policy=terms, actor_id="per_1", now=AFTER)
     other = a_booking(db, resource=db.get_one(Resource, booking.resource_id), start=START)
     firm = db.get_one(Organisation, other.organisation_id)
-    actions.quote_booking(db, booking=other, organisation=firm, payment_method=None, now=AFTER)
+    quoting.quote_booking(db, booking=other, organisation=firm, payment_method=None, now=AFTER)
     booking.state = BookingState.CANCELLED
     db.flush()
     a_use(db, other, minutes=30)
@@ -215,7 +216,7 @@ def test_unused_time_that_others_booked_is_free_where_the_policy_says_so(db: Ses
 def test_an_amount_too_small_for_a_card_needs_no_hold(db: Session) -> None:
     booking = a_booking(db, resource=a_resource(db, price_minor=100), start=START, state=BookingState.HELD)
     firm = db.get_one(Organisation, booking.organisation_id)
-    actions.quote_booking(db, booking=booking, organisation=firm, payment_method="pm_card_visa", now=START)
+    quoting.quote_booking(db, booking=booking, organisation=firm, payment_method="pm_card_visa", now=START)
     assert queries.payments_of(db, booking.id) == []
     assert queries.holds_secured(db) == [booking.id]
 
@@ -228,7 +229,7 @@ def test_a_correction_leaves_the_fee_of_the_whole_charge(db: Session, first: int
         db, resource_id=booking.resource_id, policy={"increment_min": 1, "minimum_min": 0}, actor_id="p", now=START
     )
     firm = db.get_one(Organisation, booking.organisation_id)
-    actions.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=START)
+    quoting.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=START)
     for number, minutes in enumerate((first, then), 1):
         a_use(db, booking, minutes=minutes, number=number)
         actions.accept_statement(db, statement_id=drafted(db, booking).id, actor_id="per_1", now=AFTER)

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from marketplace import outbox
+from marketplace.inbox.queries import messages_of
 from marketplace.tables import Message
 from tests.builders import a_person
 from tests.marketplace.rivals import race
@@ -98,7 +99,7 @@ def test_a_failed_message_waits_twice_as_long_each_time_and_is_given_up_after_ei
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128]
     assert (row.attempts, row.failed_at is not None, row.sent_at) == (8, True, None)
     assert claimed(db, now + timedelta(days=9)) == []
-    assert [one.id for one in outbox.inbox(db, row.person_id)] == [message]
+    assert [one.id for one in messages_of(db, row.person_id)] == [message]
 
 
 def test_a_message_that_failed_before_is_sent_like_any_other(db: Session) -> None:
@@ -123,6 +124,16 @@ def test_an_inbox_shows_ones_own_messages_newest_first(db: Session) -> None:
     one, two = a_person(db).id, a_person(db).id
     made = [queued(db, f"c{n}", person=one, now=NOW + n * SECOND) for n in range(3)]
     other = queued(db, "other", person=two)
-    assert [row.id for row in outbox.inbox(db, one)] == made[::-1]
-    assert [row.id for row in outbox.inbox(db, one, limit=1)] == made[2:]
-    assert [row.id for row in outbox.inbox(db, two)] == [other]
+    assert [row.id for row in messages_of(db, one)] == made[::-1]
+    assert [row.id for row in messages_of(db, one, limit=1)] == made[2:]
+    assert [row.id for row in messages_of(db, two)] == [other]
+
+
+def test_an_event_is_noted_once_until_it_is_long_over(db: Session) -> None:
+    assert outbox.note_reminder(db, subject_id="bk_1", event_at=NOW, now=NOW)
+    assert not outbox.note_reminder(db, subject_id="bk_1", event_at=NOW, now=NOW)
+    assert outbox.note_reminder(db, subject_id="bk_1", event_at=NOW + SECOND, now=NOW)
+    outbox.purge(db, now=NOW + outbox.KEEP)
+    assert not outbox.note_reminder(db, subject_id="bk_1", event_at=NOW, now=NOW)
+    outbox.purge(db, now=NOW + outbox.KEEP + SECOND)
+    assert outbox.note_reminder(db, subject_id="bk_1", event_at=NOW, now=NOW)

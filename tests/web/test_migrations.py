@@ -1,12 +1,15 @@
 """The migrations make what the tables say, and the guard is proven, not assumed."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from alembic import command
+from sqlalchemy import Connection, create_engine, insert, select, text
 
 from marketplace.db import open_engine
-from web.migrate import GuardMissing, check_guard, is_current, migrate
+from marketplace.tables import Message, Person
+from web.migrate import GuardMissing, check_guard, config, is_current, migrate
 from web.schema import METADATA
 
 SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%'"
@@ -17,6 +20,17 @@ WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'ale
 INDEXES = """SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
 WHERE schemaname = 'public' AND tablename <> 'alembic_version'"""
 TRIGGERS = "SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
+BORN = datetime(2026, 3, 10, tzinfo=UTC)
+PERSON = {"email": "a@example.com", "name": "李梅", "locale": "zh", "created_at": BORN}
+MESSAGE = {
+    "cause": "c",
+    "person_id": "per_1",
+    "kind": "booking_confirmed",
+    "data": {},
+    "run_at": BORN,
+    "attempts": 0,
+    "created_at": BORN,
+}
 POSTGRES_SCHEMA = (COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS)
 
 
@@ -50,6 +64,18 @@ def test_the_migrations_make_exactly_the_tables(empty_database_url: str) -> None
     engine.dispose()
     assert len(created) > 100
     assert migrated == created
+
+
+def test_messages_from_before_the_inbox_count_as_read(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0006")
+    with engine.begin() as connection:
+        connection.execute(insert(Person.__table__), [{"id": "per_1", **PERSON}])
+        connection.execute(insert(Message.__table__), [{"id": "msg_1", **MESSAGE}])
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(select(Message.read_at, Message.sent_at)).one() == (BORN, None)
+    engine.dispose()
 
 
 def test_migrating_again_changes_nothing(empty_database_url: str) -> None:

@@ -25,6 +25,7 @@ from booking.tables import Booking
 from devices import actions as devices
 from devices.machines import Machine, history
 from evaluation import actions as evaluation
+from marketplace.inbox import actions as inbox
 from marketplace.money import Money
 from marketplace.people import queries as known
 from marketplace.refusals import Refusal
@@ -187,6 +188,8 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
         billing.accept_silent(session, now=end)
         session.commit()
         answer_statements(session, stage, end, chance)
+        for person_id in stage.cast.people.values():
+            inbox.mark_all_read(session, person_id=person_id, now=end - timedelta(days=1))
         session.commit()
     while worker.pay_once(stage.provider, stage.sessions):
         pass

@@ -7,8 +7,8 @@ from marketplace.refusals import NotSignedIn, Refusal, Refused
 from web.deps import find_actor
 from web.dist import Assets
 from web.i18n import translator
-from web.pages import account, bookings, desk, device, entries, evaluation, members, operator, outages, public
-from web.pages.drawing import Pen
+from web.pages import account, bookings, desk, device, entries, evaluation, feeds, members, messages, operator, outages, public
+from web.pages.drawing import Pen, count_unread
 from web.reasons import sentence
 from web.refusals import title
 from web.views.plain import ErrorView
@@ -35,7 +35,8 @@ def language_of(request: Request) -> str:
 def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
-    for module in (public, account, bookings, device, outages, members, desk, entries, evaluation, operator):
+    app.include_router(feeds.root)
+    for module in (public, account, messages, feeds, bookings, device, outages, members, desk, entries, evaluation, operator):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")
 
@@ -46,7 +47,8 @@ def refusal_page(request: Request, refusal: Refusal, status: int) -> Response:
     if isinstance(refusal, NotSignedIn) and request.method == "GET":
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/{language}/signin?next={target.replace('&', '%26')}", 303)
-    pen = Pen(request, language, find_actor(request))  # type: ignore[arg-type]
+    actor = find_actor(request)
+    pen = Pen(request, language, actor, count_unread(request, actor))  # type: ignore[arg-type]
     translate = translator(pen.lang)
     reasons = refusal.reasons if isinstance(refusal, Refused) else ()
     view = ErrorView(

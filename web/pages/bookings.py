@@ -15,6 +15,7 @@ from booking.tables import Booking
 from marketplace import idempotency
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import EXPONENTS, Money
+from marketplace.people import queries as people
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
 from web import calendar, checkout
@@ -23,7 +24,7 @@ from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.i18n import translator
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
-from web.present import bookings, resource
+from web.present import bookings, calendars, resource
 from web.reasons import sentence
 from web.refusals import status_of
 from web.views.frame import Area, Form
@@ -93,11 +94,11 @@ def list_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, cursor: str |
 
 
 @router.get("/bookings/{booking_id}.ics")
-def ics(booking_id: str, db: ReadDb, actor: SignedIn, now: Now, pen: Drawing) -> Response:
+def ics(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, settings: Configured) -> Response:
     row = queries.get_booking_for(db, actor, booking_id)
-    view = bookings.one(db, row, actor=actor, lang=pen.lang, now=now)
-    content = calendar.event(view, base_url=pen.request.app.state.settings.base_url, stamp=now)
-    return Response(content, media_type="text/calendar; charset=utf-8")
+    place, house = catalogue.get_resource(db, row.resource_id), people.get_institution(db, row.institution_id)
+    found = calendars.entry(row, place, house, lang=pen.lang, base_url=settings.base_url)
+    return Response(calendar.single(found), media_type="text/calendar; charset=utf-8")
 
 
 @router.get("/bookings/{booking_id}")

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData
 
+from marketplace.inbox import queries as inbox
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Invalid
 from web.deps import AnyActor
@@ -21,11 +22,23 @@ THEME_COOKIE = "pb_theme"
 MOST_FIELDS = 200
 
 
+def count_unread(request: Request, actor: AnyActor) -> int:
+    """The number beside one's name; a part of a page does not show it."""
+    if actor.person_id is None or request.headers.get("hx-request") == "true":
+        return 0
+    with request.app.state.readers() as session:
+        return inbox.count_unread(session, actor.person_id)
+
+
+Unread = Annotated[int, Depends(count_unread, scope="function")]
+
+
 class Pen:
     """Draws pages for one request. A route takes it as `pen: Drawing`."""
 
-    def __init__(self, request: Request, lang: Language, actor: AnyActor) -> None:
+    def __init__(self, request: Request, lang: Language, actor: AnyActor, unread: Unread) -> None:
         self.request, self.actor, self.lang = request, actor, Lang(lang)
+        self._unread = unread
         self._known = request.cookies.get(CSRF_COOKIE, "")
         self.csrf = self._known or new_token()
 
@@ -52,6 +65,7 @@ class Pen:
             csrf=self.csrf,
             theme=theme_of(self.request),
             person=self.actor.name if self.actor.person_id else None,
+            unread=self._unread,
             areas=areas_of(self.actor),
             current=area,
             zone=zone,

@@ -25,7 +25,6 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.checkout import is_own, may_attend
 from web.present import names
-from web.present.resource import free_hours
 from web.views.bookings import (
     BookingRow,
     BookingsView,
@@ -142,8 +141,7 @@ def cancel_offer(session: Session, row: Booking, now: datetime) -> CancelOffer |
     """What cancelling would cost, while it is possible."""
     if row.state not in OPEN or row.starts_at <= now:
         return None
-    hours = free_hours(bills.policy_of(session, row.resource_id))
-    until = row.starts_at - timedelta(hours=hours) if hours is not None else None
+    until = bills.free_until(session, row)
     fee = billing.fee_if_cancelled(session, booking=row, now=now)
     return CancelOffer(fee, until if until and until > now else None, row.version)
 

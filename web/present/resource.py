@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy
+from billing.quotes import actions as quotes
 from billing.settlement import hold_for
 from booking import queries as booking
 from booking.admission import SlotRefused
@@ -215,7 +216,7 @@ def _organisations(session: Session, actor: Actor) -> Sequence[Choice]:
 def quote(session: Session, row: Resource, slot: Slot, actor: Actor) -> Quote:
     """The price of `slot`, worked out by the same function that the booking freezes."""
     policy = bills.policy_of(session, row.id)
-    total = billing.quote_slot(resource=row, slot=slot)
+    total = quotes.quote_slot(resource=row, slot=slot)
     line = QuoteLine("usage", total, slot.seconds // 60, row.price)
     card = billing.takes_cards(session, institution_id=row.institution_id)
     return Quote([line], total, free_hours(policy), hold_for(total) if card else None)

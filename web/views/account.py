@@ -95,3 +95,17 @@ class AccountView:
     """Shown once."""
     members_url: str | None = None
     form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class FeedView:
+    """GET/POST /{lang}/account/calendar and /{lang}/desk/resources/{id}/calendar."""
+
+    of: str | None
+    """The equipment's name; None for one's own bookings."""
+    back: str
+    action: str
+    made_at: datetime | None
+    zone: str
+    link: str | None = None
+    """Shown once."""

@@ -41,6 +41,8 @@ class Frame:
     theme: Theme = Theme.AUTO
     person: str | None = None
     """The signed-in person's name."""
+    unread: int = 0
+    """Their unread messages, counted up to 100."""
     areas: Sequence[Area] = (Area.SEARCH, Area.EVALUATION)
     """What the navigation offers this person, in order."""
     current: Area | None = None

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from billing import actions
+from billing.quotes import actions as quoting
 from devices.matching import Verdict
 from devices.tables import ConfirmedUse
 from marketplace import clock
@@ -26,7 +27,7 @@ def statement(world: World, client: TestClient) -> str:
     with client.app.state.sessions.begin() as session:  # type: ignore[attr-defined]
         firm = get_organisation(session, world.organisation)
         booking = a_booking(session, resource=get_resource(session, world.resource), organisation=firm, start=BEGAN, hours=2)
-        actions.quote_booking(session, booking=booking, organisation=firm, payment_method=None, now=BEGAN - timedelta(days=3))
+        quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=None, now=BEGAN - timedelta(days=3))
         run = {"start": BEGAN.isoformat(), "end": (BEGAN + timedelta(minutes=97)).isoformat(), "state": "RUN"}
         used = dict.fromkeys(("early_s", "overrun_s", "unverified_s", "fault_s", "energy_wh"), 0)
         session.add(

@@ -1,0 +1,1 @@
+"""What a booking was promised to cost at most."""

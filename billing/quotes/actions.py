@@ -1,0 +1,94 @@
+"""Writes of quotes: price and policy of a booking, frozen when it is made."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing import policy as policies
+from billing import pricing, queries, settlement
+from billing.payments import actions as payments
+from billing.settlement import Funding
+from billing.tables import BookingQuote
+from booking.tables import Booking
+from marketplace.catalogue.queries import get_resource
+from marketplace.ids import new_id
+from marketplace.money import Money
+from marketplace.slot import Slot
+from marketplace.tables import Organisation, Resource
+
+
+def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1) -> Money:
+    """The price shown before booking: booked minutes at the list price."""
+    return pricing.quote(Money(resource.price_minor, resource.currency), slot, quantity)
+
+
+def quote_booking(
+    session: Session, *, booking: Booking, organisation: Organisation | None, payment_method: str | None, now: datetime
+) -> Money:
+    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing.
+
+    Less than the provider takes online is not held and comes on the statement.
+    """
+    funding = Funding.CARD if payment_method else Funding.BANK
+    [quoted] = quote_bookings(session, bookings=[booking], organisation=organisation, funding=funding, now=now)
+    if payment_method and settlement.capturable(quoted, quoted):
+        payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
+    return quoted
+
+
+def quote_bookings(
+    session: Session, *, bookings: Sequence[Booking], organisation: Organisation | None, funding: Funding, now: datetime
+) -> list[Money]:
+    """Freeze price and policy for bookings of one resource, which nothing secures yet."""
+    resource = get_resource(session, bookings[0].resource_id)
+    price = Money(resource.price_minor if organisation else 0, resource.currency)
+    snapshot = policies.as_json(queries.policy_of(session, resource.id))
+    digest = policies.fingerprint(snapshot)
+    rows = [
+        BookingQuote(
+            id=new_id("quo"),
+            booking_id=booking.id,
+            number=1,
+            price_minor=price.minor,
+            currency=price.currency,
+            quantity=booking.quantity,
+            starts_at=booking.starts_at,
+            ends_at=booking.ends_at,
+            timezone=resource.timezone,
+            funding=funding,
+            policy=snapshot,
+            policy_digest=digest,
+            quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+            created_at=now,
+        )
+        for booking in bookings
+    ]
+    session.add_all(rows)
+    session.flush()
+    return [Money(row.quote_minor, row.currency) for row in rows]
+
+
+def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
+    """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
+    old = queries.quote_of_booking(session, booking.id)
+    price = Money(old.price_minor, old.currency)
+    row = BookingQuote(
+        id=new_id("quo"),
+        booking_id=booking.id,
+        number=old.number + 1,
+        price_minor=old.price_minor,
+        currency=old.currency,
+        quantity=booking.quantity,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        timezone=old.timezone,
+        funding=old.funding,
+        policy=old.policy,
+        policy_digest=old.policy_digest,
+        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return Money(row.quote_minor, row.currency)

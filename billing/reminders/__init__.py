@@ -1,0 +1,1 @@
+"""Reminders before silence accepts a statement."""

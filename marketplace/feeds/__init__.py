@@ -1,0 +1,1 @@
+"""The secret addresses of calendars that can be subscribed to."""

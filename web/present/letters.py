@@ -1,0 +1,226 @@
+"""Messages as letters in the reader's language that say what a person needs without opening a page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.tables import StatementState
+from booking import queries as booking
+from booking.states import HOLDING, BookingState
+from booking.tables import Booking
+from marketplace.catalogue import queries as catalogue
+from marketplace.inbox import queries as inbox
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.slot import Slot
+from marketplace.tables import Institution, Message, Person, Resource
+from marketplace.topics import DIGEST
+from web import labels
+from web.calendar import Method, Parties, Status, invitation
+from web.i18n import Formats, translator
+from web.mail import Attachment, Letter
+from web.present import calendars, messages, names
+from web.views.frame import Lang
+
+INVITES = {"booking_confirmed", "booking_changed"}
+"""These enter the reader's calendar or change there; what ended leaves it."""
+ENDS = {"booking_cancelled", "booking_refused", "booking_expired"}
+FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What a message is about, as it was when the message was queued, and how its reader is told."""
+
+    kind: str
+    row: Booking
+    place: Resource
+    house: Institution
+    slot: Slot
+    was: Slot | None
+    version: int
+    lang: Lang
+    times: int = 1
+    """Of a series, which begins with `slot`."""
+
+    @property
+    def say(self) -> Callable[[str], str]:
+        return translator(self.lang)
+
+    @property
+    def formats(self) -> Formats:
+        return Formats(self.lang)
+
+    def when(self, slot: Slot) -> str:
+        """Wall time of the equipment, its zone named."""
+        zone = self.place.timezone
+        named = f"{self.formats.zone(zone)}, {self.formats.offset(zone, slot.start)}"
+        return self.say("{when} ({zone})").format(when=self.formats.span(slot, zone), zone=named)
+
+    def at(self, instant: datetime) -> str:
+        return self.formats.moment(instant, self.place.timezone)
+
+
+def letter(session: Session, message: Message, *, base_url: str, organiser: str, now: datetime) -> Letter:
+    """The message as it is sent at `now`; `organiser` is the address that invites. Raises: NotFound."""
+    reader = people.get_person(session, message.person_id)
+    lang = language_of(reader)
+    said = labels.word(translator(lang), "message", message.kind)
+    if message.kind == DIGEST:
+        return digest(session, message, reader, base_url)
+    link = base_url + messages.path_of(message, lang)
+    if not message.data.get("booking_id"):
+        return Letter(message.id, reader.email, said, _text(lang, said, [], link))
+    matter = matter_of(session, message, lang)
+    subject = matter.say("{said}: {what}, {when}").format(
+        said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
+    )
+    facts = [*_place_and_time(matter), *_more(session, message, matter, now)]
+    calendar = _calendar(matter, base_url, Parties(organiser, reader.email))
+    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), calendar)
+
+
+def digest(session: Session, message: Message, reader: Person, base_url: str) -> Letter:
+    """The daily letter: a line and an address for each message that waited."""
+    lang = language_of(reader)
+    _ = translator(lang)
+    listed = messages.rows(session, inbox.messages_by_id(session, message.data["messages"]), lang)
+    told = [f"{_('{label}: {value}').format(label=one.title, value=one.about)}\n{base_url}{one.link}\n" for one in listed]
+    if more := message.data["more"]:
+        told.append(_("And {count} more in the app.").format(count=more) + "\n")
+    said = _("What waited for you, {day}").format(
+        day=Formats(lang).date(message.created_at, inbox.zone_of(session, reader.id).key)
+    )
+    choice = (_("Change what comes by mail"), f"{base_url}/{lang.value}/account/messages")
+    text = "\n".join([said, "", *told, _("{label}: {value}").format(label=choice[0], value=choice[1]), ""])
+    return Letter(message.id, reader.email, said, text)
+
+
+def language_of(reader: Person) -> Lang:
+    return Lang.EN if reader.locale == "en" else Lang.ZH
+
+
+def matter_of(session: Session, message: Message, lang: Lang) -> Matter:
+    """Raises: NotFound."""
+    data = message.data
+    row = booking.get_booking(session, data["booking_id"])
+    return Matter(
+        kind=message.kind,
+        row=row,
+        place=catalogue.get_resource(session, row.resource_id),
+        house=people.get_institution(session, row.institution_id),
+        slot=messages.slot_of(data) or row.slot,
+        was=messages.slot_of(data.get("was", {})),
+        version=data.get("version", row.version),
+        lang=lang,
+        times=data.get("count", 1),
+    )
+
+
+def _text(lang: Lang, said: str, facts: Facts, link: str) -> str:
+    _ = translator(lang)
+    line = _("{label}: {value}")
+    told = [line.format(label=label, value=value) for label, value in [*facts, (_("Open it here"), link)]]
+    return "\n".join([said, "", *told, ""])
+
+
+def _place_and_time(matter: Matter) -> Facts:
+    _ = matter.say
+    facts = [
+        (_("What"), names.name_of(matter.place, matter.lang)),
+        (_("Where"), calendars.place_of(matter.place, matter.house, matter.lang)),
+    ]
+    if matter.was:
+        return [*facts, (_("Old time"), matter.when(matter.was)), (_("New time"), matter.when(matter.slot))]
+    times = [(_("Times"), str(matter.times))] if matter.times > 1 else []
+    return [*facts, (_("When"), matter.when(matter.slot)), *times]
+
+
+def _more(session: Session, message: Message, matter: Matter, now: datetime) -> Facts:
+    if message.kind.startswith("statement"):
+        return _bill(session, message, matter)
+    if message.kind in ENDS:
+        return _end(session, matter)
+    if message.kind in FOR_MANAGERS:
+        return [*_customer(session, matter), *_price(session, matter), *_to_decide(matter)]
+    return [*_price(session, matter), *_way_out(session, matter, now)]
+
+
+def _customer(session: Session, matter: Matter) -> Facts:
+    """Who booked, for whom and what for."""
+    _, row = matter.say, matter.row
+    firm = people.get_organisation(session, row.organisation_id).name if row.organisation_id else ""
+    who = ", ".join(part for part in (firm, people.get_person(session, row.person_id).name) if part)
+    return [(_("By"), who), *([(_("Purpose"), row.purpose)] if row.purpose else [])]
+
+
+def _to_decide(matter: Matter) -> Facts:
+    """Until when a request is open; nothing once it is answered."""
+    _, row = matter.say, matter.row
+    if row.state is not BookingState.REQUESTED:
+        return []
+    until = min(row.starts_at, row.decide_by or row.starts_at)
+    return [(_("Decide"), _("by {at}, on the page below; unanswered it ends then").format(at=matter.at(until)))]
+
+
+def _price(session: Session, matter: Matter) -> Facts:
+    quote = bills.find_quote(session, matter.row.id)
+    if quote is None:
+        return []
+    amount = matter.formats.money(Money(quote.quote_minor, quote.currency))
+    return [(matter.say("Price"), matter.say("at most {amount}").format(amount=amount))]
+
+
+def _way_out(session: Session, matter: Matter, now: datetime) -> Facts:
+    """How to cancel and until when it is free; nothing where that is over."""
+    _, row = matter.say, matter.row
+    if row.state not in HOLDING or row.starts_at <= now or bills.find_quote(session, row.id) is None:
+        return []
+    waits = [(_("Next"), _("The institution decides on the request."))] if row.state is BookingState.REQUESTED else []
+    until = bills.free_until(session, row)
+    if until and until > now:
+        return [*waits, (_("Cancel"), _("free until {at}, on the page below").format(at=matter.at(until)))]
+    fee = matter.formats.money(billing.fee_if_cancelled(session, booking=row, now=now))
+    return [*waits, (_("Cancel"), _("on the page below; today it costs {amount}").format(amount=fee))]
+
+
+def _end(session: Session, matter: Matter) -> Facts:
+    """What a cancellation costs; a request that was withdrawn before it stood costs nothing."""
+    _, row = matter.say, matter.row
+    if row.cancelled_at is None or bills.find_quote(session, row.id) is None:
+        return []
+    if row.decided_at is None:
+        return [(_("Fee"), _("none"))]
+    if row.cancelled_by_provider:
+        return [(_("Fee"), _("none, the institution cancelled"))]
+    fee = billing.fee_if_cancelled(session, booking=row, now=row.cancelled_at)
+    return [(_("Fee"), matter.formats.money(fee) if fee else _("none"))]
+
+
+def _bill(session: Session, message: Message, matter: Matter) -> Facts:
+    """The amount of a statement and until when it can be answered."""
+    _, data = matter.say, message.data
+    facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
+    made = bills.get_statement(session, data["statement_id"])
+    if made.state is not StatementState.OPEN:
+        return facts
+    return [*facts, (_("Answer"), _("by {at}; after that it counts as accepted").format(at=matter.at(made.due_at)))]
+
+
+def _calendar(matter: Matter, base_url: str, parties: Parties) -> Attachment | None:
+    """An invitation, or its withdrawal where the booking once stood."""
+    was_in = matter.kind == "booking_cancelled" or matter.row.decided_at is not None
+    if matter.kind not in INVITES and not (matter.kind in ENDS and was_in):
+        return None
+    method = Method.CANCEL if matter.kind in ENDS else Method.REQUEST
+    status = Status.CANCELLED if method is Method.CANCEL else Status.CONFIRMED
+    if method is Method.REQUEST and matter.row.state in {BookingState.HELD, BookingState.REQUESTED}:
+        status = Status.TENTATIVE
+    entry = calendars.entry(matter.row, matter.place, matter.house, lang=matter.lang, base_url=base_url)
+    told = replace(entry, slot=matter.slot, sequence=matter.version, status=status)
+    return Attachment(invitation(told, method=method, parties=parties), method)
