@@ -3,7 +3,7 @@
 import smtplib
 import ssl
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from urllib.parse import unquote, urlsplit
@@ -12,6 +12,10 @@ from marketplace.settings import Settings
 from web.calendar import Method
 
 TIMEOUT_S = 20
+"""How long one answer of the server is waited for."""
+
+SENDING = timedelta(minutes=2)
+"""Longer than one letter takes: six answers of a slow server."""
 
 
 @dataclass(frozen=True, slots=True)

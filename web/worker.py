@@ -212,11 +212,17 @@ def mail_loop(post: mail.Post, sessions: Sessions, stop: threading.Event) -> Non
 
 
 def mail_once(post: mail.Post, sessions: Sessions) -> bool:
-    """Send one batch; whether there was one. A letter that cannot be written or sent does not keep the others back."""
+    """Send one batch; whether there was one. A letter that cannot be written or sent does not keep the others back.
+
+    Where a slow server eats the lease, the rest is left to whoever claims it next: nothing is sent without a lease.
+    """
+    leased_until = clock.now() + outbox.LEASE
     with sessions() as session:
         due = [message.id for message in outbox.claim_due(session, now=clock.now())]
         session.commit()
     for message_id in due:
+        if clock.now() > leased_until - mail.SENDING:
+            break
         done = outbox.mark_sent if send(post, sessions, message_id) else outbox.mark_failed
         with sessions() as session:
             done(session, message_id=message_id, now=clock.now())

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import queries as bills
 from booking import actions as booking
 from booking.tables import Booking
-from marketplace import clock
+from marketplace import clock, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -25,7 +25,7 @@ from tests.builders import a_member, a_resource, an_institution, an_organisation
 from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
 from web import checkout
 from web.checkout import Order
-from web.mail import Post
+from web.mail import SENDING, Post
 from web.worker import mail_once
 
 HOUR = timedelta(hours=1)
@@ -299,3 +299,10 @@ def test_a_moved_booking_that_waits_for_a_new_yes_is_tentative_and_leaves_the_ca
     content = calendar_of(refused) or b""
     assert b"METHOD:CANCEL\r\n" in content
     assert int(events_of(content)[0]["SEQUENCE"]) > int(events_of(calendar_of(moved) or b"")[0]["SEQUENCE"])
+
+
+def test_nothing_is_sent_on_a_lease_that_may_end_meanwhile(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+    firm.booked()
+    monkeypatch.setattr(outbox, "LEASE", SENDING - timedelta(seconds=1))
+    assert firm.letters() == []
+    assert firm.box.verbs == []

@@ -16,6 +16,7 @@ root = APIRouter()
 router = APIRouter(prefix="/{lang}")
 
 
+@root.head("/calendar/{secret}.ics", include_in_schema=False)
 @root.get("/calendar/{secret}.ics")
 def read(secret: str, request: Request, db: ReadDb, now: Now, settings: Configured, lang: Lang = Lang.ZH) -> Response:
     """Nobody signs in here: whoever has the address may read. Unchanged, it is not sent again."""
