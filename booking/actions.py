@@ -6,18 +6,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.admission import SlotRefused, Wish, admit, overridden
+from booking.beside import actions as beside
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.telling import tell
-from booking.writing import claim_rows, new_booking
+from booking.writing import new_booking
 from marketplace import audit
 from marketplace.db import refused_by
 from marketplace.ids import new_id
@@ -50,7 +51,7 @@ def take(
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
         session.add(booking)
         session.flush()
-        session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
+        beside.claim(session, place, booking, units)
     _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)
     return booking
@@ -82,16 +83,17 @@ def move(
         raise WrongState(state="begun", move="move")
     place = places[resource_id or left_place]
     wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
-    units = admit(session, place, wish, now=now, ignoring=[booking.id])
+    with session.begin_nested():  # a refusal leaves its claims as they were
+        beside.leave(session, booking)
+        units = admit(session, place, wish, now=now, ignoring=[booking.id])
     before, left = _facts(booking), booking.slot
-    _release(session, booking)
     booking.slot = slot
     if place.resource_id != left_place:
         booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
     booking.version += 1
     session.flush()
     with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
-        session.execute(insert(Claim), claim_rows(booking, units, place.rules.buffers))
+        beside.claim(session, place, booking, units)
     outages.close_what_is_left(session, resource_id=left_place, around=left)
     _record(session, booking, "move", before, now, actor_id)
     _record_override(session, booking, place, wish, now, actor_id)
@@ -178,13 +180,9 @@ def _advance(session: Session, booking: Booking, step: Move, action: str, now: d
     return booking
 
 
-def _release(session: Session, booking: Booking) -> None:
-    session.execute(update(Claim).where(Claim.booking_id == booking.id).values(active=False))
-
-
 def _give_back(session: Session, booking: Booking) -> None:
     """Free the slot; where an outage had spared it, it is closed now."""
-    _release(session, booking)
+    beside.leave(session, booking)
     outages.close_what_is_left(session, resource_id=booking.resource_id, around=booking.slot)
 
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from booking import audience, occupancy, queries, quotas, terms
+from booking import audience, occupancy, queries, quotas, terms, waiving
 from booking.audience import Customer
 from booking.availability import local_midnight, open_slots
 from booking.places import Place
@@ -14,6 +14,7 @@ from booking.queries import Claims
 from booking.quotas import Use
 from booking.rules import queries as rules
 from booking.tables import Category
+from booking.waiving import Beside
 from marketplace.refusals import Reason, Refused
 from marketplace.slot import Slot, subtract, union
 from marketplace.tables import ListingState
@@ -76,7 +77,7 @@ def decide(
     reasons = _against_rules(session, place, wish, now, ignoring, beside)
     if wish.override is not None:
         reasons = [reason for reason in reasons if not reason.override_by]
-    units, clashes = _units(place, wish, claims)
+    units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
     if clashes:
         reasons.append(Reason("slot_taken"))
     return Decision(units, reasons, clashes)
@@ -145,7 +146,13 @@ def _uses(session: Session, place: Place, wish: Wish, within: Slot, ignoring: Co
     return rules.uses_of(session, place.resource_id, use_of(wish), within=within, ignoring=ignoring)
 
 
-def _units(place: Place, wish: Wish, claims: Claims) -> tuple[Units, list[Slot]]:
+def _beside(session: Session, place: Place, wish: Wish, ignoring: Collection[str]) -> Beside:
+    if not place.rules.waive_own_buffers:
+        return waiving.NOBODY
+    return rules.beside(session, place.claimed, wish.slot, wish.organisation_id, ignoring=ignoring)
+
+
+def _units(place: Place, wish: Wish, claims: Claims, beside: Beside) -> tuple[Units, list[Slot]]:
     """The lowest units that are free, of the parts all; and where they are not."""
     needs = [(place.resource_id, place.capacity, min(wish.quantity, place.capacity))]
     needs += [(part.resource_id, part.capacity, part.capacity) for part in place.parts]
@@ -153,7 +160,7 @@ def _units(place: Place, wish: Wish, claims: Claims) -> tuple[Units, list[Slot]]
     clashes: set[Slot] = set()
     for resource_id, capacity, needed in needs:
         held, buffers = claims.get(resource_id, ()), place.rules.buffers
-        usable = occupancy.usable(held, capacity=capacity, buffers=buffers, within=wish.slot)
+        usable = waiving.usable(held, capacity=capacity, buffers=buffers, slot=wish.slot, beside=beside)
         units[resource_id] = occupancy.choose(usable, wish.slot, needed)
         if len(units[resource_id]) < needed:
             clashes.update(occupancy.conflicts(held, wish.slot, buffers, capacity=capacity, quantity=needed))

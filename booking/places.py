@@ -72,6 +72,7 @@ def as_rules(row: RuleVersion) -> Rules:
         trusted=frozenset(row.trusted),
         decide_within=timedelta(hours=row.decide_within_h) if row.decide_within_h else None,
         buffers_in_closed=row.buffers_in_closed,
+        waive_own_buffers=row.waive_own_buffers,
     )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, text, true
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, event, false, text, true
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
@@ -69,6 +69,8 @@ class RuleVersion(Base):
     decide_within_h: Mapped[int | None]
     """A request that nobody has answered by then is over."""
     buffers_in_closed: Mapped[bool] = mapped_column(default=True, server_default=true())
+    waive_own_buffers: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Between back-to-back bookings of one organisation nobody cleans down or sets up."""
 
     __table_args__ = (UniqueConstraint("resource_id", "number"),)
 

@@ -36,6 +36,7 @@ class Rules:
     trusted: frozenset[str] = frozenset()
     decide_within: timedelta | None = None
     buffers_in_closed: bool = True
+    waive_own_buffers: bool = False
 
     def asks(self, organisation_id: str | None) -> bool:
         """Whether a booking for that organisation waits for the publisher's yes."""

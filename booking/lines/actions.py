@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from booking.beside import actions as beside
 from booking.lines import queries
 from booking.places import as_rules, get_place, lock_place
 from booking.tables import Booking, Claim, RuleVersion
@@ -41,7 +42,8 @@ def _join(session: Session, part_id: str, capacity: int, booking: Booking) -> No
     missing = sorted(set(range(capacity)) - set(session.scalars(held)))
     if not missing:
         return
-    buffers = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers
+    rules = as_rules(session.get_one(RuleVersion, booking.rules_id))
+    rows = claim_rows(booking, {part_id: missing}, rules.buffers)
     booked_itself = Invalid(field="parent_id", reason="it is booked itself at a time at which the line is booked")
     with refused_by("claims_no_overlap", booked_itself):
-        session.execute(insert(Claim), claim_rows(booking, {part_id: missing}, buffers))
+        session.execute(insert(Claim), beside.make_room(session, booking, rows) if rules.waive_own_buffers else rows)

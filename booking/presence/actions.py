@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from booking.actions import refresh_locked
@@ -10,7 +10,6 @@ from booking.outages import actions as outages
 from booking.places import as_rules
 from booking.states import BookingState
 from booking.tables import Booking, Claim, RuleVersion
-from booking.writing import claim_rows
 from marketplace import audit
 from marketplace.refusals import WrongState
 from marketplace.slot import Slot
@@ -63,14 +62,11 @@ def _must_run(booking: Booking, window: Slot, move: str, now: datetime) -> None:
 
 
 def _shorten_claims(session: Session, booking: Booking) -> None:
-    """The same units for the shorter slot."""
-    mine = (Claim.booking_id == booking.id, Claim.active)
-    units: dict[str, list[int]] = {}
-    for resource_id, unit in session.execute(select(Claim.resource_id, Claim.unit).where(*mine).distinct()):
-        units.setdefault(resource_id, []).append(unit)
-    session.execute(update(Claim).where(*mine).values(active=False))
-    buffers = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers
-    session.execute(insert(Claim), claim_rows(booking, units, buffers))
+    """To the shorter slot and its buffers; none grows, as a buffer may have been waived towards the next use."""
+    spans = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers.spans(booking.slot)
+    for claim in session.scalars(select(Claim).where(Claim.booking_id == booking.id, Claim.active)):
+        claim.ends_at = min(claim.ends_at, spans[claim.lane].end)
+    session.flush()
 
 
 def _record(session: Session, booking: Booking, action: str, before: dict[str, str], actor_id: str, now: datetime) -> None:

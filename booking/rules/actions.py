@@ -29,6 +29,7 @@ class Further:
     trusted: Sequence[str] = ()
     decide_within_h: int | None = None
     buffers_in_closed: bool = True
+    waive_own_buffers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from booking.audience import Customer, Group
 from booking.quotas import Use
 from booking.states import HOLDING, BookingState
-from booking.tables import Booking
+from booking.tables import Booking, Claim
+from booking.waiving import Beside
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
 from marketplace.tables import CustomerClass, Organisation
@@ -55,3 +56,30 @@ def uses_of(session: Session, resource_id: str, customer: Use, *, within: Slot, 
         theirs,
     )
     return [Use(Slot(start, end), person, firm, quantity) for start, end, person, firm, quantity in session.execute(found)]
+
+
+def beside(
+    session: Session, resource_ids: Collection[str], slot: Slot, organisation_id: str | None, *, ignoring: Collection[str] = ()
+) -> Beside:
+    """The organisation's bookings that hold time of the resources and touch `slot`, the bookings `ignoring` left out."""
+    holding = select(Claim.booking_id).where(Claim.active, Claim.resource_id.in_(resource_ids))
+    found = session.execute(
+        select(Booking.id, Booking.ends_at).where(
+            or_(Booking.ends_at == slot.start, Booking.starts_at == slot.end),
+            Booking.organisation_id.is_not_distinct_from(organisation_id),
+            Booking.id.not_in(ignoring),
+            Booking.id.in_(holding.where(Claim.starts_at <= slot.end, Claim.ends_at >= slot.start)),
+        )
+    ).all()
+    return Beside(
+        before={booking_id for booking_id, end in found if end == slot.start},
+        after={booking_id for booking_id, end in found if end != slot.start},
+    )
+
+
+def of_organisation(session: Session, booking_ids: Collection[str], organisation_id: str | None) -> set[str]:
+    """Which of the bookings are the organisation's; staff who book for their house are one."""
+    if not booking_ids:
+        return set()
+    theirs = Booking.organisation_id.is_not_distinct_from(organisation_id)
+    return set(session.scalars(select(Booking.id).where(Booking.id.in_(booking_ids), theirs)))

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries, terms
 from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, use_of
+from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
 from booking.recurrence import Skipped, occurrences
@@ -87,11 +88,18 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     with refused_by("claims_no_overlap", taken):
         session.add_all(bookings)
         session.flush()
-        buffers = place.rules.buffers
-        pairs = zip(bookings, granted, strict=True)
-        session.execute(insert(Claim), [row for booking, (_, units) in pairs for row in claim_rows(booking, units, buffers)])
+        _claim(session, place, bookings, [units for _, units in granted])
     _record(session, series, bookings, wish.override, now)
     return Outcome(series, bookings, gaps)
+
+
+def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units]) -> None:
+    pairs = list(zip(bookings, units, strict=True))
+    if place.rules.waive_own_buffers:
+        for booking, chosen in pairs:
+            beside.claim(session, place, booking, chosen)
+        return
+    session.execute(insert(Claim), [row for one, chosen in pairs for row in claim_rows(one, chosen, place.rules.buffers)])
 
 
 def _whole(slots: Sequence[Slot | Skipped], first: Slot) -> Slot:

@@ -59,6 +59,7 @@ class RulesIn(Shape):
     cleaning_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
     buffer_mode: Literal["sum", "max"] | None = None
     buffers_in_closed: Flag = True
+    waive_own_buffers: Flag = False
     approval: Literal["instant", "request", "trusted"] | None = None
     trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
     decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
@@ -103,6 +104,7 @@ def read_further(rules: RulesIn) -> Further:
         trusted=list(dict.fromkeys(rules.trusted)),
         decide_within_h=rules.decide_within_h,
         buffers_in_closed=rules.buffers_in_closed,
+        waive_own_buffers=rules.waive_own_buffers,
     )
 
 
@@ -113,6 +115,7 @@ def told(version: RuleVersion) -> dict[str, Any]:
         **{name: getattr(version, name) for name in NUMBERS},
         "buffer_mode": version.buffer_mode.value,
         "buffers_in_closed": version.buffers_in_closed,
+        "waive_own_buffers": version.waive_own_buffers,
         "approval": "trusted" if trusted else version.approval.value,
         "trusted": trusted,
         "decide_within_h": version.decide_within_h,

@@ -22,6 +22,7 @@ def columns() -> list[sa.Column]:
         sa.Column("trusted", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("decide_within_h", sa.BigInteger(), nullable=True),
         sa.Column("buffers_in_closed", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("waive_own_buffers", sa.Boolean(), server_default=sa.false(), nullable=False),
     ]
 
 

@@ -32,8 +32,8 @@ def change(world: World, resource: str, **changes: Any) -> None:
 def test_rules_that_are_not_given_have_their_defaults(world: World) -> None:
     assert rules_told(world, world.resource) == {
         "min_min": 1, "max_min": 44640, "notice_min": 0, "horizon_days": 365, "setup_min": 0, "cleaning_min": 0,
-        "buffer_mode": "sum", "buffers_in_closed": True, "approval": "instant", "trusted": [],
-        "decide_within_h": None, "audience": [], "exceptions": [], "holidays": None, "quotas": [],
+        "buffer_mode": "sum", "buffers_in_closed": True, "waive_own_buffers": False, "approval": "instant",
+        "trusted": [], "decide_within_h": None, "audience": [], "exceptions": [], "holidays": None, "quotas": [],
     }  # fmt: skip
 
 
@@ -208,3 +208,17 @@ def test_an_override_without_a_reason_is_malformed(world: World, override: Any) 
     body = {**span(tomorrow(2)), "override": override}
     reply = world.post(f"/resources/{world.resource}/bookings", world.manager, json=body)
     assert any("override" in name for name in fields(refused(reply, 422)))
+
+
+def test_back_to_back_runs_of_one_customer_keep_no_buffers_between_them(world: World) -> None:
+    resource = ruled(world, setup_min=15, cleaning_min=30, waive_own_buffers=True)
+    assert rules_told(world, resource)["waive_own_buffers"] is True
+    path = f"/resources/{resource}/bookings"
+    first = world.made(path, world.member, span(tomorrow(4)))
+    world.made(path, world.member, span(tomorrow(6)))
+    stranger = world.a_person("member", organisation_id=world.an_organisation())
+    refused(world.post(path, stranger, json=span(tomorrow(8))), 409, "slot_taken")
+    assert world.post(f"/bookings/{first['id']}/cancel", world.member).status_code == 200
+    body = refused(world.post(path, stranger, json=span(tomorrow(4))), 409, "slot_taken")
+    assert body["conflicts"] == [span(tomorrow(5, 45), 0.25)]  # the set-up that came back
+    world.made(path, world.member, span(tomorrow(4)))

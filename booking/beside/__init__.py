@@ -1,0 +1,1 @@
+"""Back-to-back bookings of one customer."""

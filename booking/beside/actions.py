@@ -1,0 +1,87 @@
+"""Keeps the ledger true where one customer's bookings touch: their buffers go when they meet and come back when one leaves."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from booking import queries
+from booking.admission import Units
+from booking.occupancy import Taken
+from booking.places import Place, as_rules
+from booking.rules import queries as rules
+from booking.tables import Booking, Claim, RuleVersion
+from booking.waiving import regrown, trim
+from booking.writing import claim_rows
+from marketplace.slot import Slot
+
+
+def claim(session: Session, place: Place, booking: Booking, units: Units) -> None:
+    """Write the claims of a new slot, with the buffers that the rules ask for. The resources' rows are locked."""
+    rows = claim_rows(booking, units, place.rules.buffers)
+    session.execute(insert(Claim), make_room(session, booking, rows) if place.rules.waive_own_buffers else rows)
+
+
+def make_room(session: Session, booking: Booking, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a new booking's claims less the buffers towards the customer's own bookings on the same units.
+
+    The buffers of those towards it are given up. The resources' rows are locked.
+    """
+    resource_ids = {row["resource_id"] for row in rows}
+    beside = rules.beside(session, resource_ids, booking.slot, booking.organisation_id, ignoring=[booking.id])
+    met: set[tuple[str, int, str]] = set()
+    units = {(row["resource_id"], row["unit"]) for row in rows}
+    for resource_id, claims in queries.taken(session, resource_ids, within=booking.slot).items():
+        for claim in claims:
+            if (resource_id, claim.unit) in units and claim.owner in {*beside.before, *beside.after}:
+                met.add((resource_id, claim.unit, "before" if claim.owner in beside.before else "after"))
+                _resize(session, resource_id, claim, trim(claim, booking.slot, beside).slot)
+    return [_less(row, booking.slot, met) for row in rows]
+
+
+def leave(session: Session, booking: Booking) -> None:
+    """Release the booking's claims; what the same customer's claims gave up towards them comes back as far as there is room.
+
+    Between two of one customer that are then close to each other the whole gap is claimed. The resources' rows are locked.
+    """
+    mine = (Claim.booking_id == booking.id, Claim.active)
+    resource_ids = set(session.scalars(select(Claim.resource_id).where(*mine)))
+    near = queries.taken(session, resource_ids, within=booking.slot)
+    session.execute(update(Claim).where(*mine).values(active=False))
+    for resource_id, claims in near.items():
+        left = [claim for claim in claims if claim.owner == booking.id]
+        present = [claim for claim in claims if claim.owner != booking.id]
+        own = rules.of_organisation(session, _met(left, present), booking.organisation_id)
+        for number, claim in enumerate(present):
+            if claim.owner in own:
+                unit = [other for other in present if other.unit == claim.unit]
+                present[number] = replace(claim, slot=regrown(claim, _wanted(session, claim), unit))
+                _resize(session, resource_id, claim, present[number].slot)
+
+
+def _met(left: Sequence[Taken], others: Sequence[Taken]) -> set[str]:
+    """The owners of claims that end where one of `left` begins on their unit, or begin where it ends."""
+    starts = {(claim.unit, claim.slot.start) for claim in left}
+    ends = {(claim.unit, claim.slot.end) for claim in left}
+    return {claim.owner for claim in others if (claim.unit, claim.slot.end) in starts or (claim.unit, claim.slot.start) in ends}
+
+
+def _wanted(session: Session, claim: Taken) -> Slot:
+    """What it would claim by the rules of its acceptance."""
+    booking = queries.get_booking(session, claim.owner)
+    spans = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers.spans(booking.slot)
+    return spans[claim.lane] if claim.lane < len(spans) else claim.slot
+
+
+def _resize(session: Session, resource_id: str, claim: Taken, span: Slot) -> None:
+    row = (Claim.booking_id == claim.owner, Claim.resource_id == resource_id, Claim.unit == claim.unit, Claim.lane == claim.lane)
+    session.execute(update(Claim).where(*row, Claim.active).values(starts_at=span.start, ends_at=span.end))
+
+
+def _less(row: dict[str, Any], slot: Slot, met: Collection[tuple[str, int, str]]) -> dict[str, Any]:
+    unit = (row["resource_id"], row["unit"])
+    start = max(row["starts_at"], slot.start) if (*unit, "before") in met else row["starts_at"]
+    end = min(row["ends_at"], slot.end) if (*unit, "after") in met else row["ends_at"]
+    return {**row, "starts_at": start, "ends_at": end}
