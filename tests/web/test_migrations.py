@@ -7,7 +7,10 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, create_engine, insert, select, text
 
-from marketplace.db import open_engine
+from booking.places import as_rules
+from booking.tables import Booking, RuleVersion
+from booking.terms import Rules
+from marketplace.db import open_engine, open_sessions
 from marketplace.tables import Message, Person
 from web.migrate import GuardMissing, check_guard, config, is_current, migrate
 from web.schema import METADATA
@@ -83,6 +86,36 @@ def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     for _ in range(2):
         migrate(engine)
     assert is_current(engine)
+    engine.dispose()
+
+
+STORED = """INSERT INTO institutions (id, name, kind, timezone, settlement, version, created_at)
+VALUES ('ins_1', 'x', 'institute', 'Asia/Shanghai', 'direct', 1, '2026-01-01 00:00:00+00:00');
+INSERT INTO people (id, email, name, locale, created_at)
+VALUES ('per_1', 'a@example.com', 'x', 'zh', '2026-01-01 00:00:00+00:00');
+INSERT INTO resources (id, institution_id, kind, name, tags, timezone, capacity, price_minor, currency, state,
+version, created_at) VALUES ('res_1', 'ins_1', 'instrument', 'x', '[]', 'Asia/Shanghai', 1, 100, 'CNY', 'published', 1,
+'2026-01-01 00:00:00+00:00');
+INSERT INTO rule_versions (id, resource_id, number, hours, step_min, min_min, max_min, notice_min, horizon_days, setup_min,
+cleaning_min, buffer_mode, approval, created_at)
+VALUES ('rul_1', 'res_1', 1, '[]', 1, 1, 60, 0, 365, 0, 0, 'sum', 'instant', '2026-01-01 00:00:00+00:00');
+INSERT INTO bookings (id, resource_id, institution_id, person_id, rules_id, starts_at, ends_at, quantity, category, state,
+submitted_at, cancelled_by_provider, version) VALUES ('bk_1', 'res_1', 'ins_1', 'per_1', 'rul_1', '2026-03-10 01:00:00+00:00',
+'2026-03-10 02:00:00+00:00', 1, 'ext', 'requested', '2026-03-01 00:00:00+00:00', false, 1)"""
+"""A resource with rules and a request, as stored before rules had quotas and the like."""
+
+
+def test_rules_that_were_stored_before_get_the_defaults(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0006")
+    with engine.begin() as connection:
+        for statement in STORED.split(";"):
+            connection.execute(text(statement))
+    migrate(engine)
+    with open_sessions(engine)() as session:
+        rules = as_rules(session.get_one(RuleVersion, "rul_1"))
+        assert rules == Rules(max_min=60)
+        assert session.get_one(Booking, "bk_1").decide_by is None
     engine.dispose()
 
 
