@@ -42,23 +42,29 @@ def make_room(session: Session, booking: Booking, rows: Sequence[dict[str, Any]]
 
 
 def leave(session: Session, booking: Booking) -> None:
-    """Release the booking's claims; what the same customer's claims gave up towards them comes back as far as there is room.
+    """Release all claims of the booking as `leave_resource` does."""
+    held = select(Claim.resource_id).where(Claim.booking_id == booking.id, Claim.active).distinct()
+    for resource_id in session.scalars(held).all():
+        leave_resource(session, booking, resource_id)
 
-    Between two of one customer that are then close to each other the whole gap is claimed. The resources' rows are locked.
+
+def leave_resource(session: Session, booking: Booking, resource_id: str) -> None:
+    """Release the booking's claims of that resource; what the same customer's claims gave up towards them comes back.
+
+    As far as there is room: between two of one customer that are then close to each other the whole gap is claimed. The
+    resource's row is locked.
     """
-    mine = (Claim.booking_id == booking.id, Claim.active)
-    resource_ids = set(session.scalars(select(Claim.resource_id).where(*mine)))
-    near = queries.taken(session, resource_ids, within=booking.slot)
+    claims = queries.taken(session, [resource_id], within=booking.slot).get(resource_id, ())
+    mine = (Claim.booking_id == booking.id, Claim.resource_id == resource_id, Claim.active)
     session.execute(update(Claim).where(*mine).values(active=False))
-    for resource_id, claims in near.items():
-        left = [claim for claim in claims if claim.owner == booking.id]
-        present = [claim for claim in claims if claim.owner != booking.id]
-        own = rules.of_organisation(session, _met(left, present), booking.organisation_id)
-        for number, claim in enumerate(present):
-            if claim.owner in own:
-                unit = [other for other in present if other.unit == claim.unit]
-                present[number] = replace(claim, slot=regrown(claim, _wanted(session, claim), unit))
-                _resize(session, resource_id, claim, present[number].slot)
+    left = [claim for claim in claims if claim.owner == booking.id]
+    present = [claim for claim in claims if claim.owner != booking.id]
+    own = rules.of_organisation(session, _met(left, present), booking.organisation_id)
+    for number, claim in enumerate(present):
+        if claim.owner in own:
+            unit = [other for other in present if other.unit == claim.unit]
+            present[number] = replace(claim, slot=regrown(claim, _wanted(session, claim), unit))
+            _resize(session, resource_id, claim, present[number].slot)
 
 
 def _met(left: Sequence[Taken], others: Sequence[Taken]) -> set[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from booking.beside import actions as beside
@@ -32,9 +32,10 @@ def fit(session: Session, *, resource_id: str, now: datetime) -> None:
 
 def _leave(session: Session, part_id: str, lines: Sequence[str]) -> None:
     """Claims of lines that it is no longer a part of."""
-    others = select(Booking.id).where(Booking.resource_id.not_in([part_id, *lines]))
-    gone = update(Claim).where(Claim.resource_id == part_id, Claim.active, Claim.booking_id.in_(others))
-    session.execute(gone.values(active=False))
+    held = select(Claim.booking_id).where(Claim.resource_id == part_id, Claim.active)
+    others = select(Booking).where(Booking.resource_id.not_in([part_id, *lines]), Booking.id.in_(held))
+    for booking in session.scalars(others).all():
+        beside.leave_resource(session, booking, part_id)
 
 
 def _join(session: Session, part_id: str, capacity: int, booking: Booking) -> None:

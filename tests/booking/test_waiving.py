@@ -146,6 +146,19 @@ def test_a_line_waives_them_on_its_stations_also_on_one_that_joins_later(db: Ses
     assert spans(db, two) == [hours(5.75, 8.5)] * 3
 
 
+def test_a_station_that_leaves_its_line_gives_its_own_bookings_their_buffers_back(db: Session) -> None:
+    line, firm = a_resource(db), an_organisation(db)
+    station = shared(db, parent_id=line.id, institution_id=line.institution_id)
+    booked(db, line, firm, hours(4, 6))
+    own = booked(db, station, firm, hours(6, 8))
+    assert spans(db, own) == [hours(6, 8.5)]
+    station.parent_id = None
+    db.flush()
+    fit(db, resource_id=station.id, now=NOW)
+    assert spans(db, own) == [hours(5.75, 8.5)]
+    booked(db, station, firm, hours(3, 5))
+
+
 def test_an_outage_closes_what_is_left_after_the_buffers_came_back(db: Session) -> None:
     resource, firm = shared(db), an_organisation(db)
     one, two = booked(db, resource, firm, hours(4, 6)), booked(db, resource, firm, hours(6, 8))

@@ -1,11 +1,13 @@
 """Rules that a publisher sets over JSON: told back as given, and every booking held to them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from marketplace.db import open_engine, open_sessions
 from tests.web.api.world import World, fields, refused, span, tomorrow
+from web.worker import expire_holds
 
 QUOTA = {"limit": 3, "unit": "hours", "per": "day", "by": "organisation"}
 
@@ -222,3 +224,20 @@ def test_back_to_back_runs_of_one_customer_keep_no_buffers_between_them(world: W
     body = refused(world.post(path, stranger, json=span(tomorrow(4))), 409, "slot_taken")
     assert body["conflicts"] == [span(tomorrow(5, 45), 0.25)]  # the set-up that came back
     world.made(path, world.member, span(tomorrow(4)))
+
+
+def test_the_worker_ends_a_request_at_its_deadline_and_its_slot_is_free(world: World, api_url: str) -> None:
+    resource = ruled(world, approval="request", decide_within_h=1)
+    path = f"/resources/{resource}/bookings"
+    asked = world.made(path, world.member, span(tomorrow(2)))
+    deadline = datetime.fromisoformat(asked["decide_by"])
+    engine = open_engine(api_url)
+    states = []
+    for now in (deadline - timedelta(seconds=1), deadline):
+        with open_sessions(engine).begin() as session:
+            expire_holds(session, now)
+        states.append(world.get(f"/bookings/{asked['id']}", world.member).json()["state"])
+    engine.dispose()
+    assert states == ["requested", "expired"]
+    refused(world.post(f"/bookings/{asked['id']}/approve", world.manager), 409, "wrong_state")
+    world.made(path, world.member, span(tomorrow(2)))
