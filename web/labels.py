@@ -322,7 +322,7 @@ MESSAGE = {
     "booking_cancelled": _("Your booking is cancelled"),
     "series_booked": _("Your series of bookings is confirmed"),
     "series_requested": _("Your series of requests was sent"),
-    "booking_expired": _("Your hold has expired"),
+    "booking_expired": _("Your booking expired before it was confirmed"),
     "statement_ready": _("A statement awaits your answer"),
     "statement_settled": _("Your statement is settled"),
     "booking_reminder": _("Your booking begins soon"),

@@ -3,6 +3,7 @@
 import smtplib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,7 @@ from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import limits
-from marketplace.refusals import Refusal
+from marketplace.refusals import Refusal, WrongState
 from web import checkout, mail
 from web.present import letters
 
@@ -63,7 +64,8 @@ def expire_holds(session: Session, now: datetime) -> None:
     for booking_id in bills.holds_secured(session):
         booking.confirm_hold(session, booking_id=booking_id, now=now)
     for booking_id in [*bookings.expired_holds(session, now=now), *bookings.undecided_requests(session, now=now)]:
-        checkout.expire(session, booking_id=booking_id, now=now)
+        with suppress(WrongState):  # it was paid or answered since
+            checkout.expire(session, booking_id=booking_id, now=now)
 
 
 def purge(session: Session, now: datetime) -> None:

@@ -147,7 +147,6 @@ def test_a_thousand_occurrences_are_booked_in_two_seconds(committed_db: sessionm
         took = time.perf_counter() - started
         assert len(made.bookings) + len(made.gaps) == 1000
         assert len(made.bookings) > 700
-        print(took)
         assert audit(session) == []
     assert took < 2, took
 
