@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,6 +20,8 @@ from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource
 
 MOST_SUBSTITUTES = 20
+DAYS_AROUND = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
+"""The same hours of a near day suit a customer better than an odd hour nearer by."""
 
 
 class Step(StrEnum):
@@ -39,9 +42,10 @@ class Proposal:
 
 
 def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
-    """The mildest step for each booking that an outage of `slot` would meet, in order: what has begun is kept, the others are
-    shifted to the nearest time within two weeks, moved to a like machine of the house that costs no more, or cancelled.
+    """The mildest step for each booking that an outage of `slot` would meet, in order.
 
+    What has begun is kept. The others are shifted to the same hours of a day within a week or to the nearest time within two,
+    moved to a like machine of the house that costs no more, or cancelled.
     Together they can be carried out in this order. Raises: NotFound.
     """
     place, found = get_place(session, resource_id), list[Proposal]()
@@ -75,7 +79,24 @@ def _nearest(
     claims = _claims(session, place, window, booking, earlier)
     held = {**claims, place.resource_id: [*claims.get(place.resource_id, ()), *closed]}
     free = queries.free_in(place, held, window, booking.quantity)
+    for days in DAYS_AROUND:
+        there = same_hours(booking.slot, days, place.zone)
+        if any(span.contains(there) for span in free) and place.rules.window(now).contains(there):
+            return there
     return next(iter(terms.alternatives(free, booking.slot, rules=place.rules, zone=place.zone, now=now)), None)
+
+
+def same_hours(slot: Slot, days: int, zone: ZoneInfo) -> Slot:
+    """As long as `slot`, begun at the same wall-clock time so many days later.
+
+    >>> from datetime import UTC
+    >>> berlin = ZoneInfo("Europe/Berlin")
+    >>> nine = Slot(datetime(2027, 3, 27, 9, tzinfo=berlin), datetime(2027, 3, 27, 11, tzinfo=berlin))
+    >>> same_hours(nine, 1, berlin) == Slot(datetime(2027, 3, 28, 7, tzinfo=UTC), datetime(2027, 3, 28, 9, tzinfo=UTC))
+    True
+    """
+    start = slot.start.astimezone(zone) + timedelta(days=days)
+    return Slot(start, start.astimezone(UTC) + slot.duration)
 
 
 def _claims(session: Session, place: Place, within: Slot, booking: Booking, earlier: Sequence[Proposal]) -> Claims:
