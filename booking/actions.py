@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.admission import SlotRefused, Wish, admit, overridden
+from booking.admission import SlotRefused, Units, Wish, admit, overridden
 from booking.beside import actions as beside
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
@@ -70,7 +70,7 @@ def move(
 ) -> Booking:
     """Put a booking on another slot or resource; every rule of creation holds, its own claims do not stand in its way.
 
-    Raises: NotFound, Stale, WrongState (also once it has begun: then use and no-show decide), SlotRefused.
+    One that runs may be extended. Raises: NotFound, Stale, WrongState (begun, and not just to end later; over), SlotRefused.
     """
     left_place = queries.get_booking(session, booking_id).resource_id
     places = lock_places(session, {left_place, resource_id or left_place})
@@ -79,13 +79,12 @@ def move(
         raise Stale(version=booking.version)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
-    if booking.starts_at <= now:
-        raise WrongState(state="begun", move="move")
     place = places[resource_id or left_place]
+    begun = booking.starts_at <= now
+    if begun and not (_only_longer(booking, slot, now) and place.resource_id == left_place):
+        raise WrongState(state="begun", move="move")
     wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
-    with session.begin_nested():  # a refusal leaves its claims as they were
-        beside.leave(session, booking)
-        units = admit(session, place, wish, now=now, ignoring=[booking.id])
+    units = _admit_anew(session, place, booking, wish, now)
     before, left = _facts(booking), booking.slot
     booking.slot = slot
     if place.resource_id != left_place:
@@ -100,11 +99,37 @@ def move(
     return booking
 
 
+def _only_longer(booking: Booking, slot: Slot, now: datetime) -> bool:
+    """Whether a running booking would just end later; an earlier end is booking.presence.actions.finish."""
+    runs = booking.state is BookingState.CONFIRMED and now < booking.ends_at
+    return runs and slot.start == booking.starts_at and slot.end > booking.ends_at
+
+
+def _admit_anew(session: Session, place: Place, booking: Booking, wish: Wish, now: datetime) -> Units:
+    """The units for the new slot, the old claims given back. The start of a running booking stands: only its end is judged.
+
+    Raises: SlotRefused, which leaves the old claims as they were.
+    """
+    in_time = min(now, booking.starts_at - timedelta(minutes=place.rules.notice_min))
+    try:
+        with session.begin_nested():
+            beside.leave(session, booking)
+            return admit(session, place, wish, now=in_time if booking.starts_at <= now else now, ignoring=[booking.id])
+    except SlotRefused as refused:
+        if booking.starts_at > now:
+            raise
+        raise SlotRefused(wish, refused.reasons, refused.conflicts, []) from refused
+
+
+def asks_again(session: Session, booking: Booking) -> bool:
+    """Whether the publisher decides on a new slot of the booking. Raises: NotFound."""
+    return get_place(session, booking.resource_id).rules.asks(booking.organisation_id)
+
+
 def ask_again(session: Session, *, booking_id: str, now: datetime) -> Booking:
     """Where the publisher decides, the new slot of a moved booking needs a new yes. Raises: NotFound."""
     booking = refresh_locked(session, booking_id)
-    asks = get_place(session, booking.resource_id).rules.asks(booking.organisation_id)
-    if not asks or booking.state is not BookingState.CONFIRMED:
+    if booking.state is not BookingState.CONFIRMED or not asks_again(session, booking):
         return booking
     return _advance(session, booking, Move.ASK, "ask_again", now)
 

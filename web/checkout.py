@@ -164,6 +164,8 @@ def move(
 ) -> tuple[Booking, Money]:
     """Move a booking and price it again under the policy of its acceptance; a customer's may need a new yes.
 
+    Where it would, a customer cannot extend what runs: there is no time to ask.
+
     Raises: NotFound, NotAllowed, Stale, WrongState, SlotRefused.
     """
     found = queries.get_booking_for(session, actor, booking_id)
@@ -172,10 +174,13 @@ def move(
         raise NotAllowed(action=Action.DECIDE_BOOKINGS.value)
     if override is not None:
         require(actor, Action.OVERRIDE_RULES, institution_id=found.institution_id)
+    runs = found.starts_at <= now
+    if runs and not decides and actions.asks_again(session, found):
+        raise WrongState(state="begun", move="move")
     booking = actions.move(
         session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, override=override, now=now
     )
-    if not decides:
+    if not decides and not runs:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)
     return booking, quotes.requote_booking(session, booking=booking, now=now)
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from booking import actions, queries
-from booking.admission import Wish
+from booking.admission import SlotRefused, Wish
 from booking.presence.actions import check_in, finish
 from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Category
@@ -74,4 +74,25 @@ def test_the_stations_of_a_line_are_let_go_with_it(db: Session) -> None:
     station = a_resource(db, parent_id=line.id)
     finish(db, booking_id=booked(db, line).id, actor_id="per_1", now=minute(30))
     booked(db, station, 30, 60)
+    assert audit(db) == []
+
+
+def test_a_running_booking_is_extended_up_to_the_next_one(db: Session) -> None:
+    resource = a_resource(db)
+    set_rules(db, resource_id=resource.id, rules=RuleSet(notice_min=600, max_min=240), actor_id=None, now=BEFORE)
+    booking = booked(db, resource)
+    booked(db, resource, 200, 260)
+
+    def extend(end: float, *, now: float = 60, start: float = 0) -> Booking:
+        slot = Slot(minute(start), minute(end))
+        return actions.move(db, booking_id=booking.id, slot=slot, version=booking.version, actor_id="per_1", now=minute(now))
+
+    assert extend(180).slot == Slot(START, minute(180))
+    with pytest.raises(SlotRefused) as refused:
+        extend(250)
+    assert {reason.code for reason in refused.value.reasons} == {"slot_taken", "too_long"}
+    assert booking.slot == Slot(START, minute(180))
+    for change in ({"end": 170}, {"end": 190, "start": 10}, {"end": 190, "now": 180}):
+        with pytest.raises(WrongState):
+            extend(**change)
     assert audit(db) == []
