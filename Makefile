@@ -5,7 +5,7 @@ SETUP := $(PYTHON) scripts/setup.py
 PYTEST := $(BIN)/pytest
 FLOORS := marketplace booking devices billing evaluation web
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors docs bench setup clean
+.PHONY: help demo test check units lint types floors docs bench setup clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,7 +17,10 @@ demo:  ## install what is needed, then the whole product at http://127.0.0.1:800
 test: setup  ## every test: SQLite and PostgreSQL, a real Mosquitto, a real browser (ARGS=... for pytest)
 	@$(PYTEST) -n 2 --dist loadfile $(ARGS)
 
-check: lint types floors  ## within a minute: lint, types, floors, unit tests on SQLite
+check: setup  ## within a minute: lint, types, floors, unit tests on SQLite, beside each other
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target units lint types floors
+
+units: setup  ## unit tests on SQLite (ARGS=... for pytest)
 	@$(PYTEST) -n 2 -m "not servers" --databases sqlite --ignore tests/flows --ignore tests/test_floors.py $(ARGS)
 
 lint: setup  ## ruff

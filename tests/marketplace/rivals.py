@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from sqlalchemy.orm import Session, sessionmaker
 
 T = TypeVar("T")
-LOOK_S = 0.3
+LOOK_S = 0.15
 """How long the first one's transaction stays open beside the second's; below PostgreSQL's wait for a lock."""
 
 
