@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -45,25 +46,9 @@ def quote_bookings(
     price = Money(resource.price_minor if organisation else 0, resource.currency)
     snapshot = policies.as_json(queries.policy_of(session, resource.id))
     digest = policies.fingerprint(snapshot)
-    rows = [
-        BookingQuote(
-            id=new_id("quo"),
-            booking_id=booking.id,
-            number=1,
-            price_minor=price.minor,
-            currency=price.currency,
-            quantity=booking.quantity,
-            starts_at=booking.starts_at,
-            ends_at=booking.ends_at,
-            timezone=resource.timezone,
-            funding=funding,
-            policy=snapshot,
-            policy_digest=digest,
-            quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
-            created_at=now,
-        )
-        for booking in bookings
-    ]
+    terms = {"price_minor": price.minor, "currency": price.currency, "timezone": resource.timezone, "funding": funding}
+    terms |= {"policy": snapshot, "policy_digest": digest}
+    rows = [_quote(booking, number=1, terms=terms, now=now) for booking in bookings]
     session.add_all(rows)
     session.flush()
     return [Money(row.quote_minor, row.currency) for row in rows]
@@ -72,23 +57,24 @@ def quote_bookings(
 def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
     """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
     old = queries.quote_of_booking(session, booking.id)
-    price = Money(old.price_minor, old.currency)
-    row = BookingQuote(
-        id=new_id("quo"),
-        booking_id=booking.id,
-        number=old.number + 1,
-        price_minor=old.price_minor,
-        currency=old.currency,
-        quantity=booking.quantity,
-        starts_at=booking.starts_at,
-        ends_at=booking.ends_at,
-        timezone=old.timezone,
-        funding=old.funding,
-        policy=old.policy,
-        policy_digest=old.policy_digest,
-        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
-        created_at=now,
-    )
+    terms = {name: getattr(old, name) for name in ("price_minor", "currency", "timezone", "funding", "policy", "policy_digest")}
+    row = _quote(booking, number=old.number + 1, terms=terms, now=now)
     session.add(row)
     session.flush()
     return Money(row.quote_minor, row.currency)
+
+
+def _quote(booking: Booking, *, number: int, terms: dict[str, Any], now: datetime) -> BookingQuote:
+    """The booking's slot and units at a price and a policy, `terms`."""
+    price = Money(terms["price_minor"], terms["currency"])
+    return BookingQuote(
+        id=new_id("quo"),
+        booking_id=booking.id,
+        number=number,
+        quantity=booking.quantity,
+        starts_at=booking.starts_at,
+        ends_at=booking.ends_at,
+        quote_minor=pricing.quote(price, booking.slot, booking.quantity).minor,
+        created_at=now,
+        **terms,
+    )

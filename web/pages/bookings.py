@@ -1,5 +1,6 @@
 """Booking from a page, one's bookings, and their statements."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -114,36 +115,33 @@ def _page(pen: Drawing, db: ReadDb, row: Booking, now: Now, refusal: Refusal | N
     return pen.page("booking.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
 
 
+def _press(pen: Drawing, db: Db, row: Booking, now: Now, act: Callable[[], object], said: str) -> Response:
+    """Do what a button asks for and say so; what the booking's state forbids is told on its page."""
+    try:
+        act()
+    except WrongState as refusal:
+        return _page(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{row.id}", said)
+
+
 @router.post("/bookings/{booking_id}/cancel")
 def cancel(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     row = queries.get_booking_for(db, actor, booking_id)
-    try:
-        checkout.cancel(db, actor=actor, booking_id=booking_id, now=now)
-    except WrongState as refusal:
-        return _page(pen, db, row, now, refusal)
-    return pen.go(f"/bookings/{booking_id}", "cancelled")
+    return _press(pen, db, row, now, lambda: checkout.cancel(db, actor=actor, booking_id=row.id, now=now), "cancelled")
 
 
 @router.post("/bookings/{booking_id}/check-in")
 def check_in(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
+    row, who = queries.get_booking_for(db, actor, booking_id), actor.known_id
     checkout.require_present(actor, row)
-    try:
-        presence.check_in(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
-    except WrongState as refusal:
-        return _page(pen, db, row, now, refusal)
-    return pen.go(f"/bookings/{booking_id}", "checked_in")
+    return _press(pen, db, row, now, lambda: presence.check_in(db, booking_id=row.id, actor_id=who, now=now), "checked_in")
 
 
 @router.post("/bookings/{booking_id}/finish")
 def finish(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
+    row, who = queries.get_booking_for(db, actor, booking_id), actor.known_id
     checkout.require_present(actor, row)
-    try:
-        presence.finish(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
-    except WrongState as refusal:
-        return _page(pen, db, row, now, refusal)
-    return pen.go(f"/bookings/{booking_id}", "finished")
+    return _press(pen, db, row, now, lambda: presence.finish(db, booking_id=row.id, actor_id=who, now=now), "finished")
 
 
 @router.post("/bookings/{booking_id}/approve")
