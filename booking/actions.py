@@ -18,9 +18,8 @@ from booking.places import Place, get_place, lock_place, lock_places
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.telling import tell
-from booking.writing import new_booking
+from booking.writing import BOOKINGS, new_booking
 from marketplace import audit
-from marketplace.db import refused_by
 from marketplace.ids import new_id
 from marketplace.refusals import Reason, Stale, WrongState
 from marketplace.slot import Slot
@@ -32,7 +31,7 @@ class CancelledBy(StrEnum):
 
 
 def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, now: datetime) -> Booking:
-    """Claim the slot; flushes, never commits.
+    """Claim the slot; written with the next flush.
 
     With `hold_until` the booking is held for payment until then; by the resource's rules it is confirmed at once or becomes
     a request. Raises: NotFound, SlotRefused.
@@ -48,13 +47,16 @@ def take(
     units = admit(session, place, wish, now=now)
     booking = new_booking(place, wish, hold_until, now)
     booking.bundle_id = bundle_id
-    with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])):
-        session.add(booking)
-        session.flush()
-        beside.claim(session, place, booking, units)
+    BOOKINGS.add_objects(session, [booking])
+    beside.claim(session, place, booking, units, taken=taken_after_all(wish))
     _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)
     return booking
+
+
+def taken_after_all(wish: Wish) -> SlotRefused:
+    """Should the ledger itself refuse what was admitted."""
+    return SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])
 
 
 def move(
@@ -91,8 +93,7 @@ def move(
         booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
     booking.version += 1
     session.flush()
-    with refused_by("claims_no_overlap", SlotRefused(wish, [Reason("slot_taken")], [slot], [])):
-        beside.claim(session, place, booking, units)
+    beside.claim(session, place, booking, units, taken=taken_after_all(wish))
     outages.close_what_is_left(session, resource_id=left_place, around=left)
     _record(session, booking, "move", before, now, actor_id)
     _record_override(session, booking, place, wish, now, actor_id)

@@ -5,13 +5,14 @@ in each other's way through the station's claims, and sister stations do not.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, func, select
+from sqlalchemy import CTE, bindparam, select
 from sqlalchemy.orm import Session
 
 from booking.audience import Group, Welcome
@@ -21,8 +22,13 @@ from booking.occupancy import Buffers
 from booking.quotas import By, Per, Quota, Unit
 from booking.tables import Approval, RuleVersion
 from booking.terms import Rules
+from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
 from marketplace.tables import ListingState, Resource
+
+RULES: dict[str, Rules] = {}
+"""Versions of rules that were read before, by id."""
+MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +128,70 @@ def lock_places(session: Session, resource_ids: Collection[str]) -> dict[str, Pl
     return _load(session, resource_ids, lock=True)
 
 
+class _Row(NamedTuple):
+    """A resource in the tree below `root`, with its newest rules."""
+
+    root: str
+    id: str
+    institution_id: str
+    timezone: str
+    capacity: int
+    state: ListingState
+    rules_id: str | None
+
+
 def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dict[str, Place]:
-    tree = _tree(resource_ids)
-    newest = (
-        select(func.max(RuleVersion.number)).where(RuleVersion.resource_id == Resource.id).correlate(Resource).scalar_subquery()
-    )
-    asked = (
-        select(tree.c.root, Resource, RuleVersion)
-        .join(Resource, Resource.id == tree.c.part)
-        .outerjoin(RuleVersion, (RuleVersion.resource_id == Resource.id) & (RuleVersion.number == newest))
-        .order_by(Resource.id)
-    )
-    roots: dict[str, tuple[Resource, RuleVersion]] = {}
+    ids = spread(resource_ids)
+    rows = [_Row(*row) for row in _reading(len(ids), lock=lock).rows(session, **ids)] if ids else []
+    return _places(session, rows)
+
+
+def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
+    rules = _rules(session, {row.rules_id for row in rows if row.root == row.id and row.rules_id})
     parts: dict[str, list[Part]] = defaultdict(list)
-    for root, resource, version in session.execute(asked.with_for_update(of=Resource) if lock else asked):
-        if root == resource.id and version:
-            roots[root] = (resource, version)
-        elif root != resource.id:
-            parts[root].append(Part(resource.id, resource.capacity))
-    return {root: _place(*row, tuple(parts[root])) for root, row in roots.items()}
+    for row in rows:
+        if row.root != row.id:
+            parts[row.root].append(Part(row.id, row.capacity))
+    return {
+        row.id: Place(
+            resource_id=row.id,
+            institution_id=row.institution_id,
+            zone=ZoneInfo(row.timezone),
+            capacity=row.capacity,
+            state=row.state,
+            rules_id=row.rules_id,
+            rules=rules[row.rules_id],
+            parts=tuple(parts[row.id]),
+        )
+        for row in rows
+        if row.root == row.id and row.rules_id
+    }
 
 
-def _tree(resource_ids: Collection[str]) -> CTE:
+def _rules(session: Session, version_ids: Collection[str]) -> Mapping[str, Rules]:
+    """By id of their version, which never changes."""
+    known = {one: RULES[one] for one in version_ids if one in RULES}
+    if len(known) < len(version_ids):
+        rows = session.scalars(select(RuleVersion).where(RuleVersion.id.in_(set(version_ids) - known.keys())))
+        known |= {row.id: as_rules(row) for row in rows}
+        if len(RULES) > MOST_KNOWN:
+            RULES.clear()
+        RULES.update(known)
+    return known
+
+
+@lru_cache(maxsize=64)
+def _reading(count: int, *, lock: bool) -> Read:
+    """Of `count` resources, `id0` and on, and everything below them, in the order of their ids."""
+    tree = _tree([bindparam(f"id{number}") for number in range(count)])
+    versions = select(RuleVersion.id).where(RuleVersion.resource_id == Resource.id).correlate(Resource)
+    newest = versions.order_by(RuleVersion.number.desc()).limit(1).scalar_subquery()
+    facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, newest)
+    asked = select(tree.c.root, *facts).join(Resource, Resource.id == tree.c.part).order_by(Resource.id)
+    return Read(asked.with_for_update(of=Resource) if lock else asked)
+
+
+def _tree(resource_ids: Collection[Any]) -> CTE:
     """(root, part): each resource with itself and everything below it."""
     tree = (
         select(Resource.id.label("root"), Resource.id.label("part"))
@@ -151,16 +199,3 @@ def _tree(resource_ids: Collection[str]) -> CTE:
         .cte("tree", recursive=True)
     )
     return tree.union(select(tree.c.root, Resource.id).join(Resource, Resource.parent_id == tree.c.part))
-
-
-def _place(resource: Resource, version: RuleVersion, parts: tuple[Part, ...]) -> Place:
-    return Place(
-        resource_id=resource.id,
-        institution_id=resource.institution_id,
-        zone=ZoneInfo(resource.timezone),
-        capacity=resource.capacity,
-        state=resource.state,
-        rules_id=version.id,
-        rules=as_rules(version),
-        parts=parts,
-    )

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from booking import occupancy, terms
@@ -14,6 +15,7 @@ from booking.places import Place, claimed_by, load_places
 from booking.states import BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RefusedRequest, RuleVersion
 from marketplace.permissions import Actor
+from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.slot import Slot, subtract, union
@@ -49,16 +51,21 @@ def rule_versions_of(session: Session, resource_id: str) -> Sequence[RuleVersion
 def taken(session: Session, resource_ids: Collection[str], *, within: Slot, ignoring: Collection[str] = ()) -> Claims:
     """Active claims near `within`, by resource; those of the bookings `ignoring` left out."""
     reach = within.widen(LONGEST_BUFFER, LONGEST_BUFFER)
-    owner = func.coalesce(Claim.booking_id, Claim.outage_id)
-    found = select(Claim.resource_id, owner, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at).where(
-        Claim.active, Claim.resource_id.in_(resource_ids), Claim.starts_at < reach.end, Claim.ends_at > reach.start
-    )
-    if ignoring:
-        found = found.where(or_(Claim.booking_id.is_(None), Claim.booking_id.not_in(ignoring)))
+    ids = spread(resource_ids)
     by_resource: dict[str, list[Taken]] = defaultdict(list)
-    for resource_id, holder, unit, lane, start, end in session.execute(found):
-        by_resource[resource_id].append(Taken(holder, unit, lane, Slot(start, end)))
+    rows = _claims_of(len(ids)).rows(session, start=reach.start, end=reach.end, **ids) if ids else []
+    for resource_id, booking_id, outage_id, unit, lane, start, end in rows:
+        if booking_id not in ignoring:
+            by_resource[resource_id].append(Taken(booking_id or outage_id, unit, lane, Slot(start, end)))
     return by_resource
+
+
+@lru_cache(maxsize=64)
+def _claims_of(count: int) -> Read:
+    """Active claims of `count` resources, `id0` and on, that touch `start` to `end`."""
+    named = Claim.resource_id.in_([bindparam(f"id{number}") for number in range(count)])
+    facts = (Claim.resource_id, Claim.booking_id, Claim.outage_id, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
+    return Read(select(*facts).where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
 
 
 def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:

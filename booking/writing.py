@@ -7,9 +7,11 @@ from booking.admission import Units, Wish
 from booking.occupancy import Buffers
 from booking.places import Place
 from booking.states import BookingState
-from booking.tables import Booking, ClaimKind
+from booking.tables import Booking, Claim, ClaimKind
 from marketplace.ids import new_id
+from marketplace.prepared import Append
 
+BOOKINGS, CLAIMS = Append(Booking), Append(Claim)
 CLAIM_KINDS = {
     BookingState.HELD: ClaimKind.HOLD,
     BookingState.REQUESTED: ClaimKind.REQUEST,

@@ -8,7 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from marketplace.ids import new_id
+from marketplace.prepared import Append
 from marketplace.tables import AuditEntry
+
+ENTRIES = Append(AuditEntry)
 
 
 def record(
@@ -24,19 +27,18 @@ def record(
     now: datetime,
 ) -> None:
     """Note one change with the values before and after; nobody as actor means a timer."""
-    session.add(
-        AuditEntry(
-            id=new_id("aud"),
-            at=now,
-            actor_id=actor_id,
-            institution_id=institution_id,
-            action=action,
-            object_kind=object_kind,
-            object_id=object_id,
-            before=before,
-            after=after,
-        )
-    )
+    row = {
+        "id": new_id("aud"),
+        "at": now,
+        "actor_id": actor_id,
+        "institution_id": institution_id,
+        "action": action,
+        "object_kind": object_kind,
+        "object_id": object_id,
+        "before": before,
+        "after": after,
+    }
+    ENTRIES.add(session, [row])
 
 
 def history_of(session: Session, object_kind: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:

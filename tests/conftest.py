@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from marketplace.db import open_engine, open_sessions
 from marketplace.ids import new_id
 from marketplace.people import secrets
+from marketplace.prepared import Appending
 from tests import servers
 from tests.product import Product
 from tests.product import product as a_product
@@ -97,7 +98,7 @@ def db(engine: Engine) -> Iterator[Session]:
     """A session whose work is rolled back after the test; what it commits ends in a savepoint."""
     with engine.connect() as connection:
         outer = connection.begin()
-        session = Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+        session = Appending(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
         yield session
         session.close()
         outer.rollback()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.quotes import actions as quotes
+from billing.quotes.queries import Offer, get_offer
 from billing.settlement import Funding
 from booking import actions, queries
 from booking.actions import CancelledBy
@@ -23,11 +24,9 @@ from booking.states import HOLDING
 from booking.tables import Booking, Category, OnConflict, Outage
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
-from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotAllowed, WrongState
+from marketplace.refusals import Invalid, NotAllowed, NotFound, WrongState
 from marketplace.slot import Slot
-from marketplace.tables import Organisation, Resource
 
 TEACHING = "teaching"
 """The purpose that makes a use of one's own house teaching."""
@@ -62,9 +61,9 @@ def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: t
 
     Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
-    wish, organisation, card = _wish(session, actor, order)
+    wish, offer, card = _wish(session, actor, order)
     booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
-    return booking, _quote(session, booking, organisation, order, card=card, now=now)
+    return booking, _quote(session, booking, offer, order, card=card, now=now)
 
 
 def book_bundle(
@@ -75,8 +74,8 @@ def book_bundle(
     until = [now + hold if card else None for _, _, card in asked]
     made = bundles.book_bundle(session, wishes=[wish for wish, _, _ in asked], hold_until=until, now=now)
     found = []
-    for booking, order, (_, organisation, card) in zip(made, orders, asked, strict=True):
-        found.append((booking, _quote(session, booking, organisation, order, card=card, now=now)))
+    for booking, order, (_, offer, card) in zip(made, orders, asked, strict=True):
+        found.append((booking, _quote(session, booking, offer, order, card=card, now=now)))
     return found
 
 
@@ -87,62 +86,65 @@ def book_series(
 
     Raises: NotFound, NotAllowed, Invalid, SeriesRefused.
     """
-    wish, organisation, _ = _wish(session, actor, order)
+    wish, offer, _ = _wish(session, actor, order)
     made = series.book_series(session, wish=wish, rrule=rrule, on_conflict=on_conflict, now=now)
-    prices = quotes.quote_bookings(session, bookings=made.bookings, organisation=organisation, funding=Funding.BANK, now=now)
+    prices = quotes.quote_bookings(
+        session, bookings=made.bookings, organisation=offer.buyer, funding=Funding.BANK, offer=offer, now=now
+    )
     return made, prices
 
 
-def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Organisation | None, bool]:
-    """What the order asks of the ledger, for whom, and whether a card is to secure it."""
-    resource = catalogue.get_visible(session, actor, order.resource_id)
+def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bool]:
+    """What the order asks of the ledger, what it would cost and for whom, and whether a card is to secure it.
+
+    Raises: NotFound, NotAllowed, Invalid.
+    """
+    only = next(iter(actor.organisations)) if len(actor.organisations) == 1 else None
+    offer = get_offer(session, order.resource_id, order.organisation_id or only)
+    if not catalogue.may_see(actor, state=offer.state, institution_id=offer.institution_id):
+        raise NotFound(kind="resource")
     if order.override is not None:
-        require(actor, Action.OVERRIDE_RULES, institution_id=resource.institution_id)
-    organisation = _organisation(session, actor, order.organisation_id, resource)
+        require(actor, Action.OVERRIDE_RULES, institution_id=offer.institution_id)
+    _check_buyer(actor, order.organisation_id, offer)
     wish = Wish(
-        resource_id=resource.id,
+        resource_id=offer.resource_id,
         slot=order.slot,
         person_id=actor.known_id,
-        organisation_id=organisation.id if organisation else None,
-        category=category_of(organisation, resource, order.purpose),
+        organisation_id=offer.buyer.id if offer.buyer else None,
+        category=category_of(offer, order.purpose),
         quantity=order.quantity,
         purpose=order.purpose,
         override=order.override,
     )
-    card = billing.takes_cards(session, institution_id=resource.institution_id) and wish.category is Category.EXT
-    return wish, organisation, card
+    return wish, offer, offer.takes_cards and wish.category is Category.EXT
 
 
-def _quote(
-    session: Session, booking: Booking, organisation: Organisation | None, order: Order, *, card: bool, now: datetime
-) -> Money:
+def _quote(session: Session, booking: Booking, offer: Offer, order: Order, *, card: bool, now: datetime) -> Money:
     method = order.payment_method if card else None
-    return quotes.quote_booking(session, booking=booking, organisation=organisation, payment_method=method, now=now)
+    return quotes.quote_booking(session, booking=booking, organisation=offer.buyer, payment_method=method, offer=offer, now=now)
 
 
-def _organisation(session: Session, actor: Actor, asked: str | None, resource: Resource) -> Organisation | None:
-    """For whom the actor books: as asked, else the only one; staff without one book for their own house.
+def _check_buyer(actor: Actor, asked: str | None, offer: Offer) -> None:
+    """One books for the organisation named, else for one's only one; staff without one for their own house.
 
-    Raises: NotAllowed, Invalid, NotFound.
+    Raises: NotAllowed, Invalid, NotFound (only its operator could name an organisation that is not there).
     """
     if asked is not None:
         if asked not in actor.organisations and not actor.is_operator:
             raise NotAllowed(action="book_for_organisation")
-        return people.get_organisation(session, asked)
-    if len(actor.organisations) == 1:
-        return people.get_organisation(session, next(iter(actor.organisations)))
-    if resource.institution_id in actor.institutions():
-        return None
-    if actor.organisations:
-        raise Invalid(field="organisation_id", reason="you belong to several organisations, say for which one")
-    raise NotAllowed(action="book_without_organisation")
+        if offer.buyer is None:
+            raise NotFound(kind="organisation")
+    elif offer.buyer is None and offer.institution_id not in actor.institutions():
+        if actor.organisations:
+            raise Invalid(field="organisation_id", reason="you belong to several organisations, say for which one")
+        raise NotAllowed(action="book_without_organisation")
 
 
-def category_of(organisation: Organisation | None, resource: Resource, purpose: str | None) -> Category:
+def category_of(offer: Offer, purpose: str | None) -> Category:
     """Whose use it is. Related parties book as outsiders; the evaluation decides that they do not count."""
-    if organisation is None:
+    if offer.buyer is None:
         return Category.TEACH if purpose == TEACHING else Category.SELF
-    if organisation.institution_id == resource.institution_id:
+    if offer.buyer.institution_id == offer.institution_id:
         return Category.TEACH if purpose == TEACHING else Category.INT
     return Category.EXT
 

@@ -26,11 +26,11 @@ LONGEST_KEY = 200
 """Characters of an Idempotency-Key."""
 
 
-def read_clock() -> datetime:
+async def read_clock() -> datetime:
     return clock.now()
 
 
-def read_settings(request: Request) -> Settings:
+async def read_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
@@ -76,17 +76,15 @@ def find_actor(request: Request) -> Actor:
     """
     now = clock.now()
     header = request.headers.get("authorization", "")
-    with request.app.state.sessions() as session:
+    with request.app.state.readers() as session:
         if header:
             scheme, _, token = header.partition(" ")
             actor = people.find_actor_by_token(session, token.strip(), now=now) if scheme.lower() == "bearer" else None
             if actor is None:
                 raise NotSignedIn
-            session.commit()
             return actor
         secret = request.cookies.get(session_cookie(request), "")
         actor = people.find_actor_by_session(session, secret, now=now) if secret else None
-        session.commit()
     if actor and request.method not in SAFE:
         check_origin(request)
     return actor or NOBODY
@@ -100,7 +98,7 @@ def session_cookie(request: Request) -> str:
 AnyActor = Annotated[Actor, Depends(find_actor, scope="function")]
 
 
-def require_actor(actor: AnyActor) -> Actor:
+async def require_actor(actor: AnyActor) -> Actor:
     """Raises: NotSignedIn."""
     if actor.person_id is None:
         raise NotSignedIn
@@ -164,7 +162,7 @@ async def read_body(request: Request) -> bytes:
     return await request.body()
 
 
-def open_once(db: Db, request: Request, actor: SignedIn, body: Annotated[bytes, Depends(read_body)], now: Now) -> Once:
+async def open_once(db: Db, request: Request, actor: SignedIn, body: Annotated[bytes, Depends(read_body)], now: Now) -> Once:
     return Once(db, request, actor, body, now)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from booking import queries
@@ -14,14 +14,19 @@ from booking.places import Place, as_rules
 from booking.rules import queries as rules
 from booking.tables import Booking, Claim, RuleVersion
 from booking.waiving import regrown, trim
-from booking.writing import claim_rows
+from booking.writing import CLAIMS, claim_rows
 from marketplace.slot import Slot
 
 
-def claim(session: Session, place: Place, booking: Booking, units: Units) -> None:
-    """Write the claims of a new slot, with the buffers that the rules ask for. The resources' rows are locked."""
+def claim(session: Session, place: Place, booking: Booking, units: Units, *, taken: Exception) -> None:
+    """Write the claims of a new slot, with the buffers that the rules ask for. The resources' rows are locked.
+
+    Raises: `taken`, at the flush, if the ledger holds that time against what was read.
+    """
     rows = claim_rows(booking, units, place.rules.buffers)
-    session.execute(insert(Claim), make_room(session, booking, rows) if place.rules.waive_own_buffers else rows)
+    if place.rules.waive_own_buffers:
+        rows = make_room(session, booking, rows)
+    CLAIMS.add(session, rows, refused={"claims_no_overlap": taken})
 
 
 def make_room(session: Session, booking: Booking, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

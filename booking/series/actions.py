@@ -6,7 +6,6 @@ from datetime import datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from booking import queries, terms
@@ -16,10 +15,9 @@ from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
 from booking.recurrence import Skipped, occurrences
 from booking.states import BookingState
-from booking.tables import Booking, BookingSeries, Claim, OnConflict
-from booking.writing import claim_rows, new_booking
+from booking.tables import Booking, BookingSeries, OnConflict
+from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking
 from marketplace import audit, outbox
-from marketplace.db import refused_by
 from marketplace.ids import new_id
 from marketplace.people import queries as people
 from marketplace.refusals import Invalid, Reason, Refused
@@ -68,7 +66,7 @@ class SeriesRefused(Refused):
 
 
 def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConflict, now: datetime) -> Outcome:
-    """Book `wish` and its repetitions by an RFC 5545 rule over the resource's wall clock; flushes, never commits.
+    """Book `wish` and its repetitions by an RFC 5545 rule over the resource's wall clock; written with the next flush.
 
     With REFUSE all or nothing; with SKIP what can be had, at least one. Raises: NotFound, Invalid, SeriesRefused.
     """
@@ -84,22 +82,21 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     bookings = [new_booking(place, one, None, now) for one, _ in granted]
     for booking in bookings:
         booking.series_id = series.id
+    BOOKINGS.add_objects(session, bookings)
     taken = SeriesRefused(wish, [Gap(wish.slot, [Reason("slot_taken")], [wish.slot])], [])
-    with refused_by("claims_no_overlap", taken):
-        session.add_all(bookings)
-        session.flush()
-        _claim(session, place, bookings, [units for _, units in granted])
+    _claim(session, place, bookings, [units for _, units in granted], taken)
     _record(session, series, bookings, wish.override, now)
     return Outcome(series, bookings, gaps)
 
 
-def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units]) -> None:
+def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], taken: Exception) -> None:
     pairs = list(zip(bookings, units, strict=True))
     if place.rules.waive_own_buffers:
         for booking, chosen in pairs:
-            beside.claim(session, place, booking, chosen)
+            beside.claim(session, place, booking, chosen, taken=taken)
         return
-    session.execute(insert(Claim), [row for one, chosen in pairs for row in claim_rows(one, chosen, place.rules.buffers)])
+    rows = [row for one, chosen in pairs for row in claim_rows(one, chosen, place.rules.buffers)]
+    CLAIMS.add(session, rows, refused={"claims_no_overlap": taken})
 
 
 def _whole(slots: Sequence[Slot | Skipped], first: Slot) -> Slot:

@@ -39,6 +39,11 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     return or_(Resource.state.in_(OPEN_STATES), Resource.institution_id.in_(actor.institutions()))
 
 
+def may_see(actor: Actor, *, state: ListingState, institution_id: str) -> bool:
+    """The same of one listing that was read already."""
+    return actor.is_operator or actor.is_evaluator or state in OPEN_STATES or institution_id in actor.institutions()
+
+
 def resources_of(session: Session, institution_ids: Collection[str]) -> Sequence[Resource]:
     """Everything those institutions have listed or drafted, by name."""
     mine = select(Resource).where(Resource.institution_id.in_(institution_ids)).order_by(Resource.name)

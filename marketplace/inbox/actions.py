@@ -45,6 +45,7 @@ def choose(session: Session, *, person_id: str, choices: Mapping[Topic, Delivery
 
 def make_digests(session: Session, *, now: datetime) -> None:
     """Queue the daily letters that are due: one a person and day, of what they have not read in the app, none of nothing."""
+    outbox.sort_due(session, now=now)
     for person_id in queries.readers_due(session, now=now):
         make_digest(session, person_id=person_id, now=now)
 
@@ -54,7 +55,7 @@ def make_digest(session: Session, *, person_id: str, now: datetime) -> None:
     zone = queries.zone_of(session, person_id)
     found = queries.waiting_for(session, person_id, now=now)
     unread = [message.id for _, message in found if message.read_at is None]
-    told = not unread or outbox.queue(
+    told = not unread or outbox.queue_first(
         session,
         person_id=person_id,
         kind=DIGEST,

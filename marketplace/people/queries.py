@@ -3,11 +3,12 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from marketplace.people.secrets import TOKEN_PREFIX, digest
 from marketplace.permissions import Actor, Grant
+from marketplace.prepared import Read
 from marketplace.refusals import NotFound
 from marketplace.tables import (
     ApiToken,
@@ -24,6 +25,15 @@ IDLE = timedelta(hours=8)
 LONGEST_SESSION = timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=5)
 """A session's last use is written at most this often."""
+BY_TOKEN = Read(
+    select(ApiToken.revoked_at, ApiToken.expires_at, Person.disabled_at)
+    .add_columns(Person.id, Person.name, Person.email, Person.locale)
+    .add_columns(Membership.role, Membership.institution_id, Membership.organisation_id)
+    .join(Person, Person.id == ApiToken.person_id)
+    .outerjoin(Membership, Membership.person_id == Person.id)
+    .where(ApiToken.secret_hash == bindparam("digest"))
+)
+"""A row for each role; one without a role where there is none."""
 
 
 def get_actor(session: Session, person_id: str) -> Actor:
@@ -54,12 +64,14 @@ def session_needs_touch(session: Session, secret: str, *, now: datetime) -> bool
 
 def find_actor_by_token(session: Session, token: str, *, now: datetime) -> Actor | None:
     """The actor of an API token that is neither revoked nor expired."""
-    if not token.startswith(TOKEN_PREFIX):
+    rows = BY_TOKEN.rows(session, digest=digest(token)) if token.startswith(TOKEN_PREFIX) else []
+    if not rows:
         return None
-    row = session.scalars(select(ApiToken).where(ApiToken.secret_hash == digest(token))).one_or_none()
-    if row is None or row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+    revoked_at, expires_at, disabled_at, person_id, name, email, locale, *_ = rows[0]
+    if revoked_at is not None or disabled_at is not None or (expires_at is not None and expires_at <= now):
         return None
-    return _find_actor(session, row.person_id)
+    grants = frozenset(Grant(*row[-3:]) for row in rows if row[-3])
+    return Actor(person_id, name, email, locale, grants)
 
 
 def _find_actor(session: Session, person_id: str) -> Actor | None:

@@ -107,6 +107,7 @@ def test_the_same_cause_waits_once(db: Session) -> None:
     person = a_reader(db, bookings=Delivery.DIGEST)
     for _ in range(2):
         told(db, person, cause="once")
+        outbox.sort_due(db, now=NOW)
     assert db.scalar(select(func.count()).select_from(DigestEntry)) == 1
 
 

@@ -1,0 +1,115 @@
+"""Statements handed to the driver: what waits is written with the flush, in order, once, and goes with its transaction."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from marketplace.ids import new_id
+from marketplace.prepared import Append, Read, read_together
+from marketplace.tables import AuditEntry, Membership, Message, Person
+from tests.builders import a_person
+
+NOW = datetime(2026, 3, 10, 3, tzinfo=UTC)
+ENTRIES, MESSAGES, PEOPLE = Append(AuditEntry), Append(Message, once=True), Append(Person)
+NAMED = Read(select(Person.name, Person.created_at, Person.disabled_at).where(Person.id == bindparam("person")))
+COUNTED = Read(select(func.count()).select_from(AuditEntry).where(AuditEntry.object_id == bindparam("what")))
+
+
+def write(session: Session, row: dict[str, object], refused: dict[str, Exception]) -> None:
+    with session.begin_nested():
+        ENTRIES.add(session, [row], refused=refused)
+        session.flush()
+
+
+def entry(what: str) -> dict[str, object]:
+    after = {"said": "中试 'quoted' \\ %s :x"}
+    return {"id": new_id("aud"), "at": NOW, "action": "try", "object_kind": "test", "object_id": what, "after": after}
+
+
+def count(session: Session, what: str) -> int:
+    return session.scalar(select(func.count()).where(AuditEntry.object_id == what)) or 0
+
+
+def a_message(person_id: str, cause: str) -> dict[str, object]:
+    message = {"id": new_id("msg"), "cause": cause, "person_id": person_id, "kind": "booking_confirmed", "data": {}}
+    return {**message, "run_at": NOW, "attempts": 0, "created_at": NOW}
+
+
+def test_what_is_appended_is_read_as_the_mapping_reads_it(db: Session) -> None:
+    ENTRIES.add(db, [entry("obj_1")])
+    row = db.scalars(select(AuditEntry).where(AuditEntry.object_id == "obj_1")).one()
+    assert (row.at, row.after, row.before) == (NOW, {"said": "中试 'quoted' \\ %s :x"}, None)
+
+
+def test_a_read_sees_what_waits_and_turns_values_as_the_mapping_does(db: Session) -> None:
+    person = a_person(db, name="王小明", created_at=NOW)
+    ENTRIES.add(db, [entry("obj_1"), entry("obj_1")])
+    named, counted = read_together(db, (NAMED, {"person": person.id}), (COUNTED, {"what": "obj_1"}))
+    assert (named, counted) == ([("王小明", NOW, None)], [(2,)])
+
+
+def test_rows_go_out_in_the_order_of_the_program(db: Session) -> None:
+    """Foreign keys both ways: the mapping's row before an appended one, and an appended row before the mapping's."""
+    person = Person(id=new_id("per"), email="a@example.org", name="A", locale="zh", created_at=NOW)
+    db.add(person)
+    MESSAGES.add(db, [a_message(person.id, "one")])
+    other = Person(id=new_id("per"), email="b@example.org", name="B", locale="zh", created_at=NOW)
+    PEOPLE.add_objects(db, [other])
+    db.add(Membership(id=new_id("mem"), person_id=other.id, role="operator", created_at=NOW))
+    db.flush()
+    assert db.scalar(select(func.count()).where(Message.person_id == person.id)) == 1
+
+
+def test_an_appended_object_belongs_to_the_session(db: Session) -> None:
+    other = Person(id=new_id("per"), email="b@example.org", name="B", locale="zh", created_at=NOW)
+    PEOPLE.add_objects(db, [other])
+    assert db.get(Person, other.id) is other
+    other.name = "C"
+    db.flush()
+    assert NAMED.rows(db, person=other.id) == [("C", NOW, None)]
+
+
+def test_with_once_what_is_there_stays(db: Session) -> None:
+    person = a_person(db).id
+    for _ in range(2):
+        MESSAGES.add(db, [a_message(person, "same")])
+    assert db.scalar(select(func.count()).where(Message.cause == "same")) == 1
+
+
+def test_a_constraint_raises_what_was_said(db: Session) -> None:
+    row = entry("obj_1")
+    ENTRIES.add(db, [row])
+    db.flush()
+    with pytest.raises(LookupError):
+        write(db, row, {"audit": LookupError()})
+    with pytest.raises(IntegrityError):
+        write(db, row, {"another_constraint": LookupError()})
+    assert count(db, "obj_1") == 1
+
+
+def test_what_waits_goes_with_its_transaction_and_its_savepoint(committed_db: sessionmaker[Session]) -> None:
+    with committed_db() as session:
+        ENTRIES.add(session, [entry("kept")])
+        savepoint = session.begin_nested()
+        ENTRIES.add(session, [entry("taken_back")])
+        savepoint.rollback()
+        session.commit()
+        ENTRIES.add(session, [entry("rolled_back")])
+        session.rollback()
+        ENTRIES.add(session, [entry("closed")])
+    with committed_db() as session:
+        session.commit()
+        found = {what: count(session, what) for what in ("kept", "taken_back", "rolled_back", "closed")}
+    assert found == {"kept": 1, "taken_back": 0, "rolled_back": 0, "closed": 0}
+
+
+def test_a_closed_session_that_is_used_again_writes_nothing_old(committed_db: sessionmaker[Session]) -> None:
+    session = committed_db()
+    ENTRIES.add(session, [entry("closed")])
+    session.close()
+    session.commit()
+    assert count(session, "closed") == 0
+    session.close()
