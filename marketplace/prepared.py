@@ -9,10 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Dialect, Executable, Select, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
@@ -92,9 +95,12 @@ class Append(_Prepared):
 
     def add_objects(self, session: Session, rows: Sequence[DeclarativeBase]) -> None:
         """The same with new objects of the table's class, which belong to the session from now on as if they had been read."""
-        self.add(session, [{column.key: getattr(row, column.key) for column in self._table.columns} for row in rows])
-        for row in rows:
+        values = [{column.key: getattr(row, column.key) for column in self._table.columns} for row in rows]
+        self.add(session, values)
+        for row, known in zip(rows, values, strict=True):
             make_transient_to_detached(row)
+            for name in known.keys() - row.__dict__.keys():  # or what nobody has set would be read back
+                set_committed_value(row, name, known[name])
         session.add_all(rows)
 
     def _compile(self, dialect: Dialect) -> _Text:
@@ -189,7 +195,7 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[list[
     driver = connection.dialect.loaded_dbapi
     cursors = []
     try:
-        with _one_trip(raw.driver_connection):
+        with _one_trip(raw.driver_connection, len(calls)):
             for sql, values, many in calls:
                 cursor = raw.cursor()
                 cursors.append(cursor)
@@ -203,6 +209,9 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[list[
         raise wrapped from error
 
 
-def _one_trip(connection: Any) -> AbstractContextManager[Any]:
+def _one_trip(connection: Any, statements: int) -> AbstractContextManager[Any]:
     """psycopg's pipeline: statements go out without waiting for the answers to those before, BEGIN included."""
-    return connection.pipeline() if hasattr(connection, "pipeline") else nullcontext()
+    if not isinstance(connection, psycopg.Connection):
+        return nullcontext()
+    begins = not connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE
+    return connection.pipeline() if statements + begins > 1 else nullcontext()

@@ -54,16 +54,18 @@ def stop(process: subprocess.Popen[bytes], kind: signal.Signals = signal.SIGINT)
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres(folder: Path, *, durable: bool = False) -> Iterator[str]:
     """The URL of a private PostgreSQL that lives in `folder` and is shared by every process that names the same folder.
 
-    The first to come starts it, the last to go stops it. Without durable writes: it holds nothing worth keeping.
+    The first to come starts it, the last to go stops it. Without `durable` writes: it holds nothing worth keeping.
     """
     state = folder / "state.json"
     with _locked(folder):
         _sweep(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        shared: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {"users": [], **_start_postgres(folder)}
+        if not state.exists():
+            state.write_text(json.dumps({"users": [], **_start_postgres(folder, durable=durable)}))
+        shared: dict[str, Any] = json.loads(state.read_text())
         shared["users"].append(os.getpid())
         state.write_text(json.dumps(shared))
     try:
@@ -107,7 +109,7 @@ def _as_postgres() -> dict[str, object]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _start_postgres(folder: Path) -> dict[str, int]:
+def _start_postgres(folder: Path, *, durable: bool) -> dict[str, int]:
     if not POSTGRES_BIN:
         raise MissingServer("PostgreSQL is not installed: apt-get install postgresql")
     programs, data, port = POSTGRES_BIN[-1], folder / "data", free_port()
@@ -124,9 +126,7 @@ def _start_postgres(folder: Path) -> dict[str, int]:
     options = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
+        **({} if durable else dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")),
         "max_connections": "200",
         "shared_buffers": "128MB",
         "log_min_messages": "fatal",

@@ -1,12 +1,13 @@
 """What routes are handed: a session that commits with the reply, the actor, the time, the settings, one answer per key."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import date, datetime
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from booking.actions import note_refusal
@@ -35,20 +36,26 @@ async def read_settings(request: Request) -> Settings:
     return settings
 
 
-def open_session(request: Request) -> Iterator[Session]:
+async def open_session(request: Request) -> AsyncIterator[Session]:
     """One transaction: a returned reply commits, a raised refusal rolls back.
 
     A refused booking leaves its note in a transaction of its own, because the figures must know the demand.
     """
-    with request.app.state.sessions() as session:
-        try:
-            yield session
-            session.commit()
-        except (SlotRefused, BundleRefused, SeriesRefused) as refusal:
-            session.rollback()
-            note(session, refusal, clock.now())
-            session.commit()
-            raise
+    session: Session = request.app.state.sessions()
+    try:
+        yield session
+        await run_in_threadpool(session.commit)
+    except (SlotRefused, BundleRefused, SeriesRefused) as refusal:
+        await run_in_threadpool(_keep_note, session, refusal)
+        raise
+    finally:
+        await run_in_threadpool(session.close) if session.in_transaction() else session.close()
+
+
+def _keep_note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused) -> None:
+    session.rollback()
+    note(session, refusal, clock.now())
+    session.commit()
 
 
 def note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused, now: datetime) -> None:
@@ -57,7 +64,7 @@ def note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused,
         note_refusal(session, wish=one.wish, reasons=one.reasons, now=now)
 
 
-def open_reader(request: Request) -> Iterator[Session]:
+async def open_reader(request: Request) -> AsyncIterator[Session]:
     """A session that changes nothing."""
     with request.app.state.readers() as session:
         yield session

@@ -3,6 +3,7 @@
 import socket
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from billing.providers import fake
 from marketplace.refusals import Refusal
@@ -29,7 +30,7 @@ def check_port(host: str, port: int) -> None:
 
 def serve(host: str, port: int, workers: int) -> None:
     """Until stopped by a signal."""
-    uvicorn.run(
+    config = uvicorn.Config(
         "web.app:from_environment",
         factory=True,
         host=host,
@@ -38,6 +39,12 @@ def serve(host: str, port: int, workers: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=GRACE_S,
     )
+    listening = config.bind_socket()
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer's body waits 40 ms behind its head
+    if workers > 1:
+        Multiprocess(config, sockets=[listening]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def serve_stand_in(port: int) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -67,6 +67,7 @@ def test_an_appended_object_belongs_to_the_session(db: Session) -> None:
     other = Person(id=new_id("per"), email="b@example.org", name="B", locale="zh", created_at=NOW)
     PEOPLE.add_objects(db, [other])
     assert db.get(Person, other.id) is other
+    assert (inspect(other).expired_attributes, other.phone) == (set(), None)
     other.name = "C"
     db.flush()
     assert NAMED.rows(db, person=other.id) == [("C", NOW, None)]
