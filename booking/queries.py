@@ -236,16 +236,6 @@ def next_claims(session: Session, resource_ids: Collection[str], *, within: Slot
     return {resource_id: start for resource_id, start in rows}  # noqa: C416
 
 
-def count_claims(session: Session, resource_ids: Collection[str]) -> dict[str, int]:
-    """How many active claims each resource has: a number that changes with every booking, cancellation and move."""
-    rows = session.execute(
-        select(Claim.resource_id, func.count())
-        .where(Claim.active, Claim.resource_id.in_(resource_ids))
-        .group_by(Claim.resource_id)
-    )
-    return {resource_id: count for resource_id, count in rows}  # noqa: C416
-
-
 def outages_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[Outage]:
     return session.scalars(
         select(Outage)

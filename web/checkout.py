@@ -161,14 +161,16 @@ def move(
     booking_id: str,
     slot: Slot,
     version: int,
+    resource_id: str | None = None,
     override: str | None = None,
     now: datetime,
 ) -> tuple[Booking, Money]:
     """Move a booking and price it again under the policy of its acceptance; a customer's may need a new yes.
 
-    Where it would, a customer cannot extend what runs: there is no time to ask.
+    Where it would, a customer cannot extend what runs: there is no time to ask. To another resource of the house its own
+    staff moves it, at the price of its acceptance.
 
-    Raises: NotFound, NotAllowed, Stale, WrongState, SlotRefused.
+    Raises: NotFound, NotAllowed, Invalid (a resource of another institution), Stale, WrongState, SlotRefused.
     """
     found = queries.get_booking_for(session, actor, booking_id)
     decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
@@ -176,11 +178,22 @@ def move(
         raise NotAllowed(action=Action.DECIDE_BOOKINGS.value)
     if override is not None:
         require(actor, Action.OVERRIDE_RULES, institution_id=found.institution_id)
+    if resource_id is not None and resource_id != found.resource_id:
+        require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
+        if catalogue.get_resource(session, resource_id).institution_id != found.institution_id:
+            raise Invalid(field="resource_id", reason="belongs to another institution")
     runs = found.starts_at <= now
     if runs and not decides and actions.asks_again(session, found):
         raise WrongState(state="begun", move="move")
     booking = actions.move(
-        session, booking_id=booking_id, slot=slot, version=version, actor_id=actor.known_id, override=override, now=now
+        session,
+        booking_id=booking_id,
+        slot=slot,
+        version=version,
+        resource_id=resource_id,
+        actor_id=actor.known_id,
+        override=override,
+        now=now,
     )
     if not decides and not runs:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)

@@ -150,6 +150,10 @@ class Formats:
     def iso_moment(self, at: datetime, zone: str) -> str:
         return f"{self.local(at, zone):%Y-%m-%d %H:%M}"
 
+    def wall(self, at: datetime, zone: str) -> str:
+        """As a field for date and time holds it."""
+        return f"{self.local(at, zone):%Y-%m-%dT%H:%M}"
+
     def clocks(self, slot: Slot, zone: str) -> str:
         """15:30–18:00; midnight at the end is 24:00."""
         start, end = self.local(slot.start, zone), self.local(slot.end, zone)

@@ -45,6 +45,8 @@ CELL = {
     "closed": _("Closed"),
     "past": _("Past"),
 }
+SCALE = {"day": _("1 day"), "week": _("1 week"), "fortnight": _("2 weeks"), "month": _("1 month"), "list": _("As a list")}
+BAR = {"outage": _("Maintenance"), "external": _("Taken elsewhere"), "line": _("In use with its line")}
 BOOKING = {
     "held": _("Held for payment"),
     "requested": _("Waiting for approval"),
@@ -288,6 +290,7 @@ DONE = {
     "requested": _("Requested. The institution will answer."),
     "cancelled": _("The booking is cancelled."),
     "approved": _("The booking is approved."),
+    "moved": _("The booking is moved; the customer is told."),
     "refused": _("The request is declined; the firm is told."),
     "checked_in": _("Checked in."),
     "finished": _("Finished; the rest of the time is free again."),
@@ -340,6 +343,7 @@ TOPIC = {
     "statements": _("Statements"),
     "decisions": _("Requests that wait for my decision"),
 }
+FIRST_DAY = {"monday": _("Monday"), "sunday": _("Sunday")}
 DELIVERY = {"at_once": _("At once by e-mail"), "digest": _("In the daily summary"), "app": _("Only here in the app")}
 
 WORDS: Mapping[str, Mapping[str, str]] = {
@@ -351,7 +355,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
     "export": EXPORT, "metric": METRIC, "result": RESULT,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
-    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY,
+    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY, "scale": SCALE, "bar": BAR,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from booking import queries as booking
+from booking.timeline import queries as lying
 from devices.queries import LiveState
 from marketplace import clock
 from web.present.names import live_of
@@ -61,7 +61,7 @@ async def _changes(request: Request, resource_ids: Sequence[str]) -> AsyncIterat
     while not await request.is_disconnected():
         present = await run_in_threadpool(_look, request, asked)
         found = [("status", seen.shown) for key, seen in present.items() if key not in known or known[key].shown != seen.shown]
-        found += [("slots", {"id": key}) for key, seen in present.items() if key in known and known[key].claims != seen.claims]
+        found += [("slots", {"id": key}) for key, seen in present.items() if key in known and known[key].mark != seen.mark]
         for change in found:
             yield change
         known, silent = present, 0.0 if found else silent + LOOK_S
@@ -73,18 +73,18 @@ async def _changes(request: Request, resource_ids: Sequence[str]) -> AsyncIterat
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look found of a resource: its dot, and how many claims it has had."""
+    """What one look found of a resource: its dot, and what changes with its claims."""
 
     shown: dict[str, Any]
-    claims: int
+    mark: tuple[int, int, str] | None
 
 
 def _look(request: Request, resource_ids: Sequence[str]) -> dict[str, Seen]:
     now = clock.now()
     with request.app.state.readers() as session:
         live = live_of(session, resource_ids, now=now)
-        counts = booking.count_claims(session, resource_ids)
-    return {key: Seen(_dot(key, found), counts.get(key, 0)) for key, found in live.items()}
+        marks = lying.marks_of(session, resource_ids)
+    return {key: Seen(_dot(key, found), marks.get(key)) for key, found in live.items()}
 
 
 def _dot(key: str, found: Live) -> dict[str, Any]:

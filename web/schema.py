@@ -5,7 +5,9 @@ import importlib.util
 
 from marketplace.db import Base
 
-for floor in ("marketplace", "marketplace.inbox", "marketplace.feeds", "booking", "devices", "billing", "evaluation"):
+ROOMS = ("marketplace", "marketplace.inbox", "marketplace.feeds", "marketplace.weeks")
+
+for floor in (*ROOMS, "booking", "devices", "billing", "evaluation"):
     if importlib.util.find_spec(f"{floor}.tables"):
         importlib.import_module(f"{floor}.tables")
 

@@ -36,6 +36,15 @@ def drawn_step(step_min: int) -> int:
     return next((drawn for drawn in (30, 60) if drawn % step_min == 0), step_min)
 
 
+def week_of(day: date, first_weekday: int) -> date:
+    """The first day of the week that `day` lies in, where weeks begin with `first_weekday` (0 = Monday).
+
+    >>> week_of(date(2026, 11, 25), 0), week_of(date(2026, 11, 25), 6), week_of(date(2026, 11, 22), 6)
+    (datetime.date(2026, 11, 23), datetime.date(2026, 11, 22), datetime.date(2026, 11, 22))
+    """
+    return day - timedelta(days=(day.weekday() - first_weekday) % 7)
+
+
 def week(
     *,
     first: date,

@@ -201,6 +201,7 @@ def move(
         booking_id=booking_id,
         slot=read_slot(body.start, body.end),
         version=version,
+        resource_id=body.resource_id,
         override=body.override.reason if body.override else None,
         now=now,
     )

@@ -190,6 +190,7 @@ class CancelSeriesIn(Shape):
 class MoveIn(Shape):
     start: Instant
     end: Instant
+    resource_id: Text | None = None
     override: OverrideIn | None = None
 
 

@@ -7,7 +7,21 @@ from marketplace.refusals import NotSignedIn, Refusal, Refused
 from web.deps import find_actor
 from web.dist import Assets
 from web.i18n import translator
-from web.pages import account, bookings, desk, device, entries, evaluation, feeds, members, messages, operator, outages, public
+from web.pages import (
+    account,
+    bookings,
+    desk,
+    device,
+    entries,
+    evaluation,
+    feeds,
+    members,
+    messages,
+    operator,
+    outages,
+    public,
+    timeline,
+)
 from web.pages.drawing import Pen, count_unread
 from web.reasons import sentence
 from web.refusals import title
@@ -36,7 +50,9 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    for module in (public, account, messages, feeds, bookings, device, outages, members, desk, entries, evaluation, operator):
+    people = (public, account, messages, feeds, bookings)
+    publishers = (device, outages, members, timeline, desk, entries, evaluation, operator)
+    for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")
 

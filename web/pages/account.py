@@ -14,9 +14,13 @@ from marketplace.permissions import Actor, Grant
 from marketplace.refusals import Invalid, NotAllowed, Refusal, TooMany
 from marketplace.roles import Role
 from marketplace.tables import Person
+from marketplace.weeks import queries as weeks
+from marketplace.weeks.actions import choose_first_day
+from marketplace.weeks.tables import FirstDay
 from web.deps import Db, Now, ReadDb, SignedIn, session_cookie
 from web.i18n import translator
-from web.pages.drawing import Drawing, Fields, own_path, text, typed
+from web.labels import word
+from web.pages.drawing import Drawing, Fields, Pen, own_path, text, typed
 from web.reasons import beside, sentence
 from web.refusals import status_of
 from web.views.account import (
@@ -216,6 +220,7 @@ def _account(db: Session, pen: Drawing, actor: Actor, new_token: str | None = No
         email=person.email,
         zone="Asia/Shanghai",
         locales=[Choice("zh", "中文", person.locale != "en"), Choice("en", "English", person.locale == "en")],
+        first_days=_first_days(db, pen),
         roles=[RoleRow(g.role.value, houses.get(g.institution_id or g.organisation_id or "")) for g in grants],
         tokens=[
             TokenRow(row.id, row.label, row.created_at, row.last_used_at, row.expires_at)
@@ -231,14 +236,29 @@ def _account(db: Session, pen: Drawing, actor: Actor, new_token: str | None = No
     )
 
 
+def _first_days(db: Session, pen: Pen) -> list[Choice]:
+    _, chosen = translator(pen.lang), weeks.find_first_day(db, pen.actor.known_id)
+    named = {"": _("As usual in my region"), **{day.value: word(_, "first_day", day.value) for day in FirstDay}}
+    return [Choice(code, label, code == (chosen or "")) for code, label in named.items()]
+
+
 @router.post("/account")
 def edit(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     try:
-        actions.edit_profile(db, person_id=actor.known_id, name=text(fields, "name"), locale=text(fields, "locale"), now=now)
+        with db.begin_nested():
+            actions.edit_profile(db, person_id=actor.known_id, name=text(fields, "name"), locale=text(fields, "locale"), now=now)
+            choose_first_day(db, person_id=actor.known_id, first_day=read_first_day(text(fields, "first_day")))
     except Invalid as refusal:
         view = _account(db, pen, actor, form=again(pen, fields, refusal))
         return pen.page("account.html", view, status=422, area=Area.ACCOUNT)
     return pen.go("/account", "saved")
+
+
+def read_first_day(typed_text: str) -> FirstDay | None:
+    """Raises: Invalid."""
+    if typed_text not in {"", *FirstDay}:
+        raise Invalid(field="first_day", reason="choose one of the list")
+    return FirstDay(typed_text) if typed_text else None
 
 
 @router.post("/account/password")

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/{lang}")
 def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, settings: Configured) -> Response:
     """Confirm the price shown: a booking, or the panel again with what stood in the way."""
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(start=text(fields, "start"), end=text(fields, "end"))
+    asked = resource.Asked(start=text(fields, "start"), end=text(fields, "end"), first_weekday=pen.first_weekday(db))
     if pen.actor.person_id is None:
         return pen.go(f"/signin?next=/{pen.lang.value}/r/{resource_id}?start={asked.start}%26end={asked.end}")
     if asked.slot is None:

@@ -5,13 +5,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
+from babel import Locale, UnknownLocaleError
 from fastapi import Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from marketplace.inbox import queries as inbox
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Invalid
+from marketplace.weeks import queries as weeks
 from web.deps import AnyActor
 from web.render import render
 from web.security import CSRF_COOKIE, check_origin, check_token, new_token
@@ -20,6 +23,8 @@ from web.views.frame import Area, Frame, Lang, Theme
 Language = Annotated[Literal["zh", "en"], Path()]
 THEME_COOKIE = "pb_theme"
 MOST_FIELDS = 200
+MOST_LANGUAGES = 10
+"""Of a browser's wishes that are looked at."""
 
 
 def count_unread(request: Request, actor: AnyActor) -> int:
@@ -46,6 +51,11 @@ class Pen:
     def partial(self) -> bool:
         """Whether only a part of the page is wanted (htmx)."""
         return self.request.headers.get("hx-request") == "true"
+
+    def first_weekday(self, session: Session) -> int:
+        """With which day (0 = Monday) this reader's weeks begin: as chosen, else as in the region of their browser."""
+        chosen = weeks.find_first_day(session, self.actor.person_id) if self.actor.person_id else None
+        return chosen.weekday if chosen else first_weekday_of(self.request.headers.get("accept-language", ""), self.lang)
 
     def page(
         self,
@@ -92,6 +102,23 @@ class Pen:
 def theme_of(request: Request) -> Theme:
     found = request.cookies.get(THEME_COOKIE, "auto")
     return Theme(found) if found in set(Theme) else Theme.AUTO
+
+
+def first_weekday_of(accepted: str, lang: Lang) -> int:
+    """The first day (0 = Monday) of the region that the browser names for the page's language; Monday where it names none.
+
+    >>> first_weekday_of("en-US,en;q=0.9", Lang.EN), first_weekday_of("en-GB,en", Lang.EN), first_weekday_of("en-US,en", Lang.ZH)
+    (6, 0, 0)
+    """
+    for entry in accepted.split(",")[:MOST_LANGUAGES]:
+        tag = entry.split(";")[0].strip()
+        try:
+            found = Locale.parse(tag, sep="-")
+        except (ValueError, TypeError, UnknownLocaleError):
+            continue
+        if found.language == lang.value and found.territory:
+            return int(found.first_week_day)
+    return 0
 
 
 def areas_of(actor: Actor) -> tuple[Area, ...]:

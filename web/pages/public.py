@@ -89,7 +89,8 @@ def resource_page(
     pen: Drawing, resource_id: str, db: ReadDb, now: Now, week: str = "", day: str = "", start: str = "", end: str = ""
 ) -> Response:
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(week=_day(week), day=_day(day), start=start, end=end)
+    first_weekday = pen.first_weekday(db)
+    asked = resource.Asked(week=_day(week), day=_day(day), start=start, end=end, first_weekday=first_weekday)
     view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     template = "_week.html" if pen.partial and pen.request.headers.get("hx-target", "").endswith("#week") else "resource.html"
     return pen.page(template, view, area=Area.SEARCH, zone=row.timezone)

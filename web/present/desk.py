@@ -104,7 +104,7 @@ ANSWERED_BY = {
 def menu(actor: Actor, institution_id: str) -> list[str]:
     """The desk's pages that the actor may open."""
     shown = [code for code, action in PAGES.items() if may(actor, action, institution_id=institution_id)]
-    return ["desk", *shown, "members"]
+    return ["desk", "timeline", *shown, "members"]
 
 
 def own_institutions(session: Session, actor: Actor, chosen: str, lang: Lang) -> list[Choice]:

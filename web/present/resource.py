@@ -31,7 +31,7 @@ from web.reasons import sentence
 from web.refusals import title
 from web.views.frame import Choice, Lang
 from web.views.resource import Booked, CellKind, Fact, Panel, Quote, QuoteLine, RefusalPanel, ResourceView, Week
-from web.weekgrid import Busy, panel_choices, week
+from web.weekgrid import Busy, panel_choices, week, week_of
 
 LOOK = timedelta(days=60)
 """How far ahead the panel offers days."""
@@ -45,6 +45,8 @@ class Asked:
     day: date | None = None
     start: str = ""
     end: str = ""
+    first_weekday: int = 0
+    """With which the reader's weeks begin; 0 = Monday."""
 
     @property
     def slot(self) -> Slot | None:
@@ -123,10 +125,8 @@ def first_days(shown: Week, asked: Asked, place: Place) -> int:
 def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> Week:
     zone = place.zone
     chosen = asked.slot.start.astimezone(zone).date() if asked.slot else asked.day
-    first = asked.week or chosen or now.astimezone(zone).date()
-    first -= timedelta(days=first.weekday())
-    this = now.astimezone(zone).date()
-    this -= timedelta(days=this.weekday())
+    first = week_of(asked.week or chosen or now.astimezone(zone).date(), asked.first_weekday)
+    this = week_of(now.astimezone(zone).date(), asked.first_weekday)
     span = Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=7), zone))
     base = f"/{lang.value}/r/{row.id}?week="
     last = now + timedelta(days=place.rules.horizon_days)

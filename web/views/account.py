@@ -88,6 +88,8 @@ class AccountView:
     email: str
     zone: str
     locales: Sequence[Choice]
+    first_days: Sequence[Choice]
+    """With which day one's weeks begin; an empty value leaves it to the browser's region."""
     roles: Sequence[RoleRow]
     tokens: Sequence[TokenRow]
     signed_in: Sequence[SignedInRow]

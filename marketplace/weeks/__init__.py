@@ -1,0 +1,1 @@
+"""On which day a person's calendars begin their weeks."""
