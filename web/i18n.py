@@ -150,6 +150,16 @@ class Formats:
     def iso_moment(self, at: datetime, zone: str) -> str:
         return f"{self.local(at, zone):%Y-%m-%d %H:%M}"
 
+    def until(self, at: datetime, now: datetime) -> tuple[int, int, int]:
+        """Whole days, hours and minutes from `now` to `at`; the last minute counts whole, nothing is left once it is over.
+
+        >>> now = datetime(2026, 11, 25, 7, 30, tzinfo=UTC)
+        >>> Formats(Lang.EN).until(datetime(2026, 11, 26, 9, tzinfo=UTC), now), Formats(Lang.EN).until(now, now)
+        ((1, 1, 30), (0, 0, 0))
+        """
+        minutes = max(-(-(at - now) // timedelta(minutes=1)), 0)
+        return minutes // 1440, minutes // 60 % 24, minutes % 60
+
     def wall(self, at: datetime, zone: str) -> str:
         """As a field for date and time holds it."""
         return f"{self.local(at, zone):%Y-%m-%dT%H:%M}"

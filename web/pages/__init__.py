@@ -9,6 +9,7 @@ from web.dist import Assets
 from web.i18n import translator
 from web.pages import (
     account,
+    approvals,
     bookings,
     desk,
     device,
@@ -51,7 +52,7 @@ def include(app: FastAPI) -> None:
     app.include_router(root)
     app.include_router(feeds.root)
     people = (public, account, messages, feeds, bookings)
-    publishers = (device, outages, members, timeline, desk, entries, evaluation, operator)
+    publishers = (device, outages, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")

@@ -89,7 +89,7 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
     )
 
 
-PAGES = {"use": Action.REVIEW_USE, "income": Action.HANDLE_MONEY}
+PAGES = {"requests": Action.DECIDE_BOOKINGS, "use": Action.REVIEW_USE, "income": Action.HANDLE_MONEY}
 ANSWERED_BY = {
     "requests": Action.DECIDE_BOOKINGS,
     "disputes": Action.HANDLE_MONEY,
@@ -161,7 +161,7 @@ def _todo(
     mark = f"?institution={house.id}"
     bare = sum(line.devices == 0 and line.state == "published" for line in lines)
     return [
-        ToDo("requests", sum(row.state == "requested" for row in shown), f"{base}{mark}#requests"),
+        ToDo("requests", sum(row.state == "requested" for row in shown), f"{base}/requests{mark}"),
         ToDo("disputes", states.count(StatementState.DISPUTED), f"{base}/income{mark}"),
         ToDo("unpaid", states.count(StatementState.ACCEPTED), f"{base}/income{mark}"),
         ToDo("unverifiable", sum(row.state is BookingState.UNVERIFIABLE for row in past), f"{base}/use{mark}"),
