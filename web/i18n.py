@@ -21,6 +21,7 @@ LOCALES = Path(__file__).parent / "locale"
 BABEL = {Lang.ZH: Locale("zh", "CN", "Hans"), Lang.EN: Locale("en", "GB")}
 DAY = {Lang.ZH: "M月d日 EEE", Lang.EN: "EEE d MMM"}
 SHORT_DAY = {Lang.ZH: "M月d日", Lang.EN: "d MMM"}
+MONTH = {Lang.ZH: "y年M月", Lang.EN: "MMMM y"}
 LONG_DAY = {Lang.ZH: "y年M月d日", Lang.EN: "d MMMM y"}
 SIGNS = {"CNY": "¥", "EUR": "€", "GBP": "£", "USD": "US$", "JPY": "JP¥"}
 Day = date
@@ -149,6 +150,14 @@ class Formats:
 
     def iso_moment(self, at: datetime, zone: str) -> str:
         return f"{self.local(at, zone):%Y-%m-%d %H:%M}"
+
+    def other_zone(self, zone: str, readers: str, at: datetime) -> str:
+        """The zone's name and offset where its clock shows something else than the reader's; empty where it does not."""
+        same = self.local(at, zone).utcoffset() == self.local(at, readers).utcoffset()
+        return "" if same else f"{self.zone(zone)}, {self.offset(zone, at)}"
+
+    def month(self, value: Day) -> str:
+        return format_date(value, MONTH[self.lang], BABEL[self.lang])
 
     def until(self, at: datetime, now: datetime) -> tuple[int, int, int]:
         """Whole days, hours and minutes from `now` to `at`; the last minute counts whole, nothing is left once it is over.

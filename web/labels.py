@@ -46,6 +46,15 @@ CELL = {
     "past": _("Past"),
 }
 SCALE = {"day": _("1 day"), "week": _("1 week"), "fortnight": _("2 weeks"), "month": _("1 month"), "list": _("As a list")}
+GROUP = {
+    "waiting": _("Waiting"),
+    "confirmed": _("Confirmed"),
+    "completed": _("Used"),
+    "unused": _("Not used, failed or not provable"),
+    "ended": _("Cancelled, declined or expired"),
+}
+"""Of one's own bookings, by state."""
+
 BAR = {"outage": _("Maintenance"), "external": _("Taken elsewhere"), "line": _("In use with its line")}
 BOOKING = {
     "held": _("Held for payment"),
@@ -355,7 +364,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
     "export": EXPORT, "metric": METRIC, "result": RESULT,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
-    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY, "scale": SCALE, "bar": BAR,
+    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY, "scale": SCALE, "bar": BAR, "group": GROUP,
 }  # fmt: skip
 
 

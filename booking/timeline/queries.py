@@ -90,11 +90,12 @@ def deadline() -> ColumnElement[datetime]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which of one's bookings: in any of `states` (all where none is named), of one organisation, inside a stretch of time."""
+    """Which of one's bookings: in any of `states` (all where none is named), of one organisation, in a stretch of time, over."""
 
     states: frozenset[BookingState] = frozenset()
     organisation_id: str | None = None
     within: Slot | None = None
+    over_by: datetime | None = None
 
 
 def own_bookings(
@@ -121,4 +122,6 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(Booking.organisation_id == wanted.organisation_id)
     if wanted.within:
         found += [Booking.starts_at < wanted.within.end, Booking.ends_at > wanted.within.start]
+    if wanted.over_by:
+        found.append(Booking.ends_at <= wanted.over_by)
     return found

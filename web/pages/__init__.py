@@ -20,6 +20,7 @@ from web.pages import (
     messages,
     operator,
     outages,
+    own,
     public,
     timeline,
 )
@@ -51,7 +52,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, bookings)
+    people = (public, account, messages, feeds, own, bookings)
     publishers = (device, outages, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -88,12 +88,6 @@ def _refused(pen: Drawing, db: Db, resource_id: str, asked: resource.Asked, refu
     return pen.page("resource.html", resource.with_panel(whole, view), status=status, area=Area.SEARCH, zone=row.timezone)
 
 
-@router.get("/bookings")
-def list_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, cursor: str | None = None) -> Response:
-    view = bookings.bookings(db, actor, lang=pen.lang, now=now, cursor=cursor)
-    return pen.page("bookings.html", view, area=Area.BOOKINGS)
-
-
 @router.get("/bookings/{booking_id}.ics")
 def ics(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, settings: Configured) -> Response:
     row = queries.get_booking_for(db, actor, booking_id)

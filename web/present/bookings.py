@@ -10,7 +10,6 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.ledger import Account
 from billing.tables import BookingQuote, Statement, StatementState
-from booking import queries as booking
 from booking.presence.actions import CHECK_IN_FROM
 from booking.states import BookingState
 from booking.tables import Booking
@@ -27,7 +26,6 @@ from web.checkout import is_own, may_attend
 from web.present import names
 from web.views.bookings import (
     BookingRow,
-    BookingsView,
     BookingView,
     CancelOffer,
     Piece,
@@ -35,26 +33,10 @@ from web.views.bookings import (
     Step,
     UseMinutes,
 )
-from web.views.frame import EMPTY_FORM, Form, Lang, Paging
+from web.views.frame import EMPTY_FORM, Form, Lang
 from web.views.statement import BankTransfer, StatementLine, StatementView
 
-PAGE = 50
 OPEN = {BookingState.HELD, BookingState.REQUESTED, BookingState.CONFIRMED}
-
-
-def bookings(session: Session, actor: Actor, *, lang: Lang, now: datetime, cursor: str | None) -> BookingsView:
-    rows = booking.bookings_for(session, actor, after=cursor, limit=PAGE + 1)
-    shown = rows[:PAGE]
-    following = f"/{lang.value}/bookings?cursor={shown[-1].id}" if len(rows) > PAGE else None
-    found = booking_rows(session, shown, lang)
-    upcoming = sorted((one for one in found if one.slot.end > now), key=lambda one: one.slot)
-    firms = people.organisations(session, actor.organisations)
-    return BookingsView(
-        upcoming=upcoming,
-        past=sorted((one for one in found if one.slot.end <= now), key=lambda one: one.slot, reverse=True),
-        organisation=firms[0].name if firms else None,
-        paging=Paging(len(shown), None, None, following),
-    )
 
 
 def booking_rows(session: Session, rows: Sequence[Booking], lang: Lang) -> list[BookingRow]:

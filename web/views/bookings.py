@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import ONE_PAGE, Paging
+from web.views.calendar import CalendarView
+from web.views.frame import ONE_PAGE, Choice, Paging
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,20 @@ class BookingsView:
     upcoming: Sequence[BookingRow]
     past: Sequence[BookingRow]
     organisation: str | None
+    mode: str
+    """list, week or month."""
+    modes: Sequence[tuple[Choice, str]]
+    """Each with its address."""
+    groups: Sequence[Choice]
+    """Codes of web.labels GROUP, the first empty for all."""
+    organisations: Sequence[Choice]
+    """Empty where there is no choice."""
+    filtered: bool
+    day: date
+    zone: str
+    """The reader's own; equipment's is named where its clock differs."""
+    calendar: CalendarView | None = None
     paging: Paging = ONE_PAGE
-    ics_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
