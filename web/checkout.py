@@ -14,10 +14,11 @@ from billing.quotes.queries import Offer, get_offer
 from billing.settlement import Funding
 from booking import actions, queries
 from booking.actions import CancelledBy
-from booking.admission import Wish
+from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
+from booking.places import get_place
 from booking.series import actions as series
 from booking.series.actions import Outcome
 from booking.states import HOLDING
@@ -25,7 +26,7 @@ from booking.tables import Booking, Category, OnConflict, Outage
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotAllowed, NotFound, WrongState
+from marketplace.refusals import Invalid, NotAllowed, NotFound, Refusal, WrongState
 from marketplace.slot import Slot
 
 TEACHING = "teaching"
@@ -64,6 +65,16 @@ def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: t
     wish, offer, card = _wish(session, actor, order)
     booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)
+
+
+def foresee(session: Session, *, actor: Actor, order: Order, now: datetime) -> Refusal | None:
+    """What `book` would refuse the order for at this moment; None where it would be booked. Raises: NotFound."""
+    try:
+        wish, _, _ = _wish(session, actor, order)
+        admit(session, get_place(session, wish.resource_id), wish, now=now)
+    except (SlotRefused, NotAllowed, Invalid) as refusal:
+        return refusal
+    return None
 
 
 def book_bundle(

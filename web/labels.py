@@ -174,6 +174,7 @@ FACT = {
     "confirmation": _("How use is confirmed"),
     "approval": _("Approval"),
     "cancellation": _("Cancellation"),
+    "cancellation_days": _("Cancellation"),
     "address": _("Address"),
     "hours": _("Opening hours"),
     "commissioned": _("In service since"),

@@ -22,6 +22,7 @@ from web.pages import (
     outages,
     own,
     public,
+    review,
     timeline,
 )
 from web.pages.drawing import Pen, count_unread
@@ -52,7 +53,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, bookings)
+    people = (public, account, messages, feeds, own, review, bookings)
     publishers = (device, outages, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

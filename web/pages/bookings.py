@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from urllib.parse import quote
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 
 from billing import actions as billing
 from billing import queries as bills
@@ -23,9 +25,11 @@ from web import calendar, checkout
 from web.api.billing import latest, require_customer
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.i18n import translator
+from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
 from web.present import bookings, calendars, resource
+from web.present.review import address_of
 from web.reasons import sentence
 from web.refusals import status_of
 from web.views.frame import Area, Form
@@ -37,28 +41,48 @@ router = APIRouter(prefix="/{lang}")
 def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, settings: Configured) -> Response:
     """Confirm the price shown: a booking, or the panel again with what stood in the way."""
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(start=text(fields, "start"), end=text(fields, "end"), first_weekday=pen.first_weekday(db))
-    if pen.actor.person_id is None:
-        return pen.go(f"/signin?next=/{pen.lang.value}/r/{resource_id}?start={asked.start}%26end={asked.end}")
+    asked = resource.Asked(
+        start=text(fields, "start"),
+        end=text(fields, "end"),
+        first_weekday=pen.first_weekday(db),
+        organisation=text(fields, "organisation_id"),
+        purpose=text(fields, "purpose")[:1000],
+    )
     if asked.slot is None:
         raise Invalid(field="end", reason="not after start")
-    key = text(fields, "key")[:100]
+    key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
     order = checkout.Order(
         resource_id=row.id,
         slot=asked.slot,
-        organisation_id=text(fields, "organisation_id") or None,
-        purpose=text(fields, "purpose")[:1000] or None,
+        organisation_id=asked.organisation or None,
+        purpose=asked.purpose or None,
         payment_method=settings.test_payment_method or None,
     )
+    if pen.actor.person_id is None:
+        back = address_of(order, pen.lang) if "reviewed" in fields else address_of(order, pen.lang, "")
+        return pen.go(f"/signin?next={quote(back, safe='')}")
+    if "review" in fields:
+        return _to_review(pen, address_of(order, pen.lang))
     try:
         with db.begin_nested():
-            made = _once(pen, db, key, order, timedelta(minutes=settings.hold_minutes), now)
+            made = _once(pen, db, key, order, hold, now)
     except (SlotRefused, Invalid) as refusal:
+        if "reviewed" in fields:
+            if isinstance(refusal, SlotRefused):
+                note(db, refusal, now)
+            return review.draw(pen, db, order, hold, now, key=key, refusal=refusal)
         return _refused(pen, db, row.id, asked, refusal, key, now)
     if not pen.partial:
         return pen.go(f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked")
     view = resource.booked(db, resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now), made)
     return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
+
+
+def _to_review(pen: Drawing, address: str) -> Response:
+    """On to the page that tells everything; a part of a page is left as a whole."""
+    if pen.partial:
+        return Response(status_code=204, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)
 
 
 def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta, now: Now) -> Booking:

@@ -86,22 +86,48 @@ def _sort(value: str) -> Literal["match", "price", "name"]:
 
 @router.get("/r/{resource_id}")
 def resource_page(
-    pen: Drawing, resource_id: str, db: ReadDb, now: Now, week: str = "", day: str = "", start: str = "", end: str = ""
+    pen: Drawing,
+    resource_id: str,
+    db: ReadDb,
+    now: Now,
+    week: str = "",
+    day: str = "",
+    start: str = "",
+    end: str = "",
+    organisation_id: str = "",
+    purpose: str = "",
 ) -> Response:
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    first_weekday = pen.first_weekday(db)
-    asked = resource.Asked(week=_day(week), day=_day(day), start=start, end=end, first_weekday=first_weekday)
+    asked = resource.Asked(
+        week=_day(week),
+        day=_day(day),
+        start=start,
+        end=end,
+        first_weekday=pen.first_weekday(db),
+        organisation=organisation_id,
+        purpose=purpose[:1000],
+    )
     view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     template = "_week.html" if pen.partial and pen.request.headers.get("hx-target", "").endswith("#week") else "resource.html"
     return pen.page(template, view, area=Area.SEARCH, zone=row.timezone)
 
 
 @router.get("/r/{resource_id}/panel")
-def panel(pen: Drawing, resource_id: str, db: ReadDb, now: Now, day: str = "", start: str = "", end: str = "") -> Response:
+def panel(
+    pen: Drawing,
+    resource_id: str,
+    db: ReadDb,
+    now: Now,
+    day: str = "",
+    start: str = "",
+    end: str = "",
+    organisation_id: str = "",
+    purpose: str = "",
+) -> Response:
     if not pen.partial:
         return pen.go(f"/r/{resource_id}?day={day}&start={start}&end={end}#panel")
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(week=None, day=_day(day), start=start, end=end)
+    asked = resource.Asked(None, _day(day), start, end, organisation=organisation_id, purpose=purpose[:1000])
     view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     return pen.page("_panel.html", view, zone=row.timezone)
 

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from secrets import token_urlsafe
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.policy import Policy
+from billing.policy import Policy, as_decimal
 from billing.quotes import actions as quotes
 from billing.settlement import hold_for
 from booking import queries as booking
@@ -47,6 +49,8 @@ class Asked:
     end: str = ""
     first_weekday: int = 0
     """With which the reader's weeks begin; 0 = Monday."""
+    organisation: str = ""
+    purpose: str = ""
 
     @property
     def slot(self) -> Slot | None:
@@ -109,8 +113,8 @@ def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list
     }
     found = [Fact("capacity", str(row.capacity))] if row.capacity > 1 else []
     found += [Fact(code, str(value)) for code, value in minutes.items() if value]
-    free = free_hours(policy)
-    found += [Fact("cancellation", str(free))] if free is not None else []
+    free = free_tier(policy)
+    found += [free] if free else []
     found += [Fact("approval", "request")] if rules.by_request else []
     return [*found, Fact("confirmation", "meter" if metered else "hand")]
 
@@ -175,7 +179,6 @@ def panel(
     lang: Lang,
     now: datetime,
     key: str = "",
-    purpose: str = "",
 ) -> Panel:
     place = get_place(session, row.id)
     free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
@@ -199,18 +202,20 @@ def panel(
         ends=choices.ends,
         chosen=slot,
         quote=quote(session, row, slot, actor) if slot else None,
-        organisations=_organisations(session, actor),
+        organisations=_organisations(session, actor, asked.organisation),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
-        purpose=purpose,
+        purpose=asked.purpose,
+        review=place.rules.by_request or billing.takes_cards(session, institution_id=row.institution_id),
         by_request=place.rules.by_request,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
 
 
-def _organisations(session: Session, actor: Actor) -> Sequence[Choice]:
+def _organisations(session: Session, actor: Actor, chosen: str) -> Sequence[Choice]:
     rows = people.organisations(session, actor.organisations)
-    return [Choice(row.id, row.name, number == 0) for number, row in enumerate(rows)] if len(rows) > 1 else []
+    first = chosen if chosen in actor.organisations else rows[0].id if rows else ""
+    return [Choice(row.id, row.name, row.id == first) for row in rows] if len(rows) > 1 else []
 
 
 def quote(session: Session, row: Resource, slot: Slot, actor: Actor) -> Quote:
@@ -219,13 +224,24 @@ def quote(session: Session, row: Resource, slot: Slot, actor: Actor) -> Quote:
     total = quotes.quote_slot(resource=row, slot=slot)
     line = QuoteLine("usage", total, slot.seconds // 60, row.price)
     card = billing.takes_cards(session, institution_id=row.institution_id)
-    return Quote([line], total, free_hours(policy), hold_for(total) if card else None)
+    return Quote([line], total, policy.free_until(slot.start, ZoneInfo(row.timezone)), hold_for(total) if card else None)
 
 
-def free_hours(policy: Policy) -> int | None:
-    """Hours before the start until which cancelling is free."""
-    free = [tier.hours for tier in policy.cancel_tiers if not tier.rate and tier.hours is not None]
-    return int(min(free)) if free else None
+def free_tier(policy: Policy) -> Fact | None:
+    """How long before the start cancelling is free: in elapsed hours, or in calendar days; None where it always costs.
+
+    >>> free_tier(Policy()), free_tier(Policy(cancel_tiers=()))
+    (Fact(code='cancellation', value='48'), Fact(code='cancellation', value='0'))
+    """
+    if not policy.cancel_tiers:
+        return Fact("cancellation", "0")
+    free = [tier for tier in policy.cancel_tiers if not tier.rate]
+    if not free:
+        return None
+    latest = min(free, key=lambda tier: tier.hours if tier.hours is not None else Fraction(24 * (tier.days or 0)))
+    if latest.hours is None:
+        return Fact("cancellation_days", str(latest.days))
+    return Fact("cancellation", as_decimal(latest.hours))
 
 
 def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
@@ -247,7 +263,7 @@ def booked(session: Session, found: Panel, row: Booking) -> Panel:
     made = bills.find_quote(session, row.id)
     if made is None:
         raise NotFound(kind="quote")
-    total = Booked(row.id, row.slot, row.state.value, Money(made.quote_minor, made.currency))
+    total = Booked(row.id, row.slot, row.state.value, Money(made.quote_minor, made.currency), row.hold_until)
     return replace(found, booked=total, chosen=None, quote=None)
 
 

@@ -82,8 +82,8 @@ class Quote:
 
     lines: Sequence[QuoteLine]
     total: Money
-    free_cancel_h: int | None = None
-    """Hours before the start until which cancelling costs nothing."""
+    free_until: datetime | None = None
+    """The last instant at which cancelling costs nothing; None where it always costs."""
     hold: Money | None = None
     """What a card is held for, if one pays by card."""
 
@@ -106,6 +106,7 @@ class Booked:
     slot: Slot
     state: str
     total: Money
+    hold_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class Panel:
     key: str = ""
     """The idempotency key of the confirm form: the same one again after a refusal that changed nothing."""
     purpose: str = ""
+    review: bool = False
+    """Whether everything is to be looked at once more before confirming."""
     by_request: bool = False
     """The institution answers each request before it stands."""
     closed: str | None = None

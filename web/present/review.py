@@ -1,0 +1,120 @@
+"""A booking before it is made: price, policy with its dates, buffers, rules, who answers; and what stands in its way."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from secrets import token_urlsafe
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from billing import actions as billing
+from billing import queries as bills
+from billing.policy import Policy, as_decimal
+from booking.places import Place, get_place
+from devices import queries as devices
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.permissions import Actor
+from marketplace.refusals import Refusal
+from marketplace.slot import Slot
+from marketplace.tables import ListingState, Resource
+from web import checkout
+from web.checkout import Order
+from web.i18n import instant
+from web.present import names, resource
+from web.views.frame import Choice, Lang
+from web.views.resource import Panel, RefusalPanel
+from web.views.review import CancelStep, ReviewView
+
+
+def view(
+    session: Session,
+    row: Resource,
+    order: Order,
+    *,
+    actor: Actor,
+    lang: Lang,
+    now: datetime,
+    hold: timedelta,
+    key: str = "",
+    refusal: Refusal | None = None,
+) -> ReviewView:
+    """With the refusal just met, else with what would be refused now."""
+    place, house = get_place(session, row.id), people.get_institution(session, row.institution_id)
+    policy, slot = bills.policy_of(session, row.id), order.slot
+    firms = people.organisations(session, actor.organisations)
+    chosen = order.organisation_id or (firms[0].id if firms else None)
+    quote = resource.quote(session, row, slot, actor)
+    metered = devices.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
+    asks = place.rules.asks(chosen)
+    return ReviewView(
+        resource_id=row.id,
+        resource=names.name_of(row, lang),
+        institution=names.name_of(house, lang),
+        address=row.address,
+        zone=row.timezone,
+        slot=slot,
+        quote=quote,
+        cancelling=steps(policy, slot.start, place.zone, quote.total, now),
+        facts=[one for one in resource.facts(row, place, policy, metered=metered) if one.code in SHOWN],
+        setup=_before(slot, place),
+        cleaning=_after(slot, place),
+        by_request=asks,
+        answer_by=place.rules.decide_by(now) if asks else None,
+        hold_min=int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=house.id) else None,
+        organisations=[Choice(one.id, one.name, one.id == chosen) for one in firms] if len(firms) > 1 else [],
+        organisation=firms[0].name if len(firms) == 1 else None,
+        purpose=order.purpose or "",
+        key=key or token_urlsafe(16),
+        signed_in=actor.person_id is not None,
+        back_url=address_of(order, lang, "") + "#panel",
+        refusal=_in_the_way(session, row, replace(order, organisation_id=chosen), refusal, actor=actor, lang=lang, now=now),
+        closed=None if row.state is ListingState.PUBLISHED else row.state.value,
+    )
+
+
+SHOWN = {"min", "max", "notice", "confirmation"}
+
+
+def address_of(order: Order, lang: Lang, page: str = "/review") -> str:
+    """The review, or the listing's page, with everything that was typed."""
+    slot = {"start": instant(order.slot.start), "end": instant(order.slot.end)}
+    typed = {"organisation_id": order.organisation_id, "purpose": order.purpose}
+    return f"/{lang.value}/r/{order.resource_id}{page}?{urlencode({**slot, **{k: v for k, v in typed.items() if v}})}"
+
+
+def _in_the_way(
+    session: Session, row: Resource, order: Order, refusal: Refusal | None, *, actor: Actor, lang: Lang, now: datetime
+) -> RefusalPanel | None:
+    found = refusal or (checkout.foresee(session, actor=actor, order=order, now=now) if actor.person_id else None)
+    empty = Panel(resource_id=row.id, zone=row.timezone, days=(), starts=(), ends=())
+    return resource.refused(empty, found, lang).refusal if found else None
+
+
+def steps(policy: Policy, start: datetime, zone: ZoneInfo, total: Money, now: datetime) -> list[CancelStep]:
+    """What cancelling costs, from now on: each change of the price with the last instant before it."""
+    limits = sorted({tier.limit(start, zone) for tier in policy.cancel_tiers})
+    rates = [(limit, policy.cancellation_rate(start, limit, zone)) for limit in limits if now < limit <= start]
+    if not policy.cancel_tiers:
+        rates = [(start, Fraction(0))]
+    found: list[CancelStep] = []
+    for number, (limit, rate) in enumerate(rates):
+        if number + 1 == len(rates) or rates[number + 1][1] != rate:
+            found.append(CancelStep(limit, percent(rate), total.times(rate)))
+    return [*found, CancelStep(None, percent(policy.no_show_rate), total.times(policy.no_show_rate))]
+
+
+def percent(rate: Fraction) -> str:
+    return as_decimal(rate * 100)
+
+
+def _before(slot: Slot, place: Place) -> Slot | None:
+    setup = place.rules.buffers.setup
+    return Slot(slot.start - setup, slot.start) if setup else None
+
+
+def _after(slot: Slot, place: Place) -> Slot | None:
+    cleaning = place.rules.buffers.cleaning
+    return Slot(slot.end, slot.end + cleaning) if cleaning else None

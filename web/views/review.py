@@ -1,0 +1,51 @@
+"""Everything about a booking before it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.money import Money
+from marketplace.slot import Slot
+from web.views.frame import Choice
+from web.views.resource import Fact, Quote, RefusalPanel
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStep:
+    """Cancelling until then costs so much; `until` is None for whatever is later, not coming included."""
+
+    until: datetime | None
+    percent: str
+    fee: Money
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """GET /{lang}/r/{id}/review."""
+
+    resource_id: str
+    resource: str
+    institution: str
+    address: str | None
+    zone: str
+    slot: Slot
+    quote: Quote
+    cancelling: Sequence[CancelStep]
+    facts: Sequence[Fact]
+    setup: Slot | None
+    """Claimed before it, at no charge."""
+    cleaning: Slot | None
+    by_request: bool
+    answer_by: datetime | None
+    """When the institution will have answered; None: by the start."""
+    hold_min: int | None
+    """For how long the time is held while a card is checked, where one pays by card."""
+    organisations: Sequence[Choice]
+    organisation: str | None
+    """For whom, where there is no choice."""
+    purpose: str
+    key: str
+    signed_in: bool
+    back_url: str
+    refusal: RefusalPanel | None = None
+    closed: str | None = None
