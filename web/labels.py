@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from web.districts import DISTRICT
+
 
 def _(text: str) -> str:
     """Marks a word for the catalogue; it is translated where it is shown."""
@@ -365,7 +367,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
     "export": EXPORT, "metric": METRIC, "result": RESULT,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
-    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY, "scale": SCALE, "bar": BAR, "group": GROUP,
+    "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
+    "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from marketplace.tables import Person
 from marketplace.weeks import queries as weeks
 from marketplace.weeks.actions import choose_first_day
 from marketplace.weeks.tables import FirstDay
+from web.agents import browser_in_words
 from web.deps import Db, Now, ReadDb, SignedIn, session_cookie
 from web.i18n import translator
 from web.labels import word
@@ -227,7 +228,13 @@ def _account(db: Session, pen: Drawing, actor: Actor, new_token: str | None = No
             for row in queries.tokens_of(db, person.id)
         ],
         signed_in=[
-            SignedInRow(row.secret_hash, row.created_at, row.seen_at, row.user_agent or "", row.secret_hash == present)
+            SignedInRow(
+                row.secret_hash,
+                row.created_at,
+                row.seen_at,
+                browser_in_words(row.user_agent or "", translator(pen.lang)),
+                row.secret_hash == present,
+            )
             for row in queries.sign_ins_of(db, person.id)
         ],
         new_token=new_token,

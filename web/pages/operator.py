@@ -78,4 +78,4 @@ def _create(db: Session, fields: Fields, actor: Actor, now: Now) -> str:
 @router.get("/operator/audit")
 def audit(pen: Drawing, db: ReadDb, actor: SignedIn) -> Response:
     require_operator(actor)
-    return pen.page("audit.html", operator.changes(db), area=Area.OPERATOR)
+    return pen.page("audit.html", operator.changes(db, pen.lang), area=Area.OPERATOR)

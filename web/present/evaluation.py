@@ -101,7 +101,9 @@ def overview(session: Session, asked: Asked, *, lang: Lang, now: datetime) -> Ov
         institutions=found.institutions,
         units=found.units,
         periods=periods(now, asked.period),
-        districts=[Choice(name, name, name == asked.district) for name in overviews.districts(session)],
+        districts=[
+            Choice(name, word(translate, "district", name), name == asked.district) for name in overviews.districts(session)
+        ],
         comparisons=[Choice("before", translate("the time before"), asked.compare == "before")],
         kpis=[_tile(kpi) for kpi in found.kpis],
         trend=_trend(found.weeks, found.weeks_before, scheme),

@@ -11,7 +11,8 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.settings import Settings
 from marketplace.tables import AuditEntry, InstitutionKind
-from web.i18n import translations
+from web.changes import title, told
+from web.i18n import Formats, translations, translator
 from web.labels import word
 from web.present import names
 from web.present.rejections import reason_in_words
@@ -28,7 +29,8 @@ from web.views.operator import (
 )
 
 MOST_REJECTED = 500
-CHANGE_LENGTH = 160
+MOST_LINES = 8
+"""Of a change, the first values."""
 
 
 def health(session: Session, checks: Mapping[str, bool], settings: Settings, *, lang: Lang, now: datetime) -> HealthView:
@@ -78,14 +80,14 @@ def institutions(session: Session, lang: Lang, *, link: str | None = None, form:
     )  # fmt: skip
 
 
-def changes(session: Session) -> AuditView:
+def changes(session: Session, lang: Lang) -> AuditView:
     rows = audit.recent(session)
     who = people.names_of(session, {row.actor_id for row in rows if row.actor_id})
-    return AuditView([_change(row, who) for row in rows], "platform")
+    return AuditView([_change(row, who, lang) for row in rows], "platform")
 
 
-def _change(row: AuditEntry, who: Mapping[str, str]) -> AuditRow:
-    before, after = row.before or {}, row.after or {}
-    parts = [f"{name}: {before.get(name, '–')} → {value}" for name, value in after.items() if before.get(name) != value]
-    said = "; ".join(parts)[:CHANGE_LENGTH]
-    return AuditRow(row.at, who.get(row.actor_id or "", "–"), row.action, row.object_kind, row.object_id, said)
+def _change(row: AuditEntry, who: Mapping[str, str], lang: Lang) -> AuditRow:
+    _ = translator(lang)
+    lines = told(row.before or {}, row.after or {}, Formats(lang), _)
+    actor = who.get(row.actor_id or "") or _("the system")
+    return AuditRow(row.at, actor, title(row.object_kind, row.action, _), row.object_id, lines[:MOST_LINES])

@@ -95,11 +95,11 @@ class PeopleView:
 class AuditRow:
     at: datetime
     actor: str
-    action: str
-    object_kind: str
+    title: str
+    """What was done, in words."""
     object_id: str
-    change: str
-    """Before and after, as short text."""
+    changes: Sequence[str]
+    """Values before and after, a line each."""
 
 
 @dataclass(frozen=True, slots=True)

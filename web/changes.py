@@ -1,0 +1,112 @@
+"""Words for the record of changes: what was done to what, and which values it changed."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from web.i18n import BEIJING, Formats
+from web.labels import BOOKING, LISTING, ROLE, STATEMENT
+from web.reasons import FIELDS
+
+Translate = Callable[[str], str]
+LONGEST_VALUE = 60
+
+
+def _(text: str) -> str:
+    """Marks a word for the catalogue; it is translated where it is shown."""
+    return text
+
+
+DONE = {
+    ("booking", "book"): _("Booking made"),
+    ("booking", "move"): _("Booking moved"),
+    ("booking", "approve"): _("Booking approved"),
+    ("booking", "refuse"): _("Booking declined"),
+    ("booking", "cancel"): _("Booking cancelled"),
+    ("booking", "expire"): _("Booking expired"),
+    ("booking", "ask_again"): _("Booking needs a new answer"),
+    ("booking", "confirm_hold"): _("Payment secured for a booking"),
+    ("booking", "conclude"): _("Use of a booking settled"),
+    ("booking", "check_in"): _("Customer checked in"),
+    ("booking", "finish"): _("Booking finished early"),
+    ("booking", "override_rules"): _("Rules set aside for a booking"),
+    ("series", "book_series"): _("Series booked"),
+    ("resource", "list"): _("Machine listed"),
+    ("resource", "edit"): _("Listing edited"),
+    ("resource", "publish"): _("Listing published"),
+    ("resource", "pause"): _("Listing paused"),
+    ("resource", "retire"): _("Listing retired"),
+    ("resource", "set_rules"): _("Rules set"),
+    ("resource", "set_policy"): _("Price policy set"),
+    ("resource", "record_outage"): _("Outage entered"),
+    ("resource", "renew_calendar"): _("Calendar address renewed"),
+    ("person", "renew_calendar"): _("Calendar address renewed"),
+    ("device", "register"): _("Meter registered"),
+    ("device", "new_secret"): _("Meter's secret renewed"),
+    ("device", "revoke"): _("Meter revoked"),
+    ("device", "set_thresholds"): _("Thresholds set"),
+    ("statement", "accept_statement"): _("Statement accepted"),
+    ("statement", "dispute_statement"): _("Statement disputed"),
+    ("statement", "resolve_dispute"): _("Dispute resolved"),
+    ("statement", "mark_received"): _("Payment entered"),
+    ("evaluation", "publish_evaluation"): _("Evaluation frozen"),
+    ("manual_entry", "enter_manual"): _("Value entered by hand"),
+    ("institution", "create"): _("Institution created"),
+    ("institution", "declare_related"): _("Related firm declared"),
+    ("organisation", "create"): _("Firm created"),
+    ("person", "create"): _("Account created"),
+    ("person", "edit"): _("Profile edited"),
+    ("person", "change_password"): _("Password changed"),
+    ("person", "reset_password"): _("Password reset"),
+    ("person", "create_token"): _("API token made"),
+    ("person", "revoke_token"): _("API token revoked"),
+    ("membership", "grant"): _("Role given"),
+    ("ticket", "invite"): _("Invitation sent"),
+}
+VALUES = {
+    "state": _("State"),
+    "resource": _("Equipment"),
+    "planned": _("Planned"),
+    "role": _("Role"),
+    "charge_minor": _("Amount"),
+    "price_minor": _("Price per hour"),
+    "currency": _("Currency"),
+    "summary": _("Summary"),
+    "codes": _("Rules"),
+    "decide_within_h": _("Answered within hours"),
+}
+STATES = {**STATEMENT, **LISTING, **BOOKING}
+UNTOLD = {"version", "number"}
+"""They change with everything."""
+
+
+def title(kind: str, action: str, translate: Translate) -> str:
+    """What was done; the codes, spaced, where no words were given."""
+    found = DONE.get((kind, action))
+    return translate(found) if found else f"{kind} · {action}".replace("_", " ")
+
+
+def told(before: Mapping[str, Any], after: Mapping[str, Any], formats: Formats, translate: Translate) -> list[str]:
+    """Each value that changed, as a line: its name, what it was, what it is."""
+    lines = []
+    for name, value in after.items():
+        was = before.get(name)
+        if was == value or name in UNTOLD or value in (None, "", []):
+            continue
+        label = translate(VALUES.get(name) or FIELDS.get(name) or name.replace("_", " "))
+        new = _said(name, value, formats, translate)
+        lines.append(f"{label}: {new}" if was is None else f"{label}: {_said(name, was, formats, translate)} → {new}")
+    return lines
+
+
+def _said(name: str, value: Any, formats: Formats, translate: Translate) -> str:
+    if name == "state" and value in STATES:
+        return translate(STATES[value])
+    if name == "role" and value in ROLE:
+        return translate(ROLE[value])
+    if name in {"start", "end"} and isinstance(value, str):
+        return formats.moment(datetime.fromisoformat(value), BEIJING)
+    if isinstance(value, bool):
+        return translate(_("yes")) if value else translate(_("no"))
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
