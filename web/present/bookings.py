@@ -115,6 +115,7 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
         version=row.version,
         can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < row.ends_at,
         can_finish=attends and row.starts_at <= now < row.ends_at,
+        hold_until=row.hold_until if row.state is BookingState.HELD else None,
         refusal=refusal,
     )
 

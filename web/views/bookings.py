@@ -138,5 +138,7 @@ class BookingView:
     version: int = 1
     can_check_in: bool = False
     can_finish: bool = False
+    hold_until: datetime | None = None
+    """Until when the time is held for a payment that is not secured yet."""
     refusal: str | None = None
     """Why the last step was refused, in words."""
