@@ -121,6 +121,17 @@ def test_a_request_is_approved_or_refused_by_the_manager_only(world: World) -> N
     refused(world.post(f"/bookings/{two['id']}/approve", world.manager), 409, "wrong_state")
 
 
+def test_a_publisher_moves_to_another_resource_of_the_house_a_customer_does_not(world: World) -> None:
+    made, other = world.a_booking(), world.a_resource(price_per_hour={"minor": 90000, "currency": "CNY"})
+    path, at = f"/bookings/{made['id']}", {"if-match": '"1"'}
+    body = {**span(tomorrow(5)), "resource_id": other}
+    refused(world.ask("PATCH", path, token=world.member, json=body, headers=at), 403, "not_allowed")
+    foreign = {**body, "resource_id": world.foreign_resource()}
+    assert fields(refused(world.ask("PATCH", path, token=world.manager, json=foreign, headers=at), 422)) == {"resource_id"}
+    moved = world.ask("PATCH", path, token=world.manager, json=body, headers=at).json()
+    assert (moved["resource_id"], moved["quote"]) == (other, made["quote"])
+
+
 def test_an_approved_booking_that_its_customer_moves_is_a_request_again(world: World) -> None:
     policy = {"cancel_tiers": [{"hours": 2400, "rate": "0.5"}]}
     resource = world.a_resource(rules={"approval": "request"}, policy=policy)

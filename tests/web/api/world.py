@@ -100,6 +100,11 @@ class World:
     def a_resource(self, **changes: Any) -> str:
         return str(self.made("/resources", self.manager, self.listing(**changes))["id"])
 
+    def foreign_resource(self) -> str:
+        """A resource of another institution."""
+        theirs = self.an_institution()
+        return str(self.made("/resources", self.operator, self.listing(institution_id=theirs))["id"])
+
     def listing(self, **changes: Any) -> dict[str, Any]:
         return {
             "institution_id": self.institution,
