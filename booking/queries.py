@@ -29,7 +29,7 @@ Claims = Mapping[str, Sequence[Taken]]
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A stretch that is taken, and by what: booking, buffer, outage, hold or request. Never by whom."""
+    """A stretch that is taken, and by what: booking, buffer, outage, external, hold or request. Never by whom."""
 
     slot: Slot
     kind: str
@@ -54,9 +54,9 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
     ids = spread(resource_ids)
     by_resource: dict[str, list[Taken]] = defaultdict(list)
     rows = _claims_of(len(ids)).rows(session, start=reach.start, end=reach.end, **ids) if ids else []
-    for resource_id, booking_id, outage_id, unit, lane, start, end in rows:
+    for resource_id, booking_id, outage_id, external_id, unit, lane, start, end in rows:
         if booking_id not in ignoring:
-            by_resource[resource_id].append(Taken(booking_id or outage_id, unit, lane, Slot(start, end)))
+            by_resource[resource_id].append(Taken(booking_id or outage_id or external_id, unit, lane, Slot(start, end)))
     return by_resource
 
 
@@ -64,8 +64,9 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
 def _claims_of(count: int) -> Read:
     """Active claims of `count` resources, `id0` and on, that touch `start` to `end`."""
     named = Claim.resource_id.in_([bindparam(f"id{number}") for number in range(count)])
-    facts = (Claim.resource_id, Claim.booking_id, Claim.outage_id, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
-    return Read(select(*facts).where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
+    owners = (Claim.booking_id, Claim.outage_id, Claim.external_id)
+    facts = select(Claim.resource_id, *owners, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
+    return Read(facts.where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
 
 
 def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:
@@ -115,7 +116,7 @@ def resources_free_for(
 
 
 def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]:
-    """Everything that is taken inside `within`, clipped to it: bookings, their buffers, outages, holds and requests.
+    """Everything that is taken inside `within`, clipped to it: bookings, buffers, outages, busy elsewhere, holds and requests.
 
     What is taken of a part stands in the way too.
     """

@@ -68,10 +68,11 @@ def occurrences(text: str, first: Slot, zone: ZoneInfo) -> list[Slot | Skipped]:
     return [first if at == start else _on(at, at + (end - start), zone) for at in walls]
 
 
-def days(rule: Rule, start: date, last: date) -> Iterator[date]:
-    """The days from `start` to `last` that the rule names."""
+def days(rule: Rule, start: date, last: date, *, since: date | None = None) -> Iterator[date]:
+    """The days from `start` to `last` that the rule names; those before `since` are left out without being tried."""
+    first = max(start, since or start)
     whole = LONGEST_PERIOD if rule.by_set_pos else 1  # places in a set are counted to the period's last day
-    span = (start + timedelta(days=n) for n in range(-_into_period(rule, start), (last - start).days + whole))
+    span = (first + timedelta(days=n) for n in range(-_into_period(rule, first), (last - first).days + whole))
     for period, inside in groupby(span, key=lambda day: _period(rule, day)):
         if (period - _period(rule, start)) % rule.interval:
             continue
@@ -79,7 +80,7 @@ def days(rule: Rule, start: date, last: date) -> Iterator[date]:
         if rule.by_set_pos:
             chosen = {at - 1 if at > 0 else len(named) + at for at in rule.by_set_pos}
             named = [day for at, day in enumerate(named) if at in chosen]
-        yield from (day for day in named if start <= day <= last)
+        yield from (day for day in named if first <= day <= last)
 
 
 def _into_period(rule: Rule, start: date) -> int:
@@ -144,15 +145,21 @@ def _on(start: datetime, end: datetime, zone: ZoneInfo) -> Slot | Skipped:
 
 
 def parse(text: str, zone: ZoneInfo) -> Rule:
-    """Raises: Invalid."""
+    """A rule that comes to an end. Raises: Invalid."""
+    rule = read_rule(text, zone)
+    if (rule.count is None) == (rule.until is None):
+        raise Invalid(field="rrule", reason="needs either COUNT or UNTIL")
+    return rule
+
+
+def read_rule(text: str, zone: ZoneInfo) -> Rule:
+    """Any rule of days, with an end or without. Raises: Invalid."""
     given = [part.partition("=") for part in text.strip().upper().removeprefix("RRULE:").rstrip(";").split(";")]
     parts = {name: value for name, _, value in given}
     if len(text) > LONGEST_TEXT or len(parts) < len(given) or not all(parts.values()) or not set(parts) <= PARTS:
         raise Invalid(field="rrule", reason=NO_RULE)
     if parts.get("FREQ") not in FREQUENCIES:
         raise Invalid(field="rrule", reason="repeats daily, weekly, monthly or yearly only")
-    if ("COUNT" in parts) == ("UNTIL" in parts):
-        raise Invalid(field="rrule", reason="needs either COUNT or UNTIL")
     by_day = _by_day(parts.get("BYDAY"))
     if parts["FREQ"] in {"DAILY", "WEEKLY"} and (any(nth for nth, _ in by_day) or "BYSETPOS" in parts):
         raise Invalid(field="rrule", reason=NO_RULE)

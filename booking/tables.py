@@ -34,6 +34,7 @@ class ClaimKind(StrEnum):
     HOLD = "hold"
     REQUEST = "request"
     OUTAGE = "outage"
+    EXTERNAL = "external"
 
 
 class RuleVersion(Base):
@@ -161,6 +162,11 @@ class Booking(Base):
     )
 
 
+ONE_OWNER = (
+    " + ".join(f"CASE WHEN {name} IS NULL THEN 0 ELSE 1 END" for name in ("booking_id", "outage_id", "external_id")) + " = 1"
+)
+
+
 class Claim(Base):
     """One row of the occupancy ledger: `unit` of `resource_id` is taken for the range, buffers included.
 
@@ -180,15 +186,17 @@ class Claim(Base):
     kind: Mapped[ClaimKind] = mapped_column(choice(ClaimKind))
     booking_id: Mapped[Id | None] = mapped_column(ForeignKey("bookings.id"))
     outage_id: Mapped[Id | None] = mapped_column(ForeignKey("outages.id"))
+    external_id: Mapped[Id | None] = mapped_column(ForeignKey("external_busy.id"))
     active: Mapped[bool]
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
 
     __table_args__ = (
         CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
-        CheckConstraint("(booking_id IS NULL) <> (outage_id IS NULL)", name="one_owner"),
+        CheckConstraint(ONE_OWNER, name="one_owner"),
         Index("ix_claims_owner", "booking_id"),  # release, move, conclude
         Index("ix_claims_outage", "outage_id"),
+        Index("ix_claims_external", "external_id"),  # a calendar that changed
         Index(
             "ix_claims_free_time",
             "resource_id",

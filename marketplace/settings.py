@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     smtp_from: str = Field("Pilotbench <pilotbench@localhost>", description="the sender of mails")
     secure_cookies: bool = Field(False, description="true behind HTTPS: cookies get the __Host- prefix and Secure")
     hold_minutes: int = Field(10, ge=1, le=60, description="minutes a slot is held while a card payment is being made")
+    calendar_minutes: int = Field(15, ge=5, le=1440, description="minutes between two readings of a calendar kept elsewhere")
+    private_calendars: bool = Field(False, description="true: such a calendar may also lie on this machine or its own network")
     workers: int = Field(1, ge=1, le=32, description="server processes of `pilotbench serve` (PostgreSQL for more than one)")
 
     @property

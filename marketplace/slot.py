@@ -1,5 +1,6 @@
 """Half-open time spans in UTC."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,9 +81,8 @@ def subtract(slots: Iterable[Slot], taken: Iterable[Slot]) -> list[Slot]:
 
 def _outside(slot: Slot, holes: list[Slot]) -> Iterator[Slot]:
     start = slot.start
-    for hole in holes:
-        if hole.end <= start:
-            continue
+    for number in range(bisect_right(holes, start, key=lambda hole: hole.end), len(holes)):
+        hole = holes[number]
         if hole.start >= slot.end:
             break
         if hole.start > start:

@@ -1,7 +1,7 @@
 """The ASGI application: routes, error answers, security headers."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,27 +16,15 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from billing.webhooks import read_secrets
 from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
-from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, Refused, TooMany
+from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
 from web.patience import Patience
-from web.refusals import problem, status_of
+from web.refusals import Busy, Malformed, malformed, problem, status_of
 from web.security import BodyLimit, SecurityHeaders
 
 log = structlog.get_logger()
 PROBLEM = "application/problem+json"
-
-
-class Malformed(Refused):
-    """The request's shape is wrong; every field that is, is named."""
-
-    code = "malformed"
-
-
-class Busy(Refusal):
-    """A lock was not had in time."""
-
-    code = "busy"
 
 
 class Internal(Refusal):
@@ -111,8 +99,8 @@ def _answer_errors(app: FastAPI) -> None:
         return answer(request, refusal)
 
     @app.exception_handler(RequestValidationError)
-    def malformed(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, Malformed(_fields(error.errors())), 422)
+    def misshapen(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, malformed(error.errors(), within=1))
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
@@ -141,14 +129,6 @@ def _answer_errors(app: FastAPI) -> None:
     def broken(request: Request, error: Exception) -> Response:
         log.error("unexpected", path=request.url.path, exc_info=error)
         return answer(request, Internal(), 500)
-
-
-def _fields(errors: Sequence[Any]) -> list[Reason]:
-    found = []
-    for error in errors[:50]:
-        name = ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
-        found.append(Reason("field", {"field": name[:200], "reason": str(error["msg"])[:200]}))
-    return found
 
 
 def answer(request: Request, refusal: Refusal, status: int | None = None) -> Response:

@@ -3,13 +3,16 @@
 import json
 import sys
 import tomllib
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
 import typer
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
 
 from devices.profile import read_profile
 from devices.replay import replay as replay_recording
@@ -18,7 +21,7 @@ from evaluation.packs.computing import evaluate_pack
 from evaluation.packs.verifying import verify as verify_pack
 from evaluation.schemes import DEFAULT
 from marketplace import clock
-from marketplace.db import open_engine, open_sessions
+from marketplace.db import open_engine, open_readers, open_sessions
 from marketplace.people import actions as people
 from marketplace.people import queries as known
 from marketplace.permissions import Grant
@@ -27,8 +30,13 @@ from marketplace.roles import Role
 from marketplace.settings import Settings
 from web import demo as demonstration
 from web import running, server
+from web.backups import making as backups
+from web.backups import restoring
 from web.migrate import migrate as to_newest
 from web.refusals import words
+from web.transfer import running as transfers
+from web.transfer.files import Format
+from web.transfer.taking import Outcome, Verdict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Book, measure, bill and evaluate shared equipment (中试台).")
 tokens = typer.Typer(no_args_is_help=True, help="API tokens.")
@@ -222,6 +230,119 @@ def audit(as_json: AsJson = False) -> None:
         found = running.audit(session)
     show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
     raise typer.Exit(1 if found else 0)
+
+
+@app.command("import")
+def import_file(
+    kind: Annotated[str, typer.Argument(help="institutions, organisations, people, resources, bookings or ics")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or JSON lines, one object a row; an .ics file for ics")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="tell the verdicts, keep nothing")] = False,
+    all_or_nothing: Annotated[bool, typer.Option("--all-or-nothing", help="keep nothing if one row is refused")] = False,
+    form: Annotated[Format | None, typer.Option("--format", help="instead of the file's ending")] = None,
+    on_word_of: Annotated[str, typer.Option("--as", help="an operator's e-mail; the first operator without it")] = "",
+    resource: Annotated[str, typer.Option(help="for ics: whose busy time it is, by id or key")] = "",
+    name: Annotated[str, typer.Option(help="for ics: what the calendar is called")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take rows in as pages and the API would, a verdict each; what was taken in before is known. Exit 1 if one is refused.
+
+    Columns are named as in the API, `key` is the row's own name: an equal row under it makes nothing twice, and other files name
+    the thing by it. Bookings are made for the `person` (e-mail) and `organisation_id` of their row.
+    """
+    settings = Settings()
+    rows = transfers.tasks(kind, file, form, resource=resource, name=name)
+    with _engine(settings) as engine:
+        sessions = open_sessions(engine)
+        with sessions() as session:
+            operator = transfers.operator(session, on_word_of)
+        work = transfers.Work(operator, timedelta(minutes=settings.hold_minutes))
+        whole = dry_run or all_or_nothing
+        verdicts = _together(sessions, work, rows, keep=not dry_run) if whole else _one_by_one(sessions, work, rows)
+        counts = transfers.report(verdicts, kind, as_json=as_json, dry_run=dry_run, whole=all_or_nothing)
+    raise typer.Exit(1 if counts[Outcome.REFUSED] else 0)
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Engine]:
+    engine = open_engine(settings.database_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _one_by_one(sessions: sessionmaker[Session], work: transfers.Work, rows: Iterable[transfers.Task]) -> Iterator[Verdict]:
+    """A transaction a row; a booking that is refused leaves its note, as it does on pages."""
+    for row in rows:
+        with sessions() as session:
+            verdict = work.take(session, row, now=clock.now())
+            if verdict.refusal is None:
+                session.commit()
+            else:
+                session.rollback()
+                work.note(session, verdict, now=clock.now())
+                session.commit()
+        yield verdict
+
+
+def _together(
+    sessions: sessionmaker[Session], work: transfers.Work, rows: Iterable[transfers.Task], *, keep: bool
+) -> Iterator[Verdict]:
+    """One transaction, kept where nothing is refused; each row sees those before it."""
+    refused = False
+    with sessions() as session:
+        for row in rows:
+            verdict = work.take(session, row, now=clock.now())
+            refused = refused or verdict.refusal is not None
+            session.expunge_all()
+            yield verdict
+        if keep and not refused:
+            session.commit()
+        else:
+            session.rollback()
+
+
+@app.command("export")
+def export_rows(
+    kind: Annotated[str, typer.Argument(help="institutions, organisations, people, resources, bookings or ics")],
+    form: Annotated[Format, typer.Option("--format", help="csv, json or jsonl")] = Format.CSV,
+    out: Annotated[Path | None, typer.Option(help="a file instead of standard output; its ending is the format")] = None,
+    resource: Annotated[str, typer.Option(help="for ics: of which resource, by id or key")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give rows out as `import` takes them in. Passwords, tokens and secret addresses are in none of them."""
+    settings = Settings()
+    chosen = transfers.form_of_export(form, out, as_json=as_json)
+    with _engine(settings) as engine, open_readers(engine)() as session:
+        pieces = transfers.export(session, kind, chosen, resource=resource, base_url=settings.base_url, now=clock.now())
+        transfers.put(pieces, out)
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(file_okay=False, help="empty, or not there yet")]) -> None:
+    """Copy the database into a folder while it is in use: of one moment, whole, with a digest of every file."""
+    with _engine(Settings()) as engine:
+        found = backups.make(engine, folder, now=clock.now())
+    typer.echo(
+        f"{sum(found.rows.values())} rows of {len(found.rows)} tables are in {folder}. Restore with: pilotbench restore {folder}"
+    )
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="what `pilotbench backup` wrote")],
+    verify_only: Annotated[bool, typer.Option("--verify", help="only see whether the backup is whole")] = False,
+) -> None:
+    """Make the database of the settings, which must be empty, what a backup holds; exit 1 if an invariant is broken then."""
+    if verify_only:
+        typer.echo(f"The backup of {restoring.check(folder).made_at} is whole.")
+        return
+    with _engine(Settings()) as engine:
+        found = restoring.restore(engine, folder)
+        with open_sessions(engine)() as session:
+            broken = running.audit(session)
+    typer.echo("\n".join(broken) or f"The database is as it was at {found.made_at}; every invariant holds.")
+    raise typer.Exit(1 if broken else 0)
 
 
 @app.command("fake-stripe")

@@ -318,6 +318,10 @@ DONE = {
     "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
     "outage": _("The outage is entered."),
     "outage_ended": _("The outage is ended."),
+    "calendar_connected": _("The calendar is connected. Its busy time is closed here as soon as it has been read."),
+    "calendar_read": _("The file was read; its busy time is closed here."),
+    "calendar_soon": _("The calendar is being read. Reload in a moment."),
+    "calendar_gone": _("The calendar is disconnected; its busy time is free again."),
     "frozen": _("A revision is frozen."),
     "entered": _("The value is entered."),
     "signed_out": _("You are signed out."),
@@ -358,6 +362,24 @@ TOPIC = {
 FIRST_DAY = {"monday": _("Monday"), "sunday": _("Sunday")}
 DELIVERY = {"at_once": _("At once by e-mail"), "digest": _("In the daily summary"), "app": _("Only here in the app")}
 
+ELSEWHERE = {
+    "not_a_calendar": _("What was received is no iCalendar file. Check the address or the file."),
+    "cut_off": _("The file ends in the middle; it did not arrive whole."),
+    "too_large": _("The file is larger than 2 MB. Share a calendar with less in it."),
+    "too_many": _("There is more in it than can be taken over: 5,000 entries, 20,000 times. Share a calendar with less in it."),
+    "unreachable": _("The server does not answer. Check the address."),
+    "private_address": _("The address leads into a private network, which is not read. Use a public address."),
+    "too_slow": _("The server took longer than 30 seconds."),
+    "redirects": _("The address leads on and on. Enter the one it ends at."),
+    "status": _("The server refused it. Check that the calendar is shared by this address."),
+    "unknown_zone": _("Unknown time zone, read as that of this equipment"),
+    "bad_time": _("Entry left out, its time cannot be read"),
+    "bad_rule": _("Only the first time was taken, its repetition cannot be read"),
+    "bad_line": _("Line that cannot be read"),
+    "no_exrule": _("Exception by rule left out, so more may be closed"),
+}
+"""Of a calendar kept elsewhere: what went wrong, and what could not be taken as it stands."""
+
 WORDS: Mapping[str, Mapping[str, str]] = {
     "live": LIVE, "kind": KIND, "chain": CHAIN, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
@@ -369,6 +391,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
+    "elsewhere": ELSEWHERE,
 }  # fmt: skip
 
 

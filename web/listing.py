@@ -27,12 +27,37 @@ def open_resource(
     now: datetime,
 ) -> Resource:
     """List, set rules and policy, publish. Raises: NotFound, Invalid."""
+    row = draft_resource(
+        session,
+        institution_id=institution_id,
+        listing=listing,
+        rules_set=rules_set,
+        further=further,
+        policy=policy,
+        actor_id=actor_id,
+        now=now,
+    )
+    return catalogue.publish(session, resource_id=row.id, actor_id=actor_id, now=now)
+
+
+def draft_resource(
+    session: Session,
+    *,
+    institution_id: str,
+    listing: Listing,
+    rules_set: RuleSet,
+    further: Further | None = None,
+    policy: Mapping[str, Any] | None,
+    actor_id: str,
+    now: datetime,
+) -> Resource:
+    """The same without publishing it. Raises: NotFound, Invalid."""
     row = catalogue.list_resource(session, institution_id=institution_id, listing=listing, actor_id=actor_id, now=now)
     rules.set_rules(session, resource_id=row.id, rules=rules_set, further=further, actor_id=actor_id, now=now)
     billing.set_policy(session, resource_id=row.id, policy=policy or {}, actor_id=actor_id, now=now)
     if row.parent_id:
         lines.fit(session, resource_id=row.id, now=now)
-    return catalogue.publish(session, resource_id=row.id, actor_id=actor_id, now=now)
+    return row
 
 
 def edit_resource(

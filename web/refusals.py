@@ -1,9 +1,10 @@
 """The one place that gives a refusal its HTTP status and its words (RFC 9457; both languages through gettext)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from billing.webhooks import BadSignature
+from booking.external.lines import Unreadable
 from marketplace import refusals
 from marketplace.idempotency import KeyReused
 from marketplace.people.actions import WrongPassword
@@ -13,11 +14,25 @@ from web.deps import PreconditionRequired
 from web.security import ForgedRequest
 
 Translate = Callable[[str], str]
+MOST_REASONS = 50
+"""Fields of one request that are named."""
 
 
 def _(text: str) -> str:
     """Marks a sentence for the catalogue; it is translated where it is shown."""
     return text
+
+
+class Busy(Refusal):
+    """A lock was not had in time."""
+
+    code = "busy"
+
+
+class Malformed(Refused):
+    """The request's shape is wrong; every field that is, is named."""
+
+    code = "malformed"
 
 
 STATUS: Mapping[type[Refusal], int] = {
@@ -31,7 +46,9 @@ STATUS: Mapping[type[Refusal], int] = {
     refusals.Invalid: 422,
     refusals.TooMany: 429,
     refusals.Refused: 409,
+    Malformed: 422,
     KeyReused: 422,
+    Unreadable: 422,
     ForgedRequest: 403,
     PreconditionRequired: 428,
 }
@@ -58,6 +75,7 @@ TITLES: Mapping[str, str] = {
     "bad_signature": _("Not signed by the sender it names"),
     "internal": _("Something went wrong on our side"),
     "no_units": _("No equipment in this period"),
+    "calendar_unreadable": _("No calendar could be read"),
 }
 
 SENTENCES: Mapping[str, str] = {
@@ -80,6 +98,7 @@ SENTENCES: Mapping[str, str] = {
     "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),
     "credit_code_taken": _("A firm or institution with this credit code is registered. Nothing was saved. Ask it to invite you."),
     "wrong_password": _("E-mail and password do not fit together. Try again, or reset the password."),
+    "calendar_unreadable": _("No calendar could be read ({reason}). Nothing was changed. Export it anew as iCalendar (.ics)."),
     "received_before": _("This entry of the bank was recorded before. Nothing was saved. Check the serial number."),
     "no_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
@@ -116,8 +135,21 @@ SENTENCES: Mapping[str, str] = {
     # On the command line only, which speaks English.
     "port_taken": "Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100.",
     "broker_unavailable": "The MQTT broker cannot run: {reason}. Nothing was started.",
+    "unknown_kind": "{kind} is nothing that can be taken in or given out: {kinds}.",
+    "backup_unusable": "{folder}: {reason}. Nothing was restored, nothing was changed.",
+    "file_unreadable": "{file} cannot be read: {reason}. Nothing was taken in.",
     "folder_taken": "{folder} holds {found}. Nothing was started or changed. Choose another folder with DATA_DIR=.",
 }
+
+
+def malformed(errors: Sequence[Any], *, within: int = 0) -> Malformed:
+    """What pydantic found, a reason for each field; the first `within` steps to a field are left out of its name."""
+    found = []
+    for error in errors[:MOST_REASONS]:
+        name = ".".join(str(part) for part in error["loc"][within:]) or str((*error["loc"], "row")[0])
+        said = str(error["msg"]).removeprefix("Value error, ")
+        found.append(Reason("field", {"field": name[:200], "reason": said[:200]}))
+    return Malformed(found)
 
 
 def status_of(refusal: Refusal) -> int:

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from types import FrameType
 
 import structlog
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session, aliased, sessionmaker
 from billing import invariants
 from billing.providers.base import Provider
 from billing.providers.stripe_connect import StripeConnect
+from booking.external import invariants as elsewhere
 from booking.states import HOLDING
 from booking.tables import Booking, Claim
 from devices.ingest import Ingest
@@ -21,7 +23,7 @@ from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Membership, Person
 from web.mail import Post
-from web.worker import Worker
+from web.worker import Elsewhere, Worker
 
 log = structlog.get_logger()
 
@@ -29,7 +31,14 @@ log = structlog.get_logger()
 def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
     """The worker that the settings ask for: without a broker no ingest, without a key no card payments."""
     ingest = Ingest(settings.mqtt_url) if settings.mqtt_url else None
-    return Worker(sessions, ingest=ingest, provider=provider_of(settings), post=Post(settings), broker_dir=settings.mqtt_dir)
+    return Worker(
+        sessions,
+        ingest=ingest,
+        provider=provider_of(settings),
+        post=Post(settings),
+        broker_dir=settings.mqtt_dir,
+        elsewhere=Elsewhere(timedelta(minutes=settings.calendar_minutes), settings.private_calendars),
+    )
 
 
 def provider_of(settings: Settings) -> Provider | None:
@@ -55,7 +64,7 @@ def work(settings: Settings) -> None:
 
 def audit(session: Session) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds."""
-    return [*overlaps(session), *unclaimed(session), *invariants.violations(session)]
+    return [*overlaps(session), *unclaimed(session), *elsewhere.violations(session), *invariants.violations(session)]
 
 
 def overlaps(session: Session) -> Sequence[str]:

@@ -5,9 +5,9 @@ import importlib.util
 
 from marketplace.db import Base
 
-ROOMS = ("marketplace", "marketplace.inbox", "marketplace.feeds", "marketplace.weeks")
+ROOMS = ("marketplace.inbox", "marketplace.feeds", "marketplace.weeks", "booking.external")
 
-for floor in (*ROOMS, "booking", "devices", "billing", "evaluation"):
+for floor in ("marketplace", *ROOMS, "booking", "devices", "billing", "evaluation"):
     if importlib.util.find_spec(f"{floor}.tables"):
         importlib.import_module(f"{floor}.tables")
 

@@ -22,6 +22,8 @@ from billing.providers.base import Provider, Trouble
 from billing.reminders import actions as statements_due
 from booking import actions as booking
 from booking import queries as bookings
+from booking.external import actions as external
+from booking.external.fetching import NotFetched, fetch
 from booking.reminders import actions as bookings_ahead
 from devices import actions as devices
 from devices import broker, denials
@@ -32,7 +34,7 @@ from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import limits
-from marketplace.refusals import Refusal, WrongState
+from marketplace.refusals import NotFound, Refusal, WrongState
 from web import checkout, mail
 from web.present import letters
 
@@ -51,6 +53,17 @@ class Job:
     name: str
     every: timedelta
     run: Callable[[Session, datetime], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How often a calendar that others keep is read, and whether its address may be on this machine or its network."""
+
+    every: timedelta = timedelta(minutes=15)
+    private: bool = False
+
+
+NOTHING_PRIVATE = Elsewhere()
 
 
 def conclude_bookings(session: Session, now: datetime) -> None:
@@ -246,6 +259,31 @@ def send(post: mail.Post, sessions: Sessions, message_id: str) -> bool:
     return True
 
 
+def calendar_loop(elsewhere: Elsewhere, sessions: Sessions, stop: threading.Event) -> None:
+    """Read the calendars that others keep, one after another."""
+    while not stop.is_set():
+        if not read_calendar(elsewhere, sessions):
+            stop.wait(PAUSE_S * 5)
+
+
+def read_calendar(elsewhere: Elsewhere, sessions: Sessions) -> bool:
+    """claim | fetch and read | record one calendar; whether one was due. No network call inside a transaction."""
+    with sessions() as session:
+        due = external.claim_due(session, now=clock.now())
+        session.commit()
+    if due is None:
+        return False
+    try:
+        fetched = fetch(due.url, due.seen, private=elsewhere.private) if due.url else None
+        outcome = external.understand(due, fetched, now=clock.now())
+    except NotFetched as error:
+        outcome = external.failed(error)
+    with sessions() as session, suppress(NotFound):  # it was disconnected meanwhile
+        external.record(session, calendar_id=due.calendar_id, outcome=outcome, every=elsewhere.every, now=clock.now())
+        session.commit()
+    return True
+
+
 def broker_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's password file equal to the devices that may connect, and count whom and what it turned away."""
     known: object = None
@@ -275,11 +313,21 @@ class Worker:
     """Everything that runs beside the web processes. `start` returns at once; `stop` waits for what is under way."""
 
     def __init__(
-        self, sessions: Sessions, *, ingest: Ingest | None, provider: Provider | None, post: mail.Post, broker_dir: Path | None
+        self,
+        sessions: Sessions,
+        *,
+        ingest: Ingest | None,
+        provider: Provider | None,
+        post: mail.Post,
+        broker_dir: Path | None,
+        elsewhere: Elsewhere = NOTHING_PRIVATE,
     ) -> None:
         self._sessions, self._ingest, self._stop = sessions, ingest, threading.Event()
         self._scheduler = BackgroundScheduler(timezone="UTC")
-        loops: list[Callable[[], None]] = [lambda: mail_loop(post, sessions, self._stop)]
+        loops: list[Callable[[], None]] = [
+            lambda: mail_loop(post, sessions, self._stop),
+            lambda: calendar_loop(elsewhere, sessions, self._stop),
+        ]
         if ingest:
             loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
         if provider:

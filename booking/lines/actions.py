@@ -1,24 +1,30 @@
 """Keeps what booking.places promises true when a line changes: its bookings hold every unit of every station."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from booking.beside import actions as beside
 from booking.lines import queries
+from booking.outages import actions as outages
 from booking.places import as_rules, get_place, lock_place
 from booking.tables import Booking, Claim, RuleVersion
 from booking.writing import claim_rows
 from marketplace.db import refused_by
 from marketplace.refusals import Invalid
+from marketplace.slot import Slot
+
+FURTHEST = timedelta(days=1100)
+"""Further than an outage may lie."""
 
 
 def fit(session: Session, *, resource_id: str, now: datetime) -> None:
     """A listing has got units, a line above it or another one: bookings of the lines above it, and of no other, claim it.
 
-    So do they with everything below it. Raises: NotFound, Invalid (it is booked itself while its line is).
+    So do they with everything below it; outages and busy time kept elsewhere close what is free of it then.
+    Raises: NotFound, Invalid (it is booked itself while its line is).
     """
     lines = queries.lines_above(session, resource_id)
     top = lock_place(session, lines[-1] if lines else resource_id)
@@ -28,6 +34,7 @@ def fit(session: Session, *, resource_id: str, now: datetime) -> None:
         capacity = next((part.capacity for part in top.parts if part.resource_id == part_id), 0)
         for booking in queries.bookings_of_lines(session, above, after=now):
             _join(session, part_id, capacity, booking)
+    outages.close_what_is_left(session, resource_id=resource_id, around=Slot(now, now + FURTHEST))
 
 
 def _leave(session: Session, part_id: str, lines: Sequence[str]) -> None:

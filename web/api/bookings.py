@@ -1,10 +1,11 @@
 """Bookings over JSON: make, read, move, decide, cancel; free time; outages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
+from pydantic import ValidationError
 
 from booking import actions, queries
 from booking.presence import actions as presence
@@ -17,7 +18,7 @@ from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
 from web.deps import AnyActor, Configured, Db, Now, OneAnswer, PreconditionRequired, ReadDb, SignedIn
-from web.refusals import reason_of
+from web.refusals import malformed, reason_of
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
@@ -29,6 +30,27 @@ def read_slot(start: datetime, end: datetime, field: str = "end") -> Slot:
         return Slot(start, end)
     except (EmptySlot, OverflowError) as error:
         raise Invalid(field=field, reason="not after start") from error
+
+
+def read_wish(values: Mapping[str, Any]) -> shapes.BookingIn:
+    """A booking that a form or a file asks for, by the API's own rules. Raises: Malformed, naming each field that is wrong."""
+    try:
+        return shapes.BookingIn.model_validate(values)
+    except ValidationError as error:
+        raise malformed(error.errors()) from error
+
+
+def order_of(resource_id: str, wish: shapes.BookingIn) -> checkout.Order:
+    """Raises: Invalid (it ends before it starts)."""
+    return checkout.Order(
+        resource_id=resource_id,
+        slot=read_slot(wish.start, wish.end),
+        organisation_id=wish.organisation_id,
+        quantity=wish.quantity,
+        purpose=wish.purpose,
+        payment_method=wish.payment_method,
+        override=wish.override.reason if wish.override else None,
+    )
 
 
 def read_version(if_match: str | None) -> int:
@@ -87,18 +109,9 @@ def availability(
 def book(
     resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured
 ) -> Response:
-    slot = read_slot(body.start, body.end)
+    order = order_of(resource_id, body)
 
     def make() -> dict[str, Any]:
-        order = checkout.Order(
-            resource_id=resource_id,
-            slot=slot,
-            organisation_id=body.organisation_id,
-            quantity=body.quantity,
-            purpose=body.purpose,
-            payment_method=body.payment_method,
-            override=body.override.reason if body.override else None,
-        )
         booking, quote = checkout.book(db, actor=actor, order=order, now=now, hold=timedelta(minutes=settings.hold_minutes))
         return shape(booking, shapes.money(quote))
 

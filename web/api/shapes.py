@@ -224,6 +224,18 @@ class OutageIn(Shape):
     plan: Literal["keep", "cancel", "proposed"] | Annotated[list[PlanIn | ProposedIn], Field(max_length=1000)] | None = None
 
 
+class CalendarIn(Shape):
+    """A calendar kept elsewhere: an address that is read again and again, or a file's text."""
+
+    name: Text
+    url: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
+    ics: Annotated[str, StringConstraints(min_length=1, max_length=2_000_000)] | None = None
+
+
+class CalendarFileIn(Shape):
+    ics: Annotated[str, StringConstraints(min_length=1, max_length=2_000_000)]
+
+
 class RelatedIn(Shape):
     institution_id: Text
     reason: Text

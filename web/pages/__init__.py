@@ -15,6 +15,7 @@ from web.pages import (
     device,
     entries,
     evaluation,
+    external,
     feeds,
     members,
     messages,
@@ -54,7 +55,7 @@ def include(app: FastAPI) -> None:
     app.include_router(root)
     app.include_router(feeds.root)
     people = (public, account, messages, feeds, own, review, bookings)
-    publishers = (device, outages, members, timeline, approvals, desk, entries, evaluation, operator)
+    publishers = (device, outages, external, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")

@@ -1,5 +1,7 @@
 """Booking from a page, one's bookings, and their statements."""
 
+import hashlib
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -23,6 +25,7 @@ from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
 from web import calendar, checkout
 from web.api.billing import latest, require_customer
+from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.i18n import translator
 from web.pages import review
@@ -31,7 +34,7 @@ from web.pages.drawing import Drawing, Fields, number, text
 from web.present import bookings, calendars, resource
 from web.present.review import address_of
 from web.reasons import sentence
-from web.refusals import status_of
+from web.refusals import Malformed, status_of
 from web.views.frame import Area, Form
 
 router = APIRouter(prefix="/{lang}")
@@ -48,21 +51,13 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         organisation=text(fields, "organisation_id"),
         purpose=text(fields, "purpose")[:1000],
     )
-    if asked.slot is None:
-        raise Invalid(field="end", reason="not after start")
     key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
-    order = checkout.Order(
-        resource_id=row.id,
-        slot=asked.slot,
-        organisation_id=asked.organisation or None,
-        purpose=asked.purpose or None,
-        payment_method=settings.test_payment_method or None,
-    )
-    if pen.actor.person_id is None:
-        back = address_of(order, pen.lang) if "reviewed" in fields else address_of(order, pen.lang, "")
-        return pen.go(f"/signin?next={quote(back, safe='')}")
-    if "review" in fields:
-        return _to_review(pen, address_of(order, pen.lang))
+    try:
+        order = order_of(row.id, read_wish(_wish(fields, settings.test_payment_method)))
+    except (Malformed, Invalid) as refusal:
+        return _refused(pen, db, row.id, asked, refusal, key, now)
+    if before := _first(pen, order, fields):
+        return before
     try:
         with db.begin_nested():
             made = _once(pen, db, key, order, hold, now)
@@ -78,6 +73,14 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
     return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
 
 
+def _first(pen: Drawing, order: checkout.Order, fields: Fields) -> Response | None:
+    """Where else the order leads: to sign in, and back to it, or to its review where that was asked for."""
+    if pen.actor.person_id is None:
+        back = address_of(order, pen.lang) if "reviewed" in fields else address_of(order, pen.lang, "")
+        return pen.go(f"/signin?next={quote(back, safe='')}")
+    return _to_review(pen, address_of(order, pen.lang)) if "review" in fields else None
+
+
 def _to_review(pen: Drawing, address: str) -> Response:
     """On to the page that tells everything; a part of a page is left as a whole."""
     if pen.partial:
@@ -85,12 +88,22 @@ def _to_review(pen: Drawing, address: str) -> Response:
     return RedirectResponse(address, 303)
 
 
+def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
+    """The form's fields as a program would send them: what was left empty is not there, a number is one."""
+    given = {name: text(fields, name) for name in ("start", "end", "organisation_id", "quantity", "purpose")}
+    quantity = given.pop("quantity")
+    found: dict[str, object] = {"payment_method": payment_method, **given}
+    if quantity:
+        found["quantity"] = int(quantity) if re.fullmatch(r"-?\d{1,9}", quantity, re.ASCII) else quantity
+    return {name: value for name, value in found.items() if value != "" or name in {"start", "end"}}
+
+
 def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta, now: Now) -> Booking:
     """The booking of this form; sent twice, the form makes one booking. Raises: SlotRefused, Invalid, NotAllowed."""
     path = f"/r/{order.resource_id}/bookings"
     names = {"principal": pen.actor.known_id, "method": "POST", "path": path, "key": key}
-    content = f"{order.slot}{order.organisation_id}{order.purpose}"
-    saved = idempotency.begin(db, **names, request_hash=content[:80], now=now) if key else None
+    content = f"{order.slot}{order.organisation_id}{order.quantity}{order.purpose}"
+    saved = idempotency.begin(db, **names, request_hash=hashlib.sha256(content.encode()).hexdigest(), now=now) if key else None
     if saved:
         return queries.get_booking_for(db, pen.actor, saved.body.decode())
     made, _ = checkout.book(db, actor=pen.actor, order=order, now=now, hold=hold)

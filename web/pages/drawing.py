@@ -1,6 +1,7 @@
 """What every page route does: who asks in which language, draw a view, go on after a form."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -9,7 +10,7 @@ from babel import Locale, UnknownLocaleError
 from fastapi import Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.orm import Session
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 
 from marketplace.inbox import queries as inbox
 from marketplace.permissions import Action, Actor, may
@@ -17,7 +18,7 @@ from marketplace.refusals import Invalid
 from marketplace.weeks import queries as weeks
 from web.deps import AnyActor
 from web.render import render
-from web.security import CSRF_COOKIE, check_origin, check_token, new_token
+from web.security import CSRF_COOKIE, ForgedRequest, check_origin, check_token, new_token
 from web.views.frame import Area, Frame, Lang, Theme
 
 Language = Annotated[Literal["zh", "en"], Path()]
@@ -137,15 +138,41 @@ def areas_of(actor: Actor) -> tuple[Area, ...]:
 
 async def read_form(request: Request) -> FormData:
     """The fields of a form that our own page sent. Raises: ForgedRequest, Invalid."""
+    return await _read(request, files=0)
+
+
+async def read_upload(request: Request) -> "Upload":
+    """The same with a file. Raises: ForgedRequest, Invalid."""
+    form = await _read(request, files=1)
+    sent = next((value for value in form.values() if isinstance(value, UploadFile)), None)
+    file = await sent.read() if sent else b""
+    await form.close()
+    return Upload(form, file)
+
+
+async def _read(request: Request, *, files: int) -> FormData:
     check_origin(request)
-    form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+    form = await request.form(max_files=files, max_fields=MOST_FIELDS)
     token = form.get("csrf")
-    check_token(request, token if isinstance(token, str) else request.headers.get("x-csrf-token", ""))
+    try:
+        check_token(request, token if isinstance(token, str) else request.headers.get("x-csrf-token", ""))
+    except ForgedRequest:
+        await form.close()
+        raise
     return form
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form with the file that came along, empty where none was chosen."""
+
+    fields: FormData
+    file: bytes
 
 
 Drawing = Annotated[Pen, Depends(Pen)]
 Fields = Annotated[FormData, Depends(read_form)]
+FieldsAndFile = Annotated[Upload, Depends(read_upload)]
 
 
 def text(fields: FormData, name: str, fallback: str = "") -> str:

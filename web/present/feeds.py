@@ -24,7 +24,7 @@ def written(session: Session, feed: CalendarFeed, *, lang: Lang, base_url: str, 
     """The calendar behind a secret; a person's in their own language, a resource's in `lang`."""
     if feed.person_id:
         return _of_person(session, feed.person_id, base_url, now)
-    return _of_resource(session, catalogue.get_resource(session, feed.resource_id or ""), lang, base_url, now)
+    return of_resource(session, catalogue.get_resource(session, feed.resource_id or ""), lang, base_url, now)
 
 
 def _of_person(session: Session, person_id: str, base_url: str, now: datetime) -> bytes:
@@ -39,7 +39,7 @@ def _of_person(session: Session, person_id: str, base_url: str, now: datetime) -
     return calendar.feed(events, name=f"{translator(lang)('Pilotbench')}: {reader.name}")
 
 
-def _of_resource(session: Session, place: Resource, lang: Lang, base_url: str, now: datetime) -> bytes:
+def of_resource(session: Session, place: Resource, lang: Lang, base_url: str, now: datetime) -> bytes:
     """With what stands in its way: its line's and its stations' bookings and outages."""
     house = people.get_institution(session, place.institution_id)
     around = {row.id: row for row in [place, *catalogue.children_of(session, place.id)]}

@@ -253,6 +253,7 @@ def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
         text=sentence(refusal.code, refusal.values, translate),
         reasons=[sentence(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
         alternatives=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
+        conflicts=refusal.conflicts if isinstance(refusal, SlotRefused) else (),
     )
     taken = isinstance(refusal, SlotRefused)
     return replace(found, refusal=shown, chosen=None if taken else found.chosen, quote=None if taken else found.quote)

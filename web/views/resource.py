@@ -96,6 +96,8 @@ class RefusalPanel:
     text: str
     reasons: Sequence[str]
     alternatives: Sequence[Slot]
+    conflicts: Sequence[Slot] = ()
+    """The parts of what was asked that are taken, never by whom."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,308 @@
+"""Files in and out: what goes out comes in again equal, the same file makes nothing twice, and a bad row harms no other."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from sqlalchemy.orm import Session, sessionmaker
+from typer.testing import CliRunner
+
+from booking import queries as bookings
+from booking.external import queries as calendars
+from booking.tables import RefusedRequest
+from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from marketplace.people.actions import create_person
+from marketplace.permissions import Grant
+from marketplace.refusals import NotAllowed, Refusal
+from marketplace.roles import Role
+from marketplace.slot import Slot
+from marketplace.tables import Person, Resource
+from tests.conftest import new_database
+from web.cli import app
+from web.running import audit
+from web.transfer.files import Format, rows
+from web.transfer.kinds import TURNS, Kind
+
+HOUSE = {"key": "H1", "name": "天府中试基地", "kind": "institute", "timezone": "Asia/Shanghai", "district": "天府新区"}
+FIRM = {"key": "F1", "name": "蓉创新材料", "is_sme": True, "customer_class": "industry"}
+PEOPLE = [
+    {"key": "P1", "email": "firm@example.com", "name": "李梅", "memberships": [{"role": "member", "organisation_id": "F1"}]},
+    {"key": "P2", "email": "lab@example.com", "name": "王强", "memberships": [{"role": "manager", "institution_id": "H1"}]},
+]
+LINE = {
+    "key": "R1",
+    "institution_id": "H1",
+    "kind": "pilot_line",
+    "name": "=喷雾干燥线",
+    "name_en": "Spray dryer",
+    "timezone": "Asia/Shanghai",
+    "price_per_hour": {"minor": 54000, "currency": "CNY"},
+    "tags": [{"zh": "无菌", "en": "sterile"}],
+    "rules": {
+        "setup_min": 30,
+        "approval": "trusted",
+        "trusted": ["F1"],
+        "audience": [{"organisation_id": "F1"}, {"group": "own"}],
+    },
+    "policy": {"cancel_tiers": [{"hours": 48, "rate": "0"}]},
+}
+MONDAYS = [{"weekday": 0, "open": "08:00", "close": "20:00"}]
+STATION = {
+    **LINE,
+    "key": "R2",
+    "parent_id": "R1",
+    "name": "混合站",
+    "capacity": 2,
+    "hours": MONDAYS,
+    "rules": {},
+    "state": "paused",
+}
+
+
+def tomorrow(hour: int) -> datetime:
+    return (clock.now() + timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def a_booking(key: str, first: int, last: int, **changes: Any) -> dict[str, Any]:
+    times = {"start": tomorrow(first).isoformat(), "end": tomorrow(last).isoformat()}
+    return {"key": key, "resource_id": "R1", "person": "firm@example.com", **times, **changes}
+
+
+class Desk:
+    """A database and the two commands on it."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder, self.engine = url, folder, open_engine(url)
+        self.sessions: sessionmaker[Session] = open_sessions(self.engine)
+        with self.sessions.begin() as session:
+            for name, role in (("root", Role.OPERATOR), ("judge", Role.EVALUATOR)):
+                create_person(session, email=f"{name}@x.org", name=name, grants=[Grant(role)], actor_id=None, now=clock.now())
+
+    def run(self, *words: str) -> Result:
+        answer = CliRunner().invoke(app, words, env={"PILOTBENCH_DATABASE_URL": self.url})
+        if answer.exception and not isinstance(answer.exception, SystemExit):
+            raise answer.exception
+        return answer
+
+    def take(self, kind: str, found: list[dict[str, Any]], *words: str) -> dict[str, Any]:
+        """The answer to rows handed in as JSON lines."""
+        file = self.folder / f"{kind}.jsonl"
+        file.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found))
+        return self.answer("import", kind, str(file), *words)
+
+    def answer(self, *words: str) -> dict[str, Any]:
+        result = self.run(*words, "--json")
+        told: dict[str, Any] = json.loads(result.stdout)
+        assert result.exit_code == (1 if told["refused"] else 0)
+        return told
+
+    def fill(self) -> None:
+        for kind, found in (
+            ("institutions", [HOUSE]),
+            ("organisations", [FIRM]),
+            ("people", PEOPLE),
+            ("resources", [LINE, STATION]),
+        ):
+            told = self.take(kind, found)
+            assert told["made"] == len(found), told
+
+    def given(self, kind: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("export", kind, "--json").stdout)
+        return found
+
+
+@pytest.fixture
+def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(database_url, tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def verdicts(told: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(row["line"], row["verdict"]) for row in told["rows"]]
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_what_is_given_out_comes_in_equal(
+    desk: Desk, database: str, request: pytest.FixtureRequest, tmp_path: Path, with_tables: str, form: Format
+) -> None:
+    desk.fill()
+    desk.take("bookings", [a_booking("B1", 1, 3, purpose="'=中试"), a_booking("B2", 4, 6)])
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Desk(new_database(database, request, folder, like=with_tables), folder)
+    for kind in Kind:
+        file = folder / f"{kind}.{form}"
+        desk.run("export", kind, "--out", str(file))
+        told = other.answer("import", kind, str(file))
+        refused = {row["code"] for row in told["rows"] if row["verdict"] == "refused"}
+        assert refused <= ({"email_taken"} if kind is Kind.PEOPLE else set()), told
+        mine, theirs = desk.given(kind), other.given(kind)
+        if kind is Kind.PEOPLE:
+            mine, theirs = ([row for row in found if "@x.org" not in row["email"]] for found in (mine, theirs))
+        assert theirs == mine
+        assert len(mine) == {Kind.INSTITUTIONS: 1, Kind.ORGANISATIONS: 1}.get(kind, 2)
+        assert {verdict for _, verdict in verdicts(other.answer("import", kind, str(file)))} <= {"known", "refused"}
+    with other.sessions() as session:
+        assert audit(session) == []
+    other.engine.dispose()
+
+
+def test_no_secret_is_given_out(desk: Desk) -> None:
+    desk.fill()
+    with desk.sessions.begin() as session:
+        person = session.query(Person).where(Person.email == "firm@example.com").one()
+        person.password_hash, person.calendar_secret_hash = "argon-geheim", "feed-geheim"
+    assert "geheim" not in "".join(desk.run("export", kind).stdout for kind in Kind)
+    assert set(desk.given("people")[0]) == {"key", "email", "name", "locale", "memberships"}
+
+
+def test_a_refused_row_harms_no_other_and_says_all(desk: Desk) -> None:
+    desk.fill()
+    found = [
+        a_booking("B1", 1, 3),
+        a_booking("B2", 2, 4),
+        a_booking("B3", 4, 4),
+        a_booking("B4", 5, 6, quantity=3),
+        a_booking("B5", 5, 6, person="nobody@example.com"),
+        a_booking("B6", 5, 6, resource_id="R9"),
+        a_booking("B7", 5, 6, start="morgen", quantity="2", colour="red"),
+        a_booking("B8", 5, 6, state="cancelled"),
+        a_booking("B9", 5, 6),
+    ]
+    told = desk.take("bookings", found)
+    outcomes = ["made", *["refused"] * 6, "passed_over", "made"]
+    assert verdicts(told) == list(enumerate(outcomes, 1))
+    taken = told["rows"][1]
+    assert (taken["code"], [one["code"] for one in taken["reasons"]]) == ("slot_taken", ["slot_taken"])
+    assert taken["conflicts"] == [{"start": tomorrow(2).isoformat(), "end": tomorrow(3).isoformat()}]
+    assert len(taken["alternatives"]) == 3
+    assert [row["code"] for row in told["rows"][2:7]] == ["invalid", "refused_by_rules", "not_found", "not_found", "malformed"]
+    assert {one["field"] for one in told["rows"][6]["reasons"]} == {"start", "quantity", "colour"}
+    assert (told["made"], told["refused"], told["passed_over"], told["kept"]) == (2, 6, 1, True)
+    with desk.sessions() as session:
+        assert session.query(RefusedRequest).count() == 2
+        assert audit(session) == []
+
+
+def test_the_same_file_makes_nothing_twice_and_a_key_stands_for_one_row(desk: Desk) -> None:
+    desk.fill()
+    found = [a_booking("B1", 1, 3), {name: value for name, value in a_booking("-", 5, 6).items() if name != "key"}]
+    first, again = desk.take("bookings", found), desk.take("bookings", found)
+    assert [row["id"] for row in first["rows"]] == [row["id"] for row in again["rows"]]
+    assert [verdict for _, verdict in verdicts(again)] == ["known", "known"]
+    other = desk.take("bookings", [a_booking("B1", 7, 8)])
+    assert other["rows"][0]["code"] == "idempotency_key_reused"
+    assert len(desk.given("bookings")) == 2
+
+
+def test_a_dry_run_tells_the_same_and_keeps_nothing(desk: Desk) -> None:
+    desk.fill()
+    found = [a_booking("B1", 1, 3), a_booking("B2", 2, 4), a_booking("B3", 4, 5)]
+    dry = desk.take("bookings", found, "--dry-run")
+    assert desk.given("bookings") == []
+    assert not dry["kept"]
+    real = desk.take("bookings", found)
+    for row in (*dry["rows"], *real["rows"]):
+        row.pop("id")
+    assert dry["rows"] == real["rows"]
+
+
+def test_all_or_nothing_is_just_that(desk: Desk) -> None:
+    desk.fill()
+    bad = desk.take("bookings", [a_booking("B1", 1, 3), a_booking("B2", 2, 4)], "--all-or-nothing")
+    assert ([verdict for _, verdict in verdicts(bad)], bad["kept"]) == (["made", "refused"], False)
+    assert desk.given("bookings") == []
+    good = desk.take("bookings", [a_booking("B1", 1, 3), a_booking("B2", 4, 5)], "--all-or-nothing")
+    assert good["kept"]
+    assert len(desk.given("bookings")) == 2
+
+
+def test_a_table_names_its_columns_and_tells_line_by_line(desk: Desk) -> None:
+    desk.fill()
+    sheet = io.StringIO()
+    writer = csv.writer(sheet)
+    writer.writerow(["key", "resource_id", "person", "start", "end", "quantity", "purpose"])
+    times = [tomorrow(1).isoformat(), tomorrow(2).isoformat()]
+    writer.writerow(["B1", "R1", "firm@example.com", *times, "1", "zwei\nZeilen"])
+    writer.writerow(["B2", "R1", "firm@example.com", *times, "zwei", ""])
+    writer.writerow(["B3", "R1", "firm@example.com", *times, "1", "", "zu viel"])
+    file = desk.folder / "b.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + sheet.getvalue().encode() + b"B4,R1,\xff\xfe,a,b,1,\r\n")
+    result = desk.run("import", "bookings", str(file))
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("line 3  made  bk_")
+    assert lines[1] == "line 4  refused  malformed"
+    assert "quantity" in lines[2]
+    assert [line.split("  ")[0] for line in lines if line.startswith("line")] == ["line 3", "line 4", "line 5", "line 6"]
+    assert "4 rows: 1 made, 0 known, 0 passed over, 3 refused" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", b"", "first line"),
+        ("a.csv", b"key,key\n", "first line"),
+        ("a.json", b"{}", "no list"),
+        ("a.json", b"[", "not JSON"),
+        ("a.json", b"[" * 100_000, "not JSON"),
+        ("a.txt", b"x", "--format"),
+    ],
+)
+def test_a_file_that_is_none_is_told(desk: Desk, name: str, content: bytes, reason: str) -> None:
+    file = desk.folder / name
+    file.write_bytes(content)
+    with pytest.raises(Refusal) as refused:
+        desk.run("import", "bookings", str(file))
+    assert reason in str(refused.value.values["reason"])
+
+
+def test_rows_that_are_none_are_refused_each(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"key":"1"}\n[1]\n{\n\n' + b'{"a":"' + b"x" * (2 << 20) + b'"}\n{"key":"5"}\n' + b"[" * 100_000)
+    found = [(row.line, row.broken is None) for row in rows(file, Format.JSONL, TURNS)]
+    assert found == [(1, True), (2, False), (3, False), (5, False), (6, True), (7, False)]
+    table = tmp_path / "a.csv"
+    table.write_bytes(b'key,name\n"a"b,c\nd,e\n')
+    assert [row.broken is None for row in rows(table, Format.CSV, TURNS)] == [False, True]
+
+
+def test_only_an_operator_takes_in(desk: Desk) -> None:
+    with pytest.raises(NotAllowed):
+        desk.take("institutions", [HOUSE], "--as", "judge@x.org")
+    with pytest.raises(Refusal) as refused:
+        desk.run("import", "secrets", "x.csv")
+    assert "bookings" in refused.value.values["kinds"]
+
+
+def test_a_calendar_of_a_resource_is_taken_in_and_given_out(desk: Desk) -> None:
+    desk.fill()
+    file = desk.folder / "plan.ics"
+    times = f"DTSTART:{tomorrow(3):%Y%m%dT%H%M%SZ}\r\nDURATION:PT1H"
+    file.write_text(f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\n{times}\r\nEND:VEVENT\r\nEND:VCALENDAR")
+    made = desk.answer("import", "ics", str(file), "--resource", "R1")
+    assert made["rows"][0]["verdict"] == "made"
+    assert desk.answer("import", "ics", str(file), "--resource", "R1")["known"] == 1
+    told = desk.take("bookings", [a_booking("B1", 3, 4), a_booking("B2", 5, 6)])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused", "made"]
+    file.write_text("BEGIN:VCALENDAR\r\nEND:VCALENDAR")
+    assert desk.answer("import", "ics", str(file), "--resource", "R1", "--name", "plan")["made"] == 1
+    with desk.sessions() as session:
+        place = session.query(Resource).where(Resource.name == "=喷雾干燥线").one().id
+        assert len(calendars.calendars_of(session, place)) == 1
+        kinds = {one.kind for one in bookings.busy_time(session, place, within=Slot(tomorrow(0), tomorrow(23)))}
+        assert "external" not in kinds
+    given = desk.run("export", "ics", "--resource", "R1").stdout
+    assert "BEGIN:VEVENT" in given
+    assert "firm@example.com" not in given
+    file.write_text("<html>")
+    refused = desk.answer("import", "ics", str(file), "--resource", "R1")
+    assert refused["rows"][0]["code"] == "calendar_unreadable"

@@ -1,0 +1,168 @@
+"""Gives rows out in the form in which they are taken in: things are named by the keys of their file, else by their ids.
+
+Passwords, tokens and secret addresses are in none of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from billing import queries as bills
+from booking import queries as booking
+from booking.tables import Booking
+from marketplace.imports import queries as keys
+from marketplace.people import queries as people
+from marketplace.tables import Institution, Membership, Organisation, Person, Resource
+from web.api import shapes
+from web.api.rules import told
+from web.transfer.kinds import Kind
+
+AT_ONCE = 200
+Table = Any
+"""One of the tables whose rows are given out."""
+Keys = Mapping[str, str]
+
+
+def give(session: Session, kind: Kind) -> Iterator[Mapping[str, Any]]:
+    """Every row of a kind, oldest first, a few at a time."""
+    table, shape = SOURCES[kind]
+    if kind is Kind.RESOURCES:
+        yield from _batches(session, kind, table, shape, Resource.parent_id.is_(None))
+        yield from _batches(session, kind, table, shape, Resource.parent_id.is_not(None))
+    elif kind is Kind.PEOPLE:
+        yield from _batches(session, kind, table, shape, Person.disabled_at.is_(None))
+    else:
+        yield from _batches(session, kind, table, shape, table.id != "")
+
+
+def _batches(session: Session, kind: Kind, table: Table, shape: "Shaped", which: Any) -> Iterator[Mapping[str, Any]]:
+    last = ""
+    while True:
+        found = session.scalars(select(table).where(table.id > last, which).order_by(table.id).limit(AT_ONCE)).all()
+        own = keys.keys_of(session, kind, [row.id for row in found])
+        for row, told_of in zip(found, shape(session, found), strict=True):
+            yield {"key": own[row.id], **told_of}
+        if len(found) < AT_ONCE:
+            return
+        last = found[-1].id
+        session.expunge_all()
+
+
+def _institutions(_session: Session, rows: Sequence[Institution]) -> Iterable[dict[str, Any]]:
+    for row in rows:
+        yield {
+            "name": row.name,
+            "name_en": row.name_en,
+            "kind": row.kind.value,
+            "district": row.district,
+            "timezone": row.timezone,
+            "credit_code": row.credit_code,
+            "settlement": row.settlement.value,
+            "bank_account": row.bank_account,
+        }
+
+
+def _organisations(session: Session, rows: Sequence[Organisation]) -> Iterable[dict[str, Any]]:
+    houses = _keys(session, Kind.INSTITUTIONS, (row.institution_id for row in rows))
+    for row in rows:
+        yield {
+            "name": row.name,
+            "credit_code": row.credit_code,
+            "is_sme": row.is_sme,
+            "customer_class": row.customer_class.value,
+            "institution_id": _named(houses, row.institution_id),
+        }
+
+
+def _people(session: Session, rows: Sequence[Person]) -> Iterable[dict[str, Any]]:
+    held = {row.id: people.memberships_of(session, row.id) for row in rows}
+    flat = [one for memberships in held.values() for one in memberships]
+    houses = _keys(session, Kind.INSTITUTIONS, (one.institution_id for one in flat))
+    firms = _keys(session, Kind.ORGANISATIONS, (one.organisation_id for one in flat))
+    for row in rows:
+        memberships = sorted(held[row.id], key=lambda one: one.id)
+        yield {
+            "email": row.email,
+            "name": row.name,
+            "locale": row.locale,
+            "memberships": [_membership(one, houses, firms) for one in memberships],
+        }
+
+
+def _membership(row: Membership, houses: Keys, firms: Keys) -> dict[str, str]:
+    found = {"role": row.role.value}
+    if row.institution_id:
+        found["institution_id"] = houses[row.institution_id]
+    if row.organisation_id:
+        found["organisation_id"] = firms[row.organisation_id]
+    return found
+
+
+def _resources(session: Session, rows: Sequence[Resource]) -> Iterable[dict[str, Any]]:
+    houses = _keys(session, Kind.INSTITUTIONS, (row.institution_id for row in rows))
+    lines = _keys(session, Kind.RESOURCES, (row.parent_id for row in rows))
+    for row in rows:
+        version = booking.rules_of(session, row.id)
+        policy = bills.find_policy_version(session, row.id)
+        yield {
+            "institution_id": houses[row.institution_id],
+            "parent_id": _named(lines, row.parent_id),
+            "kind": row.kind.value,
+            **{name: getattr(row, name) for name in ("name", "name_en", "summary", "summary_en", "tags", "icon", "timezone")},
+            **{name: getattr(row, name) for name in ("district", "address", "chain", "capacity", "quota_hours")},
+            "step_min": version.step_min,
+            "hours": shapes.hours(version.hours),
+            "price_per_hour": shapes.money(row.price),
+            "value": {"minor": row.value_minor, "currency": row.currency} if row.value_minor is not None else None,
+            "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else None,
+            "rules": _rules(session, told(version)),
+            "policy": policy.document if policy else None,
+            "state": row.state.value,
+        }
+
+
+def _rules(session: Session, rules: dict[str, Any]) -> dict[str, Any]:
+    named = [one["organisation_id"] for one in rules["audience"] if "organisation_id" in one]
+    firms = _keys(session, Kind.ORGANISATIONS, (*named, *rules["trusted"]))
+    audience = [
+        {**one, "organisation_id": firms[one["organisation_id"]]} if "organisation_id" in one else one
+        for one in rules["audience"]
+    ]
+    return {**rules, "audience": audience, "trusted": [firms[one] for one in rules["trusted"]]}
+
+
+def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, Any]]:
+    places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
+    firms = _keys(session, Kind.ORGANISATIONS, (row.organisation_id for row in rows))
+    asked = select(Person.id, Person.email).where(Person.id.in_({row.person_id for row in rows}))
+    addresses = {person_id: email for person_id, email in session.execute(asked)}  # noqa: C416
+    for row in rows:
+        yield {
+            "resource_id": places[row.resource_id],
+            "person": addresses[row.person_id],
+            "organisation_id": _named(firms, row.organisation_id),
+            **shapes.slot(row.slot),
+            "quantity": row.quantity,
+            "purpose": row.purpose,
+            "state": row.state.value,
+        }
+
+
+def _keys(session: Session, kind: Kind, ids: Iterable[str | None]) -> Keys:
+    return keys.keys_of(session, kind, {one for one in ids if one is not None})
+
+
+def _named(found: Keys, object_id: str | None) -> str | None:
+    return found[object_id] if object_id is not None else None
+
+
+Shaped = Callable[[Session, Any], Iterable[dict[str, Any]]]
+SOURCES: Mapping[Kind, tuple[Table, Shaped]] = {
+    Kind.INSTITUTIONS: (Institution, _institutions),
+    Kind.ORGANISATIONS: (Organisation, _organisations),
+    Kind.PEOPLE: (Person, _people),
+    Kind.RESOURCES: (Resource, _resources),
+    Kind.BOOKINGS: (Booking, _bookings),
+}

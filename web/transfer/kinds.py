@@ -1,0 +1,103 @@
+"""What can be taken in and given out, and how each column of a table is read."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from booking.states import BookingState
+from web.api import shapes
+from web.api.resources import ResourceIn
+from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, Text
+
+
+class Kind(StrEnum):
+    """Of rows; in this order each finds what it names."""
+
+    INSTITUTIONS = "institutions"
+    ORGANISATIONS = "organisations"
+    PEOPLE = "people"
+    RESOURCES = "resources"
+    BOOKINGS = "bookings"
+
+
+ICS = "ics"
+"""Not rows but one calendar: the busy time of a resource that is kept elsewhere."""
+
+
+class TagIn(shapes.Shape):
+    zh: Text
+    en: Text
+
+
+class ResourceRow(ResourceIn):
+    """The API's listing, with what only pages and the state would add."""
+
+    address: Annotated[str, Field(max_length=1000)] | None = None
+    icon: Annotated[str, Field(max_length=80)] | None = None
+    tags: Annotated[Sequence[TagIn], Field(max_length=20)] = ()
+    state: Literal["draft", "published", "paused", "retired"] = "published"
+
+
+class BookingRow(BookingIn):
+    """The API's booking, for whom and of what. A booking that is over is passed over."""
+
+    resource_id: Text
+    person: Email
+    state: BookingState | None = None
+
+
+SHAPES: Mapping[Kind, type[shapes.Shape]] = {
+    Kind.INSTITUTIONS: InstitutionIn,
+    Kind.ORGANISATIONS: OrganisationIn,
+    Kind.PEOPLE: PersonIn,
+    Kind.RESOURCES: ResourceRow,
+    Kind.BOOKINGS: BookingRow,
+}
+COLUMNS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.INSTITUTIONS: (
+        *("key", "name", "name_en", "kind", "district", "timezone", "credit_code", "settlement", "bank_account"),
+    ),
+    Kind.ORGANISATIONS: ("key", "name", "credit_code", "is_sme", "customer_class", "institution_id"),
+    Kind.PEOPLE: ("key", "email", "name", "locale", "memberships"),
+    Kind.RESOURCES: (
+        *("key", "institution_id", "parent_id", "kind", "name", "name_en", "summary", "summary_en", "tags", "icon", "timezone"),
+        *("district", "address", "chain", "capacity", "step_min", "hours", "price_per_hour", "quota_hours", "value"),
+        *("commissioned_on", "rules", "policy", "state"),
+    ),
+    Kind.BOOKINGS: ("key", "resource_id", "person", "organisation_id", "start", "end", "quantity", "purpose", "state"),
+}
+"""In the order of an export."""
+
+
+def _whole(cell: str) -> object:
+    return int(cell) if cell.isascii() and cell.isdigit() and len(cell) < 16 else cell
+
+
+def _flag(cell: str) -> object:
+    return {"true": True, "false": False}.get(cell.lower(), cell)
+
+
+def _nested(cell: str) -> object:
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+TURNS: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours"), _whole),
+    **dict.fromkeys(("is_sme",), _flag),
+    **dict.fromkeys(("memberships", "tags", "hours", "price_per_hour", "value", "rules", "policy", "override"), _nested),
+}
+"""How the cells of a table become numbers, yes and no, and JSON; what is none stays text, and is refused by its column's name."""
+
+REFERENCES: Mapping[str, Kind] = {
+    "institution_id": Kind.INSTITUTIONS,
+    "organisation_id": Kind.ORGANISATIONS,
+    "parent_id": Kind.RESOURCES,
+    "resource_id": Kind.RESOURCES,
+}
+"""Columns that name another thing, by the key that its own file gave it or by its id."""

@@ -1,0 +1,218 @@
+"""Takes one row in by the actions that pages and the API use, so it gets the same verdict with the same reasons."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from booking.external import actions as external
+from booking.external import queries as calendars
+from booking.states import HOLDING
+from marketplace.catalogue import actions as catalogue
+from marketplace.catalogue import queries as listings
+from marketplace.imports import actions as imports
+from marketplace.imports import queries as keys
+from marketplace.people import actions as people
+from marketplace.people import queries as known
+from marketplace.people.text import clean
+from marketplace.permissions import Actor, Grant
+from marketplace.refusals import NotFound, Refusal
+from marketplace.roles import Role
+from marketplace.tables import CustomerClass, InstitutionKind, Settlement
+from web import checkout, listing
+from web.api.bookings import order_of
+from web.api.marketplace import listing_of
+from web.api.rules import read_further, read_rules
+from web.api.shapes import InstitutionIn, OrganisationIn, PersonIn
+from web.refusals import malformed, problem
+from web.transfer.files import Row
+from web.transfer.kinds import REFERENCES, SHAPES, BookingRow, Kind, ResourceRow
+
+LONGEST_KEY = 200
+
+
+class Outcome(StrEnum):
+    """What became of a row. `known`: an equal one was taken in before. `passed_over`: a booking that is over."""
+
+    MADE = "made"
+    KNOWN = "known"
+    PASSED_OVER = "passed_over"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    line: int
+    key: str | None
+    outcome: Outcome
+    object_id: str | None = None
+    refusal: Refusal | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        found = {"line": self.line, "key": self.key, "verdict": self.outcome.value, "id": self.object_id}
+        if self.refusal is None:
+            return found
+        told = problem(self.refusal, str)
+        return {**found, **{name: told[name] for name in told if name not in {"type", "title", "status"}}}
+
+    def as_text(self) -> str:
+        told = f"line {self.line}  {self.outcome.value}  {self.object_id or ''}".rstrip()
+        if self.refusal is None:
+            return told
+        body = self.as_json()
+        reasons = [f"    {one['code']}: {one['detail']}" for one in body["reasons"]]
+        spans = [(name, one) for name in ("conflicts", "alternatives") for one in body.get(name, ())]
+        times = [f"    {name[:-1]}: {one['start']} to {one['end']}" for name, one in spans]
+        return "\n".join([f"{told}  {self.refusal.code}", *reasons, *times])
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """With what a row is taken in: on whose word, at what time, and how long a card payment may take."""
+
+    session: Session
+    actor: Actor
+    now: datetime
+    hold: timedelta
+
+
+def take(hand: Hand, kind: Kind, row: Row) -> Verdict:
+    """Take the row in, or say that it was taken in before. Raises: every refusal of the page and of the API."""
+    if row.broken:
+        raise row.broken
+    values = {name: value for name, value in row.values.items() if name != "key"}
+    written = json.dumps(values, sort_keys=True, default=str)
+    digest = hashlib.sha256(written.encode()).hexdigest()
+    key = key_of(row) or f"row:{digest}"
+    if before := imports.find_taken(hand.session, kind=kind, key=key, digest=digest):
+        return Verdict(row.line, key, Outcome.KNOWN, before)
+    made = MAKERS[kind](hand, read(hand, kind, values))
+    if made is None:
+        return Verdict(row.line, key, Outcome.PASSED_OVER)
+    imports.remember(hand.session, kind=kind, key=key, digest=digest, object_id=made, now=hand.now)
+    return Verdict(row.line, key, Outcome.MADE, made)
+
+
+def key_of(row: Row) -> str | None:
+    """The row's own key. Raises: Invalid."""
+    key = row.values.get("key")
+    return clean(str(key), field="key", longest=LONGEST_KEY) if key not in (None, "") else None
+
+
+def read(hand: Hand, kind: Kind, values: Mapping[str, Any]) -> Any:
+    """The row in its shape, with ids where it named keys. Raises: Malformed."""
+    found = {name: value for name, value in values.items() if value is not None}
+    for name, other in REFERENCES.items():
+        if isinstance(found.get(name), str) and len(found[name]) <= LONGEST_KEY:
+            found[name] = keys.id_of(hand.session, other, found[name])
+    try:
+        return SHAPES[kind].model_validate(found)
+    except ValidationError as error:
+        raise malformed(error.errors()) from error
+
+
+def _institution(hand: Hand, row: InstitutionIn) -> str:
+    told = row.model_dump(exclude={"kind", "settlement"})
+    house = people.House(**told, kind=InstitutionKind(row.kind), settlement=Settlement(row.settlement))
+    return people.create_institution(hand.session, house=house, actor_id=hand.actor.known_id, now=hand.now).id
+
+
+def _organisation(hand: Hand, row: OrganisationIn) -> str:
+    firm = people.Firm(**row.model_dump(exclude={"customer_class"}), customer_class=CustomerClass(row.customer_class))
+    return people.create_organisation(hand.session, firm=firm, actor_id=hand.actor.known_id, now=hand.now).id
+
+
+def _person(hand: Hand, row: PersonIn) -> str:
+    """An account without a password: whoever reads its mail sets one."""
+    grants = [
+        Grant(
+            Role(one.role),
+            keys.id_of(hand.session, Kind.INSTITUTIONS, one.institution_id) if one.institution_id else None,
+            keys.id_of(hand.session, Kind.ORGANISATIONS, one.organisation_id) if one.organisation_id else None,
+        )
+        for one in row.memberships
+    ]
+    return people.create_person(
+        hand.session,
+        email=row.email,
+        name=row.name,
+        locale="en" if row.locale == "en" else "zh",
+        grants=grants,
+        actor_id=hand.actor.known_id,
+        now=hand.now,
+    ).id
+
+
+def _resource(hand: Hand, row: ResourceRow) -> str:
+    further = read_further(row.rules)
+    organisation = Kind.ORGANISATIONS
+    audience = [
+        {**one, "organisation_id": keys.id_of(hand.session, organisation, one["organisation_id"])}
+        if "organisation_id" in one
+        else one
+        for one in further.audience
+    ]
+    trusted = [keys.id_of(hand.session, organisation, one) for one in further.trusted]
+    told = replace(listing_of(row), address=row.address, icon=row.icon, tags=[{"zh": one.zh, "en": one.en} for one in row.tags])
+    made = listing.draft_resource(
+        hand.session,
+        institution_id=row.institution_id,
+        listing=told,
+        rules_set=read_rules(row.rules, hours=row.hours, step_min=row.step_min),
+        further=replace(further, audience=audience, trusted=trusted),
+        policy=row.policy,
+        actor_id=hand.actor.known_id,
+        now=hand.now,
+    )
+    if row.state != "draft":
+        catalogue.publish(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
+    if row.state in {"paused", "retired"}:
+        step = catalogue.pause if row.state == "paused" else catalogue.retire
+        step(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
+    return made.id
+
+
+def _booking(hand: Hand, row: BookingRow) -> str | None:
+    """For the person that the row names, as if they had sent it themselves."""
+    if row.state and row.state not in HOLDING:
+        return None
+    order = order_of(row.resource_id, row)
+    person = known.find_person_by_email(hand.session, row.person)
+    if person is None:
+        raise NotFound(kind="person")
+    actor = known.get_actor(hand.session, person.id)
+    made, _ = checkout.book(hand.session, actor=actor, order=order, now=hand.now, hold=hand.hold)
+    return made.id
+
+
+MAKERS: Mapping[Kind, Callable[[Hand, Any], str | None]] = {
+    Kind.INSTITUTIONS: _institution,
+    Kind.ORGANISATIONS: _organisation,
+    Kind.PEOPLE: _person,
+    Kind.RESOURCES: _resource,
+    Kind.BOOKINGS: _booking,
+}
+
+
+def take_calendar(hand: Hand, *, resource: str, name: str, body: bytes) -> Verdict:
+    """A calendar file of a resource's busy time; another of the same name takes the place of the one before.
+
+    Raises: NotFound, Invalid, Unreadable.
+    """
+    place = listings.get_resource(hand.session, keys.id_of(hand.session, Kind.RESOURCES, resource))
+    who, now = hand.actor.known_id, hand.now
+    named = [row for row in calendars.calendars_of(hand.session, place.id) if row.name == name and row.url is None]
+    if named and named[0].body == body:
+        return Verdict(1, name, Outcome.KNOWN, named[0].id)
+    if named:
+        made = external.replace_file(hand.session, calendar_id=named[0].id, body=body, actor_id=who, now=now)
+    else:
+        source = external.Source(body=body)
+        made = external.connect(hand.session, resource_id=place.id, name=name, source=source, actor_id=who, now=now)
+    return Verdict(1, name, Outcome.MADE, made.id)
