@@ -13,6 +13,7 @@ from billing import policy as policies
 from billing.journal.actions import post
 from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
+from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
@@ -105,9 +106,27 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     if not fee:
         payments.release_all(session, booking=booking, now=now)
         return fee
-    statement = _draft(session, booking, quote, None, pricing.charge_for_cancellation(fee), now)
-    _accept(session, statement, None, now)
+    session.add(_credit_to_decide(booking, quote, fee, now))
+    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
     return fee
+
+
+def charge_at_once(session: Session, *, booking: Booking, charge: Charge, now: datetime) -> Statement:
+    """A statement of what no use is measured for, accepted as it is drafted. Raises: NotFound."""
+    statement = _draft(session, booking, queries.quote_of_booking(session, booking.id), None, charge, now)
+    _accept(session, statement, None, now)
+    return statement
+
+
+def _credit_to_decide(booking: Booking, quote: BookingQuote, fee: Money, now: datetime) -> FeeCredit:
+    return FeeCredit(
+        booking_id=booking.id,
+        fee_minor=fee.minor,
+        currency=fee.currency,
+        ends_at=quote.ends_at,
+        whole_s=quote.slot.seconds * quote.quantity,
+        created_at=now,
+    )
 
 
 def draft_statements(session: Session, *, now: datetime) -> list[str]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing import recount
 from billing.ledger import Account, EntryKind
+from billing.resale.tables import FeeCredit
 from billing.tables import (
     BankReceipt,
     BookingQuote,
@@ -22,6 +23,9 @@ from billing.tables import (
     Statement,
     StatementState,
 )
+from booking.states import BookingState
+from booking.tables import Booking
+from marketplace.money import STEPS
 
 
 def violations(session: Session) -> list[str]:
@@ -38,6 +42,9 @@ def violations(session: Session) -> list[str]:
         "no_charge_without_booking_quote": _unquoted(),
         "captures_are_posted": _not_posted(),
         "transfers_are_posted": _transfer_not_posted(),
+        "a_fee_is_given_back_by_its_share": _wrong_credits(),
+        "a_fee_is_given_back_by_one_statement": _uncredited(),
+        "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
     broken = [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
@@ -66,6 +73,35 @@ def _unbalanced() -> Select[Any]:
     )
 
 
+def _wrong_credits() -> Select[Any]:
+    """Off by more than the rounding of one step of the currency, or given back for a booking that was not cancelled."""
+    off = func.abs(FeeCredit.credit_minor * FeeCredit.whole_s - FeeCredit.fee_minor * FeeCredit.resold_s)
+    far = off > FeeCredit.whole_s * max(STEPS.values())
+    known = select(FeeCredit.booking_id).join(Booking, Booking.id == FeeCredit.booking_id)
+    return known.where(far | (Booking.state != BookingState.CANCELLED))
+
+
+def _uncredited() -> Select[Any]:
+    """A credit whose correcting statement is not there, or says another amount."""
+    said = exists().where(
+        Statement.id == FeeCredit.correction_id,
+        Statement.booking_id == FeeCredit.booking_id,
+        Statement.charge_minor == -FeeCredit.credit_minor,
+        Statement.state.in_([StatementState.ACCEPTED, StatementState.SETTLED]),
+    )
+    return select(FeeCredit.booking_id).where(
+        or_(and_(FeeCredit.credit_minor > 0, ~said), and_(FeeCredit.credit_minor == 0, FeeCredit.correction_id.is_not(None)))
+    )
+
+
+def _out_before_credit() -> Select[Any]:
+    return (
+        select(Payment.id)
+        .join(FeeCredit, FeeCredit.booking_id == Payment.booking_id)
+        .where(FeeCredit.decided_at.is_(None), Payment.transferred_minor > 0)
+    )
+
+
 def _without_entry() -> Select[Any]:
     return select(JournalLeg.entry_id).where(~exists().where(JournalEntry.id == JournalLeg.entry_id)).distinct()
 
@@ -78,8 +114,9 @@ def _recounted(session: Session) -> list[str]:
     for leg in session.scalars(select(JournalLeg)):
         legs[leg.entry_id][leg.account] = leg.amount_minor
     posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
-    wanted = recount.expected(accepted, session.scalars(select(Payment)), ((row, funding) for row, funding in received))
-    return recount.differences(wanted, posted)
+    receipts = ((row, funding) for row, funding in received)
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, session.scalars(select(FeeCredit)))
+    return recount.differences(wanted, recount.joined(posted))
 
 
 def _settled_but_open() -> Select[Any]:

@@ -36,6 +36,7 @@ class LineCode(StrEnum):
     CANCELLATION = "cancellation"
     PROGRAMME = "programme"
     CORRECTION = "correction"
+    RESOLD = "resold"
 
 
 class Outcome(StrEnum):
@@ -209,8 +210,10 @@ def cancellation_fee(quoted: Money, slot: Slot, policy: Policy, *, cancelled_at:
     return quoted.times(policy.cancellation_rate(slot.start, cancelled_at, zone))
 
 
-def charge_for_cancellation(fee: Money) -> Charge:
-    return _charge(Outcome.CANCELLED, [Line(LineCode.CANCELLATION, fee)], Fraction(0), fee.currency)
+def charge_for_cancellation(fee: Money, credit: Money | None = None, resold: Fraction | None = None) -> Charge:
+    """The fee, less what is given back for `resold` minutes that others took."""
+    lines = [Line(LineCode.CANCELLATION, fee), *([Line(LineCode.RESOLD, -credit, resold)] if credit else [])]
+    return _charge(Outcome.CANCELLED, lines, Fraction(0), fee.currency)
 
 
 def _charge(outcome: Outcome, lines: Iterable[Line], billed: Fraction, currency: str) -> Charge:
@@ -220,6 +223,6 @@ def _charge(outcome: Outcome, lines: Iterable[Line], billed: Fraction, currency:
 
 def service_amount(charge: Charge) -> Money:
     """The part of a charge that is service and not penalty: the base of programmes."""
-    penalties = {LineCode.NO_SHOW, LineCode.CANCELLATION}
+    penalties = {LineCode.NO_SHOW, LineCode.CANCELLATION, LineCode.RESOLD}
     lines = [line.amount for line in charge.lines if line.code not in penalties]
     return sum(lines, zero(charge.amount.currency))

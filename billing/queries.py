@@ -191,6 +191,13 @@ def balance_of(session: Session, account: Account, *, booking_id: str) -> int:
     return int(session.scalar(found.where(JournalEntry.booking_id == booking_id, JournalLeg.account == account)) or 0)
 
 
+def billed_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, int]:
+    """What each booking costs by all of its statements that count or wait for an answer, minor units."""
+    sums = select(Statement.booking_id, func.sum(Statement.charge_minor)).where(Statement.booking_id.in_(booking_ids))
+    rows = session.execute(sums.where(Statement.state != StatementState.SUPERSEDED).group_by(Statement.booking_id))
+    return {booking_id: int(charge) for booking_id, charge in rows}
+
+
 def received_for(session: Session, statement_id: str) -> int:
     """What came by bank for a statement, minor units."""
     found = select(func.coalesce(func.sum(BankReceipt.amount_minor), 0)).where(BankReceipt.statement_id == statement_id)

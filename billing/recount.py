@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from billing import ledger
 from billing.ledger import Account, Entry, EntryKind
+from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.tables import BankReceipt, Payment, PaymentState, Statement
 from marketplace.money import Money
 
 Cause = tuple[EntryKind, str, str]
 """Kind, kind of source, id of the source: what makes an entry the only one."""
+
+Posted = tuple[Cause, str, Mapping[Account, int]]
+"""Of an entry in the journal: its cause, its currency, its legs."""
 
 INSIDE = frozenset({EntryKind.PREPAY_APPLIED, EntryKind.REFUND_INITIATED})
 """Entries whose amount is the journal's own: they share a prepayment out, and its account must end at nothing."""
@@ -31,22 +35,42 @@ def of_payment(row: Payment) -> Iterator[Entry]:
     yield ledger.transfer_out(Money(row.transferred_minor, row.currency))
 
 
+def of_return(row: FeeCredit) -> Entry:
+    """What the institution's own payment back to the firm posts."""
+    return ledger.direct_paid(Money(-row.returned_minor, row.currency))
+
+
 def of_receipt(row: BankReceipt, funding: Funding) -> Entry:
     amount = Money(row.amount_minor, row.currency)
     return ledger.direct_paid(amount) if funding is Funding.BANK else ledger.bank_received(amount)
 
 
 def expected(
-    statements: Iterable[Statement], payments: Iterable[Payment], receipts: Iterable[tuple[BankReceipt, Funding]]
+    statements: Iterable[Statement],
+    payments: Iterable[Payment],
+    receipts: Iterable[tuple[BankReceipt, Funding]],
+    credits_: Iterable[FeeCredit],
 ) -> dict[Cause, Entry]:
     """By cause, every entry that these rows call for; `statements` are the accepted ones."""
     found = [("statement", row.id, of_statement(row)) for row in statements]
     found += [("payment", row.id, entry) for row in payments for entry in of_payment(row)]
     found += [("bank_receipt", row.id, of_receipt(row, funding)) for row, funding in receipts]
+    found += [("fee_credit", row.booking_id, of_return(row)) for row in credits_]
     return {(entry.kind, source, number): entry for source, number, entry in found if entry.legs}
 
 
-def differences(wanted: Mapping[Cause, Entry], posted: Sequence[tuple[Cause, str, Mapping[Account, int]]]) -> list[str]:
+def joined(posted: Sequence[Posted]) -> list[Posted]:
+    """The refunds of one payment, which may have been told of one after the other, as the one that they add up to."""
+    kept: dict[tuple[Cause, str], dict[Account, int]] = {}
+    for (kind, source, number), currency, legs in posted:
+        name = number.split(":")[0] if kind is EntryKind.REFUND_SETTLED else number
+        sums = kept.setdefault(((kind, source, name), currency), {})
+        for account, amount in legs.items():
+            sums[account] = sums.get(account, 0) + amount
+    return [(cause, currency, legs) for (cause, currency), legs in kept.items()]
+
+
+def differences(wanted: Mapping[Cause, Entry], posted: Sequence[Posted]) -> list[str]:
     """Entries that are missing, that nothing calls for, or that say something else; `posted` with currency and legs."""
     seen = {cause for cause, _, _ in posted}
     missing = [f"{':'.join(cause)} is missing" for cause in wanted if cause not in seen]

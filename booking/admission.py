@@ -180,6 +180,13 @@ def find_ways_out(session: Session, place: Place, wish: Wish, *, now: datetime, 
     return found if len(found) == terms.ALTERNATIVES else _alternatives(session, place, wish, window, now, ignoring)
 
 
+def ways_within(session: Session, place: Place, wish: Wish, window: Slot, *, now: datetime) -> list[Slot]:
+    """The slots inside `window` nearest to the wish that would be granted, buffers kept towards everybody."""
+    bookable = window.clip(place.rules.window(now)) if place.state is ListingState.PUBLISHED else None
+    opened = _open_to(session, place, wish, bookable) if bookable and wish.quantity <= place.capacity else None
+    return _alternatives(session, place, wish, opened, now, ()) if opened else []
+
+
 def _open_to(session: Session, place: Place, wish: Wish, window: Slot) -> Slot | None:
     """The part of `window` in which the customer may book at all; None where there is none."""
     if not place.rules.audience:

@@ -36,7 +36,7 @@ class Buffers:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An active claim: `owner` (a booking or outage) has `unit` in `lane` for `slot`, buffers included."""
+    """An active claim: `owner` (a booking, outage or waiting entry) has `unit` in `lane` for `slot`, buffers included."""
 
     owner: str
     unit: int

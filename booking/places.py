@@ -21,7 +21,7 @@ from booking.calendar_days import CALENDARS, NO_HOLIDAYS
 from booking.occupancy import Buffers
 from booking.quotas import By, Per, Quota, Unit
 from booking.tables import Approval, RuleVersion
-from booking.terms import Rules
+from booking.terms import OFFER_FOR, Rules
 from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
 from marketplace.tables import ListingState, Resource
@@ -77,6 +77,7 @@ def as_rules(row: RuleVersion) -> Rules:
         audience=tuple(_welcome(entry) for entry in row.audience),
         trusted=frozenset(row.trusted),
         decide_within=timedelta(hours=row.decide_within_h) if row.decide_within_h else None,
+        offer_for=timedelta(minutes=row.offer_min) if row.offer_min else OFFER_FOR,
         buffers_in_closed=row.buffers_in_closed,
         waive_own_buffers=row.waive_own_buffers,
     )

@@ -29,7 +29,7 @@ Claims = Mapping[str, Sequence[Taken]]
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A stretch that is taken, and by what: booking, buffer, outage, external, hold or request. Never by whom."""
+    """A stretch that is taken, and by what: booking, buffer, outage, external, hold, request or offer. Never by whom."""
 
     slot: Slot
     kind: str
@@ -54,9 +54,9 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
     ids = spread(resource_ids)
     by_resource: dict[str, list[Taken]] = defaultdict(list)
     rows = _claims_of(len(ids)).rows(session, start=reach.start, end=reach.end, **ids) if ids else []
-    for resource_id, booking_id, outage_id, external_id, unit, lane, start, end in rows:
+    for resource_id, booking_id, owner, unit, lane, start, end in rows:
         if booking_id not in ignoring:
-            by_resource[resource_id].append(Taken(booking_id or outage_id or external_id, unit, lane, Slot(start, end)))
+            by_resource[resource_id].append(Taken(booking_id or owner, unit, lane, Slot(start, end)))
     return by_resource
 
 
@@ -64,9 +64,9 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
 def _claims_of(count: int) -> Read:
     """Active claims of `count` resources, `id0` and on, that touch `start` to `end`."""
     named = Claim.resource_id.in_([bindparam(f"id{number}") for number in range(count)])
-    owners = (Claim.booking_id, Claim.outage_id, Claim.external_id)
-    facts = select(Claim.resource_id, *owners, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
-    return Read(facts.where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
+    other = func.coalesce(Claim.outage_id, Claim.external_id, Claim.waiting_id)
+    facts = (Claim.resource_id, Claim.booking_id, other, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
+    return Read(select(*facts).where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
 
 
 def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:
@@ -116,7 +116,7 @@ def resources_free_for(
 
 
 def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]:
-    """Everything that is taken inside `within`, clipped to it: bookings, buffers, outages, busy elsewhere, holds and requests.
+    """All that is taken inside `within`, clipped to it: bookings, buffers, outages, busy elsewhere, holds, requests, offers.
 
     What is taken of a part stands in the way too.
     """
@@ -262,6 +262,27 @@ def refused_requests_of(session: Session, resource_id: str, *, within: Slot) -> 
             RefusedRequest.submitted_at < within.end,
         )
     ).all()
+
+
+def taken_instead(session: Session, booking: Booking) -> list[tuple[int, Booking]]:
+    """(unit, booking) for each booking of another customer that holds time of a cancelled one on the units which that had."""
+    mine = select(Claim.unit).where(
+        Claim.booking_id == booking.id,
+        Claim.resource_id == booking.resource_id,
+        Claim.lane == 0,
+        Claim.starts_at <= booking.starts_at,
+        Claim.ends_at >= booking.ends_at,
+    )
+    units = session.scalars(mine.order_by(Claim.id.desc()).limit(booking.quantity)).all()
+    others = (
+        select(Claim.unit, Booking)
+        .join(Booking, Booking.id == Claim.booking_id)
+        .where(Claim.active, Claim.resource_id == booking.resource_id, Claim.lane == 0, Claim.unit.in_(units))
+        .where(Booking.id != booking.id, Booking.organisation_id.is_distinct_from(booking.organisation_id))
+        .where(Booking.starts_at < booking.ends_at, Booking.ends_at > booking.starts_at)
+        .order_by(Booking.starts_at, Claim.unit)
+    )
+    return [(unit, other) for unit, other in session.execute(others)]
 
 
 def expired_holds(session: Session, *, now: datetime, limit: int = 200) -> Sequence[str]:

@@ -35,6 +35,7 @@ class ClaimKind(StrEnum):
     REQUEST = "request"
     OUTAGE = "outage"
     EXTERNAL = "external"
+    OFFER = "offer"
 
 
 class RuleVersion(Base):
@@ -69,6 +70,8 @@ class RuleVersion(Base):
     """Ids of the organisations whose bookings stand at once where others ask."""
     decide_within_h: Mapped[int | None]
     """A request that nobody has answered by then is over."""
+    offer_min: Mapped[int | None]
+    """How long an offer to someone in the waiting list stands; an hour where none is given."""
     buffers_in_closed: Mapped[bool] = mapped_column(default=True, server_default=true())
     waive_own_buffers: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Between back-to-back bookings of one organisation nobody cleans down or sets up."""
@@ -162,9 +165,8 @@ class Booking(Base):
     )
 
 
-ONE_OWNER = (
-    " + ".join(f"CASE WHEN {name} IS NULL THEN 0 ELSE 1 END" for name in ("booking_id", "outage_id", "external_id")) + " = 1"
-)
+OWNERS = ("booking_id", "outage_id", "external_id", "waiting_id")
+ONE_OWNER = " + ".join(f"CASE WHEN {name} IS NULL THEN 0 ELSE 1 END" for name in OWNERS) + " = 1"
 
 
 class Claim(Base):
@@ -187,6 +189,8 @@ class Claim(Base):
     booking_id: Mapped[Id | None] = mapped_column(ForeignKey("bookings.id"))
     outage_id: Mapped[Id | None] = mapped_column(ForeignKey("outages.id"))
     external_id: Mapped[Id | None] = mapped_column(ForeignKey("external_busy.id"))
+    waiting_id: Mapped[Id | None]
+    """Of the place in a waiting list that the time is offered to."""
     active: Mapped[bool]
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
@@ -197,6 +201,7 @@ class Claim(Base):
         Index("ix_claims_owner", "booking_id"),  # release, move, conclude
         Index("ix_claims_outage", "outage_id"),
         Index("ix_claims_external", "external_id"),  # a calendar that changed
+        Index("ix_claims_waiting", "waiting_id"),
         Index(
             "ix_claims_free_time",
             "resource_id",

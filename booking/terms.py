@@ -16,6 +16,8 @@ from marketplace.slot import Slot
 ALTERNATIVES = 3
 NO_BUFFERS = Buffers()
 MINUTE = timedelta(minutes=1)
+OFFER_FOR = timedelta(hours=1)
+"""How long an offer to someone in the waiting list stands where the publisher says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Rules:
     audience: tuple[Welcome, ...] = ()
     trusted: frozenset[str] = frozenset()
     decide_within: timedelta | None = None
+    offer_for: timedelta = OFFER_FOR
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
 

@@ -35,6 +35,8 @@ def topic_of(kind: str) -> Topic | None:
 
     >>> topic_of("statement_reminder").value, topic_of("request_to_decide").value, topic_of("password_reset")
     ('reminders', 'decisions', None)
+
+    An offer from a waiting list stands for an hour or so: it waits for no daily letter.
     """
     if kind == "request_to_decide":
         return Topic.DECISIONS
@@ -42,7 +44,9 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.REMINDERS
     if kind.startswith("statement_"):
         return Topic.STATEMENTS
-    return Topic.BOOKINGS if kind.startswith(("booking_", "series_", "customer_")) else None
+    if kind == "waiting_offered":
+        return None
+    return Topic.BOOKINGS if kind.startswith(("booking_", "series_", "customer_", "waiting_")) else None
 
 
 def next_digest(now: datetime, zone: ZoneInfo) -> datetime:

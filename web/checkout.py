@@ -19,10 +19,12 @@ from booking.bundles import actions as bundles
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
 from booking.places import get_place
+from booking.presence import actions as presence
 from booking.series import actions as series
 from booking.series.actions import Outcome
 from booking.states import HOLDING
 from booking.tables import Booking, Category, OnConflict, Outage
+from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, may, require
@@ -103,6 +105,11 @@ def book_series(
         session, bookings=made.bookings, organisation=offer.buyer, funding=Funding.BANK, offer=offer, now=now
     )
     return made, prices
+
+
+def wish_for(session: Session, actor: Actor, order: Order) -> Wish:
+    """What the order asks of the ledger. Raises: NotFound, NotAllowed, Invalid."""
+    return _wish(session, actor, order)[0]
 
 
 def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bool]:
@@ -196,6 +203,7 @@ def move(
     runs = found.starts_at <= now
     if runs and not decides and actions.asks_again(session, found):
         raise WrongState(state="begun", move="move")
+    left, left_place = found.slot, found.resource_id
     booking = actions.move(
         session,
         booking_id=booking_id,
@@ -208,6 +216,7 @@ def move(
     )
     if not decides and not runs:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)
+    offers.offer_freed(session, resource_id=left_place, freed=left, now=now)
     return booking, quotes.requote_booking(session, booking=booking, now=now)
 
 
@@ -216,8 +225,14 @@ def cancel(
 ) -> tuple[Booking, Money]:
     """End a booking before its start; returns it with the fee, which is nothing when the provider cancels.
 
-    Raises: NotFound, NotAllowed, WrongState.
+    Its time is offered to who waits for it. Raises: NotFound, NotAllowed, WrongState.
     """
+    booking, fee = _cancel(session, actor, booking_id, now, by)
+    offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
+    return booking, fee
+
+
+def _cancel(session: Session, actor: Actor, booking_id: str, now: datetime, by: CancelledBy) -> tuple[Booking, Money]:
     found = queries.get_booking_for(session, actor, booking_id)
     if by is CancelledBy.CUSTOMER and not is_own(actor, found):
         require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
@@ -252,8 +267,10 @@ def record_outage(
 ) -> Outage:
     """Take a resource out of use and carry out what was approved for the bookings it meets, in one transaction.
 
+    What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
+    offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,
         resource_id=resource_id,
@@ -263,9 +280,10 @@ def record_outage(
         actor_id=actor.known_id,
         now=now,
     )
+    left = [(one.booking.resource_id, one.booking.slot) for one in plan if one.step is not Step.KEEP]
     for number, one in enumerate(plan):
         if one.step is Step.CANCEL:
-            cancel(session, actor=actor, booking_id=one.booking.id, now=now, by=CancelledBy.PROVIDER)
+            _cancel(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
         elif one.step is not Step.KEEP:
             _check_step(session, one, number)
             booking = actions.move(
@@ -278,6 +296,8 @@ def record_outage(
                 now=now,
             )
             quotes.requote_booking(session, booking=booking, now=now)
+    for left_place, slot in left:
+        offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
     return made
 
 
@@ -302,13 +322,23 @@ def refuse(session: Session, *, actor: Actor, booking_id: str, now: datetime) ->
     """Turn a request down and let its money go. Raises: NotFound, WrongState."""
     booking = actions.refuse(session, booking_id=booking_id, actor_id=actor.known_id, now=now)
     billing.settle_cancellation(session, booking=booking, free=True, now=now)
+    offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
+    return booking
+
+
+def finish(session: Session, *, actor: Actor, booking_id: str, now: datetime) -> Booking:
+    """End a running booking; the rest of its time is offered to who waits for it. Raises: NotFound, WrongState."""
+    left = queries.get_booking(session, booking_id).slot
+    booking = presence.finish(session, booking_id=booking_id, actor_id=actor.known_id, now=now)
+    offers.offer_freed(session, resource_id=booking.resource_id, freed=left, now=now)
     return booking
 
 
 def expire(session: Session, *, booking_id: str, now: datetime) -> None:
-    """End a hold that was not paid in time. Raises: NotFound, WrongState."""
+    """End a hold that was not paid or a request that was not answered in time. Raises: NotFound, WrongState."""
     booking = actions.expire(session, booking_id=booking_id, now=now)
     billing.settle_cancellation(session, booking=booking, free=True, now=now)
+    offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
 
 
 def fee_preview(session: Session, booking: Booking, *, now: datetime) -> Money:

@@ -70,6 +70,15 @@ BOOKING = {
     "provider_failed": _("Equipment failed"),
     "unverifiable": _("Use not provable"),
 }
+PLACE_IN_LINE = {
+    "waiting": _("In line"),
+    "offered": _("Offered"),
+    "booked": _("Booked"),
+    "declined": _("Offer declined"),
+    "lapsed": _("Offer ran out"),
+    "withdrawn": _("Left the list"),
+    "over": _("Time has passed"),
+}
 STEP = {
     "requested": _("Requested"),
     "booked": _("Booked"),
@@ -111,6 +120,7 @@ LINE = {
     "operator": _("Operator"),
     "tax": _("VAT"),
     "correction": _("Correction"),
+    "resold": _("Given back: taken by others"),
     "outside_hours": _("Outside normal hours"),
 }
 FUNDING = {"card": _("Card, taken through the platform"), "wallet": _("Wallet"), "bank": _("Bank transfer to the institution")}
@@ -304,11 +314,15 @@ DONE = {
     "approved": _("The booking is approved."),
     "moved": _("The booking is moved; the customer is told."),
     "refused": _("The request is declined; the firm is told."),
+    "waiting": _("You are in line. We tell you as soon as the time is free and it is your turn."),
+    "offer_declined": _("The offer passes to the next in line."),
+    "left_line": _("You have left the line."),
     "checked_in": _("Checked in."),
     "finished": _("Finished; the rest of the time is free again."),
     "accepted": _("The statement is accepted."),
     "disputed": _("Your objection has been sent to the institution."),
     "received": _("The payment is marked as received."),
+    "returned": _("The payment back is recorded."),
     "listed": _("The machine is listed and published. Connect its meter next."),
     "saved": _("Saved."),
     "published": _("Published."),
@@ -342,8 +356,12 @@ MESSAGE = {
     "series_booked": _("Your series of bookings is confirmed"),
     "series_requested": _("Your series of requests was sent"),
     "booking_expired": _("Your booking expired before it was confirmed"),
+    "waiting_offered": _("The time you wait for is free and offered to you"),
+    "waiting_lapsed": _("The offer from the waiting list ran out"),
+    "waiting_recalled": _("The offer was taken back: the equipment is out of use at that time"),
     "statement_ready": _("A statement awaits your answer"),
     "statement_settled": _("Your statement is settled"),
+    "statement_credited": _("Part of your cancellation fee is given back"),
     "booking_reminder": _("Your booking begins soon"),
     "statement_reminder": _("A statement still awaits your answer"),
     "request_to_decide": _("A booking request awaits your decision"),
@@ -382,6 +400,7 @@ ELSEWHERE = {
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "live": LIVE, "kind": KIND, "chain": CHAIN, "facet": FACET, "sort": SORT, "cell": CELL, "booking": BOOKING, "step": STEP,
+    "waiting": PLACE_IN_LINE,
     "step_state": STEP_STATE, "verdict": VERDICT, "statement": STATEMENT, "line": LINE, "funding": FUNDING,
     "use_state": USE_STATE, "grade": GRADE, "begin": BEGIN, "end": END, "flag": FLAG, "listing": LISTING, "todo": WAITING,
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,

@@ -6,7 +6,7 @@ Programs get `web.refusals.words`, in English and with the names that they sent.
 from collections.abc import Mapping
 from typing import Any
 
-from web.labels import BOOKING, LISTING, STATEMENT
+from web.labels import BOOKING, LISTING, PLACE_IN_LINE, STATEMENT
 from web.refusals import Translate, fill, words
 
 
@@ -33,6 +33,7 @@ FIELDS: Mapping[str, str] = {
     "hours": _("Opening hours"),
     "kind": _("Type"),
     "max_min": _("Longest booking"),
+    "minutes": _("How long"),
     "min_min": _("Shortest booking"),
     "name": _("Name"),
     "name_en": _("Name (English)"),
@@ -64,6 +65,7 @@ REASONS = (
     _("choose one of the list"),
     _("control characters are not allowed"),
     _("does not begin with the slot that was given"),
+    _("does not fit between start and end"),
     _("each interval must close after it opens"),
     _("give the bank's serial number"),
     _("gives more than {longest} occurrences"),
@@ -78,6 +80,7 @@ REASONS = (
     _("it is booked itself at a time at which the line is booked"),
     _("it is read by its address"),
     _("its check character does not fit: one character is mistyped"),
+    _("more than 31 days after start"),
     _("more than {max_days} days"),
     _("more than {max_days} days, or not over yet"),
     _("more than {most} calendars of one machine"),
@@ -85,6 +88,7 @@ REASONS = (
     _("must be 1 to 1000"),
     _("must be a number from 0"),
     _("must be more than nothing and at most what is still owed"),
+    _("must be whole minutes, and given without minutes"),
     _("must be {low} to {high}"),
     _("must have 1 to {longest} characters"),
     _("must have 18 digits or capital letters (I, O, S, V, Z excepted)"),
@@ -107,6 +111,7 @@ REASONS = (
     _("not an IANA time zone such as Asia/Shanghai"),
     _("not one that a page before gave"),
     _("not one that is entered by hand"),
+    _("not whole minutes after start"),
     _("repeats daily, weekly, monthly or yearly only"),
     _("say in 1 to 1,000 characters why"),
     _("say in at most 1000 characters what is wrong"),
@@ -118,7 +123,7 @@ REASONS = (
 )
 """Why a value that came through a page does not fit; a test looks for each in the sources."""
 
-STATES: Mapping[str, str] = {**LISTING, **STATEMENT, **BOOKING}
+STATES: Mapping[str, str] = {**PLACE_IN_LINE, **LISTING, **STATEMENT, **BOOKING}
 
 
 def sentence(code: str, values: Mapping[str, Any], translate: Translate) -> str:

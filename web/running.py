@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import chain
 from types import FrameType
 
 import structlog
@@ -16,6 +17,7 @@ from billing.providers.stripe_connect import StripeConnect
 from booking.external import invariants as elsewhere
 from booking.states import HOLDING
 from booking.tables import Booking, Claim
+from booking.waiting import invariants as waiting
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import NotFound
@@ -64,7 +66,8 @@ def work(settings: Settings) -> None:
 
 def audit(session: Session) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds."""
-    return [*overlaps(session), *unclaimed(session), *elsewhere.violations(session), *invariants.violations(session)]
+    found = (elsewhere.violations(session), waiting.violations(session), invariants.violations(session))
+    return [*overlaps(session), *unclaimed(session), *chain.from_iterable(found)]
 
 
 def overlaps(session: Session) -> Sequence[str]:

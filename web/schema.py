@@ -1,14 +1,13 @@
 """All floors' tables in one metadata, for engines, migrations and checks."""
 
 import importlib
-import importlib.util
+import pkgutil
 
 from marketplace.db import Base
 
-ROOMS = ("marketplace.inbox", "marketplace.feeds", "marketplace.weeks", "booking.external")
-
-for floor in ("marketplace", *ROOMS, "booking", "devices", "billing", "evaluation"):
-    if importlib.util.find_spec(f"{floor}.tables"):
-        importlib.import_module(f"{floor}.tables")
+for floor in ("marketplace", "booking", "devices", "billing", "evaluation"):
+    for room in pkgutil.walk_packages(importlib.import_module(floor).__path__, f"{floor}."):
+        if room.name.endswith(".tables"):
+            importlib.import_module(room.name)
 
 METADATA = Base.metadata

@@ -20,11 +20,13 @@ from billing import webhooks
 from billing.payments import actions as captures
 from billing.providers.base import Provider, Trouble
 from billing.reminders import actions as statements_due
+from billing.resale import actions as resale
 from booking import actions as booking
 from booking import queries as bookings
 from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
 from booking.reminders import actions as bookings_ahead
+from booking.waiting import actions as waiting
 from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
@@ -98,9 +100,12 @@ JOBS: Sequence[Job] = (
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),
+    Job("lapse_offers", timedelta(seconds=3), _at(waiting.lapse)),
+    Job("look_at_lines", timedelta(seconds=10), _at(waiting.look)),
     Job("guard_holds", timedelta(minutes=10), _at(captures.guard_holds)),
     Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
     Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
+    Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
     Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
     Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),

@@ -11,6 +11,7 @@ from billing import ledger, queries, settlement
 from billing.journal.actions import post
 from billing.ledger import Account
 from billing.providers.base import PaymentFact
+from billing.resale import queries as resale
 from billing.tables import (
     CallState,
     Operation,
@@ -184,10 +185,51 @@ def _apply_prepayment(session: Session, payment: Payment, owed: Money, booking: 
     post(session, ledger.prepay_applied(used), source_type="payment", source_id=payment.id, booking=booking, now=now)
     if used < left:
         rest = left - used
-        post(session, ledger.refund_initiated(rest), source_type="payment", source_id=payment.id, booking=booking, now=now)
-        queue_call(session, payment=payment, operation=Operation.REFUND, parameters=_amount(rest), now=now)
+        _queue_refund(session, payment, rest, booking, payment.id, now)
     _queue_transfer(session, payment, used, now)
     return used
+
+
+def _queue_refund(session: Session, payment: Payment, amount: Money, booking: Booking, source_id: str, now: datetime) -> None:
+    """`total` is what will have been refunded of the payment then: by it a refund whose answer was lost is found again."""
+    post(session, ledger.refund_initiated(amount), source_type="payment", source_id=source_id, booking=booking, now=now)
+    parameters = {**_amount(amount), "total": _refunds_asked(session, payment) + amount.minor}
+    queue_call(session, payment=payment, operation=Operation.REFUND, parameters=parameters, now=now)
+
+
+def _refunds_asked(session: Session, payment: Payment) -> int:
+    """What was asked to be refunded of a payment, minor units."""
+    calls = [one for one in queries.calls_of(session, payment.booking_id) if one.payment_id == payment.id]
+    return sum(
+        int(one.parameters["amount"]) for one in calls if one.operation is Operation.REFUND and one.state is not CallState.FAILED
+    )
+
+
+def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
+    """Refund what a decided fee credit has left the firm to get back of its captured payments; how much, minor units."""
+    credit = resale.find_credit(session, booking.id)
+    if credit is None or not credit.credit_minor:
+        return 0
+    asked = 0
+    for payment in queries.lock_payments(session, booking.id):
+        overpaid = -queries.balance_of(session, Account.AR, booking_id=booking.id)
+        left = payment.captured_minor - _refunds_asked(session, payment)
+        amount = Money(min(overpaid, left), credit.currency)
+        if payment.state is PaymentState.CAPTURED and amount.minor > 0:
+            source = f"{payment.id}:credit"
+            taken_back = ledger.prepay_applied(-amount)
+            post(session, taken_back, source_type="payment", source_id=source, booking=booking, now=now)
+            _queue_refund(session, payment, amount, booking, source, now)
+            asked += amount.minor
+    return asked
+
+
+def pay_out(session: Session, *, booking: Booking, now: datetime) -> None:
+    """Send the institution its share of what a decided cancellation leaves of its captured payments."""
+    for payment in queries.lock_payments(session, booking.id):
+        if payment.state is PaymentState.CAPTURED:
+            left = payment.captured_minor - _refunds_asked(session, payment)
+            _queue_transfer(session, payment, Money(left, payment.currency), now)
 
 
 def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime) -> None:
@@ -222,9 +264,10 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
         elif fact.state is PaymentState.RELEASED and (accepted := queries.accepted_statement(session, booking.id)):
             collect(session, statement=accepted, now=now)  # the hold ended before its capture reached the provider
     if fact.refunded_minor > payment.refunded_minor:
+        entry = ledger.refund_settled(Money(fact.refunded_minor - payment.refunded_minor, payment.currency))
+        source = f"{payment.id}:{payment.refunded_minor}" if payment.refunded_minor else payment.id
+        post(session, entry, source_type="payment", source_id=source, booking=booking, now=now)
         payment.refunded_minor = fact.refunded_minor
-        entry = ledger.refund_settled(Money(fact.refunded_minor, payment.currency))
-        post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
     session.flush()
     settle_if_paid(session, booking=booking, now=now)
     return True
@@ -250,7 +293,8 @@ def _post_capture(session: Session, payment: Payment, booking: Booking, now: dat
     fee = ledger.psp_fee(Money(payment.fee_minor, payment.currency))
     post(session, fee, source_type="payment", source_id=payment.id, booking=booking, now=now)
     if not payment.prepaid:
-        _queue_transfer(session, payment, amount, now)
+        given_back = Money(give_back(session, booking=booking, now=now), payment.currency)
+        _queue_transfer(session, payment, amount - given_back, now)
     elif statement := queries.accepted_statement(session, booking.id):
         collect(session, statement=statement, now=now)
     elif booking.state in GIVEN_UP:
@@ -263,6 +307,8 @@ def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datet
     destination = queries.payout_account(session, booking.institution_id)
     charge, fee = queries.accepted_sums(session, booking.id)
     if destination is None or charge <= 0 or not taken or _asked(session, payment, Operation.TRANSFER):
+        return
+    if resale.awaits(session, booking.id):  # part of the fee may have to go back to the firm
         return
     paid = queries.taken_by_provider(session, booking.id)
     first, _ = settlement.transfers(

@@ -66,7 +66,7 @@ class StripeConnect:
             wanted = {
                 Operation.CAPTURE: fact.state is PaymentState.CAPTURED,
                 Operation.RELEASE: fact.state is PaymentState.RELEASED,
-                Operation.REFUND: fact.refunded_minor >= call.parameters.get("amount", 0),
+                Operation.REFUND: fact.refunded_minor >= call.parameters.get("total", call.parameters.get("amount", 0)),
             }
             return fact if wanted[call.operation] else None
 

@@ -28,6 +28,7 @@ class Further:
     audience: Sequence[dict[str, Any]] = ()
     trusted: Sequence[str] = ()
     decide_within_h: int | None = None
+    offer_min: int | None = None
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
 
@@ -108,6 +109,8 @@ def _check_further(session: Session, further: Further) -> None:
     checks.check_quotas(further.quotas)
     if further.decide_within_h is not None:
         checks.require_between("rules.decide_within_h", further.decide_within_h, 1, 8784)
+    if further.offer_min is not None:
+        checks.require_between("rules.offer_min", further.offer_min, 5, 2880)
     named = {entry["organisation_id"] for entry in further.audience if entry.get("organisation_id")}
     for field, ids in (("rules.audience", named), ("rules.trusted", set(further.trusted))):
         checks.require_few(field, list(ids), checks.MOST_NAMED)

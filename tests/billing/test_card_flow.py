@@ -14,6 +14,7 @@ from billing.payments import actions as payments
 from billing.providers.base import NoAnswer, PaymentFact
 from billing.providers.fake import sign
 from billing.quotes import actions as quoting
+from billing.resale import actions as resale
 from billing.tables import CallState, PaymentState, ProviderEvent, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
@@ -210,7 +211,9 @@ def test_cancelling_in_time_lets_the_hold_go(committed_db: sessionmaker[Session]
     assert [intent["status"] for intent in stripe.state.shop.all("payment_intent")] == ["canceled"]
 
 
-def test_cancelling_late_captures_the_fee(committed_db: sessionmaker[Session], stripe: Stripe) -> None:
+def test_cancelling_late_captures_the_fee_and_pays_it_out_when_the_time_is_over(
+    committed_db: sessionmaker[Session], stripe: Stripe
+) -> None:
     with committed_db.begin() as session:
         booking = a_card_booking(session)
     work(committed_db, stripe, BEFORE)
@@ -222,7 +225,15 @@ def test_cancelling_late_captures_the_fee(committed_db: sessionmaker[Session], s
     work(committed_db, stripe, late)
     with committed_db() as session:
         found = {account.value: v for account, v in ledger.balances(queries.journal_of_booking(session, booking.id)).items()}
+        assert found == {"FEE": -1200, "IP": -13800, "PSP": 14290, "PFE": 710}
+    with committed_db.begin() as session:
+        assert resale.decide_due(session, now=START + timedelta(hours=1)) == []
+        assert resale.decide_due(session, now=AFTER) == [booking.id]
+    work(committed_db, stripe, AFTER)
+    with committed_db() as session:
+        found = {account.value: v for account, v in ledger.balances(queries.journal_of_booking(session, booking.id)).items()}
         assert found == {"FEE": -1200, "PSP": 490, "PFE": 710}
+        assert invariants.violations(session) == []
 
 
 def test_a_hold_about_to_end_is_captured_as_prepayment_and_the_rest_given_back(

@@ -119,3 +119,43 @@ def test_every_booking_that_was_answered_exists_once_and_a_repeated_request_give
         (201, answered[number]) for number in repeated
     ]
     assert product.run("audit") == "Every invariant holds."
+
+
+def test_time_that_was_freed_is_offered_whatever_dies_in_between(world: World, product: Product) -> None:
+    """No cancelled booking without an offer of its time, no offer without a cancelled booking."""
+    waiting = world.a_person("member", organisation_id=world.organisation)
+    world.resource = world.a_resource(rules={"offer_min": 600})
+    slots = [span(tomorrow() + timedelta(hours=number), 1) for number in range(40)]
+    booked = [world.a_booking(**slot)["id"] for slot in slots]
+    path = f"/resources/{world.resource}/waiting"
+    hoping = [waiting, *(world.a_person("member", organisation_id=world.organisation) for _ in range(7))]
+    for number, slot in enumerate(slots):
+        world.made(path, hoping[number // 5], slot)
+    over = threading.Event()
+
+    def cancel(first: int) -> None:
+        for number in range(first, len(booked), 4):
+            while not over.is_set():
+                try:
+                    if world.post(f"/bookings/{booked[number]}/cancel", world.member).status_code in {200, 409}:
+                        break
+                except httpx2.TransportError:
+                    time.sleep(0.05)
+
+    threads = [threading.Thread(target=cancel, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(KILLS):
+        time.sleep(0.15)
+        product.kill()
+        product.start(workers=0)
+    for thread in threads:
+        thread.join(40)
+    over.set()
+    bookings = world.get("/bookings", world.member, params={"limit": 200}).json()["items"]
+    cancelled = {row["start"] for row in bookings if row["state"] == "cancelled"}
+    rows = world.get(path, world.manager).json()["items"]
+    assert cancelled == {slot["start"] for slot in slots}
+    assert [row["state"] for row in rows] == ["offered"] * len(slots)
+    assert {row["offer"]["start"] for row in rows} == cancelled
+    assert product.run("audit") == "Every invariant holds."

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
+from billing.resale import actions as resale
 from billing.tables import Statement
 from booking import queries as booking
 from booking.tables import Booking
@@ -114,6 +115,19 @@ def receive(booking_id: str, body: shapes.ReceiptIn, once: OneAnswer, db: Db, ac
         return {"id": made.id, "serial": made.serial, "statement": shape(latest(db, booking_id))}
 
     return once.answer(201, make)
+
+
+@router.post("/bookings/{booking_id}/statement/returned")
+def returned(booking_id: str, body: shapes.ReturnIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """What a cancelled booking's fee had too much was paid back by bank."""
+    found = booking.get_booking_for(db, actor, booking_id)
+    require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
+
+    def make() -> dict[str, Any]:
+        resale.mark_returned(db, booking_id=booking_id, serial=body.serial, actor_id=actor.known_id, now=now)
+        return shape(latest(db, booking_id))
+
+    return once.answer(200, make)
 
 
 @router.post("/stripe/events")

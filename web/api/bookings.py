@@ -260,8 +260,7 @@ def check_in(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now
 def finish(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     """The customer has left: the rest of the time is free again."""
     checkout.require_present(actor, queries.get_booking_for(db, actor, booking_id))
-    who = actor.known_id
-    return once.answer(200, lambda: shape(presence.finish(db, booking_id=booking_id, actor_id=who, now=now)))
+    return once.answer(200, lambda: shape(checkout.finish(db, actor=actor, booking_id=booking_id, now=now)))
 
 
 @router.post("/booking-series/{series_id}/cancel")

@@ -63,6 +63,7 @@ class RulesIn(Shape):
     approval: Literal["instant", "request", "trusted"] | None = None
     trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
     decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
+    offer_min: Annotated[Whole, Field(ge=5, le=2880)] | None = None
     audience: Annotated[Sequence[WelcomeIn], Field(max_length=500)] = ()
     exceptions: Annotated[Sequence[ExceptionIn], Field(max_length=800)] = ()
     holidays: Literal["CN"] | None = None
@@ -103,6 +104,7 @@ def read_further(rules: RulesIn) -> Further:
         audience=[entry.stored() for entry in rules.audience],
         trusted=list(dict.fromkeys(rules.trusted)),
         decide_within_h=rules.decide_within_h,
+        offer_min=rules.offer_min,
         buffers_in_closed=rules.buffers_in_closed,
         waive_own_buffers=rules.waive_own_buffers,
     )
@@ -119,6 +121,7 @@ def told(version: RuleVersion) -> dict[str, Any]:
         "approval": "trusted" if trusted else version.approval.value,
         "trusted": trusted,
         "decide_within_h": version.decide_within_h,
+        "offer_min": version.offer_min,
         "audience": version.audience,
         "exceptions": [{"date": one["date"], "hours": shapes.hours(one["hours"])} for one in version.exceptions],
         "holidays": version.holidays,

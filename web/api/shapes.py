@@ -170,6 +170,22 @@ class PartIn(Shape):
     quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
 
 
+class WaitIn(Shape):
+    """A window and how long a use in it is to be; without a length exactly the window."""
+
+    start: Instant
+    end: Instant
+    minutes: Annotated[Whole, Field(ge=1, le=44640)] | None = None
+    hours: Annotated[float, Field(gt=0, le=744, allow_inf_nan=False, strict=True)] | None = None
+    quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    organisation_id: Text | None = None
+    purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
+
+
+class AcceptIn(Shape):
+    payment_method: Text | None = None
+
+
 class BundleIn(Shape):
     parts: Annotated[list[PartIn], Field(min_length=1, max_length=20)]
     organisation_id: Text | None = None
@@ -253,6 +269,10 @@ class DisputeIn(Shape):
 
 class ResolveIn(Shape):
     charge: MoneyIn
+
+
+class ReturnIn(Shape):
+    serial: Text
 
 
 class ReceiptIn(Shape):

@@ -25,6 +25,7 @@ from web.pages import (
     public,
     review,
     timeline,
+    waiting,
 )
 from web.pages.drawing import Pen, count_unread
 from web.reasons import sentence
@@ -54,7 +55,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings)
+    people = (public, account, messages, feeds, own, review, bookings, waiting)
     publishers = (device, outages, external, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 from billing import actions as billing
 from billing import queries as bills
 from billing.actions import Receipt, ReceivedBefore
+from billing.resale import actions as resale
 from booking import actions, queries
 from booking.admission import SlotRefused
 from booking.presence import actions as presence
@@ -170,9 +171,9 @@ def check_in(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: Sign
 
 @router.post("/bookings/{booking_id}/finish")
 def finish(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row, who = queries.get_booking_for(db, actor, booking_id), actor.known_id
+    row = queries.get_booking_for(db, actor, booking_id)
     checkout.require_present(actor, row)
-    return _press(pen, db, row, now, lambda: presence.finish(db, booking_id=row.id, actor_id=who, now=now), "finished")
+    return _press(pen, db, row, now, lambda: checkout.finish(db, actor=actor, booking_id=row.id, now=now), "finished")
 
 
 @router.post("/bookings/{booking_id}/approve")
@@ -257,6 +258,20 @@ def received(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: Signe
         place = {"serial": "reference", "received_before": "reference"}.get(str(refusal.values.get("field", refusal.code)))
         return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
     return pen.go(f"/bookings/{booking_id}/statement", "received")
+
+
+@router.post("/bookings/{booking_id}/statement/returned")
+def returned(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    require(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
+    made, serial = latest(db, booking_id), text(fields, "reference")
+    try:
+        _check_version(made.number, fields)
+        resale.mark_returned(db, booking_id=booking_id, serial=serial, actor_id=actor.known_id, now=now)
+    except (WrongState, Invalid, Stale) as refusal:
+        place = "reference" if refusal.values.get("field") == "serial" else None
+        return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
+    return pen.go(f"/bookings/{booking_id}/statement", "returned")
 
 
 def read_money(typed: str, currency: str) -> Money:

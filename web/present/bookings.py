@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.ledger import Account
+from billing.resale.queries import find_credit
+from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
 from booking.presence.actions import CHECK_IN_FROM
 from booking.states import BookingState
@@ -45,8 +47,9 @@ def booking_rows(session: Session, rows: Sequence[Booking], lang: Lang) -> list[
     houses = names.institution_names(session, {row.institution_id for row in rows}, lang)
     quotes = bills.quotes_of_bookings(session, [row.id for row in rows])
     statements = bills.statements_of_bookings(session, [row.id for row in rows])
+    billed = bills.billed_of_bookings(session, list(statements))
     who = people.names_of(session, {row.person_id for row in rows})
-    return [_row(row, places[row.resource_id], houses, quotes, statements, who, lang) for row in rows]
+    return [_row(row, places[row.resource_id], houses, quotes, statements, billed, who, lang) for row in rows]
 
 
 def _row(
@@ -55,11 +58,12 @@ def _row(
     houses: Mapping[str, str],
     quotes: Mapping[str, BookingQuote],
     statements: Mapping[str, Statement],
+    amounts: Mapping[str, int],
     who: Mapping[str, str],
     lang: Lang,
 ) -> BookingRow:
     made = statements.get(row.id)
-    billed = sum((_line_amount(line) for line in made.lines), zero(made.currency)) if made else None
+    billed = Money(amounts[row.id], made.currency) if made else None
     state = made.state if made else None
     return BookingRow(
         id=row.id,
@@ -192,6 +196,7 @@ def statement(
     customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
     charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
+    by_bank = finance and made.state is StatementState.ACCEPTED and made.funding is Funding.BANK
     number = f"PB-{made.created_at:%Y%m}-{made.id[-6:].upper()}-{made.number}"
     earlier = [one.number for one in bills.statements_of_booking(session, row.id) if one.number < made.number]
     use = devices.use_of_booking(session, row.id)
@@ -214,16 +219,23 @@ def statement(
         grade=use.grade.value if use and use.grade else "",
         lines=[_line(one, Money(quote.price_minor, quote.currency)) for one in made.lines],
         charge=charge,
-        paid=charge - owed,
+        paid=_charged(session, made) - owed,
         open_amount=owed,
         funding=made.funding.value,
-        transfer=_transfer(house.name, house.bank_account, number) if made.funding.value == "bank" and owed else None,
+        transfer=_transfer(house.name, house.bank_account, number) if made.funding is Funding.BANK and owed.minor > 0 else None,
         can_answer=customer and made.state is StatementState.OPEN,
-        can_mark_received=finance and made.state is StatementState.ACCEPTED and made.funding.value == "bank",
+        can_mark_received=by_bank and owed.minor > 0,
+        can_mark_returned=by_bank and owed.minor < 0 and find_credit(session, row.id) is not None,
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         form=form,
     )
+
+
+def _charged(session: Session, made: Statement) -> Money:
+    """By all versions that count; by this one alone while it can be answered."""
+    counts = made.state in bills.PAYING
+    return Money(bills.accepted_sums(session, made.booking_id)[0] if counts else made.charge_minor, made.currency)
 
 
 def owed_of(session: Session, made: Statement) -> Money:
@@ -235,7 +247,8 @@ def owed_of(session: Session, made: Statement) -> Money:
 
 def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
     count = line.get("minutes")
-    return StatementLine(line["code"], _line_amount(line), int(count) if count is not None else None, price if count else None)
+    rate = price if count and line["code"] != "resold" else None
+    return StatementLine(line["code"], _line_amount(line), int(count) if count is not None else None, rate)
 
 
 def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:

@@ -58,12 +58,17 @@ class Matter:
 
     def when(self, slot: Slot) -> str:
         """Wall time of the equipment, its zone named."""
-        zone = self.place.timezone
-        named = f"{self.formats.zone(zone)}, {self.formats.offset(zone, slot.start)}"
-        return self.say("{when} ({zone})").format(when=self.formats.span(slot, zone), zone=named)
+        return when(slot, self.place.timezone, self.lang)
 
     def at(self, instant: datetime) -> str:
         return self.formats.moment(instant, self.place.timezone)
+
+
+def when(slot: Slot, zone: str, lang: Lang) -> str:
+    """Wall time of the equipment, its zone named."""
+    formats = Formats(lang)
+    named = f"{formats.zone(zone)}, {formats.offset(zone, slot.start)}"
+    return translator(lang)("{when} ({zone})").format(when=formats.span(slot, zone), zone=named)
 
 
 def letter(session: Session, message: Message, *, base_url: str, organiser: str, now: datetime) -> Letter:
@@ -74,6 +79,8 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     if message.kind == DIGEST:
         return digest(session, message, reader, base_url)
     link = base_url + messages.path_of(message, lang)
+    if message.data.get("waiting_id"):
+        return _of_offer(session, message, reader, said, link)
     if not message.data.get("booking_id"):
         return Letter(message.id, reader.email, said, _text(lang, said, [], link))
     matter = matter_of(session, message, lang)
@@ -83,6 +90,29 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     facts = [*_place_and_time(matter), *_more(session, message, matter, now)]
     calendar = _calendar(matter, base_url, Parties(organiser, reader.email))
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), calendar)
+
+
+def _of_offer(session: Session, message: Message, reader: Person, said: str, link: str) -> Letter:
+    """What is or was offered from a waiting list, and until when it can be answered."""
+    lang, data = language_of(reader), message.data
+    _, formats = translator(lang), Formats(lang)
+    place = catalogue.get_resource(session, data["resource_id"])
+    house = people.get_institution(session, place.institution_id)
+    slot = Slot(datetime.fromisoformat(data["start"]), datetime.fromisoformat(data["end"]))
+    facts = [
+        (_("What"), names.name_of(place, lang)),
+        (_("Where"), calendars.place_of(place, house, lang)),
+        (_("When"), when(slot, place.timezone, lang)),
+    ]
+    if message.kind == "waiting_offered":
+        until = formats.moment(datetime.fromisoformat(data["until"]), place.timezone)
+        facts.append((_("Answer"), _("by {at}; after that the next in line is asked").format(at=until)))
+    elif message.kind == "waiting_lapsed":
+        facts.append((_("Next"), _("The next in line is asked. You may join the line again.")))
+    else:
+        facts.append((_("Next"), _("You keep your place in the line.")))
+    subject = _("{said}: {what}, {when}").format(said=said, what=facts[0][1], when=formats.span(slot, place.timezone))
+    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link))
 
 
 def digest(session: Session, message: Message, reader: Person, base_url: str) -> Letter:
@@ -206,6 +236,8 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     """The amount of a statement and until when it can be answered."""
     _, data = matter.say, message.data
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
+    if message.kind == "statement_credited":
+        return [*facts, (_("Why"), _("Others used the time that you had cancelled, and were charged for it."))]
     made = bills.get_statement(session, data["statement_id"])
     if made.state is not StatementState.OPEN:
         return facts

@@ -82,7 +82,7 @@ def path_of(message: Message, lang: Lang) -> str:
     if booking_id := data.get("booking_id"):
         tail = "/statement" if message.kind.startswith("statement") else ""
         return f"/{lang.value}/bookings/{booking_id}{tail}"
-    return f"/{lang.value}/messages"
+    return f"/{lang.value}/waiting" if "waiting_id" in data else f"/{lang.value}/messages"
 
 
 def choices(session: Session, actor: Actor, *, lang: Lang, form: Form) -> MessageChoicesView:

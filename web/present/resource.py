@@ -202,7 +202,7 @@ def panel(
         ends=choices.ends,
         chosen=slot,
         quote=quote(session, row, slot, actor) if slot else None,
-        organisations=_organisations(session, actor, asked.organisation),
+        organisations=organisation_choices(session, actor, asked.organisation),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
         purpose=asked.purpose,
@@ -212,7 +212,7 @@ def panel(
     )
 
 
-def _organisations(session: Session, actor: Actor, chosen: str) -> Sequence[Choice]:
+def organisation_choices(session: Session, actor: Actor, chosen: str = "") -> Sequence[Choice]:
     rows = people.organisations(session, actor.organisations)
     first = chosen if chosen in actor.organisations else rows[0].id if rows else ""
     return [Choice(row.id, row.name, row.id == first) for row in rows] if len(rows) > 1 else []
@@ -246,17 +246,21 @@ def free_tier(policy: Policy) -> Fact | None:
 
 def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:
     """The panel in place after a refusal: what happened, that nothing was booked or charged, three ways out."""
+    shown, taken = refusal_panel(refusal, lang), isinstance(refusal, SlotRefused)
+    return replace(found, refusal=shown, chosen=None if taken else found.chosen, quote=None if taken else found.quote)
+
+
+def refusal_panel(refusal: Refusal, lang: Lang) -> RefusalPanel:
     translate = translator(lang)
     reasons = refusal.reasons if isinstance(refusal, Refused) else []
-    shown = RefusalPanel(
+    return RefusalPanel(
         title=title(refusal.code, translate),
         text=sentence(refusal.code, refusal.values, translate),
         reasons=[sentence(reason.code, reason.values, translate) for reason in reasons if reason.code != refusal.code],
         alternatives=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
         conflicts=refusal.conflicts if isinstance(refusal, SlotRefused) else (),
+        wait=refusal.wish.slot if isinstance(refusal, SlotRefused) and refusal.conflicts else None,
     )
-    taken = isinstance(refusal, SlotRefused)
-    return replace(found, refusal=shown, chosen=None if taken else found.chosen, quote=None if taken else found.quote)
 
 
 def booked(session: Session, found: Panel, row: Booking) -> Panel:

@@ -98,6 +98,8 @@ class RefusalPanel:
     alternatives: Sequence[Slot]
     conflicts: Sequence[Slot] = ()
     """The parts of what was asked that are taken, never by whom."""
+    wait: Slot | None = None
+    """The time that was taken: one may wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ class StatementView:
     transfer: BankTransfer | None
     can_answer: bool
     can_mark_received: bool
+    can_mark_returned: bool = False
+    """What the firm has paid too much is to be paid back by bank."""
     dispute_reason: str | None = None
     corrections: Sequence[str] = ()
     """Earlier numbers of this statement that this one replaces."""

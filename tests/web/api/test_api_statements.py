@@ -6,16 +6,20 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from billing import actions
+from billing import actions, queries
 from billing.quotes import actions as quoting
+from billing.resale import actions as resale
+from booking.states import BookingState
+from booking.tables import Booking
 from devices.matching import Verdict
 from devices.tables import ConfirmedUse
 from marketplace import clock
 from marketplace.catalogue.queries import get_resource
 from marketplace.ids import new_id
 from marketplace.people.queries import get_organisation
+from tests.billing.test_card_flow import a_use
 from tests.builders import a_booking
-from tests.web.api.world import World, fields, refused
+from tests.web.api.world import World, fields, refused, span, tomorrow
 
 ENDED = clock.now().replace(microsecond=0) - timedelta(hours=20)
 BEGAN = ENDED - timedelta(hours=2)
@@ -146,3 +150,31 @@ def test_a_booking_without_a_statement_has_none_to_answer(world: World) -> None:
     refused(world.post(f"{path}/accept", world.member), 404, "not_found")
     refused(world.post(f"{path}/dispute", world.member, json={"reason": "x"}), 404, "not_found")
     refused(world.post(f"{path}/resolve", world.manager, json={"charge": yuan(1)}), 404, "not_found")
+
+
+def test_a_fee_whose_time_others_took_is_told_on_the_statement_and_paid_back_by_finance(world: World, client: TestClient) -> None:
+    cancelled = world.a_booking()
+    fee = world.post(f"/bookings/{cancelled['id']}/cancel", world.member).json()["fee"]
+    path, receipt = f"/bookings/{cancelled['id']}/statement", {"serial": new_id("CMB"), "amount": fee}
+    assert fee["minor"] > 0
+    assert world.post(f"{path}/receipts", world.manager, json=receipt).status_code == 201
+    other = world.a_person("member", organisation_id=world.an_organisation())
+    resold = world.made(f"/resources/{world.resource}/bookings", other, span(tomorrow(), 1))
+    with client.app.state.sessions.begin() as session:  # type: ignore[attr-defined]
+        row, now = session.get_one(Booking, resold["id"]), tomorrow(12)
+        row.state = BookingState.COMPLETED
+        a_use(session, row, minutes=60, booked_s=3600, pieces=[{**span(tomorrow(), 1), "state": "RUN"}])
+        actions.draft_statements(session, now=now)
+        made = queries.statement_of_booking(session, row.id)
+        assert made
+        actions.accept_statement(session, statement_id=made.id, actor_id=row.person_id, now=now)
+        assert cancelled["id"] in resale.decide_due(session, now=now)
+    told = world.get(path, world.member).json()
+    assert {line["code"]: line["amount"]["minor"] for line in told["lines"]}["resold"] == -fee["minor"] // 2
+    assert (told["charge"]["minor"], told["state"]) == (-fee["minor"] // 2, "accepted")
+    body = {"serial": "CMB-9"}
+    refused(world.post(f"{path}/returned", world.member, json=body), 403)
+    refused(world.post(f"{path}/returned", other, json=body), 404)
+    assert "serial" in fields(refused(world.post(f"{path}/returned", world.manager, json={}), 422))
+    assert world.post(f"{path}/returned", world.manager, json=body).json()["state"] == "settled"
+    refused(world.post(f"{path}/returned", world.manager, json=body), 409)

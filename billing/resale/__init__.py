@@ -1,0 +1,1 @@
+"""Cancellation fees given back in proportion to the time that others took instead."""

@@ -1,0 +1,128 @@
+"""Waiting for a time that is taken: joining a line, one's own places, and the line as its institution sees it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Response
+
+from booking.admission import SlotRefused
+from booking.waiting import actions, queries
+from booking.waiting.actions import AlreadyWaiting, LineFull
+from marketplace.catalogue import queries as catalogue
+from marketplace.permissions import Action
+from marketplace.refusals import Invalid, Refusal, Refused, WrongState
+from marketplace.slot import EmptySlot, Slot
+from marketplace.tables import Resource
+from web import checkout, waiting
+from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.pages.desk import own_resource
+from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.outages import wall_clock
+from web.present import waiting as present
+from web.present.resource import read_instant
+from web.refusals import status_of
+from web.views.frame import Area, Form
+
+router = APIRouter(prefix="/{lang}")
+
+
+@router.get("/r/{resource_id}/waiting")
+def join_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, start: str = "", end: str = "") -> Response:
+    row = catalogue.get_visible(db, actor, resource_id)
+    form = present.prefilled(row.timezone, read_instant(start), read_instant(end))
+    return pen.page(
+        "waiting_join.html", present.join(db, row, actor, lang=pen.lang, form=form), area=Area.SEARCH, zone=row.timezone
+    )
+
+
+@router.post("/r/{resource_id}/waiting")
+def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row = catalogue.get_visible(db, actor, resource_id)
+    try:
+        with db.begin_nested():
+            order = checkout.Order(
+                resource_id=row.id, slot=read_window(fields, row), organisation_id=text(fields, "organisation_id") or None
+            )
+            minutes = number(fields, "minutes", 0)
+            length = timedelta(minutes=minutes) if minutes else None
+            waiting.join(db, actor=actor, order=order, length=length, now=now)
+    except (Invalid, Refused, AlreadyWaiting, LineFull) as refusal:
+        view = present.join(db, row, actor, lang=pen.lang, form=Form(typed(fields)), refusal=refusal)
+        return pen.page("waiting_join.html", view, status=status_of(refusal), area=Area.SEARCH, zone=row.timezone)
+    return pen.go("/waiting", "waiting")
+
+
+def read_window(fields: Fields, row: Resource) -> Slot:
+    """What was typed by the equipment's wall clock. Raises: Invalid."""
+    found = {name: wall_clock(text(fields, name), ZoneInfo(row.timezone)) for name in ("start", "end")}
+    for name, at in found.items():
+        if at is None:
+            raise Invalid(field=name, reason="not a time")
+    try:
+        return Slot(found["start"], found["end"])  # type: ignore[arg-type]
+    except (EmptySlot, OverflowError) as error:
+        raise Invalid(field="end", reason="not after start") from error
+
+
+@router.get("/waiting")
+def page(pen: Drawing, db: ReadDb, actor: SignedIn, cursor: str = "") -> Response:
+    start = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 7 else 0
+    return pen.page("waiting.html", present.mine(db, actor, lang=pen.lang, cursor=start), area=Area.BOOKINGS)
+
+
+def _answered(pen: Drawing, db: Db, actor: SignedIn, now: Now, act: Callable[[], tuple[str, str]]) -> Response:
+    """Do what a button asks for and go where it leads; what is refused is told above the list."""
+    try:
+        with db.begin_nested():
+            path, done = act()
+    except (WrongState, SlotRefused, Invalid) as refusal:
+        return _refused(pen, db, actor, refusal, now)
+    return pen.go(path, done)
+
+
+def _refused(pen: Drawing, db: Db, actor: SignedIn, refusal: Refusal, now: Now) -> Response:
+    if isinstance(refusal, SlotRefused):
+        note(db, refusal, now)
+    db.expire_all()
+    view = present.mine(db, actor, lang=pen.lang, refusal=refusal)
+    return pen.page("waiting.html", view, status=status_of(refusal), area=Area.BOOKINGS)
+
+
+@router.post("/waiting/{entry_id}/accept")
+def accept(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    hold, method = timedelta(minutes=settings.hold_minutes), settings.test_payment_method or None
+
+    def act() -> tuple[str, str]:
+        made = waiting.accept(db, actor=actor, entry_id=entry_id, payment_method=method, now=now, hold=hold)[1]
+        return f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked"
+
+    return _answered(pen, db, actor, now, act)
+
+
+@router.post("/waiting/{entry_id}/decline")
+def decline(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    queries.get_entry_for(db, actor, entry_id)
+
+    def act() -> tuple[str, str]:
+        actions.decline(db, entry_id=entry_id, now=now)
+        return "/waiting", "offer_declined"
+
+    return _answered(pen, db, actor, now, act)
+
+
+@router.post("/waiting/{entry_id}/withdraw")
+def withdraw(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    queries.get_entry_for(db, actor, entry_id)
+
+    def act() -> tuple[str, str]:
+        actions.withdraw(db, entry_id=entry_id, now=now)
+        return "/waiting", "left_line"
+
+    return _answered(pen, db, actor, now, act)
+
+
+@router.get("/desk/resources/{resource_id}/waiting")
+def line_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
+    return pen.page("waiting_line.html", present.line(db, row, lang=pen.lang), area=Area.DESK, zone=row.timezone)

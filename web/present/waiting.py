@@ -1,0 +1,121 @@
+"""Waiting lists as pages show them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from billing.quotes import actions as quotes
+from booking.places import Place, get_place, load_places
+from booking.terms import MINUTE
+from booking.waiting import queries
+from booking.waiting.line import OPEN, WaitingState
+from booking.waiting.tables import WaitingEntry
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money, zero
+from marketplace.people import queries as people
+from marketplace.permissions import Actor
+from marketplace.refusals import Refusal
+from marketplace.tables import Resource
+from web.i18n import Formats, translator
+from web.present import names
+from web.present.resource import organisation_choices, refusal_panel
+from web.views.frame import EMPTY_FORM, Choice, Form, Lang, Paging
+from web.views.waiting import JoinView, LineView, WaitingRow, WaitingView
+
+PAGE = 50
+LENGTHS_MIN = (30, 60, 90, 120, 180, 240, 360, 480, 720, 1440, 2880)
+
+
+def mine(session: Session, actor: Actor, *, lang: Lang, cursor: int = 0, refusal: Refusal | None = None) -> WaitingView:
+    found = queries.entries_for(session, actor, limit=PAGE + 1, offset=cursor)
+    shown = rows(session, found[:PAGE], lang)
+    following = f"/{lang.value}/waiting?cursor={cursor + PAGE}" if len(found) > PAGE else None
+    previous = f"/{lang.value}/waiting" if cursor else None
+    return WaitingView(
+        open=sorted((one for one in shown if one.state in OPEN), key=lambda one: (one.state != WaitingState.OFFERED, one.window)),
+        past=[one for one in shown if one.state not in OPEN],
+        paging=Paging(len(shown), None, previous, following),
+        refusal=refusal_panel(refusal, lang) if refusal else None,
+    )
+
+
+def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[WaitingRow]:
+    """In the order given, in a fixed number of queries."""
+    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in found})}
+    houses = names.institution_names(session, {row.institution_id for row in found}, lang)
+    known, positions = load_places(session, set(places)), queries.positions(session, found)
+    firms = {one.id: one.name for one in people.organisations(session, {r.organisation_id for r in found if r.organisation_id})}
+    persons = people.names_of(session, {row.person_id for row in found})
+    return [
+        WaitingRow(
+            id=row.id,
+            resource_id=row.resource_id,
+            resource=names.name_of(places[row.resource_id], lang),
+            institution=houses.get(row.institution_id, ""),
+            zone=places[row.resource_id].timezone,
+            window=row.window,
+            length_min=row.length_min if row.length < row.window.duration else None,
+            state=row.state.value,
+            joined_at=row.joined_at,
+            position=positions.get(row.id),
+            offer=row.offer,
+            offered_until=row.offered_until,
+            by_request=known[row.resource_id].rules.asks(row.organisation_id),
+            price=_price(row, places[row.resource_id]),
+            booking_id=row.booking_id,
+            customer=firms.get(row.organisation_id or "", "") or persons.get(row.person_id, ""),
+        )
+        for row in found
+    ]
+
+
+def _price(row: WaitingEntry, place: Resource) -> Money | None:
+    """At most, as the booking will freeze it; one's own house pays nothing."""
+    if row.offer is None:
+        return None
+    return (
+        quotes.quote_slot(resource=place, slot=row.offer, quantity=row.quantity) if row.organisation_id else zero(place.currency)
+    )
+
+
+def join(
+    session: Session, row: Resource, actor: Actor, *, lang: Lang, form: Form = EMPTY_FORM, refusal: Refusal | None = None
+) -> JoinView:
+    place = get_place(session, row.id)
+    return JoinView(
+        resource_id=row.id,
+        resource=names.name_of(row, lang),
+        zone=row.timezone,
+        lengths=_lengths(place, lang),
+        organisations=organisation_choices(session, actor),
+        offer_min=place.rules.offer_for // MINUTE,
+        form=form,
+        refusal=refusal_panel(refusal, lang) if refusal else None,
+    )
+
+
+def _lengths(place: Place, lang: Lang) -> list[Choice]:
+    rules, formats = place.rules, Formats(lang)
+    fitting = [one for one in LENGTHS_MIN if rules.min_min <= one <= rules.max_min and one % rules.step_min == 0]
+    return [
+        Choice("", translator(lang)("Exactly this time"), True),
+        *(Choice(str(one), formats.length(one)) for one in fitting),
+    ]
+
+
+def prefilled(zone: str, start: datetime | None, end: datetime | None) -> Form:
+    """The form with the instants of an address as the equipment's wall clock has them."""
+    asked = {"start": start, "end": end}
+    return Form({name: f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}" for name, at in asked.items() if at})
+
+
+def line(session: Session, row: Resource, *, lang: Lang) -> LineView:
+    return LineView(
+        resource_id=row.id,
+        resource=names.name_of(row, lang),
+        zone=row.timezone,
+        rows=rows(session, queries.line_of(session, [row.id]), lang),
+        offer_min=get_place(session, row.id).rules.offer_for // MINUTE,
+    )
