@@ -1,5 +1,6 @@
 """From minutes to lines. Quote, live meter, statement and bill call the same functions, so their figures cannot differ."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -7,7 +8,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from billing.policy import OVERRUN_MAX_MIN, Basis, Policy
-from marketplace.money import Money, zero
+from marketplace.money import STEPS, Money, zero
 from marketplace.slot import Slot, intersect, subtract, total, union
 
 EARLY_GRACE = timedelta(minutes=15)
@@ -106,6 +107,16 @@ def price_of(price_per_hour: Money, minutes: Fraction, rate: Fraction = Fraction
 def quote(price_per_hour: Money, slot: Slot, quantity: int = 1) -> Money:
     """The booked minutes at the list price."""
     return price_of(price_per_hour, minutes_of(slot.duration) * quantity)
+
+
+def dearest(budget: Money, minutes: Fraction) -> int:
+    """The highest price per hour, in minor units, at which `minutes` cost no more than `budget`.
+
+    >>> dearest(Money(100000, "CNY"), Fraction(240))
+    25000
+    """
+    step = STEPS.get(budget.currency, 1)
+    return math.ceil((budget.minor // step + Fraction(1, 2)) * step * 60 / minutes) - 1
 
 
 def measure(slot: Slot, pieces: Iterable[Piece]) -> Minutes:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from booking import audience, occupancy, queries, quotas, terms, waiving
 from booking.audience import Customer
-from booking.availability import local_midnight, open_slots
+from booking.availability import judged, local_midnight, open_slots
 from booking.places import Place
 from booking.queries import Claims
 from booking.quotas import Use
@@ -110,7 +110,7 @@ def _against_rules(
     session: Session, place: Place, wish: Wish, now: datetime, ignoring: Collection[str], beside: Sequence[Use] = ()
 ) -> list[Reason]:
     buffers = place.rules.buffers
-    opened = open_slots(place.rules.hours, place.zone, wish.slot.widen(buffers.setup, buffers.cleaning))
+    opened = open_slots(place.rules.hours, place.zone, judged(wish.slot).widen(buffers.setup, buffers.cleaning))
     reasons = terms.reasons(wish.slot, rules=place.rules, zone=place.zone, opened=opened, now=now)
     if place.state is not ListingState.PUBLISHED:
         reasons.append(Reason("not_bookable", {"state": place.state.value}))

@@ -1,14 +1,22 @@
 """Opening hours in the resource's local time, turned into UTC slots; a local day may have 23, 24 or 25 hours."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from booking.calendar_days import NO_HOLIDAYS, Holidays
 from marketplace.slot import Slot, union
 
 DAY_MIN = 24 * 60
+MINUTE = timedelta(minutes=1)
+LONGEST_JUDGED = timedelta(days=62)
+"""Of a longer use only this much is looked at: twice what any rule lets a booking last, and a bound on the work."""
+DAYS_KEPT = 16_384
+"""Local days whose openings are remembered: a year of forty patterns of opening hours."""
+SPANS_KEPT = 1_024
+"""Windows whose openings are remembered, by pattern: pages of one day ask for the same few."""
 Span = tuple[int, int]
 """From and to in minutes of the wall clock; 1440 ends the day."""
 
@@ -29,6 +37,9 @@ class Opening:
     weekly: Sequence[Hours] = ()
     exceptions: Mapping[date, Sequence[Span]] = field(default_factory=dict)
     holidays: Holidays = NO_HOLIDAYS
+
+    def __hash__(self) -> int:
+        return hash((*self.weekly, len(self.exceptions)))
 
     @property
     def always(self) -> bool:
@@ -56,20 +67,63 @@ def open_slots(hours: Opening, zone: ZoneInfo, within: Slot) -> list[Slot]:
     """
     if hours.always:
         return [within]
-    days = local_days(within, zone)
-    return union(piece for day in days for piece in _open_on(day, hours.on(day), zone, within))
+    first, last = _edge_days(within, zone)
+    return [seen for span in _opened(hours, zone, first, last) if (seen := span.clip(within))]
+
+
+@lru_cache(maxsize=SPANS_KEPT)
+def _opened(hours: Opening, zone: ZoneInfo, first: date, last: date) -> tuple[Slot, ...]:
+    """The open time of the local days from `first` to `last`."""
+    days = _days(first, last)
+    return tuple(union(piece for day in days for piece in _open_on(day, tuple(hours.on(day)), zone)))
+
+
+def judged(slot: Slot) -> Slot:
+    """Of a use the part that the opening hours and quotas are looked at for."""
+    return slot if slot.duration <= LONGEST_JUDGED else Slot(slot.start, slot.start + LONGEST_JUDGED)
+
+
+def next_on_grid(instant: datetime, step_min: int, zone: ZoneInfo) -> datetime:
+    """The first instant at or after `instant` whose wall clock is a whole number of steps after local midnight."""
+    local = instant.astimezone(zone)
+    since = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    ahead = -since % (step_min * MINUTE)
+    if not ahead:
+        return instant
+    at = (instant + ahead).astimezone(zone)
+    if at.utcoffset() == local.utcoffset() and at.date() == local.date():
+        return instant + ahead
+    return _later_on_grid(instant, step_min, zone, local.date())
+
+
+def _later_on_grid(instant: datetime, step_min: int, zone: ZoneInfo, day: date) -> datetime:
+    """The same where midnight or a change of the clock lies between."""
+    midnight = datetime.combine(day, time(), UTC)
+    for piece, offset in _stretches(day, zone):
+        earliest = max(piece.start, instant)
+        at = earliest + (midnight - offset - earliest) % (step_min * MINUTE)
+        if at < piece.end:
+            return at
+    return _later_on_grid(instant, step_min, zone, day + timedelta(days=1))
 
 
 def local_days(within: Slot, zone: ZoneInfo) -> list[date]:
     """Every local date that `within` touches."""
-    first = within.start.astimezone(zone).date()
+    return _days(*_edge_days(within, zone))
+
+
+def _edge_days(within: Slot, zone: ZoneInfo) -> tuple[date, date]:
     last = (within.end - timedelta(microseconds=1)).astimezone(zone).date()
+    return within.start.astimezone(zone).date(), last
+
+
+def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of the local day, in UTC."""
-    return next(_stretches(day, zone))[0].start
+    return _stretches(day, zone)[0][0].start
 
 
 def local_day(day: date, zone: ZoneInfo) -> Slot:
@@ -83,18 +137,25 @@ def wall_minute(instant: datetime, zone: ZoneInfo) -> int:
     return local.hour * 60 + local.minute
 
 
-def _open_on(day: date, spans: Sequence[Span], zone: ZoneInfo, within: Slot) -> Iterator[Slot]:
-    if not spans:
-        return
+def day_pieces(day: date, zone: ZoneInfo) -> list[Slot]:
+    """The local day cut where the clock is changed."""
+    return [piece for piece, _ in _stretches(day, zone)]
+
+
+@lru_cache(maxsize=DAYS_KEPT)
+def _open_on(day: date, spans: tuple[Span, ...], zone: ZoneInfo) -> tuple[Slot, ...]:
+    """The open time of a local day that is open for `spans`, disjoint and in order."""
     midnight = datetime.combine(day, time(), UTC)
-    for stretch, offset in _stretches(day, zone):
-        for open_min, close_min in spans:
-            opened = Slot(midnight + timedelta(minutes=open_min) - offset, midnight + timedelta(minutes=close_min) - offset)
-            if (piece := opened.clip(stretch)) and (seen := piece.clip(within)):
-                yield seen
+    opened = (
+        (Slot(midnight + open_min * MINUTE - offset, midnight + close_min * MINUTE - offset), stretch)
+        for stretch, offset in _stretches(day, zone)
+        for open_min, close_min in spans
+    )
+    return tuple(union(piece for span, stretch in opened if (piece := span.clip(stretch))))
 
 
-def _stretches(day: date, zone: ZoneInfo) -> Iterator[tuple[Slot, timedelta]]:
+@lru_cache(maxsize=DAYS_KEPT)
+def _stretches(day: date, zone: ZoneInfo) -> tuple[tuple[Slot, timedelta], ...]:
     """The local day cut where the offset from UTC changes, each piece with its offset."""
     naive = datetime.combine(day, time())
     start = min(naive.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
@@ -104,11 +165,13 @@ def _stretches(day: date, zone: ZoneInfo) -> Iterator[tuple[Slot, timedelta]]:
     end = min(following.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if end.astimezone(zone).date() == day:
         end = _change(end, end + timedelta(hours=3), zone)
+    found = []
     while start < end:
         offset = _offset(start, zone)
         cut = end if _offset(end - timedelta(seconds=1), zone) == offset else _change(start, end, zone)
-        yield Slot(start, cut), offset
+        found.append((Slot(start, cut), offset))
         start = cut
+    return tuple(found)
 
 
 def _change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:

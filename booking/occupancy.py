@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from marketplace.slot import Slot, intersect, subtract, union
+from marketplace.slot import Slot, common, union
 
 
 class Gap(StrEnum):
@@ -78,7 +78,7 @@ def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: S
         if buffers.gap is Gap.SUM:
             stretches = _fitting(horizon, lanes[0] + lanes[1], buffers.setup, buffers.cleaning)
         else:
-            stretches = intersect(
+            stretches = common(
                 _fitting(horizon, lanes[0], buffers.setup, timedelta()),
                 _fitting(horizon, lanes[1], timedelta(), buffers.cleaning),
             )
@@ -100,8 +100,17 @@ def _lanes(taken: Sequence[Taken], capacity: int) -> list[tuple[list[Slot], list
 
 
 def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
-    gaps = subtract([horizon], claims)
-    return [Slot(gap.start + before, gap.end - after) for gap in gaps if gap.start + before < gap.end - after]
+    found, free_from = [], horizon.start
+    for claim in [*sorted(claims, key=_start), Slot(horizon.end, horizon.end + timedelta(days=1))]:
+        start, end = free_from + before, min(claim.start, horizon.end) - after
+        if start < end:
+            found.append(Slot(start, end))
+        free_from = max(free_from, claim.end)
+    return found
+
+
+def _start(slot: Slot) -> datetime:
+    return slot.start
 
 
 def free(units: Sequence[Sequence[Slot]], quantity: int) -> list[Slot]:
@@ -109,12 +118,21 @@ def free(units: Sequence[Sequence[Slot]], quantity: int) -> list[Slot]:
 
     Stretches of different units are not joined: what is listed can be booked whole.
     """
-    starts = sorted({stretch.start for unit in units for stretch in unit})
+    if len(units) == 1 and quantity == 1:
+        return list(units[0])
     longest: list[Slot] = []
-    for start in starts:
-        ends = sorted((s.end for unit in units for s in unit if s.start <= start < s.end), reverse=True)
-        if len(ends) >= quantity and (not longest or ends[quantity - 1] > longest[-1].end):
-            longest.append(Slot(start, ends[quantity - 1]))
+    places = [0] * len(units)
+    for start in sorted({stretch.start for unit in units for stretch in unit}):
+        ends = []
+        for number, unit in enumerate(units):
+            while places[number] < len(unit) and unit[places[number]].end <= start:
+                places[number] += 1
+            if places[number] < len(unit) and unit[places[number]].start <= start:
+                ends.append(unit[places[number]].end)
+        if len(ends) >= quantity:
+            end = sorted(ends, reverse=True)[quantity - 1]
+            if not longest or end > longest[-1].end:
+                longest.append(Slot(start, end))
     return longest
 
 

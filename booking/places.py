@@ -162,11 +162,15 @@ def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
             state=row.state,
             rules_id=row.rules_id,
             rules=rules[row.rules_id],
-            parts=tuple(parts[row.id]),
+            parts=tuple(sorted(parts[row.id], key=_id)),
         )
         for row in rows
         if row.root == row.id and row.rules_id
     }
+
+
+def _id(part: Part) -> str:
+    return part.resource_id
 
 
 def _rules(session: Session, version_ids: Collection[str]) -> Mapping[str, Rules]:
@@ -183,13 +187,16 @@ def _rules(session: Session, version_ids: Collection[str]) -> Mapping[str, Rules
 
 @lru_cache(maxsize=64)
 def _reading(count: int, *, lock: bool) -> Read:
-    """Of `count` resources, `id0` and on, and everything below them, in the order of their ids."""
+    """Of `count` resources, `id0` and on, and everything below them, locked in the order of their ids.
+
+    Without a lock in no order: SQLite would walk all resources to keep one.
+    """
     tree = _tree([bindparam(f"id{number}") for number in range(count)])
     versions = select(RuleVersion.id).where(RuleVersion.resource_id == Resource.id).correlate(Resource)
     newest = versions.order_by(RuleVersion.number.desc()).limit(1).scalar_subquery()
     facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, newest)
-    asked = select(tree.c.root, *facts).join(Resource, Resource.id == tree.c.part).order_by(Resource.id)
-    return Read(asked.with_for_update(of=Resource) if lock else asked)
+    asked = select(tree.c.root, *facts).join(Resource, Resource.id == tree.c.part)
+    return Read(asked.order_by(Resource.id).with_for_update(of=Resource) if lock else asked)
 
 
 def _tree(resource_ids: Collection[Any]) -> CTE:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from booking import occupancy, terms
+from booking import fitting, occupancy, terms
 from booking.occupancy import Taken
 from booking.places import Place, claimed_by, load_places
 from booking.states import BookingState
@@ -18,7 +18,7 @@ from marketplace.permissions import Actor
 from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
-from marketplace.slot import Slot, subtract, union
+from marketplace.slot import Slot, common, subtract, union
 from marketplace.tables import ListingState
 
 LONGEST_BUFFER = timedelta(days=2)
@@ -73,15 +73,11 @@ def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[S
     """Where a use of `quantity` units may lie: opening hours less claims and buffers, its parts free with it."""
     opened, buffers = terms.bookable_hours(place.rules, place.zone, within), place.rules.buffers
     units = occupancy.usable(claims.get(place.resource_id, ()), capacity=place.capacity, buffers=buffers, within=within)
-    stretches = occupancy.free([_inside(stretches, opened) for stretches in units], quantity)
+    stretches = occupancy.free([common(stretches, opened) for stretches in units], quantity)
     for part in place.parts:
         units = occupancy.usable(claims.get(part.resource_id, ()), capacity=part.capacity, buffers=buffers, within=within)
         stretches = occupancy.together(stretches, occupancy.free(units, part.capacity))
     return stretches
-
-
-def _inside(stretches: Sequence[Slot], opened: Sequence[Slot]) -> list[Slot]:
-    return [piece for stretch in stretches for span in opened if (piece := stretch.clip(span))]
 
 
 def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime, quantity: int = 1) -> list[Slot]:
@@ -92,27 +88,18 @@ def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime
 def free_time_of(
     session: Session, resource_ids: Collection[str], *, within: Slot, now: datetime, quantity: int = 1
 ) -> dict[str, list[Slot]]:
-    """`free_time` of many resources in two queries. Paused and retired ones have none."""
+    """`free_time` of many resources in two queries. Paused and retired ones have none.
+
+    A stretch begins and ends where a use of it may: on the resource's step.
+    """
     known = load_places(session, resource_ids)
     claims = taken(session, claimed_by(known.values()), within=within)
     found: dict[str, list[Slot]] = {}
     for place in known.values():
-        window = within.clip(place.rules.window(now))
-        if window is None or place.state is not ListingState.PUBLISHED:
-            found[place.resource_id] = []
-            continue
-        shortest = timedelta(minutes=place.rules.min_min)
-        stretches = free_in(place, claims, window, quantity)
-        found[place.resource_id] = [stretch for stretch in stretches if stretch.duration >= shortest]
+        window = within.clip(place.rules.window(now)) if place.state is ListingState.PUBLISHED else None
+        free = free_in(place, claims, window, quantity) if window else []
+        found[place.resource_id] = fitting.trimmed(free, place.rules, place.zone)
     return found
-
-
-def resources_free_for(
-    session: Session, resource_ids: Collection[str], *, within: Slot, length: timedelta, now: datetime
-) -> set[str]:
-    """Which of them have `length` free in one piece inside `within`."""
-    free = free_time_of(session, resource_ids, within=within, now=now)
-    return {resource_id for resource_id, slots in free.items() if any(slot.duration >= length for slot in slots)}
 
 
 def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]:

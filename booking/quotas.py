@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from booking.availability import local_days, local_midnight
+from booking.availability import judged, local_days, local_midnight
 from booking.entitled import PUBLISHER
 from marketplace.refusals import Reason
 from marketplace.slot import Slot, union
 
 ONE_DAY = timedelta(days=1)
-LONGEST_JUDGED = timedelta(days=62)
-"""Of a longer use only this much is looked at: twice what any rule lets a booking last, and a bound on the work."""
 TICK = timedelta(microseconds=1)
 TICKS_AN_HOUR = timedelta(hours=1) // TICK
 
@@ -90,9 +88,8 @@ def reasons(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], zone: Zo
     each, its hours in the one in which they lie.
     """
     found = []
-    judged = Slot(asked.slot.start, min(asked.slot.end, asked.slot.start + LONGEST_JUDGED))
     for quota in quotas:
-        over = (period for period in periods(quota.per, judged, zone) if _over(quota, period, asked, others))
+        over = (period for period in periods(quota.per, judged(asked.slot), zone) if _over(quota, period, asked, others))
         if period := next(over, None):
             found.append(_reason(quota, period, asked, others))
     return found
@@ -106,6 +103,24 @@ def full(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], within: Slo
         for period in periods(quota.per, within, zone)
         if _used(quota, period, asked, others) + _weight(quota, asked.slot, asked.quantity) > _most(quota)
     )
+
+
+def barred(
+    quotas: Iterable[Quota], asked: Use, others: Sequence[Use], within: Slot, zone: ZoneInfo
+) -> list[tuple[datetime, datetime]]:
+    """Pairs of instants strictly between which a use as long as `asked` may not begin, for uses that lie in `within`.
+
+    A use may reach into a period by what is left of its limit; where the whole use fits, the period bars nothing.
+    """
+    found = []
+    for quota in quotas:
+        for period in periods(quota.per, within, zone):
+            left = _most(quota) - _used(quota, period, asked, others)
+            spare = max(0, left // asked.quantity) * TICK if quota.unit is Unit.HOURS else TICK * 0
+            fits = left >= 1 if quota.unit is Unit.COUNT else spare >= min(asked.slot.duration, period.slot.duration)
+            if not fits:
+                found.append((period.slot.start - asked.slot.duration + spare, period.slot.end - spare))
+    return found
 
 
 def _first_day(per: Per, day: date) -> date:

@@ -205,11 +205,17 @@ class Claim(Base):
         Index(
             "ix_claims_free_time",
             "resource_id",
-            "starts_at",
             "ends_at",
+            "starts_at",
+            "unit",
+            "lane",
+            "booking_id",
+            "outage_id",
+            "external_id",
+            "waiting_id",
             postgresql_where=text("active"),
-            sqlite_where=text("active"),
-        ),  # free time of many resources: 81 ms through GiST at a million claims, 1 ms through this one
+            sqlite_where=text("active = 1"),  # as queries write it: SQLite compares conditions by their words
+        ),  # free time of many resources without a look at the table; what is over is not looked at
         ExcludeConstraint(
             ("resource_id", "="),
             ("unit", "="),
@@ -266,7 +272,7 @@ CREATE TRIGGER claims_no_overlap_{verb} BEFORE {event} ON claims WHEN NEW.active
 BEGIN
   SELECT RAISE(ABORT, 'claims_no_overlap') WHERE EXISTS (
     SELECT 1 FROM claims
-    WHERE resource_id = NEW.resource_id AND unit = NEW.unit AND lane = NEW.lane AND active AND id <> NEW.id
+    WHERE resource_id = NEW.resource_id AND unit = NEW.unit AND lane = NEW.lane AND active = 1 AND id <> NEW.id
       AND starts_at < NEW.ends_at AND ends_at > NEW.starts_at);
 END
 """

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from booking.audience import Welcome
-from booking.availability import ALWAYS, Opening, open_slots, wall_minute
+from booking.availability import ALWAYS, MINUTE, Opening, judged, open_slots, wall_minute
 from booking.entitled import PUBLISHER
 from booking.occupancy import Buffers
 from booking.quotas import Quota
@@ -15,7 +15,6 @@ from marketplace.slot import Slot
 
 ALTERNATIVES = 3
 NO_BUFFERS = Buffers()
-MINUTE = timedelta(minutes=1)
 OFFER_FOR = timedelta(hours=1)
 """How long an offer to someone in the waiting list stands where the publisher says nothing."""
 
@@ -68,9 +67,10 @@ def bookable_hours(rules: Rules, zone: ZoneInfo, within: Slot) -> list[Slot]:
 def reasons(slot: Slot, *, rules: Rules, zone: ZoneInfo, opened: Sequence[Slot], now: datetime) -> list[Reason]:
     """All rules that `slot` breaks, in the order a person would mend them; empty where none does.
 
-    `opened` is the open time around `slot` and its buffers (booking.availability.open_slots).
+    `opened` is the open time around `slot`, as far as it is judged, and its buffers (booking.availability.open_slots).
     """
-    return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *_of_hours(slot, rules, opened)]
+    in_hours = _of_hours(judged(slot), rules, opened)
+    return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *in_hours]
 
 
 def _of_length(slot: Slot, rules: Rules) -> Iterable[Reason]:

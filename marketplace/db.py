@@ -3,7 +3,7 @@
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -38,6 +38,8 @@ BUSY_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 3
 POOL_SIZE = 8
 RESTED_S = 1.0
+WRITTEN = len("2026-03-10 09:00:00.000000")
+"""Characters of an instant as we write it to SQLite."""
 
 
 class NaiveDatetime(ValueError):
@@ -58,10 +60,21 @@ class Utc(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Without the detours of a decorator: a list of free time reads thousands of instants."""
+        return _from_text if dialect.name == "sqlite" else _from_zone
+
+
+def _from_text(value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    return datetime.fromisoformat(value + "+00:00") if len(value) == WRITTEN else _from_zone(datetime.fromisoformat(value))
+
+
+def _from_zone(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 Id = Annotated[str, mapped_column(String(40))]

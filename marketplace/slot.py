@@ -1,7 +1,7 @@
 """Half-open time spans in UTC."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -30,8 +30,9 @@ class Slot:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise NaiveInstant(f"{self.start} to {self.end}")
-        object.__setattr__(self, "start", self.start.astimezone(UTC))
-        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
+            object.__setattr__(self, "start", self.start.astimezone(UTC))
+            object.__setattr__(self, "end", self.end.astimezone(UTC))
         if self.end <= self.start:
             raise EmptySlot(f"{self.start} to {self.end}")
 
@@ -52,7 +53,10 @@ class Slot:
 
     def clip(self, bound: "Slot") -> "Slot | None":
         """The part inside `bound`, or None where they do not overlap."""
-        start, end = max(self.start, bound.start), min(self.end, bound.end)
+        start = self.start if self.start >= bound.start else bound.start
+        end = self.end if self.end <= bound.end else bound.end
+        if start is self.start and end is self.end:
+            return self
         return Slot(start, end) if start < end else None
 
     def widen(self, before: timedelta, after: timedelta) -> "Slot":
@@ -94,7 +98,11 @@ def _outside(slot: Slot, holes: list[Slot]) -> Iterator[Slot]:
 
 def intersect(left: Iterable[Slot], right: Iterable[Slot]) -> list[Slot]:
     """The instants in both, disjoint and in order."""
-    a, b = union(left), union(right)
+    return common(union(left), union(right))
+
+
+def common(a: Sequence[Slot], b: Sequence[Slot]) -> list[Slot]:
+    """The pieces that lie in a slot of each; both are disjoint and in order."""
     found: list[Slot] = []
     i = j = 0
     while i < len(a) and j < len(b):

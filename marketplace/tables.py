@@ -171,7 +171,12 @@ class Resource(Base):
         CheckConstraint("capacity BETWEEN 1 AND 1000", name="capacity_range"),
         CheckConstraint("price_minor >= 0", name="price_not_negative"),
         Index("ix_resources_institution", "institution_id"),  # a publisher's desk
-        Index("ix_resources_parent", "parent_id"),  # a line's stations, at every booking
+        Index(  # a line's stations, at every booking; the many that are no station are not in it
+            "ix_resources_parent",
+            "parent_id",
+            postgresql_where=text("parent_id IS NOT NULL"),
+            sqlite_where=text("parent_id IS NOT NULL"),
+        ),
         Index("ix_resources_state", "state", "kind"),  # search and its facets
     )
 

@@ -307,6 +307,16 @@ CLOSED = {
     "retired": _("This listing is retired."),
     "not_entitled": _("Your account may not book this. Ask the institution for access."),
 }
+PROPOSAL = {
+    "no_match": _("nothing on the platform does this."),
+    "no_length": _("what does this is not booked for that length: its page says from and to how long."),
+    "no_time": _("what does this is not free that long in these days."),
+    "no_order": _("Each step is possible, but not one after the other in these days."),
+    "over_budget": _("There are chains, but only dearer ones."),
+    "earliest": _("Earliest"),
+    "cheapest": _("Cheapest"),
+    "fewest": _("Fewest institutions"),
+}
 DONE = {
     "booked": _("Booked. The time is yours."),
     "requested": _("Requested. The institution will answer."),
@@ -410,7 +420,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
-    "elsewhere": ELSEWHERE,
+    "elsewhere": ELSEWHERE, "proposal": PROPOSAL,
 }  # fmt: skip
 
 

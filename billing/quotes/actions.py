@@ -13,7 +13,7 @@ from billing.settlement import Funding
 from billing.tables import BookingQuote
 from booking.tables import Booking
 from marketplace.ids import new_id
-from marketplace.money import Money
+from marketplace.money import Money, zero
 from marketplace.prepared import Append
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Resource
@@ -21,9 +21,14 @@ from marketplace.tables import Organisation, Resource
 QUOTES = Append(BookingQuote)
 
 
-def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1) -> Money:
-    """The price shown before booking: booked minutes at the list price."""
-    return pricing.quote(Money(resource.price_minor, resource.currency), slot, quantity)
+def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1, own_house: bool = False) -> Money:
+    """The price shown before booking: booked minutes at the price per hour that the booking will freeze."""
+    return pricing.quote(price_for(resource.price, own_house=own_house), slot, quantity)
+
+
+def price_for(listed: Money, *, own_house: bool) -> Money:
+    """One's own house pays nothing."""
+    return zero(listed.currency) if own_house else listed
 
 
 def quote_booking(
@@ -58,7 +63,8 @@ def quote_bookings(
     """Freeze price and policy for bookings of one resource, which nothing secures yet; `offer` where it was read already."""
     offer = offer or get_offer(session, bookings[0].resource_id)
     policy = snapshot_of(session, offer.policy_id)
-    terms = {"price_minor": offer.price.minor if organisation else 0, "currency": offer.price.currency}
+    price = price_for(offer.price, own_house=organisation is None)
+    terms = {"price_minor": price.minor, "currency": price.currency}
     terms |= {"timezone": offer.timezone, "funding": funding, "policy": policy.document, "policy_digest": policy.digest}
     rows = [_quote(booking, number=1, terms=terms, now=now) for booking in bookings]
     QUOTES.add(session, rows)

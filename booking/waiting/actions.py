@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries, terms
 from booking.admission import Wish, decide, find_ways_out
+from booking.availability import MINUTE
 from booking.places import Place, lock_place, lock_places
 from booking.tables import Booking
 from booking.waiting import offers
@@ -97,7 +98,7 @@ def _entry(place: Place, wish: Wish, length: timedelta, now: datetime) -> Waitin
         person_id=wish.person_id,
         starts_at=wish.slot.start,
         ends_at=wish.slot.end,
-        length_min=length // terms.MINUTE,
+        length_min=length // MINUTE,
         quantity=wish.quantity,
         category=wish.category,
         purpose=wish.purpose,
@@ -109,7 +110,7 @@ def _entry(place: Place, wish: Wish, length: timedelta, now: datetime) -> Waitin
 
 def _check_window(entry: WaitingEntry) -> None:
     window = entry.window
-    if window.duration % terms.MINUTE:
+    if window.duration % MINUTE:
         raise Invalid(field="end", reason="not whole minutes after start")
     if window.duration > LONGEST_WINDOW:
         raise Invalid(field="end", reason="more than 31 days after start")

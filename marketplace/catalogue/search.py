@@ -1,10 +1,13 @@
-"""Search over published listings: one query for the words, one for the listings, facets counted from what matched."""
+"""Search over published listings: one query for the words, one for the listings, facets counted from what matched.
+
+What other floors know of the matches, such as when each is free, narrows them between `matching` and `page_of`.
+"""
 
 import base64
 import binascii
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +17,7 @@ from sqlalchemy.orm import Session
 from marketplace import words
 from marketplace.catalogue.queries import OPEN_STATES
 from marketplace.refusals import Invalid
+from marketplace.slot import Slot
 from marketplace.tables import Institution, ListingState, Resource, ResourceKind, ResourceWord
 
 NAME, TAG, HOUSE, TEXT = 8, 5, 3, 2
@@ -24,7 +28,8 @@ SATURATION = 4.0
 ENOUGH = 0.4
 """The share of the query's weight a listing must match, so that one common bigram does not fill the page."""
 
-Sort = Literal["match", "price", "name"]
+Sort = Literal["match", "price", "name", "earliest"]
+"""`earliest` needs a time that was asked for; without one it is as `match`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """What is needed of every candidate to filter, count and sort."""
 
     id: str
@@ -55,7 +60,75 @@ class _Row:
     chain: str | None
     district: str | None
     price_minor: int
+    currency: str
     name: str
+    institution_id: str
+    state: ListingState
+
+
+FACTS: tuple[Any, ...] = (
+    Resource.id,
+    Resource.kind,
+    Resource.chain,
+    Resource.district,
+    Resource.price_minor,
+    Resource.currency,
+    Resource.name,
+    Resource.institution_id,
+    Resource.state,
+)
+"""The columns of a Row, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Prices per hour from `least` to `most`, minor units. A listing in another than `currency`, if one is named, has none."""
+
+    least: int = 0
+    most: int = HIGHEST
+    currency: str | None = None
+
+    def has(self, row: Row) -> bool:
+        return self.currency in {None, row.currency} and self.least <= row.price_minor <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a listing must be; None leaves it open."""
+
+    kind: ResourceKind | None = None
+    chain: str | None = None
+    district: str | None = None
+
+    def has(self, row: Row, *, beside: str = "") -> bool:
+        """Whether `row` is so; what is named `beside` is not looked at."""
+        wanted = (("kind", self.kind), ("chain", self.chain), ("district", self.district))
+        return all(value is None or name == beside or getattr(row, name) == value for name, value in wanted)
+
+
+ANYTHING = Chosen()
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What words and price let through; score and matched words by resource, None where no words were asked for."""
+
+    rows: Sequence[Row]
+    reasons: Mapping[str, tuple[float, list[str]]] | None
+
+    @property
+    def ids(self) -> list[str]:
+        return [row.id for row in self.rows]
+
+    def narrowed(self, ids: Container[str]) -> "Matches":
+        """Those that someone else chose too."""
+        return Matches([row for row in self.rows if row.id in ids], self.reasons)
+
+    def of(self, chosen: Chosen) -> "Matches":
+        return Matches([row for row in self.rows if chosen.has(row)], self.reasons)
+
+    def score(self, resource_id: str) -> float:
+        return self.reasons[resource_id][0] if self.reasons else 0.0
 
 
 def index_resource(session: Session, resource: Resource) -> None:
@@ -78,36 +151,36 @@ def published_ids(session: Session) -> set[str]:
     return set(session.scalars(select(Resource.id).where(Resource.state == ListingState.PUBLISHED)))
 
 
-def search(
+def matching(session: Session, *, text: str = "", prices: Prices | None = None) -> Matches:
+    """Published and paused listings that match the words and have one of the prices."""
+    reasons = _match(session, text)
+    found = session.execute(select(*FACTS).where(Resource.state.in_(OPEN_STATES)))
+    rows = [Row(*row) for row in found]
+    kept = [row for row in rows if (reasons is None or row.id in reasons) and (prices is None or prices.has(row))]
+    return Matches(kept, reasons)
+
+
+def page_of(
     session: Session,
+    matches: Matches,
     *,
-    text: str = "",
-    kind: ResourceKind | None = None,
-    chain: str | None = None,
-    district: str | None = None,
-    min_price_minor: int | None = None,
-    max_price_minor: int | None = None,
+    chosen: Chosen = ANYTHING,
     sort: Sort = "match",
+    first_free: Mapping[str, Slot] | None = None,
     limit: int = 20,
     cursor: str | None = None,
-    only: set[str] | None = None,
 ) -> Page:
-    """Published and paused listings that match. `only` narrows to ids that someone else chose, such as those with free time.
+    """The matches that are as chosen. `first_free` is what `sort` by "earliest" goes by.
 
     A facet counts what would be found if its own filter were another. Raises: Invalid (the cursor).
     """
-    matched = _match(session, text)
-    rows = _rows(session, matched, only)
-    least, most = min_price_minor or 0, max_price_minor if max_price_minor is not None else HIGHEST
-    rows = [row for row in rows if least <= row.price_minor <= most]
-    chosen = {"kind": kind, "chain": chain, "district": district}
-    found = [row for row in rows if _fits(row, chosen)]
-    facets = {name: _facet(rows, {**chosen, name: None}, name) for name in chosen}
-    ordered = sorted(found, key=_order(sort, matched))
+    found = matches.of(chosen).rows
+    facets = {name: _facet(matches.rows, chosen, name) for name in ("kind", "chain", "district")}
+    ordered = sorted(found, key=_order(sort, matches.reasons, first_free or {}))
     start = _read_cursor(cursor)
     page = ordered[start : start + limit]
     end = start + len(page)
-    return Page(_hits(session, page, matched), len(found), facets, _cursor(end) if end < len(ordered) else None)
+    return Page(_hits(session, page, matches.reasons), len(found), facets, _cursor(end) if end < len(ordered) else None)
 
 
 def _match(session: Session, text: str) -> dict[str, tuple[float, list[str]]] | None:
@@ -141,30 +214,24 @@ def _readable(matched: Iterable[str]) -> list[str]:
     return kept[:6]
 
 
-def _rows(session: Session, matched: Mapping[str, object] | None, only: set[str] | None) -> list[_Row]:
-    columns = (Resource.id, Resource.kind, Resource.chain, Resource.district, Resource.price_minor, Resource.name)
-    rows = [_Row(*row) for row in session.execute(select(*columns).where(Resource.state.in_(OPEN_STATES)))]
-    return [row for row in rows if (matched is None or row.id in matched) and (only is None or row.id in only)]
-
-
-def _fits(row: _Row, chosen: Mapping[str, object]) -> bool:
-    return all(wanted is None or getattr(row, name) == wanted for name, wanted in chosen.items())
-
-
-def _facet(rows: Sequence[_Row], chosen: Mapping[str, object], name: str) -> list[dict[str, Any]]:
-    counts = Counter(getattr(row, name) for row in rows if _fits(row, chosen))
+def _facet(rows: Sequence[Row], chosen: Chosen, name: str) -> list[dict[str, Any]]:
+    counts = Counter(getattr(row, name) for row in rows if chosen.has(row, beside=name))
     return [{"value": value, "count": count} for value, count in counts.most_common() if value is not None]
 
 
-def _order(sort: Sort, matched: Mapping[str, tuple[float, list[str]]] | None) -> Any:
+def _order(
+    sort: Sort, matched: Mapping[str, tuple[float, list[str]]] | None, first_free: Mapping[str, Slot]
+) -> Callable[[Row], tuple[Any, ...]]:
     if sort == "price":
         return lambda row: (row.price_minor, row.id)
+    if sort == "earliest" and first_free:
+        return lambda row: (first_free[row.id].start, row.id)
     if sort == "name" or matched is None:
         return lambda row: (row.name, row.id)
     return lambda row: (-matched[row.id][0], row.id)
 
 
-def _hits(session: Session, page: Sequence[_Row], matched: Mapping[str, tuple[float, list[str]]] | None) -> list[Hit]:
+def _hits(session: Session, page: Sequence[Row], matched: Mapping[str, tuple[float, list[str]]] | None) -> list[Hit]:
     loaded = {row.id: row for row in session.scalars(select(Resource).where(Resource.id.in_([row.id for row in page])))}
     reasons = matched or {}
     return [Hit(loaded[row.id], *reasons.get(row.id, (0.0, []))) for row in page]

@@ -13,6 +13,8 @@ from booking import actions, queries
 from booking.admission import SlotRefused, Wish
 from booking.availability import DAY_MIN, Hours, Opening, local_day, open_slots
 from booking.calendar_days import CALENDARS, NO_HOLIDAYS, read_holidays
+from booking.finding.askers import STRANGER
+from booking.finding.queries import Wanted, rooms
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Category
 from evaluation.sources.queries import calendars_of
@@ -174,12 +176,9 @@ def test_free_time_admission_search_and_evaluation_agree_on_what_is_open(db: Ses
     calendar = calendars_of(db, [resource], within=window)[resource.id]
     assert [(int(s.start.timestamp()), int(s.end.timestamp())) for s in expected] == calendar
     week = Slot(local(9, 29, 0), local(10, 8, 0))
-    lengths = {hours: timedelta(hours=hours) for hours in (2, 3)}
-    found = {
-        hours: queries.resources_free_for(db, [resource.id], within=week, length=length, now=NOW)
-        for hours, length in lengths.items()
-    }
-    assert found == {2: {resource.id}, 3: set()}
+    wanted = {hours: Wanted(week, timedelta(hours=hours)) for hours in (2, 3)}
+    found = {hours: rooms(db, [resource.id], wanted=one, askers=[STRANGER], now=NOW) for hours, one in wanted.items()}
+    assert {hours: set(one) for hours, one in found.items()} == {2: {resource.id}, 3: set()}
     for slot in expected:
         actions.book(db, wish=Wish(resource.id, slot, who.id, firm.id, Category.EXT), now=NOW)
     for closed in (local(9, 29, 10), local(10, 1, 10), local(10, 11, 10)):

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from marketplace import audit
 from marketplace.catalogue import actions, queries
 from marketplace.catalogue.actions import Listing
-from marketplace.catalogue.search import search
+from marketplace.catalogue.search import Chosen
 from marketplace.money import Money
 from marketplace.permissions import NOBODY
 from marketplace.refusals import Invalid, NotFound, Stale, WrongState
 from marketplace.tables import ListingState, Resource, ResourceKind
 from tests.builders import a_person, a_resource, an_institution
+from tests.marketplace.listings import search
 from tests.marketplace.rivals import race
 
 NOW = datetime(2026, 3, 9, 16, 30, tzinfo=UTC)  # 00:30 of the 10th in Shanghai
@@ -71,7 +72,7 @@ def test_a_published_listing_is_found_at_once_and_an_edit_too(db: Session) -> No
     assert [hit.resource.id for hit in search(db, text="冷冻干燥").hits] == [row.id]
     edited(db, row, row.version, name="喷雾造粒塔", chain="食品")
     assert search(db, text="冷冻干燥").total == 0
-    assert [hit.resource.id for hit in search(db, text="喷雾", chain="食品").hits] == [row.id]
+    assert [hit.resource.id for hit in search(db, text="喷雾", chosen=Chosen(chain="食品")).hits] == [row.id]
     assert queries.count_published(db) == 1
 
 

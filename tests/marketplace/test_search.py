@@ -1,10 +1,11 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from marketplace.catalogue.search import index_resource, search
+from marketplace.catalogue.search import Chosen, index_resource
 from marketplace.tables import ListingState, Resource, ResourceKind
 from marketplace.words import tokens
 from tests.builders import a_resource, an_institution
+from tests.marketplace.listings import search
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_what_nobody_offers_is_not_found(db: Session, shelf: dict[str, Resource]
 
 
 def test_facets_count_what_another_choice_would_find(db: Session, shelf: dict[str, Resource]) -> None:
-    found = search(db, kind=ResourceKind.INSTRUMENT, sort="price", only={row.id for row in shelf.values()})
+    found = search(db, chosen=Chosen(kind=ResourceKind.INSTRUMENT), sort="price", only={row.id for row in shelf.values()})
     assert [hit.resource.id for hit in found.hits] == [shelf["xrd"].id, shelf["tem"].id]
     assert {facet["value"]: facet["count"] for facet in found.facets["kind"]} == {"instrument": 2, "pilot_line": 2}
 

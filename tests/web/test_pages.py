@@ -17,7 +17,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 WATCH = """window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));"""
 PASSWORD = "a long password"
-PERSONAL = ["/bookings", "/account", "/account/members", "/account/messages", "/account/calendar", "/messages"]
+CHAIN = "/chains?q=%E6%A2%81&q=x&hours=2&hours=1&gap_max=&gap_max=9"
+PERSONAL = ["/bookings", CHAIN, "/account", "/account/members", "/account/messages", "/account/calendar", "/messages"]
 
 
 @pytest.fixture

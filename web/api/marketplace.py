@@ -1,18 +1,13 @@
 """Institutions, organisations, people, listings and search over JSON."""
 
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Header, Response
 
 from booking import queries as booking
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.catalogue.actions import Listing
-from marketplace.catalogue.search import published_ids
-from marketplace.catalogue.search import search as search_listings
 from marketplace.people import actions as people
 from marketplace.people import queries as known
 from marketplace.permissions import Action, Actor, Grant, may, require
@@ -21,7 +16,7 @@ from marketplace.roles import Role
 from marketplace.tables import CustomerClass, Institution, InstitutionKind, Resource, ResourceKind, Settlement
 from web import listing
 from web.api import shapes
-from web.api.bookings import read_slot, read_version
+from web.api.bookings import read_version
 from web.api.resources import ResourceIn
 from web.api.rules import read_further, read_rules, told, told_to_others
 from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn, read_date
@@ -237,55 +232,6 @@ def read_resource(resource_id: str, db: ReadDb, actor: AnyActor, response: Respo
     publisher = may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
     rules = told(version) if publisher else told_to_others(version)
     return {**resource(row), "step_min": version.step_min, "hours": shapes.hours(version.hours), "rules": rules}
-
-
-class SearchParams(shapes.Shape):
-    """The query of a search, all parts optional."""
-
-    q: str = ""
-    kind: Literal["pilot_line", "small_line", "concept_centre", "instrument"] | None = None
-    chain: str | None = None
-    district: str | None = None
-    free_from: shapes.Instant | None = None
-    free_to: shapes.Instant | None = None
-    hours: Annotated[Decimal, Field(gt=0, le=1488)] | None = None
-    max_price: Annotated[int, Field(ge=0, le=10**13)] | None = None
-    sort: Literal["match", "price", "name"] = "match"
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: str | None = None
-
-
-@router.get("/resources")
-def search(params: Annotated[SearchParams, Query()], db: ReadDb, now: Now) -> dict[str, Any]:
-    only = free_resources(db, params, now)
-    page = search_listings(
-        db,
-        text=params.q[:200],
-        kind=ResourceKind(params.kind) if params.kind else None,
-        chain=params.chain,
-        district=params.district,
-        max_price_minor=params.max_price,
-        sort=params.sort,
-        limit=params.limit,
-        cursor=params.cursor,
-        only=only,
-    )
-    items = [{**resource(hit.resource), "score": round(hit.score, 4), "why": list(hit.why)} for hit in page.hits]
-    return {"items": items, "total": page.total, "facets": page.facets, "next_cursor": page.next_cursor}
-
-
-def free_resources(db: ReadDb, params: SearchParams, now: datetime) -> set[str] | None:
-    """Ids of those with enough free time, or None where no time was asked for. Raises: Invalid."""
-    if params.free_from is None:
-        if params.free_to or params.hours:
-            raise Invalid(field="free_from", reason="is missing: free_to and hours count from it")
-        return None
-    length = timedelta(hours=float(params.hours or 1))
-    within = read_slot(params.free_from, params.free_to or params.free_from + timedelta(days=7))
-    if within.duration > timedelta(days=62):
-        raise Invalid(field="free_to", reason="more than 62 days after free_from")
-    published = published_ids(db)
-    return booking.resources_free_for(db, published, within=within, length=length, now=now)
 
 
 @router.get("/institutions")

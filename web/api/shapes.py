@@ -55,6 +55,7 @@ Day = Annotated[date, BeforeValidator(_dated)]
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Minor = Annotated[Whole, Field(ge=0, le=10**13)]
+Currency = Literal["CNY", "EUR", "USD", "GBP", "HKD", "CHF", "SGD", "JPY", "KRW", "KWD"]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=200, to_lower=True)]
 
 
@@ -64,7 +65,7 @@ class Shape(BaseModel):
 
 class MoneyIn(Shape):
     minor: Minor
-    currency: Literal["CNY", "EUR", "USD", "GBP", "HKD", "CHF", "SGD", "JPY", "KRW", "KWD"]
+    currency: Currency
 
     def value(self) -> Money:
         return Money(self.minor, self.currency)

@@ -11,6 +11,7 @@ from web.pages import (
     account,
     approvals,
     bookings,
+    chains,
     desk,
     device,
     entries,
@@ -55,7 +56,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, waiting)
+    people = (public, account, messages, feeds, own, review, bookings, chains, waiting)
     publishers = (device, outages, external, members, timeline, approvals, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

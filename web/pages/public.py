@@ -1,12 +1,13 @@
 """What everybody may see: search, a listing with its week, live state, words about the product."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from marketplace.catalogue import queries as catalogue
+from marketplace.catalogue.search import Sort
 from marketplace.refusals import Invalid
 from web import live
 from web.deps import Db, Now, ReadDb, read_date
@@ -24,11 +25,11 @@ def _(sentence: str) -> str:
     return sentence
 
 
-WORDS = {"match": _("Best match"), "price": _("Price"), "name": _("Name")}
+WORDS = {"match": _("Best match"), "earliest": _("Earliest"), "price": _("Price"), "name": _("Name")}
 LENGTHS = {"1h": _("1 hour"), "2h": _("2 hours"), "4h": _("Half a day (4 h)"), "8h": _("A day (8 h)")}
 
 
-def _day(value: str) -> date | None:
+def day_of(value: str) -> date | None:
     """Of an address; what is none counts as not given."""
     try:
         return read_date("day", value)
@@ -51,6 +52,7 @@ def search_page(
     now: Now,
     q: str = "",
     day: str = "",
+    until: str = "",
     hours: str = "",
     kind: Annotated[list[str], Query()] = [],  # noqa: B006 - fastapi copies it
     chain: Annotated[list[str], Query()] = [],  # noqa: B006
@@ -58,12 +60,14 @@ def search_page(
     free: str = "",
     min_price: str = "",
     max_price: str = "",
+    budget: str = "",
     sort: str = "match",
     cursor: str | None = None,
 ) -> Response:
     wanted = search.Wanted(
         q=q[:200],
-        day=_day(day),
+        day=day_of(day),
+        until=day_of(until),
         hours=_hours(hours),
         kind=next(iter(kind), None),
         chain=next(iter(chain), None),
@@ -71,17 +75,18 @@ def search_page(
         free=free == "1",
         min_price=min_price[:20],
         max_price=max_price[:20],
+        budget=budget[:20],
         sort=_sort(sort),
         cursor=cursor,
     )
     translate = translator(pen.lang)
     words = {name: translate(label) for name, label in {**WORDS, **LENGTHS}.items()}
-    view = search.view(db, wanted, lang=pen.lang, now=now, words=words)
+    view = search.view(db, wanted, actor=pen.actor, lang=pen.lang, now=now, words=words)
     return pen.page("_results.html" if pen.partial else "search.html", view, area=Area.SEARCH)
 
 
-def _sort(value: str) -> Literal["match", "price", "name"]:
-    return "price" if value == "price" else "name" if value == "name" else "match"
+def _sort(value: str) -> Sort:
+    return value if value in get_args(Sort) else "match"  # type: ignore[return-value]
 
 
 @router.get("/r/{resource_id}")
@@ -99,8 +104,8 @@ def resource_page(
 ) -> Response:
     row = catalogue.get_visible(db, pen.actor, resource_id)
     asked = resource.Asked(
-        week=_day(week),
-        day=_day(day),
+        week=day_of(week),
+        day=day_of(day),
         start=start,
         end=end,
         first_weekday=pen.first_weekday(db),
@@ -127,7 +132,7 @@ def panel(
     if not pen.partial:
         return pen.go(f"/r/{resource_id}?day={day}&start={start}&end={end}#panel")
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(None, _day(day), start, end, organisation=organisation_id, purpose=purpose[:1000])
+    asked = resource.Asked(None, day_of(day), start, end, organisation=organisation_id, purpose=purpose[:1000])
     view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     return pen.page("_panel.html", view, zone=row.timezone)
 

@@ -1,8 +1,8 @@
 """The search page from listings, free time and live state; a fixed number of queries however many cards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlencode
@@ -11,23 +11,32 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
-from booking.availability import local_day, open_slots
+from booking.availability import local_day, local_midnight, open_slots
+from booking.finding.askers import Asker
+from booking.finding.queries import Wanted as Use
 from booking.places import Place, load_places
 from devices.queries import Live as State
 from devices.queries import live_states
-from marketplace.catalogue.queries import count_published
-from marketplace.catalogue.search import Hit, Sort, published_ids, search
+from marketplace.catalogue.queries import count_published, get_resource
+from marketplace.catalogue.search import HIGHEST, Chosen, Hit, Prices, Sort, page_of, published_ids
+from marketplace.money import Money
+from marketplace.permissions import Actor
 from marketplace.slot import Slot, intersect, total
 from marketplace.tables import Resource, ResourceKind
+from web import finding
+from web.finding import Found, Search
 from web.present import names
 from web.views.frame import Choice, Lang, Paging
-from web.views.search import Card, DayOpen, Facet, SearchView
-from web.weekgrid import drawn_step, starts
+from web.views.search import Card, DayOpen, Facet, Nearest, Offer, SearchView
 
 PAGE = 20
 DAYS = 7
+MOST_DAYS = 31
 LENGTHS = (1, 2, 4, 8)
 HOUR = timedelta(hours=1)
+ZONE = ZoneInfo("Asia/Shanghai")
+"""Whose days the date fields mean."""
+YUAN = "CNY"
 ICONS = {
     ResourceKind.PILOT_LINE: "flask-conical",
     ResourceKind.SMALL_LINE: "beaker",
@@ -42,6 +51,8 @@ class Wanted:
 
     q: str = ""
     day: date | None = None
+    until: date | None = None
+    """The last day of the window; without one the window is `day` alone."""
     hours: float | None = None
     kind: str | None = None
     chain: str | None = None
@@ -49,14 +60,20 @@ class Wanted:
     free: bool = False
     min_price: str = ""
     max_price: str = ""
+    budget: str = ""
     sort: Sort = "match"
     cursor: str | None = None
+
+    @property
+    def asks_for_time(self) -> bool:
+        return bool(self.day or self.until or self.hours or minor_of(self.budget))
 
     @property
     def as_query(self) -> dict[str, str]:
         given = {
             "q": self.q,
             "day": self.day.isoformat() if self.day else "",
+            "until": self.until.isoformat() if self.until else "",
             "hours": f"{self.hours:g}" if self.hours else "",
             "kind": self.kind or "",
             "chain": self.chain or "",
@@ -64,47 +81,82 @@ class Wanted:
             "free": "1" if self.free else "",
             "min_price": self.min_price,
             "max_price": self.max_price,
+            "budget": self.budget,
             "sort": self.sort if self.sort != "match" else "",
         }
         return {name: value for name, value in given.items() if value}
 
 
-def view(session: Session, wanted: Wanted, *, lang: Lang, now: datetime, words: Mapping[str, str]) -> SearchView:
+def view(session: Session, wanted: Wanted, *, actor: Actor, lang: Lang, now: datetime, words: Mapping[str, str]) -> SearchView:
     """The page as asked for. `words` gives the labels of lengths and sorts."""
-    only = _narrowed(session, wanted, now)
-    page = search(
+    asked, askers = as_search(wanted, now), finding.askers_of(session, actor)
+    found = finding.find(session, asked, askers=askers, now=now)
+    matches = found.matches.narrowed(_free_now(session, found.matches.ids, now)) if wanted.free else found.matches
+    page = page_of(
         session,
-        text=wanted.q,
-        kind=ResourceKind(wanted.kind) if wanted.kind in set(ResourceKind) else None,
-        chain=wanted.chain,
-        district=wanted.district,
-        min_price_minor=minor_of(wanted.min_price),
-        max_price_minor=minor_of(wanted.max_price),
+        matches,
+        chosen=asked.chosen,
         sort=wanted.sort,
+        first_free=found.firsts,
         limit=PAGE,
         cursor=wanted.cursor,
-        only=only,
     )
     published = published_ids(session)
-    free_now = sum(state.state is State.FREE for state in live_states(session, published, now=now).values())
     following = f"/{lang.value}/search?{urlencode({**wanted.as_query, 'cursor': page.next_cursor})}" if page.next_cursor else None
     ids = [hit.resource.id for hit in page.hits]
+    nearest = None if ids or wanted.free else finding.nearest(session, asked, askers=askers, now=now)
     return SearchView(
         text=wanted.q,
         day=wanted.day,
+        until=wanted.until,
         lengths=[Choice(f"{h}", words[f"{h}h"], wanted.hours == h) for h in LENGTHS],
         only_free=wanted.free,
         min_price=wanted.min_price,
         max_price=wanted.max_price,
-        sorts=[Choice(name, words[name], wanted.sort == name) for name in ("match", "price", "name")],
+        budget=wanted.budget,
+        sorts=[Choice(name, words[name], wanted.sort == name) for name in ("match", "earliest", "price", "name")],
         facets=[_facet(name, page.facets, wanted) for name in ("kind", "chain", "district")],
         listed=count_published(session),
-        free_now=free_now,
+        free_now=len(_free_now(session, published, now)),
         total=page.total,
-        cards=cards(session, page.hits, lang=lang, now=now),
+        cards=cards(session, page.hits, found, askers=askers, lang=lang, now=now),
         paging=Paging(len(page.hits), page.total, None, following),
         live_url=f"/{lang.value}/live?ids={','.join(ids)}" if ids else None,
+        nearest=_nearest(session, *nearest, lang) if nearest else None,
+        later_url=_later(wanted, nearest[1], lang) if nearest else None,
     )
+
+
+def window_of(day: date | None, until: date | None, now: datetime) -> Slot:
+    """From the first to the last day, at most a month; the day alone, or a week from today where none is named."""
+    first = day or now.astimezone(ZONE).date()
+    last = max(first, until or (first if day else first + timedelta(days=DAYS - 1)))
+    last = min(last, first + timedelta(days=MOST_DAYS - 1))
+    return Slot(local_midnight(first, ZONE), local_midnight(last + timedelta(days=1), ZONE))
+
+
+def as_search(wanted: Wanted, now: datetime) -> Search:
+    least, most, budget = (minor_of(text) for text in (wanted.min_price, wanted.max_price, wanted.budget))
+    prices = None
+    if least is not None or most is not None:
+        prices = Prices(least or 0, HIGHEST if most is None else most, YUAN)
+    kind = ResourceKind(wanted.kind) if wanted.kind in set(ResourceKind) else None
+    chosen = Chosen(kind, wanted.chain, wanted.district)
+    if not wanted.asks_for_time:
+        return Search(wanted.q, prices, chosen)
+    use = Use(window_of(wanted.day, wanted.until, now), timedelta(hours=wanted.hours or 1))
+    return Search(wanted.q, prices, chosen, use, None if budget is None else Money(budget, YUAN))
+
+
+def _nearest(session: Session, resource_id: str, slot: Slot, lang: Lang) -> Nearest:
+    row = get_resource(session, resource_id)
+    return Nearest(row.id, names.name_of(row, lang), slot, row.timezone)
+
+
+def _later(wanted: Wanted, slot: Slot, lang: Lang) -> str:
+    """The same search from the day of `slot` on."""
+    later = {**wanted.as_query, "day": slot.start.astimezone(ZONE).date().isoformat()}
+    return f"/{lang.value}/search?{urlencode({name: value for name, value in later.items() if name != 'until'})}"
 
 
 def _facet(name: str, facets: Mapping[str, list[dict[str, Any]]], wanted: Wanted) -> Facet:
@@ -123,30 +175,18 @@ def minor_of(text: str) -> int | None:
         return None
 
 
-def _narrowed(session: Session, wanted: Wanted, now: datetime) -> set[str] | None:
-    """Ids with the free time asked for, and free right now where that is asked; None where neither is."""
-    if not wanted.free and wanted.day is None and wanted.hours is None:
-        return None
-    found = published_ids(session)
-    if wanted.day or wanted.hours:
-        first = wanted.day or now.astimezone(ZoneInfo("Asia/Shanghai")).date()
-        start = datetime.combine(first, time(), ZoneInfo("Asia/Shanghai"))
-        within = Slot(start, start + timedelta(days=1 if wanted.day else DAYS))
-        length = timedelta(hours=wanted.hours or 1)
-        found &= booking.resources_free_for(session, found, within=within, length=length, now=now)
-    if wanted.free:
-        found = {key for key, state in live_states(session, found, now=now).items() if state.state is State.FREE}
-    return found
+def _free_now(session: Session, resource_ids: Collection[str], now: datetime) -> set[str]:
+    return {key for key, state in live_states(session, resource_ids, now=now).items() if state.state is State.FREE}
 
 
-def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -> list[Card]:
+def cards(session: Session, hits: Sequence[Hit], found: Found, *, askers: list[Asker], lang: Lang, now: datetime) -> list[Card]:
     rows = [hit.resource for hit in hits]
     ids = [row.id for row in rows]
     houses = names.institution_names(session, {row.institution_id for row in rows}, lang)
     live = names.live_of(session, ids, now=now)
-    horizon = Slot(now, now + timedelta(days=DAYS + 1))
-    free = booking.free_time_of(session, ids, within=horizon, now=now)
+    free = booking.free_time_of(session, ids, within=Slot(now, now + timedelta(days=DAYS + 1)), now=now)
     places = load_places(session, ids)
+    firsts = finding.firsts_of(session, found, ids, askers=askers, now=now)
     return [
         Card(
             id=row.id,
@@ -160,7 +200,9 @@ def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -
             week=strip(row, free.get(row.id, []), places[row.id], now) if row.id in places else [],
             price=row.price,
             zone=row.timezone,
-            first_free=first_start(free.get(row.id, []), places.get(row.id)),
+            first_free=firsts[row.id].start if row.id in firsts else None,
+            is_soon=row.id in firsts and firsts[row.id].start < now + timedelta(days=DAYS - 1),
+            offer=_offer(row, found, firsts.get(row.id)),
             why=hit.why,
             foreign=names.foreign_of(row, lang),
         )
@@ -168,12 +210,11 @@ def cards(session: Session, hits: Sequence[Hit], *, lang: Lang, now: datetime) -
     ]
 
 
-def first_start(free: Sequence[Slot], place: Place | None) -> datetime | None:
-    """The first instant of the grid at which the shortest booking fits."""
-    if place is None:
+def _offer(row: Resource, found: Found, first: Slot | None) -> Offer | None:
+    """What was asked for as it can be booked; None where no time was asked for."""
+    if found.rooms is None or first is None:
         return None
-    step, shortest = timedelta(minutes=drawn_step(place.rules.step_min)), timedelta(minutes=place.rules.min_min)
-    return next((start for slot in free for start in starts(slot, place.zone, step, shortest)), None)
+    return Offer(first, finding.cost(row, found.rooms[row.id], first))
 
 
 def strip(row: Resource, free: Sequence[Slot], place: Place, now: datetime) -> list[DayOpen]:

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
+from booking.availability import MINUTE
 from booking.places import Place, get_place, load_places
-from booking.terms import MINUTE
 from booking.waiting import queries
 from booking.waiting.line import OPEN, WaitingState
 from booking.waiting.tables import WaitingEntry

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from marketplace.money import Money
+from marketplace.slot import Slot
 from web.views.frame import ONE_PAGE, Choice, Live, Paging
 
 
@@ -17,6 +18,24 @@ class DayOpen:
     share: float
     """Free over open time, 0 to 1."""
     today: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The first slot of the length that was asked for, and what it would cost at most."""
+
+    slot: Slot
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Where nothing is free in the window: what is free soonest."""
+
+    resource_id: str
+    name: str
+    slot: Slot
+    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +55,10 @@ class Card:
     price: Money
     zone: str
     first_free: datetime | None
+    is_soon: bool = True
+    """Whether that is so near that its weekday says which day."""
+    offer: Offer | None = None
+    """Where a time was asked for."""
     why: Sequence[str] = ()
     """The words that matched, for "matches: …"."""
     foreign: str | None = None
@@ -56,13 +79,15 @@ class SearchView:
 
     text: str
     day: date | None
+    until: date | None
     lengths: Sequence[Choice]
     """Hours wanted: values "1", "2", "4", "8" … with labels."""
     only_free: bool
     min_price: str
     max_price: str
+    budget: str
     sorts: Sequence[Choice]
-    """match, price, name."""
+    """match, earliest, price, name."""
     facets: Sequence[Facet]
     listed: int
     free_now: int
@@ -71,3 +96,6 @@ class SearchView:
     paging: Paging = ONE_PAGE
     live_url: str | None = None
     """Where the live stream of these cards is; None leaves the dots as drawn."""
+    nearest: Nearest | None = None
+    later_url: str | None = None
+    """The same search from the day of the nearest on."""

@@ -1,0 +1,115 @@
+"""Joins the catalogue, free time and prices for who looks for time: what matches, is free, and is within budget."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from billing import pricing
+from billing.quotes import actions as quotes
+from booking.finding import queries as finding
+from booking.finding.askers import STRANGER, Asker
+from booking.finding.queries import Room, Wanted
+from marketplace.catalogue.search import ANYTHING, Chosen, Matches, Prices, matching
+from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.permissions import Actor
+from marketplace.refusals import NotAllowed
+from marketplace.slot import Slot
+from marketplace.tables import ListingState, Organisation, Resource
+
+AHEAD = timedelta(days=31)
+"""How far ahead a first free time is looked for where no window is asked for."""
+NEARBY = timedelta(days=62)
+"""How far beyond a window without free time the nearest is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What may match: words, a price per hour or what the whole use may cost, and when, how long and how many units."""
+
+    text: str = ""
+    prices: Prices | None = None
+    chosen: Chosen = ANYTHING
+    """Narrows the page and its nearest, not what the page's facets count."""
+    wanted: Wanted | None = None
+    budget: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What matches; by resource where it can be had first, where a time was asked for."""
+
+    matches: Matches
+    rooms: Mapping[str, Room] | None = None
+
+    @property
+    def firsts(self) -> dict[str, Slot]:
+        """The first slot of each, where a time was asked for."""
+        return _firsts(self.rooms or {})
+
+
+def askers_of(session: Session, actor: Actor, organisation_id: str | None = None) -> list[Asker]:
+    """For whom the actor would book, as web.checkout has it: the organisation named, else each of theirs, else their houses.
+
+    Who may book for nobody sees what a new firm would. Raises: NotAllowed, NotFound.
+    """
+    if organisation_id is not None:
+        if organisation_id not in actor.organisations and not actor.is_operator:
+            raise NotAllowed(action="book_for_organisation")
+        return [finding.asker_of(actor.known_id, people.get_organisation(session, organisation_id), frozenset())]
+    if actor.person_id is None:
+        return [STRANGER]
+    firms: Sequence[Organisation | None] = people.organisations(session, actor.organisations)
+    houses = actor.institutions() if len(firms) != 1 else frozenset[str]()
+    return [finding.asker_of(actor.person_id, firm, houses) for firm in firms or (None,)]
+
+
+def find(session: Session, search: Search, *, askers: list[Asker], now: datetime) -> Found:
+    """Those that match, and where a time is asked for can be booked then, at once and by one of the askers."""
+    matches = matching(session, text=search.text, prices=_prices(search))
+    if search.wanted is None:
+        return Found(matches)
+    bookable = [row.id for row in matches.rows if row.state is ListingState.PUBLISHED]
+    rooms = finding.rooms(session, bookable, wanted=search.wanted, askers=askers, now=now)
+    return Found(matches.narrowed(rooms), rooms)
+
+
+def _prices(search: Search) -> Prices | None:
+    """The prices per hour at which the whole use is within budget too."""
+    if search.budget is None or search.wanted is None or search.wanted.length is None:
+        return search.prices
+    asked = search.prices or Prices()
+    minutes = pricing.minutes_of(search.wanted.length) * search.wanted.quantity
+    return Prices(asked.least, min(asked.most, pricing.dearest(search.budget, minutes)), search.budget.currency)
+
+
+def nearest(session: Session, search: Search, *, askers: list[Asker], now: datetime) -> tuple[str, Slot] | None:
+    """Where nothing is free in the window: what matches and is free soonest after it began, with its first slot."""
+    if search.wanted is None:
+        return None
+    since = search.wanted.within.start
+    later = replace(search, wanted=replace(search.wanted, within=Slot(since, since + NEARBY)))
+    found = find(session, later, askers=askers, now=now)
+    firsts = {key: slot for key, slot in found.firsts.items() if key in found.matches.of(search.chosen).ids}
+    return min(firsts.items(), key=lambda one: (one[1], one[0]), default=None)
+
+
+def firsts_of(
+    session: Session, found: Found, resource_ids: Collection[str], *, askers: list[Asker], now: datetime
+) -> dict[str, Slot]:
+    """The first slot of each: as was asked for, else of the shortest length that it takes, within a month from now."""
+    if found.rooms is not None:
+        return _firsts({key: found.rooms[key] for key in resource_ids})
+    wanted = Wanted(Slot(now, now + AHEAD))
+    return _firsts(finding.rooms(session, resource_ids, wanted=wanted, askers=askers, now=now))
+
+
+def cost(resource: Resource, room: Room, slot: Slot, quantity: int = 1) -> Money:
+    """What the asker would be promised for that slot."""
+    return quotes.quote_slot(resource=resource, slot=slot, quantity=quantity, own_house=room.own_house)
+
+
+def _firsts(rooms: Mapping[str, Room]) -> dict[str, Slot]:
+    return {key: slot for key, room in rooms.items() if (slot := room.first())}

@@ -1,0 +1,136 @@
+"""Finding and booking several steps in a row."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from booking import queries
+from booking.bundles.actions import BundleRefused
+from marketplace import idempotency
+from marketplace.refusals import Invalid, Refusal, Refused
+from marketplace.slot import Slot
+from web import checkout
+from web.chains import MOST_STEPS
+from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.i18n import translator
+from web.pages.drawing import Drawing, Fields, text
+from web.pages.public import day_of
+from web.present import chains as present
+from web.present.chains import Typed, TypedStep
+from web.reasons import sentence
+from web.refusals import status_of
+from web.views.frame import Area
+
+router = APIRouter(prefix="/{lang}")
+Many = Annotated[list[str], Query(max_length=MOST_STEPS + 1)]
+
+
+def _(sentence: str) -> str:
+    return sentence
+
+
+WRONG = _("A number from 0 is needed, at most 744 hours.")
+
+
+@router.get("/chains")
+def chains_page(
+    pen: Drawing,
+    db: ReadDb,
+    actor: SignedIn,
+    now: Now,
+    q: Many = [],  # noqa: B006 - fastapi copies it
+    kind: Many = [],  # noqa: B006
+    hours: Many = [],  # noqa: B006
+    gap_min: Many = [],  # noqa: B006
+    gap_max: Many = [],  # noqa: B006
+    day: str = "",
+    until: str = "",
+    budget: str = "",
+    district: str = "",
+    sort: str = "earliest",
+    organisation_id: str = "",
+    more: str = "",
+) -> Response:
+    columns = (q, kind, hours, gap_min, gap_max)
+    steps = [TypedStep(*(_cell(column, n) for column in columns)) for n in range(max(map(len, columns)))]
+    typed = Typed(
+        steps=steps,
+        day=day_of(day),
+        until=day_of(until),
+        budget=budget[:20],
+        district=district[:100],
+        sort=sort,
+        organisation_id=organisation_id[:40],
+        more=bool(more),
+    )
+    view = present.view(db, typed, actor=actor, lang=pen.lang, now=now, wrong=translator(pen.lang)(WRONG))
+    return pen.page("chains.html", view, status=422 if view.form.errors else 200, area=Area.SEARCH)
+
+
+def _cell(column: Sequence[str], number: int) -> str:
+    return column[number][:200] if number < len(column) else ""
+
+
+@router.get("/chains/review")
+def review_page(pen: Drawing, db: ReadDb, actor: SignedIn, part: Many = [], organisation_id: str = "") -> Response:  # noqa: B006
+    view = present.review(db, present.read_tokens(part), actor=actor, organisation_id=organisation_id, lang=pen.lang)
+    return pen.page("chain_review.html", view, area=Area.BOOKINGS)
+
+
+@router.post("/chains/bookings")
+def book(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """All steps, or the review again with what stood in the way."""
+    parts = present.read_tokens([value for value in fields.getlist("part") if isinstance(value, str)])
+    firm, key, purpose = text(fields, "organisation_id")[:40], text(fields, "key")[:100], text(fields, "purpose")[:1000]
+    orders = [
+        checkout.Order(
+            resource_id=resource_id,
+            slot=slot,
+            organisation_id=firm or None,
+            purpose=purpose or None,
+            payment_method=settings.test_payment_method or None,
+        )
+        for resource_id, slot in parts
+    ]
+    try:
+        with db.begin_nested():
+            first = _once(pen, db, key, orders, timedelta(minutes=settings.hold_minutes), now)
+    except (BundleRefused, Invalid) as refusal:
+        return _refused(pen, db, parts, refusal, firm, purpose, now)
+    return pen.go("/bookings", "requested" if queries.get_booking(db, first).decided_at is None else "booked")
+
+
+def _once(pen: Drawing, db: Db, key: str, orders: Sequence[checkout.Order], hold: timedelta, now: Now) -> str:
+    """The first booking of the bundle; sent twice, the form makes one bundle. Raises: BundleRefused, Invalid, NotAllowed."""
+    names = {"principal": pen.actor.known_id, "method": "POST", "path": "/chains/bookings", "key": key}
+    content = "".join(f"{order.resource_id}{order.slot.start}" for order in orders)
+    saved = idempotency.begin(db, **names, request_hash=content[:80], now=now) if key else None
+    if saved:
+        return saved.body.decode()
+    made = checkout.book_bundle(db, actor=pen.actor, orders=orders, now=now, hold=hold)
+    first = made[0][0].id
+    if key:
+        idempotency.remember(db, **names, status=201, body=first.encode())
+    return first
+
+
+def _refused(
+    pen: Drawing, db: Db, parts: Sequence[tuple[str, Slot]], refusal: Refusal, firm: str, purpose: str, now: Now
+) -> Response:
+    if isinstance(refusal, BundleRefused):
+        note(db, refusal, now)
+    translate = translator(pen.lang)
+    view = present.review(db, parts, actor=pen.actor, organisation_id=firm, lang=pen.lang, purpose=purpose)
+    reasons = refusal.reasons if isinstance(refusal, Refused) else ()
+    ways_out = refusal.alternatives if isinstance(refusal, BundleRefused) else ()
+    view = replace(
+        view,
+        refusal=sentence(refusal.code, refusal.values, translate),
+        reasons=list(dict.fromkeys(sentence(one.code, one.values, translate) for one in reasons)),
+        alternatives=present.moved(parts, ways_out, pen.lang, firm),
+        alternative_slots=ways_out,
+    )
+    return pen.page("chain_review.html", view, status=status_of(refusal), area=Area.BOOKINGS)
