@@ -89,8 +89,7 @@ def move(
     units = _admit_anew(session, place, booking, wish, now)
     before, left = _facts(booking), booking.slot
     booking.slot = slot
-    if place.resource_id != left_place:
-        booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
+    booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
     booking.version += 1
     session.flush()
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))

@@ -13,6 +13,7 @@ from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused, Wish
 from booking.lines.actions import fit
+from booking.outages.actions import record_outage
 from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Category, Claim
 from marketplace.refusals import Invalid
@@ -79,6 +80,18 @@ def test_a_station_below_a_station_is_taken_along_too(db: Session, line: Resourc
     refusal(db, line, hours(2, 3))
     refusal(db, stations[0], hours(2, 3))
     booked(db, stations[1], hours(2, 3))
+
+
+def test_a_stations_outage_closes_the_time_that_a_use_of_the_line_leaves(
+    db: Session, line: Resource, stations: list[Resource]
+) -> None:
+    booking = booked(db, line, hours(2, 4))
+    oven = stations[1].id
+    record_outage(db, resource_id=oven, slot=hours(1, 5), planned=True, reason="保养", actor_id="per_1", now=NOW)
+    actions.cancel(db, booking_id=booking.id, by=CancelledBy.CUSTOMER, actor_id=booking.person_id, now=NOW)
+    assert queries.free_time(db, oven, within=hours(1, 5), now=NOW) == []
+    assert refusal(db, line, hours(2, 4)).conflicts == (hours(2, 4),)
+    booked(db, stations[0], hours(2, 4))
 
 
 def test_a_line_that_is_cancelled_or_moved_lets_its_stations_go(db: Session, line: Resource, stations: list[Resource]) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from booking import actions, queries
 from booking.admission import SlotRefused, Wish
+from booking.occupancy import Gap
 from booking.presence.actions import check_in, finish
 from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Category
@@ -75,6 +76,18 @@ def test_the_stations_of_a_line_are_let_go_with_it(db: Session) -> None:
     finish(db, booking_id=booked(db, line).id, actor_id="per_1", now=minute(30))
     booked(db, station, 30, 60)
     assert audit(db) == []
+
+
+def test_what_was_moved_under_new_rules_is_finished_by_them(db: Session) -> None:
+    place = a_resource(db)
+    booking = booked(db, place, 60, 120)
+    further_apart = RuleSet(setup_min=15, cleaning_min=30, buffer_mode=Gap.MAX)
+    rules = set_rules(db, resource_id=place.id, rules=further_apart, actor_id=None, now=BEFORE)
+    moved = actions.move(db, booking_id=booking.id, slot=Slot(minute(0), minute(120)), version=1, actor_id="per_1", now=BEFORE)
+    assert moved.rules_id == rules.id
+    finish(db, booking_id=booking.id, actor_id="per_1", now=minute(30))
+    free = queries.free_time(db, place.id, within=Slot(START, minute(300)), now=BEFORE)
+    assert free[0].start == minute(30 + 30)
 
 
 def test_a_running_booking_is_extended_up_to_the_next_one(db: Session) -> None:
