@@ -2,7 +2,7 @@
 
 Each run names its seed. `LAWS_SEED=7 LAWS_THREADS=1 LAWS_OPERATIONS=5000 pytest tests/flows/test_laws.py` does the same 5,000
 operations in the same order every time; with several threads each does its own the same way, only their meeting differs. The
-long run, about 20 minutes for each database: `LAWS_OPERATIONS=20000 pytest tests/flows/test_laws.py`.
+long run, some minutes for each database: `LAWS_OPERATIONS=20000 pytest tests/flows/test_laws.py -o faulthandler_timeout=0`.
 """
 
 import os
