@@ -20,7 +20,7 @@ from booking.availability import Hours, Opening
 from booking.calendar_days import CALENDARS, NO_HOLIDAYS
 from booking.occupancy import Buffers
 from booking.quotas import By, Per, Quota, Unit
-from booking.tables import Approval, RuleVersion
+from booking.tables import Approval, Booking, RuleVersion
 from booking.terms import OFFER_FOR, Rules
 from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
@@ -125,8 +125,16 @@ def load_places(session: Session, resource_ids: Collection[str]) -> dict[str, Pl
 
 
 def lock_places(session: Session, resource_ids: Collection[str]) -> dict[str, Place]:
-    """The same, locked in the order of their ids, parts included: whoever writes claims does this first, and all at once."""
+    """The same, locked in the order of their ids, parts included: whoever writes claims does this first, and all at once.
+
+    Rows that only refer to a resource, such as a note of a refusal, do not wait for it.
+    """
     return _load(session, resource_ids, lock=True)
+
+
+def lock_places_of(session: Session, booking_ids: Collection[str]) -> None:
+    """Lock the resources of several bookings that one transaction is about to change."""
+    lock_places(session, session.scalars(select(Booking.resource_id).where(Booking.id.in_(booking_ids)).distinct()).all())
 
 
 class _Row(NamedTuple):
@@ -196,7 +204,7 @@ def _reading(count: int, *, lock: bool) -> Read:
     newest = versions.order_by(RuleVersion.number.desc()).limit(1).scalar_subquery()
     facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, newest)
     asked = select(tree.c.root, *facts).join(Resource, Resource.id == tree.c.part)
-    return Read(asked.order_by(Resource.id).with_for_update(of=Resource) if lock else asked)
+    return Read(asked.order_by(Resource.id).with_for_update(of=Resource, key_share=True) if lock else asked)
 
 
 def _tree(resource_ids: Collection[Any]) -> CTE:

@@ -33,6 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from marketplace.prepared import Appending
+from marketplace.turns import Turns
 
 BUSY_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 3
@@ -132,7 +133,7 @@ def open_engine(url: str) -> Engine:
     engine = create_engine(url, json_serializer=_dump, json_deserializer=orjson.loads, **_pool(url))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        _let_writers_queue(engine)
     else:
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _check_rested)
@@ -175,9 +176,24 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Any) -> None:
-    deferred = connection.get_execution_options().get("reads_only")
-    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+def _let_writers_queue(engine: Engine) -> None:
+    """SQLite's own wait is for whoever happens to look when the lock is free; among eight writers some wait for many seconds."""
+    turns = Turns()
+
+    def begin(connection: Any) -> None:
+        if connection.get_execution_options().get("reads_only"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        record = connection.connection.record_info
+        record["has_turn"] = record.get("has_turn") or turns.take(BUSY_TIMEOUT_S)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def checkin(_connection: object, record: ConnectionPoolEntry) -> None:
+        if (record.record_info or {}).pop("has_turn", None):
+            turns.give_back()
+
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "checkin", checkin)
 
 
 def open_sessions(engine: Engine) -> sessionmaker[Session]:

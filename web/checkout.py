@@ -18,7 +18,7 @@ from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
-from booking.places import get_place
+from booking.places import get_place, lock_places, lock_places_of
 from booking.presence import actions as presence
 from booking.series import actions as series
 from booking.series.actions import Outcome
@@ -254,6 +254,7 @@ def cancel_series(
     ahead = [row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)]
     if not ahead:
         raise WrongState(state="over", move="cancel")
+    lock_places_of(session, ahead)
     return [cancel(session, actor=actor, booking_id=one, now=now) for one in ahead]
 
 
@@ -270,6 +271,7 @@ def record_outage(
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
+    lock_places(session, {resource_id, *(one.resource_id for one in plan if one.resource_id)})
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,

@@ -25,6 +25,7 @@ from booking import actions as booking
 from booking import queries as bookings
 from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
+from booking.places import lock_places_of
 from booking.reminders import actions as bookings_ahead
 from booking.waiting import actions as waiting
 from devices import actions as devices
@@ -70,15 +71,20 @@ NOTHING_PRIVATE = Elsewhere()
 
 def conclude_bookings(session: Session, now: datetime) -> None:
     """Carry the devices' verdicts into the bookings."""
-    for booking_id, outcome in equipment.verdicts_to_conclude(session):
+    verdicts = equipment.verdicts_to_conclude(session)
+    lock_places_of(session, [booking_id for booking_id, _ in verdicts])
+    for booking_id, outcome in verdicts:
         booking.conclude(session, booking_id=booking_id, outcome=outcome, now=now)
 
 
 def expire_holds(session: Session, now: datetime) -> None:
     """End holds that were not paid and requests that nobody answered in time; confirm the holds that were paid."""
-    for booking_id in bills.holds_secured(session):
+    secured = bills.holds_secured(session)
+    over = [*bookings.expired_holds(session, now=now), *bookings.undecided_requests(session, now=now)]
+    lock_places_of(session, [*secured, *over])
+    for booking_id in secured:
         booking.confirm_hold(session, booking_id=booking_id, now=now)
-    for booking_id in [*bookings.expired_holds(session, now=now), *bookings.undecided_requests(session, now=now)]:
+    for booking_id in over:
         with suppress(WrongState):  # it was paid or answered since
             checkout.expire(session, booking_id=booking_id, now=now)
 

@@ -8,10 +8,12 @@ import mmap
 import os
 import signal
 import socket
+import sqlite3
 import struct
 import sys
 from typing import Any
 
+import psycopg
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, event
@@ -42,6 +44,42 @@ class Fate:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+FATE = Fate()
+
+
+class LiteCursor(sqlite3.Cursor):
+    def execute(self, *words: Any) -> sqlite3.Cursor:
+        FATE.step()
+        return super().execute(*words)
+
+    def executemany(self, *words: Any) -> sqlite3.Cursor:
+        FATE.step()
+        return super().executemany(*words)
+
+
+class LiteConnection(sqlite3.Connection):
+    def cursor(self, *_factory: Any) -> LiteCursor:
+        return super().cursor(LiteCursor)
+
+
+class PostgresCursor(psycopg.Cursor[Any]):
+    def execute(self, *words: Any, **more: Any) -> "PostgresCursor":
+        FATE.step()
+        return super().execute(*words, **more)
+
+    def executemany(self, *words: Any, **more: Any) -> None:
+        FATE.step()
+        super().executemany(*words, **more)
+
+
+def counted(dialect: Any, _record: object, _words: object, named: dict[str, Any]) -> None:
+    """Every statement of the new connection goes through one of these cursors, whoever hands it to the driver."""
+    if dialect.name == "sqlite":
+        named["factory"] = LiteConnection
+    else:
+        named["cursor_factory"] = PostgresCursor
+
+
 def serve(app: FastAPI, listening: socket.socket) -> None:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False))
     server.run(sockets=[listening])
@@ -53,14 +91,14 @@ def say(answer: int) -> None:
 
 
 def main() -> None:
-    app, fate, child = from_environment(), Fate(), 0
-    event.listen(Engine, "before_cursor_execute", fate.step)
-    event.listen(Engine, "commit", fate.step)
-    event.listen(Session, "after_commit", fate.step)
+    event.listen(Engine, "do_connect", counted)
+    app, child = from_environment(), 0
+    event.listen(Engine, "commit", FATE.step)
+    event.listen(Session, "after_commit", FATE.step)
     for line in sys.stdin:
         word, *number = line.split()
         if word == "serve":
-            fate.begin(int(number[0]))
+            FATE.begin(int(number[0]))
             listening = socket.create_server(("127.0.0.1", 0), backlog=64)
             child = os.fork()
             if not child:
@@ -71,7 +109,7 @@ def main() -> None:
         else:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            say(fate.steps)
+            say(FATE.steps)
 
 
 if __name__ == "__main__":

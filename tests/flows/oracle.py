@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
@@ -201,6 +201,14 @@ def half_series(session: Session) -> list[str]:
     told = {series_id: set(after["bookings"]) for series_id, after in session.execute(granted)}
     known = set(session.scalars(select(BookingSeries.id)))
     return [str(one) for one in {*told, *known, *found} if told.get(str(one)) != found.get(one)]
+
+
+def deadlocks(session: Session) -> list[str]:
+    """Whether PostgreSQL has had to break a circle of locks in this database, even if someone tried again and nobody noticed."""
+    if session.get_bind().dialect.name != "postgresql":
+        return []
+    count = session.scalar(text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+    return [f"{count} deadlocks"] if count else []
 
 
 def fits(claims: Iterable[Claim], *, spans: Sequence[Span], units: range) -> int:

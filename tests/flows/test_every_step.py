@@ -30,7 +30,7 @@ from web.schema import METADATA
 
 pytestmark = pytest.mark.servers
 SERVER = str(Path(__file__).with_name("mortal_server.py"))
-FEWEST_STEPS = 12
+FEWEST_STEPS = 8
 """An operation of fewer has not met the database as we think."""
 MOST_STEPS = 300
 PATIENCE_S = 20

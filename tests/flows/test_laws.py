@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from booking import queries
 from booking.outages.actions import record_outage
 from booking.states import BookingState
-from marketplace.db import open_readers
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from tests.flows import oracle
@@ -27,7 +26,7 @@ from web import checkout
 from web.checkout import Order
 from web.running import audit
 
-OPERATIONS = int(os.environ.get("LAWS_OPERATIONS", "800"))
+OPERATIONS = int(os.environ.get("LAWS_OPERATIONS", "2000"))
 THREADS = int(os.environ.get("LAWS_THREADS", "4"))
 SEED = os.environ.get("LAWS_SEED", "1")
 LOOKS = 10
@@ -80,6 +79,7 @@ class Run:
             ledger = oracle.read(session)
             stored = {row.id: row.version for row in ledger.bookings.values()}
             found = [*oracle.broken(ledger), *oracle.unrecorded(session), *oracle.half_series(session), *audit(session)]
+            found += oracle.deadlocks(session)
         lost = [f"{one} was told as {version}" for one, version in self.town.versions.items() if stored.get(one) != version]
         return [*found, *lost, *(f"{one} was told to nobody" for one in stored.keys() - self.town.versions.keys())]
 
@@ -87,10 +87,10 @@ class Run:
 @pytest.fixture
 def run(committed_db: sessionmaker[Session]) -> Run:
     engine = committed_db.kw["bind"]
-    snapshot = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
+    snapshot = {"reads_only": True} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
     with committed_db.begin() as session:
         town = a_town(session)
-    return Run(committed_db, open_readers(snapshot), town, SEED)
+    return Run(committed_db, sessionmaker(engine.execution_options(**snapshot)), town, SEED)
 
 
 def test_whatever_a_crowd_does_the_laws_hold(run: Run) -> None:
