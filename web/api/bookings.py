@@ -1,5 +1,6 @@
 """Bookings over JSON: make, read, move, decide, cancel; free time; outages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from booking.tables import Booking, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.permissions import Action, require
-from marketplace.refusals import Invalid
+from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
@@ -53,14 +54,23 @@ def order_of(resource_id: str, wish: shapes.BookingIn) -> checkout.Order:
     )
 
 
-def read_version(if_match: str | None) -> int:
-    """Raises: PreconditionRequired, Invalid."""
+TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+TAGS = re.compile(rf"[\s,]*{TAG}(?:\s*,[\s,]*{TAG})*[\s,]*|\d+", re.ASCII)
+
+
+def read_version(if_match: str | None, present: int) -> int:
+    """The present version, which If-Match names by the strong comparison of RFC 9110, 13.1.1; a bare number counts as its tag.
+
+    Raises: PreconditionRequired, Invalid (no list of tags), Stale.
+    """
     if if_match is None:
         raise PreconditionRequired
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isascii() or not text.isdigit() or len(text) > 12:
+    text = if_match.strip()
+    if text != "*" and not TAGS.fullmatch(text):
         raise Invalid(field="If-Match", reason="not a version in quotes")
-    return int(text)
+    if text not in {"*", str(present)} and f'"{present}"' not in re.findall(TAG, text):
+        raise Stale(version=present)
+    return present
 
 
 def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -206,8 +216,8 @@ def move(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    queries.get_booking_for(db, actor, booking_id)  # what one may not know of is 404 before it is 428
-    version = read_version(if_match)
+    found = queries.get_booking_for(db, actor, booking_id)  # what one may not know of is 404 before it is 428
+    version = read_version(if_match, found.version)
     row, quote = checkout.move(
         db,
         actor=actor,

@@ -192,10 +192,11 @@ def retire(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now)
     return once.answer(200, lambda: resource(catalogue.retire(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
 
 
-def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> None:
+def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> Resource:
     """Raises: NotFound, NotAllowed."""
     row = listings.get_visible(db, actor, resource_id)
     require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
+    return row
 
 
 @router.put("/resources/{resource_id}")
@@ -208,7 +209,7 @@ def edit_resource(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    _require_to_list(db, actor, resource_id)
+    found = _require_to_list(db, actor, resource_id)
     edited = listing.edit_resource(
         db,
         resource_id=resource_id,
@@ -216,7 +217,7 @@ def edit_resource(
         rules_set=read_rules(body.rules, hours=body.hours, step_min=body.step_min),
         further=read_further(body.rules),
         policy=body.policy,
-        version=read_version(if_match),
+        version=read_version(if_match, found.version),
         actor_id=actor.known_id,
         now=now,
     )
