@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -130,7 +130,7 @@ def _admit(
 
 def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
     """Where a wall-clock time that does not exist would lie by the offset before the change."""
-    start = skipped.start.replace(tzinfo=zone)
+    start = skipped.start.replace(tzinfo=zone).astimezone(UTC)
     return Slot(start, start + like.duration)
 
 
