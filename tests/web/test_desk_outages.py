@@ -1,12 +1,16 @@
 """Outages of a machine through their form: entered after seeing which bookings they meet, never before."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
+from booking.rules.actions import RuleSet, set_rules
+from booking.tables import Outage
 from marketplace import clock
+from marketplace.tables import Resource
 from tests.web.desks import Desk, error_beside
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -121,3 +125,65 @@ def test_what_is_proposed_is_carried_out_as_it_was_shown(desk: Desk) -> None:
     assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
     again = reader.get(address).text
     assert "1 booking lies" not in again
+
+
+def in_berlin(desk: Desk) -> None:
+    with desk.app.state.sessions.begin() as session:
+        session.get_one(Resource, desk.resource).timezone = "Europe/Berlin"
+
+
+def sunday(month: int) -> date:
+    """The last Sunday of a month to come: the clocks go forward in March and back in October."""
+    today = clock.now().date()
+    year = today.year + (today >= date(today.year, month, 20))
+    return next(found for n in range(31, 24, -1) if (found := date(year, month, n)).weekday() == 6)
+
+
+def test_a_time_that_the_clocks_skip_is_told_beside_its_field(desk: Desk) -> None:
+    in_berlin(desk)
+    span = {"start": f"{sunday(3)}T02:30", "end": f"{sunday(3)}T06:00"}
+    answer = desk.reader("manager").post(f"/desk/resources/{desk.resource}/outages", **asked(**span))
+    assert answer.status_code == 422
+    assert "no date and time" in error_beside(answer.text, "start")
+
+
+def test_of_a_time_that_comes_twice_the_person_is_asked_which_is_meant(desk: Desk) -> None:
+    in_berlin(desk)
+    reader, address = desk.reader("manager"), f"/desk/resources/{desk.resource}/outages"
+    span = {"start": f"{sunday(10)}T02:30", "end": f"{sunday(10)}T06:00"}
+    answer = reader.post(address, **asked(**span))
+    assert answer.status_code == 422
+    assert "comes twice" in error_beside(answer.text, "start")
+    first, second = re.findall(r'<option value="([^"]+)">the (?:first|second) time', answer.text)
+    assert datetime.fromisoformat(second) - datetime.fromisoformat(first) == timedelta(hours=1)
+    assert "UTC+0100" in answer.text
+    other = reader.post(address, **asked(**span, start_turn=f"{sunday(10)}T09:00:00+00:00"))
+    assert other.status_code == 422
+    assert "The outage is entered" in reader.post(address, **asked(**span, start_turn=second)).text
+    with desk.app.state.sessions() as session:
+        row = session.scalars(select(Outage)).one()
+        assert row.starts_at == datetime.fromisoformat(second)
+        assert (row.ends_at - row.starts_at) == timedelta(hours=3, minutes=30)
+
+
+@pytest.mark.parametrize("month", [3, 10])
+def test_the_week_of_a_clock_change_is_shown_and_booked_over_night(desk: Desk, month: int) -> None:
+    in_berlin(desk)
+    day, zone = sunday(month), ZoneInfo("Europe/Berlin")
+    everyday = [{"weekday": number, "open_min": 0, "close_min": 1440} for number in range(7)]
+    with desk.app.state.sessions.begin() as session:
+        rules = RuleSet(hours=everyday, step_min=30, horizon_days=730)
+        set_rules(session, resource_id=desk.resource, rules=rules, actor_id=None, now=clock.now())
+    reader = desk.reader("customer")
+    shown = reader.get(f"/r/{desk.resource}?week={day - timedelta(days=6)}")
+    assert shown.status_code == 200
+    night = [datetime(day.year, day.month, day.day, 6, tzinfo=zone)]
+    night.insert(0, datetime.combine(day - timedelta(days=1), datetime.min.time(), zone).replace(hour=22))
+    start, end = (at.astimezone(UTC).isoformat() for at in night)
+    made = reader.post(f"/r/{desk.resource}/bookings", start=start, end=end)
+    assert made.status_code == 200
+    assert "/bookings/bk" in str(made.url)
+    assert "22:00" in made.text
+    assert "06:00" in made.text
+    busy = reader.get(f"/r/{desk.resource}?week={day - timedelta(days=6)}").text
+    assert "cell-mine" in busy

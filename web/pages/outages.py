@@ -1,7 +1,7 @@
 """Outages of a piece of equipment: what is entered, and entering one after seeing which bookings it meets."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
@@ -20,6 +20,7 @@ from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import outages
 from web.views.frame import Area, FieldError, Form, Lang
+from web.wall import moments
 
 router = APIRouter(prefix="/{lang}/desk/resources/{resource_id}/outages")
 FARTHEST = timedelta(days=730)
@@ -67,10 +68,12 @@ def chosen(plan: str, met: Sequence[Proposal]) -> list[Proposal]:
 def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> PlannedOutage | list[FieldError]:
     """What was asked for, or what is wrong with each field."""
     _ = translator(lang)
-    start, end = (wall_clock(text(fields, name), ZoneInfo(place.timezone)) for name in ("start", "end"))
+    start, end = (_meant(fields, name, ZoneInfo(place.timezone)) for name in ("start", "end"))
     errors = []
     for name, at in (("start", start), ("end", end)):
-        if at is None:
+        if len(twice := moments(text(fields, name), ZoneInfo(place.timezone))) > 1 and at not in twice:
+            errors.append(FieldError(name, _("The clocks are put back, so this time comes twice. Say below which is meant.")))
+        elif at is None:
             errors.append(FieldError(name, _("This is no date and time of this place. Choose both the day and the hour.")))
         elif abs(at - now) > FARTHEST:
             errors.append(FieldError(name, _("This is more than two years away. Choose a nearer day.")))
@@ -86,17 +89,18 @@ def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> Pla
     return PlannedOutage(Slot(start, end), text(fields, "kind") != "breakdown", reason)
 
 
+def _meant(fields: Fields, name: str, zone: ZoneInfo) -> datetime | None:
+    """The instant of a field, of two the one that was chosen; None where there is none, or none was."""
+    found = moments(text(fields, name), zone)
+    if len(found) > 1:
+        return next((at for at in found if at.isoformat() == text(fields, outages.turn_of(name))), None)
+    return next(iter(found), None)
+
+
 def wall_clock(typed_text: str, zone: ZoneInfo) -> datetime | None:
-    """The instant of a local date and time; None for what is none, or falls into a skipped hour.
+    """The instant of a local date and time, the earlier of two; None for what is none, or falls into a skipped hour.
 
     >>> wall_clock("2026-11-25T15:30", ZoneInfo("Asia/Shanghai"))
     datetime.datetime(2026, 11, 25, 7, 30, tzinfo=datetime.timezone.utc)
-    >>> wall_clock("2026-03-29T02:30", ZoneInfo("Europe/Berlin")), wall_clock("tomorrow", ZoneInfo("UTC"))
-    (None, None)
     """
-    try:
-        local = datetime.fromisoformat(typed_text)
-        at = local.replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return at if local.tzinfo is None and at.astimezone(zone).replace(tzinfo=None) == local else None
+    return next(iter(moments(typed_text, zone)), None)
