@@ -227,7 +227,7 @@ def verify(directory: Path) -> None:
 def audit(as_json: AsJson = False) -> None:
     """Re-derive every invariant from what is stored; exit 1 if one is broken."""
     with open_sessions(open_engine(Settings().database_url))() as session:
-        found = running.audit(session)
+        found = running.audit(session, since=clock.now())
     show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
     raise typer.Exit(1 if found else 0)
 

@@ -2,21 +2,19 @@
 
 import signal
 import threading
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from types import FrameType
 
 import structlog
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased, sessionmaker
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
 
 from billing import invariants
 from billing.providers.base import Provider
 from billing.providers.stripe_connect import StripeConnect
+from booking import invariants as ledger
 from booking.external import invariants as elsewhere
-from booking.states import HOLDING
-from booking.tables import Booking, Claim
 from booking.waiting import invariants as waiting
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
@@ -64,39 +62,10 @@ def work(settings: Settings) -> None:
     worker.stop()
 
 
-def audit(session: Session) -> list[str]:
-    """What is broken, a sentence each; empty where every invariant holds."""
+def audit(session: Session, *, since: datetime | None = None) -> list[str]:
+    """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants."""
     found = (elsewhere.violations(session), waiting.violations(session), invariants.violations(session))
-    return [*overlaps(session), *unclaimed(session), *chain.from_iterable(found)]
-
-
-def overlaps(session: Session) -> Sequence[str]:
-    """Active claims that share a unit, a lane and an instant."""
-    other = aliased(Claim)
-    pairs = select(Claim.id, other.id).join(
-        other,
-        (Claim.resource_id == other.resource_id)
-        & (Claim.unit == other.unit)
-        & (Claim.lane == other.lane)
-        & (Claim.id < other.id)
-        & (Claim.starts_at < other.ends_at)
-        & (other.starts_at < Claim.ends_at),
-    )
-    rows = session.execute(pairs.where(Claim.active, other.active).limit(100))
-    return [f"claims {one} and {two} overlap" for one, two in rows]
-
-
-def unclaimed(session: Session) -> Sequence[str]:
-    """Bookings that should hold their units and do not, or hold them although they should not."""
-    held = func.count(func.distinct(Claim.unit))
-    rows = session.execute(
-        select(Booking.id, Booking.state, Booking.quantity, held)
-        .outerjoin(Claim, (Claim.booking_id == Booking.id) & (Claim.resource_id == Booking.resource_id) & Claim.active)
-        .group_by(Booking.id)
-        .having((Booking.state.in_(HOLDING)) & (held != Booking.quantity))
-        .limit(100)
-    )
-    return [f"booking {key} is {state.value} and holds {found} of {wanted} units" for key, state, wanted, found in rows]
+    return [*ledger.violations(session, since=since), *chain.from_iterable(found)]
 
 
 def first_operator(session: Session) -> Person:

@@ -26,7 +26,7 @@ from web import checkout
 from web.checkout import Order
 from web.running import audit
 
-OPERATIONS = int(os.environ.get("LAWS_OPERATIONS", "2000"))
+OPERATIONS = int(os.environ.get("LAWS_OPERATIONS", "1200"))
 THREADS = int(os.environ.get("LAWS_THREADS", "4"))
 SEED = os.environ.get("LAWS_SEED", "1")
 LOOKS = 10
