@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.servers import MissingServer, free_port
 
-READY_S = 90
+READY_S = 60
 STOP_S = 15
 COMMAND = str(Path(sys.executable).with_name("pilotbench"))
 

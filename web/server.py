@@ -10,6 +10,8 @@ from marketplace.refusals import Refusal
 
 GRACE_S = 5
 """How long open streams may delay a stop."""
+START_S = 60
+"""A worker that has said nothing for so long is replaced; on a busy machine its imports alone take more than the usual five."""
 
 
 class PortTaken(Refusal):
@@ -38,6 +40,7 @@ def serve(host: str, port: int, workers: int) -> None:
         workers=workers,
         log_level="warning",
         timeout_graceful_shutdown=GRACE_S,
+        timeout_worker_healthcheck=START_S,
     )
     listening = config.bind_socket()
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer's body waits 40 ms behind its head
