@@ -15,9 +15,10 @@ from booking.beside import actions as beside
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
+from booking.series.moved import note_move
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
-from booking.telling import tell
+from booking.telling import Told, tell
 from booking.writing import BOOKINGS, new_booking
 from marketplace import audit
 from marketplace.ids import new_id
@@ -87,7 +88,8 @@ def move(
         raise WrongState(state="begun", move="move")
     wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
     units = _admit_anew(session, place, booking, wish, now)
-    before, left = _facts(booking), booking.slot
+    before, left = facts(booking), booking.slot
+    note_move(session, booking)
     booking.slot = slot
     booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
     booking.version += 1
@@ -157,7 +159,9 @@ def refuse(session: Session, *, booking_id: str, actor_id: str, now: datetime) -
     return _advance(session, refresh_locked(session, booking_id), Move.REFUSE, "refuse", now, actor_id)
 
 
-def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str, now: datetime) -> Booking:
+def cancel(
+    session: Session, *, booking_id: str, by: CancelledBy, actor_id: str, now: datetime, told: Told = Told.ALONE
+) -> Booking:
     """End a booking before its start and free its slot at once.
 
     Raises: NotFound, WrongState (also once it has started: then use and no-show decide).
@@ -168,7 +172,7 @@ def cancel(session: Session, *, booking_id: str, by: CancelledBy, actor_id: str,
         after(BookingState.COMPLETED, Move.CANCEL)
     booking.cancelled_at, booking.cancelled_by = now, actor_id
     booking.cancelled_by_provider = by is CancelledBy.PROVIDER
-    return _advance(session, booking, Move.CANCEL, "cancel", now, actor_id)
+    return _advance(session, booking, Move.CANCEL, "cancel", now, actor_id, told)
 
 
 def expire(session: Session, *, booking_id: str, now: datetime) -> Booking:
@@ -188,8 +192,16 @@ def conclude(session: Session, *, booking_id: str, outcome: BookingState, now: d
     return _advance(session, booking, OUTCOMES[outcome], "conclude", now)
 
 
-def _advance(session: Session, booking: Booking, step: Move, action: str, now: datetime, actor_id: str | None = None) -> Booking:
-    before = _facts(booking)
+def _advance(
+    session: Session,
+    booking: Booking,
+    step: Move,
+    action: str,
+    now: datetime,
+    actor_id: str | None = None,
+    told: Told = Told.ALONE,
+) -> Booking:
+    before = facts(booking)
     booking.state = after(booking.state, step)
     booking.version += 1
     if booking.state is BookingState.CONFIRMED:
@@ -201,7 +213,7 @@ def _advance(session: Session, booking: Booking, step: Move, action: str, now: d
     elif booking.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
         _give_back(session, booking)
     session.flush()
-    _record(session, booking, action, before, now, actor_id)
+    _record(session, booking, action, before, now, actor_id, told)
     return booking
 
 
@@ -223,7 +235,8 @@ def _fresh(session: Session, booking_id: str) -> Booking:
     return booking
 
 
-def _facts(booking: Booking) -> dict[str, Any]:
+def facts(booking: Booking) -> dict[str, Any]:
+    """What the record of a change tells of the booking before and after."""
     return {
         "resource": booking.resource_id,
         "state": booking.state.value,
@@ -234,7 +247,13 @@ def _facts(booking: Booking) -> dict[str, Any]:
 
 
 def _record(
-    session: Session, booking: Booking, action: str, before: dict[str, Any] | None, now: datetime, actor_id: str | None = None
+    session: Session,
+    booking: Booking,
+    action: str,
+    before: dict[str, Any] | None,
+    now: datetime,
+    actor_id: str | None = None,
+    told: Told = Told.ALONE,
 ) -> None:
     audit.record(
         session,
@@ -244,10 +263,11 @@ def _record(
         object_id=booking.id,
         institution_id=booking.institution_id,
         before=before,
-        after=_facts(booking),
+        after=facts(booking),
         now=now,
     )
-    tell(session, booking, action=action, before=before, facts=_facts(booking), now=now)
+    if told is Told.ALONE:
+        tell(session, booking, action=action, before=before, facts=facts(booking), now=now)
 
 
 def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:

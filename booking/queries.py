@@ -163,6 +163,11 @@ def bookings_of_series_for(session: Session, actor: Actor, series_id: str) -> Se
     return rows
 
 
+def sees_series(session: Session, actor: Actor, series_id: str) -> bool:
+    """Whether the actor may know of any of its bookings."""
+    return session.scalars(_visible_to(actor).where(Booking.series_id == series_id).limit(1)).first() is not None
+
+
 def bookings_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Booking]:
     """The actor's own and their organisations' bookings, newest first; `after` is the last id of the page before."""
     mine = select(Booking).where(_own(actor))

@@ -87,7 +87,7 @@ class OnConflict(StrEnum):
 
 
 class BookingSeries(Base):
-    """What was asked for as a repetition; its bookings stand alone once they are granted. Rows never change."""
+    """What was asked for as a repetition, as it was last edited; its bookings stand alone once they are granted."""
 
     __tablename__ = "booking_series"
 
@@ -102,8 +102,11 @@ class BookingSeries(Base):
     rrule: Mapped[Line]
     on_conflict: Mapped[OnConflict] = mapped_column(choice(OnConflict))
     gaps: Mapped[list[Any]]
-    """[{"start", "end", "reasons": [code]}], the occurrences that could not be had."""
+    """[{"start", "end", "reasons": [code]}], the occurrences that could not be had and are still wanted."""
     created_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    split_from: Mapped[Id | None]
+    """The series whose later part this one is, since an edit of "this and following"."""
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
 
@@ -162,6 +165,24 @@ class Booking(Base):
         Index("ix_bookings_series", "series_id"),  # this and the following ones
         Index("ix_bookings_starting", "state", "starts_at"),  # the worker's reminders
         Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
+    )
+
+
+class MovedOccurrence(Base):
+    """A booking that was moved alone and stays in its series: where the series' rule has it."""
+
+    __tablename__ = "moved_occurrences"
+
+    booking_id: Mapped[Id] = mapped_column(ForeignKey("bookings.id"), primary_key=True)
+    series_id: Mapped[Id] = mapped_column(ForeignKey("booking_series.id"))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+
+    slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
+
+    __table_args__ = (
+        CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
+        Index("ix_moved_occurrences_series", "series_id"),  # the occurrences of one series
     )
 
 

@@ -1,6 +1,7 @@
 """Who is told when something happens to a booking: its booker by every change, the institution's managers where they must act."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,18 +12,27 @@ from marketplace import outbox
 from marketplace.people import queries as people
 from marketplace.roles import Role
 
+
+class Told(StrEnum):
+    """Whether a change is told by itself, or together with others by whoever makes them all."""
+
+    ALONE = "alone"
+    TOGETHER = "together"
+
+
 TOLD = {
     "book": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
     "confirm_hold": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
     "approve": {BookingState.CONFIRMED: "booking_confirmed"},
     "refuse": {BookingState.REFUSED: "booking_refused"},
     "move": dict.fromkeys(HOLDING, "booking_changed"),
+    "swap": dict.fromkeys(HOLDING, "booking_changed"),
     "cancel": {BookingState.CANCELLED: "booking_cancelled"},
     "expire": {BookingState.EXPIRED: "booking_expired"},
 }
 """Which message the person gets after which action."""
 
-ASKING = frozenset({"book", "confirm_hold", "ask_again", "move"})
+ASKING = frozenset({"book", "confirm_hold", "ask_again", "move", "swap"})
 """Actions that leave the institution with a request to decide."""
 
 SHORT_NOTICE = timedelta(hours=48)
@@ -34,19 +44,20 @@ def tell(
 ) -> None:
     """Queue what `action` makes worth telling: one message a person, none twice. `facts` are the booking's as of now."""
     data = {"booking_id": booking.id, "resource_id": booking.resource_id, **facts}
-    if action == "move" and before:
+    if action in {"move", "swap"} and before:
         data["was"] = {"start": before["start"], "end": before["end"]}
     if kind := TOLD.get(action, {}).get(booking.state):
         cause = f"{booking.id}:{kind}:{booking.version}"
         outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
-    if kind := _for_managers(booking, action, before, now):
+    if kind := for_managers(booking, action, before, now):
         for person_id in people.staff_of(session, booking.institution_id, [Role.MANAGER]):
             if person_id != booking.person_id:
                 cause = f"{booking.id}:{kind}:{booking.version}:{person_id}"
                 outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=cause, now=now)
 
 
-def _for_managers(booking: Booking, action: str, before: dict[str, Any] | None, now: datetime) -> str | None:
+def for_managers(booking: Booking, action: str, before: dict[str, Any] | None, now: datetime) -> str | None:
+    """Which message the institution's managers get."""
     if booking.state is BookingState.REQUESTED and action in ASKING:
         return "request_to_decide"
     by_customer = action == "cancel" and not booking.cancelled_by_provider

@@ -46,7 +46,7 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.STATEMENTS
     if kind == "waiting_offered":
         return None
-    return Topic.BOOKINGS if kind.startswith(("booking_", "series_", "customer_", "waiting_")) else None
+    return Topic.BOOKINGS if kind.startswith(("booking_", "series_", "swap_", "customer_", "waiting_")) else None
 
 
 def next_digest(now: datetime, zone: ZoneInfo) -> datetime:

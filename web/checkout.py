@@ -18,12 +18,14 @@ from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
-from booking.places import get_place, lock_places, lock_places_of
+from booking.places import get_place, lock_places
 from booking.presence import actions as presence
+from booking.requests import actions as requests
+from booking.requests.tables import Grounds
 from booking.series import actions as series
 from booking.series.actions import Outcome
-from booking.states import HOLDING
 from booking.tables import Booking, Category, OnConflict, Outage
+from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
@@ -221,41 +223,48 @@ def move(
 
 
 def cancel(
-    session: Session, *, actor: Actor, booking_id: str, now: datetime, by: CancelledBy = CancelledBy.CUSTOMER
+    session: Session,
+    *,
+    actor: Actor,
+    booking_id: str,
+    now: datetime,
+    by: CancelledBy = CancelledBy.CUSTOMER,
+    reason: str | None = None,
+    told: Told = Told.ALONE,
 ) -> tuple[Booking, Money]:
     """End a booking before its start; returns it with the fee, which is nothing when the provider cancels.
 
-    Its time is offered to who waits for it. Raises: NotFound, NotAllowed, WrongState.
+    Its time is offered to who waits for it. Of a request that its customer takes back `reason` is kept.
+
+    Raises: NotFound, NotAllowed, WrongState, Invalid.
     """
-    booking, fee = _cancel(session, actor, booking_id, now, by)
+    booking, fee = _cancel(session, actor, booking_id, now, by, reason, told)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
     return booking, fee
 
 
-def _cancel(session: Session, actor: Actor, booking_id: str, now: datetime, by: CancelledBy) -> tuple[Booking, Money]:
+def _cancel(
+    session: Session,
+    actor: Actor,
+    booking_id: str,
+    now: datetime,
+    by: CancelledBy,
+    reason: str | None = None,
+    told: Told = Told.ALONE,
+) -> tuple[Booking, Money]:
     found = queries.get_booking_for(session, actor, booking_id)
     if by is CancelledBy.CUSTOMER and not is_own(actor, found):
         require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
         by = CancelledBy.PROVIDER
-    never_stood = found.decided_at is None
-    booking = actions.cancel(session, booking_id=booking_id, by=by, actor_id=actor.known_id, now=now)
-    fee = billing.settle_cancellation(session, booking=booking, free=never_stood or by is CancelledBy.PROVIDER, now=now)
-    return booking, fee
+    who = actor.known_id
+    booking = requests.cancel(session, booking_id=booking_id, by=by, reason=reason, actor_id=who, now=now, told=told)
+    return booking, settle(session, booking, now=now)
 
 
-def cancel_series(
-    session: Session, *, actor: Actor, series_id: str, since: datetime | None, now: datetime
-) -> list[tuple[Booking, Money]]:
-    """Cancel what has not begun of a series, from `since` on; past occurrences stay as they are.
-
-    Raises: NotFound, NotAllowed, WrongState (there is nothing left to cancel).
-    """
-    found = queries.bookings_of_series_for(session, actor, series_id)
-    ahead = [row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)]
-    if not ahead:
-        raise WrongState(state="over", move="cancel")
-    lock_places_of(session, ahead)
-    return [cancel(session, actor=actor, booking_id=one, now=now) for one in ahead]
+def settle(session: Session, booking: Booking, *, now: datetime) -> Money:
+    """Charge the fee of a booking that has just been cancelled; nothing where it never stood or the provider cancelled."""
+    free = booking.decided_at is None or booking.cancelled_by_provider
+    return billing.settle_cancellation(session, booking=booking, free=free, now=now)
 
 
 def may_attend(actor: Actor, booking: Booking) -> bool:
@@ -320,9 +329,18 @@ def require_present(actor: Actor, booking: Booking) -> None:
         require(actor, Action.REVIEW_USE, institution_id=booking.institution_id)
 
 
-def refuse(session: Session, *, actor: Actor, booking_id: str, now: datetime) -> Booking:
-    """Turn a request down and let its money go. Raises: NotFound, WrongState."""
-    booking = actions.refuse(session, booking_id=booking_id, actor_id=actor.known_id, now=now)
+def refuse(
+    session: Session,
+    *,
+    actor: Actor,
+    booking_id: str,
+    grounds: Grounds = Grounds.DECLINED_CAPACITY,
+    reason: str | None = None,
+    now: datetime,
+) -> Booking:
+    """Turn a request down, keep why, and let its money go. Raises: NotFound, WrongState, Invalid."""
+    who = actor.known_id
+    booking = requests.refuse(session, booking_id=booking_id, grounds=grounds, reason=reason, actor_id=who, now=now)
     billing.settle_cancellation(session, booking=booking, free=True, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
     return booking

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
+from web.done import DONE
 
 
 def _(text: str) -> str:
@@ -317,46 +319,6 @@ PROPOSAL = {
     "cheapest": _("Cheapest"),
     "fewest": _("Fewest institutions"),
 }
-DONE = {
-    "booked": _("Booked. The time is yours."),
-    "requested": _("Requested. The institution will answer."),
-    "cancelled": _("The booking is cancelled."),
-    "approved": _("The booking is approved."),
-    "moved": _("The booking is moved; the customer is told."),
-    "refused": _("The request is declined; the firm is told."),
-    "waiting": _("You are in line. We tell you as soon as the time is free and it is your turn."),
-    "offer_declined": _("The offer passes to the next in line."),
-    "left_line": _("You have left the line."),
-    "checked_in": _("Checked in."),
-    "finished": _("Finished; the rest of the time is free again."),
-    "accepted": _("The statement is accepted."),
-    "disputed": _("Your objection has been sent to the institution."),
-    "received": _("The payment is marked as received."),
-    "returned": _("The payment back is recorded."),
-    "listed": _("The machine is listed and published. Connect its meter next."),
-    "saved": _("Saved."),
-    "published": _("Published."),
-    "paused": _("Paused. Accepted bookings stay."),
-    "retired": _("Retired."),
-    "revoked": _("The device is revoked; its messages are turned away from now on."),
-    "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
-    "outage": _("The outage is entered."),
-    "outage_ended": _("The outage is ended."),
-    "calendar_connected": _("The calendar is connected. Its busy time is closed here as soon as it has been read."),
-    "calendar_read": _("The file was read; its busy time is closed here."),
-    "calendar_soon": _("The calendar is being read. Reload in a moment."),
-    "calendar_gone": _("The calendar is disconnected; its busy time is free again."),
-    "frozen": _("A revision is frozen."),
-    "entered": _("The value is entered."),
-    "signed_out": _("You are signed out."),
-    "password": _("The password is changed; other browsers are signed out."),
-    "token_revoked": _("The token no longer works."),
-    "session_ended": _("That browser is signed out."),
-    "all_read": _("All messages are marked as read."),
-    "joined": _("Welcome. Your account is ready."),
-    "disabled": _("The account is disabled."),
-    "enabled": _("The account is enabled."),
-}
 MESSAGE = {
     "booking_confirmed": _("Your booking is confirmed"),
     "booking_requested": _("Your booking request was sent"),
@@ -365,6 +327,8 @@ MESSAGE = {
     "booking_cancelled": _("Your booking is cancelled"),
     "series_booked": _("Your series of bookings is confirmed"),
     "series_requested": _("Your series of requests was sent"),
+    "series_changed": _("Your series of bookings was changed"),
+    "series_cancelled": _("Bookings of your series are cancelled"),
     "booking_expired": _("Your booking expired before it was confirmed"),
     "waiting_offered": _("The time you wait for is free and offered to you"),
     "waiting_lapsed": _("The offer from the waiting list ran out"),
@@ -376,6 +340,12 @@ MESSAGE = {
     "statement_reminder": _("A statement still awaits your answer"),
     "request_to_decide": _("A booking request awaits your decision"),
     "customer_cancelled": _("A customer cancelled at short notice"),
+    "booking_handed_over": _("Your booking was handed over"),
+    "booking_received": _("A colleague's booking is yours now"),
+    "swap_proposed": _("Someone would exchange times with you"),
+    "swap_declined": _("Your proposal to exchange times was declined"),
+    "swap_withdrawn": _("The proposal to exchange times was withdrawn"),
+    "swap_expired": _("Your proposal to exchange times has ended without an answer"),
     "invitation": _("You are invited to Pilotbench"),
     "password_reset": _("Set a new Pilotbench password"),
 }
@@ -420,7 +390,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
-    "elsewhere": ELSEWHERE, "proposal": PROPOSAL,
+    "elsewhere": ELSEWHERE,
+    "proposal": PROPOSAL,
+    **BOOKING_WORDS,
 }  # fmt: skip
 
 

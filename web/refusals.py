@@ -71,6 +71,8 @@ TITLES: Mapping[str, str] = {
     "already_waiting": _("You wait for that already"),
     "line_full": _("No further place in the line"),
     "offer_over": _("The offer is over"),
+    "swap_refused": _("These two cannot be exchanged"),
+    "not_a_colleague": _("Not a colleague with an account"),
     "precondition_required": _("Say which version you are changing"),
     "busy": _("The system is busy"),
     "forged_request": _("This form did not come from our page"),
@@ -102,6 +104,11 @@ SENTENCES: Mapping[str, str] = {
     "already_waiting": _("You are in the line for exactly this time. Nothing was changed."),
     "line_full": _("There may be {most} places at most. You were not put in the line. Leave one that you need no more."),
     "offer_over": _("Its time limit has passed. Nothing was booked or charged. See what is free, or join the line again."),
+    "swap_refused": _("The rules do not allow this exchange. Both bookings stay as they are."),
+    "other_side_refused": _("The other booking may not be put there by the rules for its holder."),
+    "not_a_colleague": _(
+        "Nobody with an account in the organisation of this booking is known by that. Nothing was changed. Check the address."
+    ),
     "no_such_time": _("That time does not exist on this day, because the clocks are changed."),
     "bundle_refused": _("At least one part cannot be had, so nothing was booked or charged. Change the parts that are named."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),

@@ -27,6 +27,7 @@ from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
 from booking.places import lock_places_of
 from booking.reminders import actions as bookings_ahead
+from booking.swaps import actions as swaps
 from booking.waiting import actions as waiting
 from devices import actions as devices
 from devices import broker, denials
@@ -114,6 +115,7 @@ JOBS: Sequence[Job] = (
     Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
     Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
     Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
+    Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
     Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
     Job("purge", timedelta(hours=6), purge),

@@ -15,6 +15,7 @@ from booking.tables import Booking
 from marketplace.ids import new_id
 from marketplace.money import Money, zero
 from marketplace.prepared import Append
+from marketplace.refusals import Invalid, NotFound
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Resource
 
@@ -73,11 +74,49 @@ def quote_bookings(
 
 def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
     """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
-    old = queries.quote_of_booking(session, booking.id)
-    terms = {name: getattr(old, name) for name in ("price_minor", "currency", "timezone", "funding", "policy", "policy_digest")}
-    row = _quote(booking, number=old.number + 1, terms=terms, now=now)
-    QUOTES.add(session, [row])
-    return Money(row["quote_minor"], row["currency"])
+    return _requote(session, [booking], [queries.quote_of_booking(session, booking.id)], now)[0]
+
+
+def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere: bool, now: datetime) -> list[Money]:
+    """Price two bookings again that exchanged places.
+
+    Each keeps the price and the policy of its acceptance; with `elsewhere`, where they exchanged machines, what was accepted
+    for a machine goes with its time. How each pays stays. Raises: NotFound, Invalid (their currencies differ).
+    """
+    old = [queries.quote_of_booking(session, booking.id) for booking in (one, other)]
+    if not elsewhere:
+        return _requote(session, (one, other), old, now)
+    if old[0].currency != old[1].currency:
+        raise Invalid(field="with_booking_id", reason="is paid in another currency")
+    gone = ("price_minor", "currency", "timezone", "policy", "policy_digest")
+    rows = [
+        _quote(booking, number=own.number + 1, terms={"funding": own.funding, **_terms(theirs, gone)}, now=now)
+        for booking, own, theirs in zip((one, other), old, reversed(old), strict=True)
+    ]
+    QUOTES.add(session, rows)
+    return [Money(row["quote_minor"], row["currency"]) for row in rows]
+
+
+def _terms(quote: BookingQuote, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(quote, name) for name in names}
+
+
+def requote_bookings(session: Session, *, bookings: Sequence[Booking], now: datetime) -> list[Money]:
+    """The same for many, in their order. Raises: NotFound."""
+    newest = queries.quotes_of_bookings(session, [booking.id for booking in bookings])
+    if not newest.keys() >= {booking.id for booking in bookings}:
+        raise NotFound(kind="quote")
+    return _requote(session, bookings, [newest[booking.id] for booking in bookings], now)
+
+
+def _requote(session: Session, bookings: Sequence[Booking], old: Sequence[BookingQuote], now: datetime) -> list[Money]:
+    frozen = ("price_minor", "currency", "timezone", "funding", "policy", "policy_digest")
+    rows = [
+        _quote(booking, number=quote.number + 1, terms=_terms(quote, frozen), now=now)
+        for booking, quote in zip(bookings, old, strict=True)
+    ]
+    QUOTES.add(session, rows)
+    return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
 
 def _quote(booking: Booking, *, number: int, terms: dict[str, Any], now: datetime) -> dict[str, Any]:

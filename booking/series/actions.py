@@ -1,9 +1,10 @@
 """Writes of series: every occurrence by the rules of a single booking, in one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -13,15 +14,14 @@ from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, u
 from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
+from booking.quotas import Use
 from booking.recurrence import Skipped, occurrences
-from booking.states import BookingState
+from booking.series import telling
 from booking.tables import Booking, BookingSeries, OnConflict
 from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking
-from marketplace import audit, outbox
+from marketplace import audit
 from marketplace.ids import new_id
-from marketplace.people import queries as people
 from marketplace.refusals import Invalid, Reason, Refused
-from marketplace.roles import Role
 from marketplace.slot import Slot, union
 
 MOST_REASONS = 50
@@ -37,6 +37,23 @@ class Gap:
     slot: Slot
     reasons: Sequence[Reason]
     conflicts: Sequence[Slot] = ()
+
+    def row(self) -> dict[str, Any]:
+        """As the series keeps it."""
+        codes = [reason.code for reason in self.reasons]
+        return {"start": self.slot.start.isoformat(), "end": self.slot.end.isoformat(), "reasons": codes}
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An occurrence that is granted, and the units to take."""
+
+    wish: Wish
+    units: Units
+
+
+Asked = tuple[Wish, Slot | Skipped]
+"""An occurrence: where it lies, and for whom and what it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +88,36 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     With REFUSE all or nothing; with SKIP what can be had, at least one. Raises: NotFound, Invalid, SeriesRefused.
     """
     place = lock_place(session, wish.resource_id)
-    slots = occurrences(rrule, wish.slot, place.zone)
-    ledger = Ledger(queries.taken(session, place.claimed, within=_whole(slots, wish.slot)))
-    granted, gaps = _admit(session, place, wish, slots, ledger, now)
+    asked = [(wish, slot) for slot in occurrences(rrule, wish.slot, place.zone)]
+    found = admit_all(session, place, asked, now=now)
+    granted = [one for one in found if isinstance(one, Granted)]
+    gaps = [one for one in found if isinstance(one, Gap)]
     if not granted or (gaps and on_conflict is OnConflict.REFUSE):
-        raise SeriesRefused(wish, gaps, list(islice(_ways_out(session, place, wish, rrule, gaps, now), terms.ALTERNATIVES)))
+        raise SeriesRefused(wish, gaps, ways_out(session, place, wish, gaps, _with_first(place, wish, rrule), now=now))
     series = _new_series(place, wish, rrule, on_conflict, gaps, now)
     session.add(series)
     session.flush()
-    bookings = [new_booking(place, one, None, now) for one, _ in granted]
-    for booking in bookings:
-        booking.series_id = series.id
-    BOOKINGS.add_objects(session, bookings)
-    taken = SeriesRefused(wish, [Gap(wish.slot, [Reason("slot_taken")], [wish.slot])], [])
-    _claim(session, place, bookings, [units for _, units in granted], taken)
+    bookings = add_bookings(session, place, series, granted, now)
+    claim_all(session, place, bookings, [one.units for one in granted], wish=wish)
     _record(session, series, bookings, wish.override, now)
+    telling.booked(session, series, bookings, now)
     return Outcome(series, bookings, gaps)
 
 
-def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], taken: Exception) -> None:
+def add_bookings(
+    session: Session, place: Place, series: BookingSeries, granted: Sequence[Granted], now: datetime
+) -> list[Booking]:
+    """Rows of new bookings of the series, without their claims."""
+    bookings = [new_booking(place, one.wish, None, now) for one in granted]
+    for booking in bookings:
+        booking.series_id = series.id
+    BOOKINGS.add_objects(session, bookings)
+    return bookings
+
+
+def claim_all(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], *, wish: Wish) -> None:
+    """Raises, at the flush: SeriesRefused, should the ledger itself refuse what was admitted."""
+    taken = SeriesRefused(wish, [Gap(wish.slot, [Reason("slot_taken")], [wish.slot])], [])
     pairs = list(zip(bookings, units, strict=True))
     if place.rules.waive_own_buffers:
         for booking, chosen in pairs:
@@ -99,33 +127,40 @@ def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: S
     CLAIMS.add(session, rows, refused={"claims_no_overlap": taken})
 
 
-def _whole(slots: Sequence[Slot | Skipped], first: Slot) -> Slot:
-    return Slot(first.start, max(slot.end for slot in slots if isinstance(slot, Slot)))
+def admit_all(
+    session: Session, place: Place, asked: Sequence[Asked], *, now: datetime, ignoring: Collection[str] = ()
+) -> list[Granted | Gap]:
+    """The verdict on each, in their order; one that is granted stands in the way of the later ones.
 
-
-def _admit(
-    session: Session, place: Place, wish: Wish, slots: Sequence[Slot | Skipped], ledger: Ledger, now: datetime
-) -> tuple[list[tuple[Wish, Units]], list[Gap]]:
-    """What is granted and what is not; each occurrence that is granted stands in the way of the later ones."""
-    granted: list[tuple[Wish, Units]] = []
-    gaps: list[Gap] = []
-    for slot in slots:
+    Claims and uses of the bookings `ignoring` count for nothing.
+    """
+    slots = [slot for _, slot in asked if isinstance(slot, Slot)]
+    reach = Slot(min(slot.start for slot in slots), max(slot.end for slot in slots)) if slots else None
+    ledger = Ledger(queries.taken(session, place.claimed, within=reach, ignoring=ignoring) if reach else {})
+    found: list[Granted | Gap] = []
+    granted: list[Use] = []
+    for wish, slot in asked:
         if isinstance(slot, Skipped):
-            gaps.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason("no_such_time")]))
+            found.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason("no_such_time")]))
             continue
         one = replace(wish, slot=slot)
-        reach = slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
-        around = ledger.around(place.claimed, reach)
-        found = decide(session, place, one, around, now=now, beside=[use_of(other) for other, _ in granted])
-        if found.reasons:
-            gaps.append(Gap(slot, found.reasons, found.clashes))
+        around = ledger.around(place.claimed, slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER))
+        verdict = decide(session, place, one, around, now=now, ignoring=ignoring, beside=granted)
+        if verdict.reasons:
+            found.append(Gap(slot, verdict.reasons, verdict.clashes))
             continue
-        granted.append((one, found.units))
-        for resource_id, units in found.units.items():
-            for unit in units:
-                for lane, span in enumerate(place.rules.buffers.spans(slot)):
-                    ledger.add(resource_id, Taken(f"occurrence {len(granted)}", unit, lane, span))
-    return granted, gaps
+        found.append(Granted(one, verdict.units))
+        granted.append(use_of(one))
+        _note(ledger, place, verdict.units, Taken(f"occurrence {len(granted)}", 0, 0, slot))
+    return found
+
+
+def _note(ledger: Ledger, place: Place, units: Units, taken: Taken) -> None:
+    """Put what was granted into the ledger, buffers included."""
+    for resource_id, chosen in units.items():
+        for unit in chosen:
+            for lane, span in enumerate(place.rules.buffers.spans(taken.slot)):
+                ledger.add(resource_id, replace(taken, unit=unit, lane=lane, slot=span))
 
 
 def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
@@ -134,24 +169,50 @@ def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
     return Slot(start, start + like.duration)
 
 
-def _ways_out(session: Session, place: Place, wish: Wish, rrule: str, gaps: Sequence[Gap], now: datetime) -> Iterator[Slot]:
-    """First occurrences with which every one would be granted, out of the ways out of those that were not."""
-    tried: set[Slot] = set()
-    for gap in gaps[:TRIED]:
-        for way in find_ways_out(session, place, replace(wish, slot=gap.slot), now=now):
-            first = wish.slot.shift(way.start - gap.slot.start)
-            if first not in tried and _all_fit(session, place, replace(wish, slot=first), rrule, now):
-                yield first
-            tried.add(first)
+def ways_out(
+    session: Session,
+    place: Place,
+    wish: Wish,
+    gaps: Sequence[Gap],
+    with_first: Callable[[Slot], Sequence[Asked]],
+    *,
+    now: datetime,
+    ignoring: Collection[str] = (),
+) -> list[Slot]:
+    """First occurrences with which every one would be granted, out of the ways out of those that were not.
+
+    `with_first` gives the occurrences of a series that begins there. Raises nothing it raises but Invalid, which is no way.
+    """
+
+    def fitting() -> Iterator[Slot]:
+        tried: set[Slot] = set()
+        for gap in gaps[:TRIED]:
+            for way in find_ways_out(session, place, replace(wish, slot=gap.slot), now=now, ignoring=ignoring):
+                first = wish.slot.shift(way.start - gap.slot.start)
+                if first not in tried and _all_fit(session, place, with_first, first, now, ignoring):
+                    yield first
+                tried.add(first)
+
+    return list(islice(fitting(), terms.ALTERNATIVES))
 
 
-def _all_fit(session: Session, place: Place, wish: Wish, rrule: str, now: datetime) -> bool:
+def _all_fit(
+    session: Session,
+    place: Place,
+    with_first: Callable[[Slot], Sequence[Asked]],
+    first: Slot,
+    now: datetime,
+    ignoring: Collection[str],
+) -> bool:
     try:
-        slots = occurrences(rrule, wish.slot, place.zone)
+        asked = with_first(first)
     except Invalid:
         return False
-    ledger = Ledger(queries.taken(session, place.claimed, within=_whole(slots, wish.slot)))
-    return not _admit(session, place, wish, slots, ledger, now)[1]
+    return all(isinstance(one, Granted) for one in admit_all(session, place, asked, now=now, ignoring=ignoring))
+
+
+def _with_first(place: Place, wish: Wish, rrule: str) -> Callable[[Slot], Sequence[Asked]]:
+    return lambda first: [(replace(wish, slot=first), slot) for slot in occurrences(rrule, first, place.zone)]
 
 
 def _new_series(
@@ -167,20 +228,14 @@ def _new_series(
         ends_at=wish.slot.end,
         rrule=rrule.strip(),
         on_conflict=on_conflict,
-        gaps=[
-            {
-                "start": gap.slot.start.isoformat(),
-                "end": gap.slot.end.isoformat(),
-                "reasons": [reason.code for reason in gap.reasons],
-            }
-            for gap in gaps
-        ],
+        gaps=[gap.row() for gap in gaps],
         created_at=now,
+        version=1,
     )
 
 
 def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking], override: str | None, now: datetime) -> None:
-    """One entry and one message for all."""
+    """One entry for all."""
     audit.record(
         session,
         actor_id=series.person_id,
@@ -197,18 +252,3 @@ def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking]
         },
         now=now,
     )
-    asked = bookings[0].state is BookingState.REQUESTED
-    data = {
-        "booking_id": bookings[0].id,
-        "resource_id": series.resource_id,
-        "start": bookings[0].starts_at.isoformat(),
-        "end": bookings[0].ends_at.isoformat(),
-        "series_id": series.id,
-        "count": len(bookings),
-    }
-    kind = "series_requested" if asked else "series_booked"
-    outbox.queue(session, person_id=series.person_id, kind=kind, data=data, cause=f"{series.id}:booked", now=now)
-    for manager in people.staff_of(session, series.institution_id, [Role.MANAGER]) if asked else ():
-        if manager != series.person_id:
-            cause = f"{series.id}:request:{manager}"
-            outbox.queue(session, person_id=manager, kind="request_to_decide", data=data, cause=cause, now=now)

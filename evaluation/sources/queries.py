@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from booking.availability import open_slots
 from booking.places import as_rules
+from booking.ratings.queries import stars_of
+from booking.requests.tables import Grounds, RequestEnd
 from booking.states import BookingState
 from booking.tables import Booking, RefusedRequest, RuleVersion
 from booking.tables import Outage as OutageRow
@@ -193,14 +195,17 @@ def bookings_and_requests(session: Session, resource_ids: Collection[str], *, wi
         .where(Booking.resource_id.in_(resource_ids), Booking.starts_at < within.end, Booking.ends_at > within.start)
         .order_by(Booking.starts_at, Booking.id)
     ).all()
-    fees = fees_of_bookings(session, [booking.id for booking, *_ in rows])
+    ids = [booking.id for booking, *_ in rows]
+    fees, stars = fees_of_bookings(session, ids), stars_of(session, ids)
     bookings: dict[str, list[Reservation]] = defaultdict(list)
     for booking, organisation, related_to, owner_code in rows:
         if booking.state in NEVER_STOOD or booking.decided_at is None:
             continue
         own = _is_owner(organisation, booking.institution_id, owner_code)
         bookings[booking.resource_id].append(
-            _reservation(booking, organisation, fees.get(booking.id), _Relation(own, related_to is not None))
+            _reservation(
+                booking, organisation, fees.get(booking.id), stars.get(booking.id), _Relation(own, related_to is not None)
+            )
         )
     return Gathered(bookings, _requests(session, resource_ids, within))
 
@@ -220,7 +225,9 @@ def _is_owner(organisation: Organisation | None, institution_id: str, owner_code
     return same_code or organisation.institution_id == institution_id
 
 
-def _reservation(row: Booking, user: Organisation | None, fee: tuple[int, int] | None, relation: _Relation) -> Reservation:
+def _reservation(
+    row: Booking, user: Organisation | None, fee: tuple[int, int] | None, stars: int | None, relation: _Relation
+) -> Reservation:
     return Reservation(
         id=row.id,
         start=_seconds(row.starts_at),
@@ -237,15 +244,16 @@ def _reservation(row: Booking, user: Organisation | None, fee: tuple[int, int] |
         cancelled_at=_optional(row.cancelled_at),
         fee_minor=fee[0] if fee else None,
         refund_minor=fee[1] if fee else None,
+        rating=Fraction(stars) if stars is not None else None,
         sme=user.is_sme if user else False,
     )
 
 
 def _requests(session: Session, resource_ids: Collection[str], within: Slot) -> dict[str, list[Request]]:
-    asked = session.scalars(
-        select(Booking).where(
-            Booking.resource_id.in_(resource_ids), Booking.submitted_at >= within.start, Booking.submitted_at < within.end
-        )
+    asked = session.execute(
+        select(Booking, RequestEnd)
+        .outerjoin(RequestEnd, RequestEnd.booking_id == Booking.id)
+        .where(Booking.resource_id.in_(resource_ids), Booking.submitted_at >= within.start, Booking.submitted_at < within.end)
     )
     refused = session.scalars(
         select(RefusedRequest).where(
@@ -255,22 +263,24 @@ def _requests(session: Session, resource_ids: Collection[str], within: Slot) -> 
         )
     )
     found: dict[str, list[Request]] = defaultdict(list)
-    for resource_id, request in (*_from_bookings(asked), *_from_refusals(refused)):
+    for resource_id, request in (*_from_bookings((row, end) for row, end in asked), *_from_refusals(refused)):
         found[resource_id].append(request)
     return found
 
 
-def _from_bookings(rows: Iterable[Booking]) -> Iterable[tuple[str, Request]]:
-    for row in rows:
+def _from_bookings(rows: Iterable[tuple[Booking, RequestEnd | None]]) -> Iterable[tuple[str, Request]]:
+    for row, end in rows:
         if row.state is not BookingState.HELD:
-            answered = _optional(row.decided_at)
-            yield row.resource_id, Request(row.id, row.organisation_id, _seconds(row.submitted_at), answered, _outcome(row))
+            declined = end.ended_at if end and row.state is BookingState.REFUSED else None
+            answered, submitted = _optional(row.decided_at or declined), _seconds(row.submitted_at)
+            yield row.resource_id, Request(row.id, row.organisation_id, submitted, answered, _outcome(row, end))
 
 
-def _outcome(row: Booking) -> Outcome:
+def _outcome(row: Booking, end: RequestEnd | None) -> Outcome:
     """A hold that ran out or a request taken back was the user's; a request nobody answered was the provider's."""
     if row.state is BookingState.REFUSED:
-        return Outcome.DECLINED_CAPACITY
+        out_of_scope = end is not None and end.grounds is Grounds.OUT_OF_SCOPE
+        return Outcome.OUT_OF_SCOPE if out_of_scope else Outcome.DECLINED_CAPACITY
     if row.decided_at is not None:
         return Outcome.ACCEPTED
     if row.state is BookingState.REQUESTED or (row.state is BookingState.EXPIRED and row.hold_until is None):

@@ -5,7 +5,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions, queries
@@ -352,14 +352,8 @@ def test_whatever_happens_no_two_claims_overlap_and_offers_hold_their_units(db: 
     assert audit(db) == []
 
 
-@pytest.fixture
-def apart(engine: Engine) -> sessionmaker[Session]:
-    """Sessions that commit, each in a transaction of its own."""
-    return sessionmaker(engine, expire_on_commit=False)
-
-
-def test_of_two_who_answer_at_once_one_is_heard(apart: sessionmaker[Session]) -> None:
-    with apart.begin() as db:
+def test_of_two_who_answer_at_once_one_is_heard(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as db:
         resource = a_resource(db)
         booking = booked(db, resource, hours(4, 6))
         entry, following = waits(db, resource, hours(4, 6)), waits(db, resource, hours(4, 6), after=1)
@@ -370,7 +364,7 @@ def test_of_two_who_answer_at_once_one_is_heard(apart: sessionmaker[Session]) ->
     def answer(number: int) -> None:
         gate.wait()
         try:
-            with apart.begin() as db:
+            with committed_db.begin() as db:
                 if number % 2:
                     waiting.decline(db, entry_id=entry.id, now=NOW)
                 else:
@@ -384,7 +378,7 @@ def test_of_two_who_answer_at_once_one_is_heard(apart: sessionmaker[Session]) ->
         thread.start()
     for thread in threads:
         thread.join()
-    with apart() as db:
+    with committed_db() as db:
         ended = db.get_one(WaitingEntry, entry.id).state.value
         after = db.get_one(WaitingEntry, following.id).state.value
         assert sorted(done) == sorted([ended, *["late"] * 5])
@@ -392,16 +386,16 @@ def test_of_two_who_answer_at_once_one_is_heard(apart: sessionmaker[Session]) ->
         assert audit(db) == []
 
 
-def test_what_is_rolled_back_was_never_offered(apart: sessionmaker[Session]) -> None:
-    with apart.begin() as db:
+def test_what_is_rolled_back_was_never_offered(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as db:
         resource = a_resource(db)
         booking = booked(db, resource, hours(4, 6))
         entry = waits(db, resource, hours(4, 6))
-    with apart() as db:
+    with committed_db() as db:
         cancelled(db, booking)
         assert db.get_one(WaitingEntry, entry.id).state is WaitingState.OFFERED
         db.rollback()
-    with apart() as db:
+    with committed_db() as db:
         kept = db.get_one(WaitingEntry, entry.id)
         assert (kept.state, told(db, kept), claimed(db, kept)) == (WaitingState.WAITING, [], [])
         assert db.get_one(Booking, booking.id).state.value == "confirmed"

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
+from booking.ratings.tables import Rating
+from booking.requests.tables import Grounds, RequestEnd
 from booking.states import BookingState
 from booking.tables import Booking, Outage, RefusedRequest
 from devices.segments import State
@@ -130,6 +132,29 @@ def test_requests_turned_away_are_counted(db: Session) -> None:
     db.flush()
     found = hours_of(db, line)
     assert (found["turnaway_rate"], found["sla_rate"]) == ("0.5000", "1.0000")
+
+
+def test_a_declined_request_counts_by_its_grounds_and_from_its_answer(db: Session) -> None:
+    line = a_line(db)
+    for grounds in (Grounds.DECLINED_CAPACITY, Grounds.OUT_OF_SCOPE, None):
+        row = booked(db, line, "14:00", 1, state=BookingState.REFUSED, submitted_at=NINE, decided_at=None)
+        if grounds:
+            db.add(RequestEnd(booking_id=row.id, grounds=grounds, reason=None, ended_by="per_1", ended_at=at("10:00")))
+    booked(db, line, "14:00", 1, submitted_at=NINE, decided_at=at("10:00"))
+    db.flush()
+    found = hours_of(db, line)
+    assert (found["turnaway_rate"], found["sla_rate"]) == ("0.6667", "0.7500")
+
+
+def test_a_rating_moves_the_satisfaction_from_its_prior(db: Session) -> None:
+    line = a_line(db)
+    row = booked(db, line, "09:00", 2)
+    seen(db, line, (State.RUN, "09:00", "11:00"))
+    assert hours_of(db, line)["satisfaction"] == "4.00"
+    db.add(Rating(booking_id=row.id, resource_id=line.id, stars=1, rated_by=row.person_id, rated_at=at("12:00")))
+    db.flush()
+    found = hours_of(db, line)
+    assert found["satisfaction"] == "3.73"
 
 
 def test_drafts_and_modules_of_a_line_are_no_reporting_units(db: Session) -> None:

@@ -3,12 +3,28 @@
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from web.api import billing, bookings, chains, devices, evaluation, external, health, marketplace, outages, search, waiting
+from web.api import (
+    billing,
+    bookings,
+    chains,
+    devices,
+    evaluation,
+    exchanging,
+    external,
+    health,
+    looking_back,
+    marketplace,
+    outages,
+    search,
+    series,
+    waiting,
+)
 
 TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="An API token, made on one's account page.")
 """Named in the OpenAPI document only; web.deps.find_actor reads the header."""
 
 
 def include(app: FastAPI) -> None:
-    for module in (search, marketplace, bookings, chains, waiting, outages, external, devices, billing, evaluation, health):
+    booked = (bookings, series, exchanging, looking_back, chains, waiting, outages, external)
+    for module in (search, marketplace, *booked, devices, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

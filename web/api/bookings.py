@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from booking import actions, queries
 from booking.presence import actions as presence
-from booking.tables import Booking, OnConflict
+from booking.requests.tables import Grounds
+from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.permissions import Action, require
@@ -19,7 +20,7 @@ from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
 from web.deps import AnyActor, Configured, Db, Now, OneAnswer, PreconditionRequired, ReadDb, SignedIn
-from web.refusals import malformed, reason_of
+from web.refusals import malformed
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
@@ -146,45 +147,12 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
     def make() -> dict[str, Any]:
         made = checkout.book_bundle(db, actor=actor, orders=orders, now=now, hold=timedelta(minutes=settings.hold_minutes))
         rows = [shape(booking, shapes.money(quote)) for booking, quote in made]
-        return {"id": made[0][0].bundle_id, "bookings": rows, "quotes": _sums([quote for _, quote in made])}
+        return {"id": made[0][0].bundle_id, "bookings": rows, "quotes": sums([quote for _, quote in made])}
 
     return once.answer(201, make)
 
 
-@router.post("/resources/{resource_id}/booking-series", status_code=201)
-def book_series(resource_id: str, body: shapes.SeriesIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    """A booking and its repetitions: all of them, or those that can be had."""
-    order = checkout.Order(
-        resource_id=resource_id,
-        slot=read_slot(body.start, body.end),
-        organisation_id=body.organisation_id,
-        quantity=body.quantity,
-        purpose=body.purpose,
-        override=body.override.reason if body.override else None,
-    )
-
-    def make() -> dict[str, Any]:
-        found, quotes = checkout.book_series(
-            db, actor=actor, order=order, rrule=body.rrule, on_conflict=OnConflict(body.on_conflict), now=now
-        )
-        return {
-            "id": found.series.id,
-            "bookings": [shape(row, shapes.money(quote)) for row, quote in zip(found.bookings, quotes, strict=True)],
-            "skipped": [
-                {
-                    **shapes.slot(gap.slot),
-                    "conflicts": [shapes.slot(one) for one in gap.conflicts],
-                    "reasons": [reason_of(one, str) for one in gap.reasons],
-                }
-                for gap in found.gaps
-            ],
-            "quotes": _sums(quotes),
-        }
-
-    return once.answer(201, make)
-
-
-def _sums(quotes: Sequence[Money]) -> list[dict[str, Any]]:
+def sums(quotes: Sequence[Money]) -> list[dict[str, Any]]:
     """One sum a currency."""
     currencies = sorted({quote.currency for quote in quotes})
     return [shapes.money(sum((quote for quote in quotes if quote.currency == one), zero(one))) for one in currencies]
@@ -241,18 +209,25 @@ def approve(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now)
 
 
 @router.post("/bookings/{booking_id}/refuse")
-def refuse(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+def refuse(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, body: shapes.RefusalIn | None = None) -> Response:
     row = queries.get_booking_for(db, actor, booking_id)
     require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
-    return once.answer(200, lambda: shape(checkout.refuse(db, actor=actor, booking_id=booking_id, now=now)))
+    said = body or shapes.RefusalIn()
+    grounds = Grounds(said.grounds)
+
+    def make() -> dict[str, Any]:
+        made = checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=said.reason, now=now)
+        return shape(made)
+
+    return once.answer(200, make)
 
 
 @router.post("/bookings/{booking_id}/cancel")
-def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, body: shapes.CancelIn | None = None) -> Response:
     queries.get_booking_for(db, actor, booking_id)
 
     def make() -> dict[str, Any]:
-        row, fee = checkout.cancel(db, actor=actor, booking_id=booking_id, now=now)
+        row, fee = checkout.cancel(db, actor=actor, booking_id=booking_id, reason=body.reason if body else None, now=now)
         return {**shape(row), "fee": shapes.money(fee)}
 
     return once.answer(200, make)
@@ -271,32 +246,3 @@ def finish(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) 
     """The customer has left: the rest of the time is free again."""
     checkout.require_present(actor, queries.get_booking_for(db, actor, booking_id))
     return once.answer(200, lambda: shape(checkout.finish(db, actor=actor, booking_id=booking_id, now=now)))
-
-
-@router.post("/booking-series/{series_id}/cancel")
-def cancel_series(
-    series_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, body: shapes.CancelSeriesIn | None = None
-) -> Response:
-    """This and the following occurrences, or all that have not begun."""
-
-    def make() -> dict[str, Any]:
-        since = body.from_ if body else None
-        ended = checkout.cancel_series(db, actor=actor, series_id=series_id, since=since, now=now)
-        return {"cancelled": [{**shape(row), "fee": shapes.money(fee)} for row, fee in ended]}
-
-    return once.answer(200, make)
-
-
-@router.get("/booking-series/{series_id}")
-def series(series_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
-    rows = queries.bookings_of_series_for(db, actor, series_id)
-    row = queries.get_series(db, series_id)
-    return {
-        "id": row.id,
-        "resource_id": row.resource_id,
-        **shapes.slot(row.slot),
-        "rrule": row.rrule,
-        "on_conflict": row.on_conflict.value,
-        "skipped": row.gaps,
-        "bookings": [shape(booking) for booking in rows],
-    }

@@ -7,7 +7,17 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
 
 from marketplace.money import Money
 from marketplace.slot import Slot
@@ -202,6 +212,70 @@ class SeriesIn(BookingIn):
 class CancelSeriesIn(Shape):
     from_: Annotated[Instant | None, Field(alias="from")] = None
     """Occurrences that start before it stay."""
+
+
+class EditSeriesIn(Shape):
+    """`scope` all: everything that has not begun; this_and_following: from the booking `from` on."""
+
+    scope: Literal["this_and_following", "all"]
+    from_: Annotated[Text | None, Field(alias="from")] = None
+    start: Instant
+    """Of the first occurrence that changes."""
+    end: Instant
+    rrule: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_clean)] | None = None
+    on_conflict: Literal["refuse", "skip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _from_goes_with_following(self) -> "EditSeriesIn":
+        if (self.scope == "this_and_following") != (self.from_ is not None):
+            raise ValueError("this_and_following needs from, all goes without")
+        return self
+
+    @property
+    def since(self) -> str | None:
+        return self.from_
+
+
+class GapsIn(Shape):
+    starts: Annotated[list[Instant], Field(min_length=1, max_length=1000)] | None = None
+    """The gaps that begin then; without it all that lie ahead."""
+
+
+Reason = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)]
+
+
+class RefusalIn(Shape):
+    """Why a request is declined."""
+
+    reason: Reason | None = None
+    grounds: Literal["declined_capacity", "out_of_scope"] = "declined_capacity"
+
+
+class CancelIn(Shape):
+    reason: Reason | None = None
+    """Of a request that is taken back."""
+
+
+class RatingIn(Shape):
+    stars: Annotated[Whole, Field(ge=1, le=5)]
+    comment: Reason | None = None
+
+
+class HandOverIn(Shape):
+    """The colleague, by id or by e-mail."""
+
+    person_id: Text | None = None
+    email: Email | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "HandOverIn":
+        if (self.person_id is None) == (self.email is None):
+            raise ValueError("give either person_id or email")
+        return self
+
+
+class SwapIn(Shape):
+    with_booking_id: Text
 
 
 class MoveIn(Shape):

@@ -12,6 +12,8 @@ from web.pages import (
     approvals,
     bookings,
     chains,
+    changes,
+    demand,
     desk,
     device,
     entries,
@@ -25,6 +27,7 @@ from web.pages import (
     own,
     public,
     review,
+    series,
     timeline,
     waiting,
 )
@@ -56,8 +59,8 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, chains, waiting)
-    publishers = (device, outages, external, members, timeline, approvals, desk, entries, evaluation, operator)
+    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series)
+    publishers = (device, outages, external, members, timeline, approvals, demand, desk, entries, evaluation, operator)
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")

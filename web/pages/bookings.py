@@ -17,6 +17,7 @@ from billing.resale import actions as resale
 from booking import actions, queries
 from booking.admission import SlotRefused
 from booking.presence import actions as presence
+from booking.requests.tables import Grounds
 from booking.tables import Booking
 from marketplace import idempotency
 from marketplace.catalogue import queries as catalogue
@@ -28,15 +29,13 @@ from web import calendar, checkout
 from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
-from web.i18n import translator
 from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
 from web.present import bookings, calendars, resource
 from web.present.review import address_of
-from web.reasons import sentence
 from web.refusals import Malformed, status_of
-from web.views.frame import Area, Form
+from web.views.frame import EMPTY_FORM, Area, Form
 
 router = APIRouter(prefix="/{lang}")
 
@@ -137,13 +136,13 @@ def ics(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, settings: Co
 @router.get("/bookings/{booking_id}")
 def page(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
     row = queries.get_booking_for(db, actor, booking_id)
-    return _page(pen, db, row, now)
+    return drawn(pen, db, row, now)
 
 
-def _page(pen: Drawing, db: ReadDb, row: Booking, now: Now, refusal: Refusal | None = None) -> Response:
-    said = sentence(refusal.code, refusal.values, translator(pen.lang)) if refusal else None
-    view = bookings.one(db, row, actor=pen.actor, lang=pen.lang, now=now, refusal=said)
-    status = status_of(refusal) if refusal else 200
+def drawn(pen: Drawing, db: ReadDb, row: Booking, now: Now, refusal: Refusal | None = None, form: Form = EMPTY_FORM) -> Response:
+    """The booking's page, with what stood in the way of the last step."""
+    view = bookings.one(db, row, actor=pen.actor, lang=pen.lang, now=now, form=form, refusal=refusal)
+    status = status_of(refusal) if refusal else 422 if form.errors else 200
     return pen.page("booking.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
 
 
@@ -152,14 +151,20 @@ def _press(pen: Drawing, db: Db, row: Booking, now: Now, act: Callable[[], objec
     try:
         act()
     except WrongState as refusal:
-        return _page(pen, db, row, now, refusal)
+        return drawn(pen, db, row, now, refusal)
     return pen.go(f"/bookings/{row.id}", said)
 
 
 @router.post("/bookings/{booking_id}/cancel")
-def cancel(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
-    return _press(pen, db, row, now, lambda: checkout.cancel(db, actor=actor, booking_id=row.id, now=now), "cancelled")
+def cancel(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row, why = queries.get_booking_for(db, actor, booking_id), text(fields, "reason")
+    try:
+        checkout.cancel(db, actor=actor, booking_id=row.id, reason=why, now=now)
+    except Invalid as refusal:
+        return drawn(pen, db, row, now, form=again(pen, fields, refusal))
+    except WrongState as refusal:
+        return drawn(pen, db, row, now, refusal)
+    return pen.go(f"/bookings/{row.id}", "cancelled")
 
 
 @router.post("/bookings/{booking_id}/check-in")
@@ -184,7 +189,7 @@ def approve(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: Signed
         _check_version(row.version, fields)
         actions.approve(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
     except (WrongState, Stale) as refusal:
-        return _page(pen, db, row, now, refusal)
+        return drawn(pen, db, row, now, refusal)
     return pen.go(f"/bookings/{booking_id}", "approved")
 
 
@@ -194,9 +199,14 @@ def refuse(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedI
     require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     try:
         _check_version(row.version, fields)
-        checkout.refuse(db, actor=actor, booking_id=booking_id, now=now)
+        grounds = Grounds.OUT_OF_SCOPE if text(fields, "grounds") == Grounds.OUT_OF_SCOPE else Grounds.DECLINED_CAPACITY
+        if not text(fields, "reason"):
+            raise Invalid(field="reason", reason="say why, the customer reads it")
+        checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=text(fields, "reason"), now=now)
+    except Invalid as refusal:
+        return drawn(pen, db, row, now, form=again(pen, fields, refusal))
     except (WrongState, Stale) as refusal:
-        return _page(pen, db, row, now, refusal)
+        return drawn(pen, db, row, now, refusal)
     return pen.go(f"/bookings/{booking_id}", "refused")
 
 

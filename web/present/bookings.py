@@ -13,6 +13,7 @@ from billing.resale.queries import find_credit
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
 from booking.presence.actions import CHECK_IN_FROM
+from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
@@ -22,10 +23,15 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
+from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.checkout import is_own, may_attend
+from web.i18n import translator
 from web.present import names
+from web.present.changes import changes
+from web.present.history import history
+from web.reasons import sentence
 from web.views.bookings import (
     BookingRow,
     BookingView,
@@ -84,7 +90,16 @@ def _quoted(quote: BookingQuote | None, place: Resource) -> Money:
     return Money(quote.quote_minor, quote.currency) if quote else zero(place.currency)
 
 
-def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: datetime, refusal: str | None = None) -> BookingView:
+def one(
+    session: Session,
+    row: Booking,
+    *,
+    actor: Actor,
+    lang: Lang,
+    now: datetime,
+    form: Form = EMPTY_FORM,
+    refusal: Refusal | None = None,
+) -> BookingView:
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
@@ -94,6 +109,8 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
+    runs = devices.sessions_of_resource(session, place.id, within=around) if row.starts_at <= now else []
+    zone = place.timezone
     return BookingView(
         id=row.id,
         resource_id=place.id,
@@ -109,18 +126,20 @@ def one(session: Session, row: Booking, *, actor: Actor, lang: Lang, now: dateti
         total=_quoted(bills.find_quote(session, row.id), place),
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
-        sessions=[session_row(run) for run in devices.sessions_of_resource(session, place.id, within=around)]
-        if row.starts_at <= now
-        else [],
+        sessions=[session_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
         ics_url=f"{base}.ics",
+        history=history(session, row, runs=runs, statement=statement, actor=actor, lang=lang, zone=zone),
+        changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
         can_decide=staff and row.state is BookingState.REQUESTED,
         version=row.version,
         can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < row.ends_at,
         can_finish=attends and row.starts_at <= now < row.ends_at,
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
-        refusal=refusal,
+        series_id=row.series_id,
+        moved_from=series.moved_from(session, row.series_id).get(row.id) if row.series_id else None,
+        refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
     )
 
 

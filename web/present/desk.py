@@ -89,7 +89,12 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
     )
 
 
-PAGES = {"requests": Action.DECIDE_BOOKINGS, "use": Action.REVIEW_USE, "income": Action.HANDLE_MONEY}
+PAGES = {
+    "requests": Action.DECIDE_BOOKINGS,
+    "use": Action.REVIEW_USE,
+    "demand": Action.REVIEW_USE,
+    "income": Action.HANDLE_MONEY,
+}
 ANSWERED_BY = {
     "requests": Action.DECIDE_BOOKINGS,
     "disputes": Action.HANDLE_MONEY,

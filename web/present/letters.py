@@ -10,6 +10,7 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.tables import StatementState
 from booking import queries as booking
+from booking.requests import queries as requests
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
@@ -26,9 +27,9 @@ from web.mail import Attachment, Letter
 from web.present import calendars, messages, names
 from web.views.frame import Lang
 
-INVITES = {"booking_confirmed", "booking_changed"}
+INVITES = {"booking_confirmed", "booking_changed", "booking_received"}
 """These enter the reader's calendar or change there; what ended leaves it."""
-ENDS = {"booking_cancelled", "booking_refused", "booking_expired"}
+ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
 FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
 Facts = list[tuple[str, str]]
 
@@ -222,6 +223,8 @@ def _way_out(session: Session, matter: Matter, now: datetime) -> Facts:
 def _end(session: Session, matter: Matter) -> Facts:
     """What a cancellation costs; a request that was withdrawn before it stood costs nothing."""
     _, row = matter.say, matter.row
+    if matter.kind == "booking_refused" and (end := requests.end_of(session, row.id)) and end.reason:
+        return [(_("Reason"), end.reason)]
     if row.cancelled_at is None or bills.find_quote(session, row.id) is None:
         return []
     if row.decided_at is None:

@@ -80,6 +80,8 @@ def path_of(message: Message, lang: Lang) -> str:
         page = "invitations" if message.kind == "invitation" else "reset"
         return f"/{lang.value}/{page}/{secret}"
     if booking_id := data.get("booking_id"):
+        if message.kind.startswith("series_"):
+            return f"/{lang.value}/series/{message.data['series_id']}"
         tail = "/statement" if message.kind.startswith("statement") else ""
         return f"/{lang.value}/bookings/{booking_id}{tail}"
     return f"/{lang.value}/waiting" if "waiting_id" in data else f"/{lang.value}/messages"

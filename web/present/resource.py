@@ -18,6 +18,7 @@ from booking import queries as booking
 from booking.admission import SlotRefused
 from booking.availability import local_midnight
 from booking.places import Place, get_place
+from booking.ratings import queries as ratings
 from booking.states import HOLDING
 from booking.tables import Booking
 from devices import queries as devices
@@ -32,9 +33,10 @@ from web.present import names
 from web.reasons import sentence
 from web.refusals import title
 from web.views.frame import Choice, Lang
-from web.views.resource import Booked, CellKind, Fact, Panel, Quote, QuoteLine, RefusalPanel, ResourceView, Week
+from web.views.resource import Booked, CellKind, Fact, Panel, Praise, Quote, QuoteLine, RefusalPanel, ResourceView, Week
 from web.weekgrid import Busy, panel_choices, week, week_of
 
+NEWEST_TEXTS = 20
 LOOK = timedelta(days=60)
 """How far ahead the panel offers days."""
 
@@ -96,8 +98,19 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         listed_on=row.listed_on,
         live_url=f"/{lang.value}/live?ids={row.id}",
         manage_url=f"/{lang.value}/desk/resources/{row.id}" if own else None,
+        praise=praise(session, row, own=own),
         next_free=next((slot.start for slot in free), None),
     )
+
+
+def praise(session: Session, row: Resource, *, own: bool) -> Praise | None:
+    """Nothing while nobody has rated it; the texts for its own staff only."""
+    found = ratings.standings(session, [row.id]).get(row.id)
+    if found is None:
+        return None
+    newest = ratings.ratings_of(session, row.id, limit=NEWEST_TEXTS) if own else []
+    texts = [(one.stars, one.comment, one.edited_at or one.rated_at) for one in newest if one.comment]
+    return Praise(found.average, found.count, texts)
 
 
 def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list[Fact]:

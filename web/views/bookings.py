@@ -7,6 +7,7 @@ from datetime import date, datetime
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.calendar import CalendarView
+from web.views.changes import Changes
 from web.views.frame import ONE_PAGE, Choice, Paging
 
 
@@ -112,6 +113,16 @@ class CancelOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """What happened when, and who did it; nobody's name where it is the equipment's or the bill's."""
+
+    at: datetime
+    text: str
+    who: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BookingView:
     """GET /{lang}/bookings/{id}."""
 
@@ -133,6 +144,8 @@ class BookingView:
     cancel: CancelOffer | None
     statement_url: str | None
     ics_url: str
+    history: Sequence[Happening]
+    changes: Changes
     can_decide: bool = False
     """The institution's own staff may approve or refuse a request."""
     version: int = 1
@@ -140,5 +153,8 @@ class BookingView:
     can_finish: bool = False
     hold_until: datetime | None = None
     """Until when the time is held for a payment that is not secured yet."""
+    series_id: str | None = None
+    moved_from: Slot | None = None
+    """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None
     """Why the last step was refused, in words."""

@@ -49,7 +49,7 @@ class Frame:
     zone: str = "Asia/Shanghai"
     """The zone named in the footer: the equipment's where a page shows one piece of equipment."""
     done: str | None = None
-    """A code of web.labels DONE: what the step before this page achieved (from ?done=)."""
+    """A code of web.done: what the step before this page achieved (from ?done=)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from marketplace.money import Money
@@ -151,6 +152,15 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Praise:
+    """What customers thought of it: the average to one place and the number; the newest texts for its publisher."""
+
+    average: Decimal
+    count: int
+    texts: Sequence[tuple[int, str, datetime]] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceView:
     """GET /{lang}/r/{id}; also rendered as `_week.html` when the slots change."""
 
@@ -175,5 +185,6 @@ class ResourceView:
     manage_url: str | None = None
     """The desk's page of this listing, for its own staff."""
     next_free: datetime | None = None
+    praise: Praise | None = None
     shown_days: int = 0
     """The day of the week with which a narrow screen's three begin: 0 to 4."""

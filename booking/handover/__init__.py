@@ -1,0 +1,1 @@
+"""Handing a booking over to a colleague."""

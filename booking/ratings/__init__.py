@@ -1,0 +1,1 @@
+"""What customers say of a use, once it is fulfilled."""

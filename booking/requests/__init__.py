@@ -1,0 +1,1 @@
+"""Requests that came to nothing, with their reasons."""

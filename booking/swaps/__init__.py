@@ -1,0 +1,1 @@
+"""Two bookings that exchange their places."""

@@ -1,0 +1,111 @@
+"""A series on its page: edited, divided, its gaps tried again, cancelled; and nothing for those it does not belong to."""
+
+import re
+from datetime import datetime, timedelta
+
+from booking.tables import OnConflict
+from marketplace import clock
+from marketplace.people.queries import find_person_by_email, get_actor
+from marketplace.slot import Slot
+from tests.web.desks import Desk, error_beside
+from tests.web.test_desk_outages import day
+from web import checkout
+
+
+def a_series(desk: Desk, count: int = 4, who: str = "customer", start: datetime | None = None) -> str:
+    """Weekly from that Wednesday, 10:00 to 12:00."""
+    first = start or day(10)
+    with desk.app.state.sessions.begin() as session:
+        person = find_person_by_email(session, f"{who}@example.com")
+        assert person
+        order = checkout.Order(desk.resource, Slot(first, first + timedelta(hours=2)))
+        made, _ = checkout.book_series(
+            session,
+            actor=get_actor(session, person.id),
+            order=order,
+            rrule=f"FREQ=WEEKLY;COUNT={count}",
+            on_conflict=OnConflict.SKIP,
+            now=clock.now(),
+        )
+    return made.series.id
+
+
+def asked(first: int, last: int, **changes: str) -> dict[str, str]:
+    said = {"version": "1", "start": f"{day(first):%Y-%m-%dT%H:%M}", "end": f"{day(last):%Y-%m-%dT%H:%M}"}
+    return {**said, "since": "", "repeats": "same", "on_conflict": "refuse", **changes}
+
+
+def test_a_series_is_told_in_words_and_edited(desk: Desk) -> None:
+    reader, series = desk.reader("customer"), a_series(desk)
+    page = reader.get(f"/series/{series}").text
+    assert "Every week · 4 times" in page
+    assert page.count("10:00–12:00") >= 4
+    assert "每周 · 共 4 次" in reader.get(f"/series/{series}", "zh").text
+    answer = reader.post(f"/series/{series}/edit", **asked(13, 16))
+    assert "The series is changed." in answer.text
+    assert answer.text.count("13:00–16:00") >= 4
+    stale = reader.post(f"/series/{series}/edit", **asked(9, 10))
+    assert stale.status_code == 412
+    assert "It was changed since you opened it" in stale.text
+
+
+def test_this_and_the_following_go_to_a_page_of_their_own(desk: Desk) -> None:
+    reader, series = desk.reader("customer"), a_series(desk)
+    third = re.findall(r'<option value="(bk_\w+)"', reader.get(f"/series/{series}").text)[2]
+    at = day(14) + timedelta(weeks=2)
+    moved = asked(14, 15, since=third, start=f"{at:%Y-%m-%dT%H:%M}", end=f"{at + timedelta(hours=1):%Y-%m-%dT%H:%M}")
+    answer = reader.post(f"/series/{series}/edit", **moved)
+    assert f"/series/{series}" not in str(answer.url)
+    assert "This is the later part of a series" in answer.text
+    assert "2 times" in reader.get(f"/series/{series}").text
+    assert "One of a series" in reader.get(f"/bookings/{third}").text
+
+
+def test_what_stands_in_the_way_is_told_and_nothing_changes(desk: Desk) -> None:
+    reader, series = desk.reader("customer"), a_series(desk)
+    a_series(desk, 1, start=day(14) + timedelta(weeks=1))
+    answer = reader.post(f"/series/{series}/edit", **asked(14, 16))
+    assert answer.status_code == 409
+    assert "That time is taken." in answer.text
+    assert "Every week · 4 times" in answer.text
+    answer = reader.post(f"/series/{series}/edit", **asked(14, 16, on_conflict="skip"))
+    assert "Times that could not be had" in answer.text
+    assert answer.text.count("Try again") == 1
+    gap = re.search(r'name="start" value="([^"]+Z)"', answer.text)
+    assert gap
+    refused = reader.post(f"/series/{series}/gaps", start=gap[1])
+    assert refused.status_code == 409
+    assert "slot_taken" not in refused.text
+
+
+def test_wrong_fields_are_told_beside_them(desk: Desk) -> None:
+    reader, series = desk.reader("customer"), a_series(desk)
+    page = reader.post(f"/series/{series}/edit", **asked(14, 16, start="soon"))
+    assert page.status_code == 422
+    assert "no date and time" in error_beside(page.text, "start")
+    page = reader.post(f"/series/{series}/edit", **asked(14, 16, repeats="FREQ=WEEKLY", count="0"))
+    assert "1 to 1000" in error_beside(page.text, "count")
+    page = reader.post(f"/series/{series}/edit", **asked(14, 16, repeats="FREQ=WEEKLY", count="6"))
+    assert "Every week · 6 times" in page.text
+
+
+def test_this_and_the_following_are_cancelled(desk: Desk) -> None:
+    reader, series = desk.reader("customer"), a_series(desk)
+    third = re.findall(r'<option value="(bk_\w+)"', reader.get(f"/series/{series}").text)[2]
+    answer = reader.post(f"/series/{series}/cancel", since=third)
+    assert answer.text.count(">Cancelled<") == 2
+    assert "are cancelled" in reader.get("/messages").text
+    assert answer.text.count("<option") > 2
+    reader.post(f"/series/{series}/cancel", since="")
+    assert reader.post(f"/series/{series}/cancel", since="").status_code == 409
+
+
+def test_strangers_find_no_series_and_technicians_only_look(desk: Desk) -> None:
+    series = a_series(desk)
+    assert desk.reader("stranger").get(f"/series/{series}").status_code == 404
+    for path in ("edit", "gaps", "cancel"):
+        assert desk.reader("stranger").post(f"/series/{series}/{path}", **asked(9, 10)).status_code == 404
+        told = asked(9, 10) if path == "edit" else {}
+        assert desk.reader("technician").post(f"/series/{series}/{path}", **told).status_code == 403
+    assert "Change the series</button>" not in desk.reader("technician").get(f"/series/{series}").text
+    assert "Change the series</button>" in desk.reader("manager").get(f"/series/{series}").text

@@ -1,0 +1,118 @@
+"""A series of bookings as its page shows it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from booking import queries as booking
+from booking.recurrence import parse
+from booking.series import queries as series
+from booking.states import HOLDING
+from booking.tables import Booking
+from marketplace.catalogue import queries as catalogue
+from marketplace.people import queries as people
+from marketplace.permissions import Action, Actor, may
+from marketplace.refusals import Refusal, Refused
+from marketplace.slot import Slot
+from web import labels
+from web.booking_words import REPEATS
+from web.checkout import is_own
+from web.i18n import Formats, instant, translator
+from web.present import names
+from web.reasons import sentence
+from web.views.frame import EMPTY_FORM, Choice, Form, Lang
+from web.views.series import GapRow, OccurrenceRow, SeriesView
+
+FIELD_TIME = "%Y-%m-%dT%H:%M"
+MOST_REASONS = 10
+
+
+def view(
+    session: Session,
+    series_id: str,
+    *,
+    actor: Actor,
+    lang: Lang,
+    now: datetime,
+    form: Form = EMPTY_FORM,
+    refusal: Refusal | None = None,
+) -> SeriesView:
+    """Raises: NotFound."""
+    rows = booking.bookings_of_series_for(session, actor, series_id)
+    row, homes = booking.get_series(session, series_id), series.moved_from(session, series_id)
+    place = catalogue.get_resource(session, row.resource_id)
+    house = people.get_institution(session, row.institution_id)
+    _, zone = translator(lang), place.timezone
+    decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
+    ahead = [one for one in rows if one.state in HOLDING and one.starts_at > now and (decides or is_own(actor, one))]
+    first = ahead[0].slot if ahead else row.slot
+    start, end = (at.astimezone(ZoneInfo(zone)).strftime(FIELD_TIME) for at in (first.start, first.end))
+    ways = ("skip", "refuse")
+    return SeriesView(
+        id=row.id,
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        institution=names.name_of(house, lang),
+        zone=zone,
+        slot=row.slot,
+        rule=rule_words(row.rrule, ZoneInfo(zone), lang),
+        version=row.version,
+        split_from=_visible(session, actor, row.split_from),
+        rows=[OccurrenceRow(one.id, one.slot, one.state.value, homes.get(one.id), one.starts_at > now) for one in rows],
+        gaps=[_gap(gap, _, now) for gap in row.gaps],
+        can_edit=bool(ahead),
+        since=_since(ahead, zone, lang),
+        start=start,
+        end=end,
+        repeats=[Choice(code, labels.word(_, "repeats", code)) for code in REPEATS],
+        conflicts=[Choice(code, labels.word(_, "on_conflict", code), code == "refuse") for code in ways],
+        form=form,
+        refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
+        reasons=_reasons(refusal, zone, lang),
+    )
+
+
+def _visible(session: Session, actor: Actor, series_id: str | None) -> str | None:
+    """The series it was split from, if there is anything of it to see."""
+    return series_id if series_id and booking.sees_series(session, actor, series_id) else None
+
+
+def _since(ahead: Sequence[Booking], zone: str, lang: Lang) -> list[Choice]:
+    _, formats = translator(lang), Formats(lang)
+    later = [
+        Choice(one.id, _("From {when} on").format(when=formats.span(one.slot, zone)))
+        for one in sorted(ahead, key=lambda one: one.starts_at)
+    ]
+    return [Choice("", _("All that have not begun")), *later]
+
+
+def _gap(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
+    slot = Slot(datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"]))
+    reasons = [labels.word(translate, "gap", code) for code in gap["reasons"]]
+    return GapRow(slot, instant(slot.start), reasons, slot.start > now)
+
+
+def rule_words(rrule: str, zone: ZoneInfo, lang: Lang) -> str:
+    """A recurrence rule as people say it; parts that have no words are left to the list of occurrences."""
+    _, formats, rule = translator(lang), Formats(lang), parse(rrule, zone)
+    every = labels.word(_, "every_one" if rule.interval == 1 else "every", rule.freq)
+    named = [formats.weekday(day) for nth, day in sorted(rule.by_day, key=lambda one: one[1]) if nth is None]
+    end = _("{count} times").format(count=rule.count) if rule.count else ""
+    if rule.until:
+        end = _("until {day}").format(day=formats.day(rule.until.date()))
+    return " · ".join(part for part in (every.format(interval=rule.interval), ", ".join(named), end) if part)
+
+
+def _reasons(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
+    """What stands in the way, occurrence by occurrence."""
+    if not isinstance(refusal, Refused):
+        return []
+    _, formats, said = translator(lang), Formats(lang), []
+    for one in refusal.reasons[:MOST_REASONS]:
+        text = sentence(one.code, one.values, _) if one.code != "slot_taken" else _("That time is taken.")
+        when = formats.moment(datetime.fromisoformat(one.values["start"]), zone) if "start" in one.values else ""
+        said.append(_("{label}: {value}").format(label=when, value=text) if when else text)
+    return said

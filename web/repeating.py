@@ -1,0 +1,103 @@
+"""Joins booking and billing for what becomes of a series: edits, gaps that are booked later, cancelling the rest."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from billing.quotes import actions as quotes
+from billing.quotes.queries import get_offer
+from billing.settlement import Funding
+from booking import queries
+from booking.actions import CancelledBy
+from booking.places import lock_places_of
+from booking.series import edits, gaps, telling
+from booking.series.actions import Outcome
+from booking.series.edits import Change, Edited, Editor
+from booking.states import HOLDING
+from booking.tables import Booking, BookingSeries
+from booking.telling import Told
+from booking.waiting import offers
+from marketplace.money import Money
+from marketplace.permissions import Action, Actor, may
+from marketplace.refusals import NotAllowed, WrongState
+from web.checkout import cancel, is_own, settle
+
+
+@dataclass(frozen=True, slots=True)
+class Repriced:
+    """An edit with the price of each booking that moved or was added, and the fee of each that ended."""
+
+    edited: Edited
+    moved: list[Money]
+    added: list[Money]
+    fees: list[Money]
+
+
+def edit_series(session: Session, *, actor: Actor, series_id: str, version: int, change: Change, now: datetime) -> Repriced:
+    """Edit a series; what moved keeps the price and the policy of its acceptance, what was added has today's.
+
+    What becomes free is offered to who waits for it.
+
+    Raises: NotFound, NotAllowed, Stale, WrongState, Invalid, SeriesRefused.
+    """
+    editor = _editor(session, actor, series_id)
+    edited = edits.edit_series(session, series_id=series_id, version=version, change=change, editor=editor, now=now)
+    found = Repriced(
+        edited,
+        moved=quotes.requote_bookings(session, bookings=edited.moved, now=now),
+        added=_quoted(session, edited.series, edited.added, now),
+        fees=[settle(session, booking, now=now) for booking in edited.ended],
+    )
+    offers.offer_freed(session, resource_id=edited.series.resource_id, freed=edited.left, now=now)
+    return found
+
+
+def _editor(session: Session, actor: Actor, series_id: str) -> Editor:
+    """Raises: NotFound, NotAllowed."""
+    rows = queries.bookings_of_series_for(session, actor, series_id)
+    decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=rows[0].institution_id)
+    own = {row.id for row in rows if is_own(actor, row)}
+    if not decides and not own:
+        raise NotAllowed(action=Action.DECIDE_BOOKINGS.value)
+    theirs = {row.id for row in rows} if decides else own
+    return Editor(actor.known_id, theirs, CancelledBy.CUSTOMER if own else CancelledBy.PROVIDER)
+
+
+def _quoted(session: Session, row: BookingSeries, bookings: Collection[Booking], now: datetime) -> list[Money]:
+    """No card is held for months ahead: each use comes on its statement."""
+    if not bookings:
+        return []
+    offer = get_offer(session, row.resource_id, row.organisation_id)
+    made, buyer = list(bookings), offer.buyer
+    return quotes.quote_bookings(session, bookings=made, organisation=buyer, funding=Funding.BANK, offer=offer, now=now)
+
+
+def fill_gaps(
+    session: Session, *, actor: Actor, series_id: str, starts: Collection[datetime] | None, now: datetime
+) -> tuple[Outcome, list[Money]]:
+    """Book what can be had of the gaps, at today's price.
+
+    Raises: NotFound, NotAllowed, WrongState, Invalid, SeriesRefused.
+    """
+    editor = _editor(session, actor, series_id)
+    made = gaps.fill_gaps(session, series_id=series_id, starts=starts, actor_id=editor.actor_id, now=now)
+    return made, _quoted(session, made.series, made.bookings, now)
+
+
+def cancel_series(
+    session: Session, *, actor: Actor, series_id: str, since: datetime | None, now: datetime
+) -> list[tuple[Booking, Money]]:
+    """Cancel what has not begun of a series, from `since` on; past occurrences stay as they are. Told once.
+
+    Raises: NotFound, NotAllowed, WrongState (there is nothing left to cancel).
+    """
+    found = queries.bookings_of_series_for(session, actor, series_id)
+    ahead = [row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)]
+    if not ahead:
+        raise WrongState(state="over", move="cancel")
+    lock_places_of(session, ahead)
+    ended = [cancel(session, actor=actor, booking_id=one, now=now, told=Told.TOGETHER) for one in ahead]
+    telling.cancelled(session, queries.get_series(session, series_id), [row for row, _ in ended], now)
+    return ended

@@ -1,0 +1,56 @@
+"""What can be done with a booking: move it, hand it over, exchange it, rate it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from marketplace.slot import Slot
+from web.views.frame import EMPTY_FORM, Choice, Form
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRow:
+    """A proposal to exchange this booking; `incoming` ones wait for the reader's side."""
+
+    id: str
+    incoming: bool
+    slot: Slot
+    """What this booking would have instead."""
+    resource_id: str
+    resource: str
+    zone: str
+    answer_by: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RatingView:
+    stars: int
+    comment: str | None
+    """None where the reader may not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The offers of a booking's page; each is empty where it is not for the reader or not possible any more."""
+
+    can_move: bool
+    start: str
+    end: str
+    """As fields of date and time carry them."""
+    can_hand_over: bool
+    colleagues: Sequence[Choice]
+    """Empty where the colleague is named by an address."""
+    can_swap: bool
+    own: Sequence[Choice]
+    """The reader's other bookings in the house, by number."""
+    swaps: Sequence[SwapRow]
+    can_rate: bool
+    stars: Sequence[Choice]
+    rating: RatingView | None
+    grounds: Sequence[Choice]
+    """Why a request may be declined."""
+    asks_why: bool
+    """Whether cancelling takes a request back, for which a reason is kept."""
+    form: Form = EMPTY_FORM
+    refused: Sequence[str] = ()
+    """Every reason why the last step was refused."""
