@@ -8,8 +8,9 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from booking.places import Place, load_places
+from booking.ratings.tables import Rating
 from booking.states import HOLDING, BookingState
-from booking.tables import Booking, Claim
+from booking.tables import Booking, Claim, MovedOccurrence
 
 MOST = 100
 """Sentences about one invariant."""
@@ -23,7 +24,7 @@ def violations(session: Session, *, since: datetime | None = None) -> list[str]:
 
     Stations are asked for of uses that end after `since` only: one that has joined its line later has no part in what was before.
     """
-    return [*_overlaps(session), *_still_held(session), *_uncovered(session), *_missing(session, since)]
+    return [*_overlaps(session), *_still_held(session), *_uncovered(session), *_missing(session, since), *_strays(session)]
 
 
 def _overlaps(session: Session) -> Sequence[str]:
@@ -91,3 +92,15 @@ def _missing_of(session: Session, place: Place, since: datetime | None) -> Itera
         for resource_id, wanted in {place.resource_id: quantity, **taken_along}.items():
             if (count := held[key].get(resource_id, 0)) != wanted:
                 yield f"booking {key} holds {count} of {wanted} units of {resource_id}"
+
+
+def _strays(session: Session) -> Sequence[str]:
+    """Occurrences that were moved out of another series than theirs, and ratings of what was not fulfilled."""
+    elsewhere = select(MovedOccurrence.booking_id).join(Booking, Booking.id == MovedOccurrence.booking_id)
+    moved = session.scalars(elsewhere.where(MovedOccurrence.series_id.is_distinct_from(Booking.series_id)).limit(MOST))
+    unfulfilled = select(Rating.booking_id).join(Booking, Booking.id == Rating.booking_id)
+    rated = session.scalars(unfulfilled.where(Booking.state != BookingState.COMPLETED).limit(MOST))
+    return [
+        *(f"booking {key} is moved out of a series that is not its own" for key in moved),
+        *(f"booking {key} is rated and was not fulfilled" for key in rated),
+    ]

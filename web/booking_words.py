@@ -96,7 +96,18 @@ EVENT = {
 }
 """What happened to a booking, in a line."""
 
+PROPOSAL = {
+    "no_match": _("nothing on the platform does this."),
+    "no_length": _("what does this is not booked for that length: its page says from and to how long."),
+    "no_time": _("what does this is not free that long in these days."),
+    "no_order": _("Each step is possible, but not one after the other in these days."),
+    "over_budget": _("There are chains, but only dearer ones."),
+    "earliest": _("Earliest"),
+    "cheapest": _("Cheapest"),
+    "fewest": _("Fewest institutions"),
+}
+
 BOOKING_WORDS: Mapping[str, Mapping[str, str]] = {
     "repeats": REPEATS, "every": EVERY, "every_one": EVERY_ONE, "on_conflict": ON_CONFLICT, "gap": GAP,
-    "stars": STARS, "grounds": GROUNDS, "lost": LOST, "event": EVENT,
+    "stars": STARS, "grounds": GROUNDS, "lost": LOST, "event": EVENT, "proposal": PROPOSAL,
 }  # fmt: skip

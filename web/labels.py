@@ -309,16 +309,6 @@ CLOSED = {
     "retired": _("This listing is retired."),
     "not_entitled": _("Your account may not book this. Ask the institution for access."),
 }
-PROPOSAL = {
-    "no_match": _("nothing on the platform does this."),
-    "no_length": _("what does this is not booked for that length: its page says from and to how long."),
-    "no_time": _("what does this is not free that long in these days."),
-    "no_order": _("Each step is possible, but not one after the other in these days."),
-    "over_budget": _("There are chains, but only dearer ones."),
-    "earliest": _("Earliest"),
-    "cheapest": _("Cheapest"),
-    "fewest": _("Fewest institutions"),
-}
 MESSAGE = {
     "booking_confirmed": _("Your booking is confirmed"),
     "booking_requested": _("Your booking request was sent"),
@@ -391,7 +381,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
     "elsewhere": ELSEWHERE,
-    "proposal": PROPOSAL,
     **BOOKING_WORDS,
 }  # fmt: skip
 

@@ -71,6 +71,17 @@ def test_who_answers_second_is_told_who_was_first(desk: Desk) -> None:
     assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
 
 
+def test_who_declines_says_why_and_the_customer_reads_it(desk: Desk) -> None:
+    address = by_request(desk)
+    booking = request(desk, 9, 11)
+    manager = desk.reader("manager")
+    [mark] = MARK.findall(manager.get(address).text)
+    status, page = answer(desk, manager, refuse=mark)
+    assert (status, "Not declined: say why, the customer reads it." in page) == (409, True)
+    assert answer(desk, manager, refuse=mark, **{f"reason-{booking}": "We clean the reactor that day."})[0] == 200
+    assert "We clean the reactor that day." in desk.reader("customer").get(f"/bookings/{booking}").text
+
+
 def test_only_who_decides_answers_and_only_for_their_own_house(desk: Desk) -> None:
     address = by_request(desk)
     mark = f"{request(desk, 9, 11)}:1"

@@ -25,6 +25,6 @@ TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="An API to
 
 
 def include(app: FastAPI) -> None:
-    booked = (bookings, series, exchanging, looking_back, chains, waiting, outages, external)
+    booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
     for module in (search, marketplace, *booked, devices, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

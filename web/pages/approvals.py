@@ -40,7 +40,8 @@ def answer(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> R
     kind, chosen = read_answer(fields)
     asked = [(own_request(db, actor, house, booking_id), version) for booking_id, version in chosen]
     lock_places(db, {row.resource_id for row, _ in asked})
-    told = [decide(db, actor, row, version, kind, lang=pen.lang, now=now) for row, version in asked]
+    said = {row.id: text(fields, f"reason-{row.id}") or text(fields, "reason") for row, _ in asked}
+    told = [decide(db, actor, row, version, kind, said[row.id], lang=pen.lang, now=now) for row, version in asked]
     view = approvals.view(db, house, actor, lang=pen.lang, now=now, answered=told)
     status = 200 if any(one.done for one in told) else 409 if told else 422
     return pen.page("approvals.html", view, status=status, area=Area.DESK, zone=house.timezone)
@@ -74,7 +75,10 @@ def own_request(db: Session, actor: Actor, house: Institution, booking_id: str) 
     return row
 
 
-def decide(db: Session, actor: Actor, row: Booking, version: int, kind: str, *, lang: Lang, now: datetime) -> Answered:
+def decide(
+    db: Session, actor: Actor, row: Booking, version: int, kind: str, reason: str, *, lang: Lang, now: datetime
+) -> Answered:
+    """One answer; who declines says why."""
     _ = translator(lang)
     done = _("Approved; the customer is told.") if kind == "approve" else _("Declined; the customer is told.")
     try:
@@ -85,7 +89,14 @@ def decide(db: Session, actor: Actor, row: Booking, version: int, kind: str, *, 
             if kind == "approve":
                 actions.approve(db, booking_id=row.id, actor_id=actor.known_id, now=now)
             else:
-                checkout.refuse(db, actor=actor, booking_id=row.id, now=now)
-    except (WrongState, Stale) as refusal:
+                checkout.refuse(db, actor=actor, booking_id=row.id, reason=_told(reason), now=now)
+    except (WrongState, Stale, Invalid) as refusal:
         return approvals.answer_of(db, row, refusal, done, lang)
     return approvals.answer_of(db, row, None, done, lang)
+
+
+def _told(reason: str) -> str:
+    """Raises: Invalid."""
+    if not reason:
+        raise Invalid(field="reason", reason="say why, the customer reads it")
+    return reason

@@ -15,7 +15,7 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
-from marketplace.refusals import Refusal, WrongState
+from marketplace.refusals import Invalid, Refusal, WrongState
 from marketplace.slot import Slot
 from marketplace.tables import Institution
 from web.i18n import Formats, translator
@@ -107,6 +107,8 @@ def answer_of(session: Session, row: Booking, refusal: Refusal | None, done: str
 
 def _why_not(session: Session, row: Booking, refusal: Refusal, zone: str, lang: Lang) -> str:
     _ = translator(lang)
+    if isinstance(refusal, Invalid):
+        return _("Not declined: say why, the customer reads it.")
     said = {
         "approve": _("{who} approved it at {at}. Your answer changed nothing."),
         "refuse": _("{who} declined it at {at}. Your answer changed nothing."),
