@@ -88,6 +88,8 @@ class Append(_Prepared):
         """Write the rows (values by column, absent ones NULL) at the next flush."""
         if session.new:
             session.flush()
+        if not session.in_transaction():
+            session.begin()
         if isinstance(session, Appending):
             session.waiting.append((self, rows, refused or {}))
         else:

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from booking.actions import note_refusal
@@ -44,12 +45,20 @@ async def open_session(request: Request) -> AsyncIterator[Session]:
     session: Session = request.app.state.sessions()
     try:
         yield session
-        await run_in_threadpool(session.commit)
+        if session.in_transaction():
+            await _end(session.commit)
     except (SlotRefused, BundleRefused, SeriesRefused) as refusal:
-        await run_in_threadpool(_keep_note, session, refusal)
+        await _end(partial(_keep_note, session, refusal))
         raise
     finally:
-        await run_in_threadpool(session.close) if session.in_transaction() else session.close()
+        if session.in_transaction():
+            await _end(session.close)
+        session.close()
+
+
+async def _end(session_call: Callable[[], None]) -> None:
+    """In a thread that is never one of those that requests are handled in: all of these may wait for what is given back here."""
+    await to_thread.run_sync(session_call, limiter=CapacityLimiter(1))
 
 
 def _keep_note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused) -> None:
@@ -135,9 +144,14 @@ class Once:
         self._hash = _digest(request.url.query.encode() + b"\n" + body)
 
     def answer(self, status: int, make: Callable[[], Any]) -> Response:
-        """The saved answer of an equal request, or `make()` as JSON, saved. Raises what `make` raises, saving nothing."""
+        """The saved answer of an equal request, or `make()` as JSON, saved, and committed while its thread is at it.
+
+        Raises what `make` raises, saving nothing.
+        """
         if not self._key:
-            return Response(orjson.dumps(make()), status, media_type="application/json")
+            content = orjson.dumps(make())
+            self._session.commit()
+            return Response(content, status, media_type="application/json")
         principal, method, path = self._scope
         names = {"principal": principal, "method": method, "path": path, "key": self._key}
         saved = idempotency.begin(self._session, **names, request_hash=self._hash, now=self._now)
@@ -146,6 +160,7 @@ class Once:
             return Response(saved.body, saved.status, media_type="application/json", headers=replayed)
         content = orjson.dumps(make())
         idempotency.remember(self._session, **names, status=status, body=content)
+        self._session.commit()
         return Response(content, status, media_type="application/json")
 
 

@@ -26,7 +26,7 @@ from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource, Settlement
 from tests.builders import a_member, a_person, a_resource, an_institution, an_organisation
 from tests.flows import oracle
-from web import checkout
+from web import checkout, repeating
 from web.checkout import Order, PlannedOutage
 
 START = datetime(2027, 3, 26, 6, tzinfo=UTC)
@@ -210,7 +210,7 @@ class Visitor:
             raise NotFound(kind="series")
         first = queries.get_booking(session, self.dice.choice(self.town.series))
         since = self.now + timedelta(hours=self.dice.randint(0, 72))
-        ended = checkout.cancel_series(
+        ended = repeating.cancel_series(
             session, actor=self.owner(first), series_id=str(first.series_id), since=since, now=self.now
         )
         return [told(row) for row, _ in ended]

@@ -143,8 +143,11 @@ def booked_by_dragging(page: Page, base: str, start: datetime) -> str:
     page.wait_for_selector("#panel form[method=post]")
     assert "¥600.00" in page.inner_text("#panel")
     page.click("#panel form[method=post] button.main")
-    page.wait_for_selector("#panel a[href*='/bookings/']")
-    found = re.search(r"/bookings/(\w+)$", page.get_attribute("#panel a.main", "href") or "")
+    page.wait_for_url("**/review?**")
+    assert "¥600.00" in page.inner_text("main")
+    page.click("main form[method=post] button.main")
+    page.wait_for_url("**/bookings/*")
+    found = re.search(r"/bookings/(\w+)", page.url)
     assert found
     return found[1]
 
