@@ -166,7 +166,7 @@ def read_together(session: Session, *asked: tuple[Read, Mapping[str, Any]]) -> l
     if session.new or (isinstance(session, Appending) and session.waiting):
         session.flush()
     texts = [(read.text(session), values) for read, values in asked]
-    answers = _run(session, [(text.sql, text.values(values), False) for text, values in texts])
+    answers = [cursor.fetchall() for cursor in _run(session, [(text.sql, text.values(values), False) for text, values in texts])]
     return [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
 
 
@@ -187,8 +187,8 @@ def _write(session: Session, waiting: Iterable[tuple[Append, Sequence[Mapping[st
         raise
 
 
-def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[list[Any]]:
-    """Hand (SQL, values, many) to the driver; the rows of each that answers with some.
+def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
+    """Hand (SQL, values, many) to the driver; its cursors, with what was answered.
 
     Raises: DBAPIError, after telling the pool of a connection that is lost.
     """
@@ -202,7 +202,7 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[list[
                 cursor = raw.cursor()
                 cursors.append(cursor)
                 (cursor.executemany if many else cursor.execute)(sql, values)
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return cursors
     except driver.Error as error:
         wrapped = DBAPIError.instance(calls[0][0], None, error, driver.Error, dialect=connection.dialect)
         if connection.dialect.is_disconnect(error, raw.driver_connection, None):
