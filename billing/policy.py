@@ -16,6 +16,8 @@ from marketplace.refusals import Invalid
 MOST_MINUTES = 31 * 24 * 60
 MOST_RATE = Fraction(100)
 MOST_TIERS = 20
+CLASSES = ("internal", "academic", "industry", "partner")
+"""Of customers."""
 OVERRUN_MAX_MIN = 60
 """Longest run past its end that devices attribute to a booking (their `overrun_max`, 3600 s)."""
 
@@ -72,6 +74,8 @@ class Policy:
     fee_rate: Fraction = Fraction(2, 25)
     dispute_hours: int = 72
     late_data_hours: int = 24
+    class_prices: tuple[tuple[str, int], ...] = ()
+    """Per hour, minor units of the listing's currency; a class that is not here pays the list price."""
 
     def cancellation_rate(self, start: datetime, cancelled_at: datetime, zone: tzinfo) -> Fraction:
         """The lowest rate of the tiers that are still in time; later than all of them, what a no-show costs.
@@ -132,6 +136,8 @@ def _value(name: str, value: Any) -> Any:  # noqa: PLR0911 - one return per kind
         return value
     if name == "cancel_tiers":
         return _tiers(path, value)
+    if name == "class_prices":
+        return _class_prices(path, value)
     if name in FLAGS:
         return _flag(path, value, offered=name not in NOT_OFFERED)
     if name in RATES:
@@ -146,6 +152,13 @@ def _basis(path: str, value: Any) -> Basis:
         return Basis(value)
     except ValueError:
         raise Invalid(field=path, reason="must be actual, booked or max") from None
+
+
+def _class_prices(path: str, value: Any) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, Mapping) or set(value) - set(CLASSES):
+        raise Invalid(field=path, reason=f"must be prices by {', '.join(CLASSES)}")
+    prices = {kind: value[kind] for kind in CLASSES if value.get(kind) is not None}
+    return tuple((kind, read_whole(f"{path}.{kind}", price, least=0, most=10**13)) for kind, price in prices.items())
 
 
 def _flag(path: str, value: Any, *, offered: bool) -> bool:
@@ -196,10 +209,13 @@ def read_rate(path: str, value: Any, *, most: Fraction) -> Fraction:
 
 
 def as_json(policy: Policy) -> dict[str, Any]:
-    """The snapshot: every field, rates as decimal strings; `parse` reads it back."""
+    """The snapshot: every field, rates as decimal strings, prices by class where there are any; `parse` reads it back."""
     document = {field.name: getattr(policy, field.name) for field in fields(Policy)}
     document["basis"] = policy.basis.value
     document["cancel_tiers"] = [_tier_json(tier) for tier in policy.cancel_tiers]
+    prices = document.pop("class_prices")
+    if prices:
+        document["class_prices"] = dict(prices)
     return {name: as_decimal(value) if isinstance(value, Fraction) else value for name, value in document.items()}
 
 

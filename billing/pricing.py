@@ -1,7 +1,7 @@
 """From minutes to lines. Quote, live meter, statement and bill call the same functions, so their figures cannot differ."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -102,6 +102,19 @@ def price_of(price_per_hour: Money, minutes: Fraction, rate: Fraction = Fraction
     8330
     """
     return price_per_hour.times(minutes * rate / 60)
+
+
+def price_for(list_price: Money, prices: Mapping[str, int], customer_class: str | None) -> tuple[Money, str | None]:
+    """An hour's price for a customer of that class, and the class where it has a price of its own.
+
+    >>> price_for(Money(30000, "CNY"), {"academic": 20000}, "academic")
+    (Money(minor=20000, currency='CNY'), 'academic')
+    >>> price_for(Money(30000, "CNY"), {"academic": 20000}, "industry")
+    (Money(minor=30000, currency='CNY'), None)
+    """
+    if customer_class is None or customer_class not in prices:
+        return list_price, None
+    return Money(prices[customer_class], list_price.currency), customer_class
 
 
 def quote(price_per_hour: Money, slot: Slot, quantity: int = 1) -> Money:

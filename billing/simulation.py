@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing import ledger, policy, pricing, settlement
 from billing.ledger import Entry
-from billing.policy import Policy
+from billing.policy import CLASSES, Policy
 from billing.pricing import Charge, Line, LineCode, Piece, UseState
 from billing.settlement import Funding, Programme, ProgrammeKind, Settlement
 from marketplace.money import EXPONENTS, Money
@@ -24,7 +24,6 @@ YEARS = range(1970, 9000)
 MOST_PIECES = 10_000
 MOST_PROGRAMMES = 20
 MOST_MINOR = 10**12
-CLASSES = ("internal", "academic", "industry", "partner")
 CLOCK_CHANGERS = (
     "Europe/London",
     "Europe/Berlin",
@@ -170,11 +169,13 @@ def parse(document: Mapping[str, Any]) -> Request:
     cancelled = None if document.get("cancelled_at") is None else _instant("cancelled_at", document["cancelled_at"])
     if document.get("class") is not None and document["class"] not in CLASSES:
         raise Invalid(field="class", reason=f"must be one of {', '.join(CLASSES)}")
+    found = _policy(document.get("policy"))
+    price, _ = pricing.price_for(price, dict(found.class_prices), document.get("class"))
     return Request(
         price_per_hour=price,
         slot=Slot(start, end),
         zone=_zone(document.get("timezone"), start, cancelled),
-        policy=_policy(document.get("policy")),
+        policy=found,
         use=_use(document.get("use")),
         funding=_choice("funding", Funding, document.get("funding", Funding.CARD.value)),
         programmes=_programmes(document.get("programmes"), price.currency),

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, event, text
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, event, text
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from billing.ledger import Account, EntryKind
@@ -86,6 +86,8 @@ class BookingQuote(Base):
     funding: Mapped[Funding] = mapped_column(choice(Funding))
     policy: Mapped[Document]
     policy_digest: Mapped[Code]
+    price_class: Mapped[str | None] = mapped_column(String(40))
+    """The customer class whose own price `price_minor` is; None: the list price, or nothing for one's own house."""
     quote_minor: Mapped[int]
     created_at: Mapped[datetime]
 

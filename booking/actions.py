@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.admission import SlotRefused, Units, Wish, admit, overridden
 from booking.beside import actions as beside
+from booking.operators import queries as operators
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
@@ -82,6 +83,7 @@ def move(
         raise Stale(version=booking.version)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
+    lock_operator(session, booking, places[left_place])
     place = places[resource_id or left_place]
     begun = booking.starts_at <= now
     if begun and not (_only_longer(booking, slot, now) and place.resource_id == left_place):
@@ -92,6 +94,7 @@ def move(
     note_move(session, booking)
     booking.slot = slot
     booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
+    booking.assisted = place.rules.assistance.attends(wanted=wish.assisted)
     booking.version += 1
     session.flush()
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
@@ -225,8 +228,16 @@ def _give_back(session: Session, booking: Booking) -> None:
 
 def refresh_locked(session: Session, booking_id: str) -> Booking:
     """The booking as it is now, with its resource's row locked. Raises: NotFound."""
-    lock_place(session, queries.get_booking(session, booking_id).resource_id)
-    return _fresh(session, booking_id)
+    place = lock_place(session, queries.get_booking(session, booking_id).resource_id)
+    booking = _fresh(session, booking_id)
+    lock_operator(session, booking, place)
+    return booking
+
+
+def lock_operator(session: Session, booking: Booking, place: Place) -> None:
+    """Of a booking whose resource's rules ask for nobody to stand by any more."""
+    if booking.assisted and not place.attendants:
+        operators.lock_operator_of(session, booking.id)
 
 
 def _fresh(session: Session, booking_id: str) -> Booking:

@@ -1,20 +1,24 @@
 """Whether a wish is granted, with every reason why not and three ways out. The resource and its parts are locked by then."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from booking import audience, occupancy, queries, quotas, terms, waiving
+from booking import audience, competence, occupancy, pooling, queries, quotas, terms, waiving
 from booking.audience import Customer
 from booking.availability import judged, local_midnight, open_slots
+from booking.competence import Record
+from booking.occupancy import Taken
 from booking.places import Place
+from booking.qualifications import queries as qualifications
 from booking.queries import Claims
 from booking.quotas import Use
 from booking.rules import queries as rules
 from booking.tables import Category
 from booking.waiving import Beside
+from marketplace.ids import is_operator
 from marketplace.refusals import Reason, Refused
 from marketplace.slot import Slot, subtract, union
 from marketplace.tables import ListingState
@@ -39,6 +43,8 @@ class Wish:
     purpose: str | None = None
     override: str | None = None
     """Why the publisher's own rules do not count this time; only who may set them aside gives one."""
+    assisted: bool = False
+    """Somebody of the house is to stand by."""
 
 
 class SlotRefused(Refused):
@@ -74,12 +80,18 @@ def decide(
 
     A wish with `override` is held to what nobody may override only: taken time, the past, the capacity.
     """
+    place = place.attended_for(wanted=wish.assisted)
     reasons = _against_rules(session, place, wish, now, ignoring, beside)
     if wish.override is not None:
         reasons = [reason for reason in reasons if not reason.override_by]
     units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
     if clashes:
         reasons.append(Reason("slot_taken"))
+    if place.attended:
+        standing_by = _standing_by(place, claims, wish.slot)
+        if standing_by is None:
+            reasons.append(Reason("no_operator_free"))
+        units = {**units, **({standing_by: [0]} if standing_by else {})}
     return Decision(units, reasons, clashes)
 
 
@@ -116,7 +128,26 @@ def _against_rules(
         reasons.append(Reason("not_bookable", {"state": place.state.value}))
     if not 1 <= wish.quantity <= place.capacity:
         reasons.append(Reason("beyond_capacity", {"capacity": place.capacity}))
-    return [*reasons, *_against_audience(session, place, wish), *_against_quotas(session, place, wish, ignoring, beside)]
+    reasons += [*_against_audience(session, place, wish), *_against_record(session, place, wish)]
+    return [*reasons, *_against_quotas(session, place, wish, ignoring, beside)]
+
+
+def _against_record(session: Session, place: Place, wish: Wish) -> list[Reason]:
+    """What the booker lacks."""
+    if not (place.rules.tests_bookers or wish.assisted):
+        return []
+    record, asks = _record(session, place, wish), place.rules.assistance
+    return competence.reasons(place.rules.qualifications, asks, record, wish.slot.start, wanted=wish.assisted)
+
+
+def _record(session: Session, place: Place, wish: Wish) -> Record:
+    return qualifications.record_of(
+        session,
+        wish.person_id,
+        place.resource_id,
+        qualification_ids={need.qualification_id for need in place.rules.qualifications},
+        runs=place.rules.assistance.supervised_runs > 0,
+    )
 
 
 def _against_audience(session: Session, place: Place, wish: Wish) -> list[Reason]:
@@ -132,34 +163,47 @@ def _customer(session: Session, place: Place, wish: Wish) -> Customer:
 def _against_quotas(session: Session, place: Place, wish: Wish, ignoring: Collection[str], beside: Sequence[Use]) -> list[Reason]:
     if not place.rules.quotas:
         return []
+    asked = _use(session, place, wish)
     within = quotas.reach(place.rules.quotas, wish.slot, place.zone)
-    others = [*_uses(session, place, wish, within, ignoring), *beside]
-    return quotas.reasons(place.rules.quotas, use_of(wish), others, place.zone)
+    others = [*_uses(session, place, asked, within, ignoring), *(replace(use, group=asked.group) for use in beside)]
+    return quotas.reasons(place.rules.quotas, asked, others, place.zone)
+
+
+def _use(session: Session, place: Place, wish: Wish) -> Use:
+    """As its quotas see it: with the booker's group only where one asks for it."""
+    grouped = any(quota.members is not None and quota.members.group is not None for quota in place.rules.quotas)
+    return replace(use_of(wish), group=_customer(session, place, wish).group) if grouped else use_of(wish)
 
 
 def use_of(wish: Wish) -> Use:
-    """As quotas see it."""
+    """As quotas of a person or an organisation see it."""
     return Use(wish.slot, wish.person_id, wish.organisation_id, wish.quantity)
 
 
-def _uses(session: Session, place: Place, wish: Wish, within: Slot, ignoring: Collection[str]) -> list[Use]:
-    return rules.uses_of(session, place.resource_id, use_of(wish), within=within, ignoring=ignoring)
+def _uses(session: Session, place: Place, asked: Use, within: Slot, ignoring: Collection[str]) -> list[Use]:
+    groups = [quota.members for quota in place.rules.quotas if quota.members and quotas.concerns(quota, asked)]
+    return rules.uses_of(session, place.resource_id, asked, within=within, ignoring=ignoring, groups=groups)
 
 
 def _beside(session: Session, place: Place, wish: Wish, ignoring: Collection[str]) -> Beside:
     if not place.rules.waive_own_buffers:
         return waiving.NOBODY
-    return rules.beside(session, place.claimed, wish.slot, wish.organisation_id, ignoring=ignoring)
+    machines = [one for one in place.claimed if not is_operator(one)]
+    return rules.beside(session, machines, wish.slot, wish.organisation_id, ignoring=ignoring)
 
 
 def _units(place: Place, wish: Wish, claims: Claims, beside: Beside) -> tuple[Units, list[Slot]]:
-    """The lowest units that are free, of the parts all; and where they are not."""
+    """The lowest units that are free, of stations all; and where they are not."""
     needs = [(place.resource_id, place.capacity, min(wish.quantity, place.capacity))]
-    needs += [(part.resource_id, part.capacity, part.capacity) for part in place.parts]
+    needs += [(part.resource_id, part.capacity, part.needed) for part in place.parts]
     units: dict[str, list[int]] = {}
     clashes: set[Slot] = set()
     for resource_id, capacity, needed in needs:
         held, buffers = claims.get(resource_id, ()), place.rules.buffers
+        if place.rules.pooled and resource_id == place.resource_id:
+            units[resource_id] = list(range(needed))
+            clashes.update(_pool_clashes(place, wish.slot, held, needed))
+            continue
         usable = waiving.usable(held, capacity=capacity, buffers=buffers, slot=wish.slot, beside=beside)
         units[resource_id] = occupancy.choose(usable, wish.slot, needed)
         if len(units[resource_id]) < needed:
@@ -167,8 +211,24 @@ def _units(place: Place, wish: Wish, claims: Claims, beside: Beside) -> tuple[Un
     return units, union(clashes)
 
 
+def _pool_clashes(place: Place, slot: Slot, held: Sequence[Taken], needed: int) -> list[Slot]:
+    """Where fewer than `needed` units are left for `slot` or its buffers; which they are is found when they are claimed."""
+    buffers, capacity = place.rules.buffers, place.capacity
+    room = pooling.usable(held, capacity=capacity, buffers=buffers, within=slot, quantity=needed)
+    if any(span.contains(slot) for span in room):
+        return []
+    return occupancy.conflicts(held, slot, buffers, capacity=capacity, quantity=needed)
+
+
+def _standing_by(place: Place, claims: Claims, slot: Slot) -> str | None:
+    """The first operator, in the order of their ids, who is free for all of `slot`; None where nobody is."""
+    free = (one for one in place.attendants if any(span.contains(slot) for span in queries.free_of(one, claims, slot)))
+    return next((one.resource_id for one in free), None)
+
+
 def find_ways_out(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> list[Slot]:
     """The nearest slots that would be granted: sought around the wish, and to the horizon where too few are near."""
+    place = place.attended_for(wanted=wish.assisted)
     bookable = place.state is ListingState.PUBLISHED and wish.quantity <= place.capacity
     if not bookable or not terms.may_last(wish.slot, place.rules):
         return []
@@ -189,13 +249,23 @@ def ways_within(session: Session, place: Place, wish: Wish, window: Slot, *, now
 
 def _open_to(session: Session, place: Place, wish: Wish, window: Slot) -> Slot | None:
     """The part of `window` in which the customer may book at all; None where there is none."""
-    if not place.rules.audience:
-        return window
+    window_or_none = _fit_in(session, place, wish, window)
+    if window_or_none is None or not place.rules.audience:
+        return window_or_none
+    window = window_or_none
     since = audience.welcome_from(place.rules.audience, _customer(session, place, wish))
     if since is None:
         return None
     earliest = window.start if since == date.min else max(local_midnight(since, place.zone), window.start)
     return Slot(earliest, window.end) if earliest < window.end else None
+
+
+def _fit_in(session: Session, place: Place, wish: Wish, window: Slot) -> Slot | None:
+    """The part of `window` for which the booker is qualified."""
+    if not (place.rules.tests_bookers or wish.assisted):
+        return window
+    record, asks = _record(session, place, wish), place.rules.assistance
+    return competence.fit_in(place.rules.qualifications, asks, record, window, wanted=wish.assisted)
 
 
 def _alternatives(
@@ -212,7 +282,8 @@ def _within_quotas(
     """What of `free` lies in days, weeks and months in which the customer's quotas have room for the wish."""
     if not place.rules.quotas:
         return list(free)
+    asked = _use(session, place, wish)
     within = quotas.reach(place.rules.quotas, window, place.zone)
-    others = _uses(session, place, wish, within, ignoring)
-    full = quotas.full(place.rules.quotas, use_of(wish), others, window, place.zone)
+    others = _uses(session, place, asked, within, ignoring)
+    full = quotas.full(place.rules.quotas, asked, others, window, place.zone)
     return [piece for stretch in free for piece in subtract([stretch], full)]

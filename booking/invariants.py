@@ -64,7 +64,7 @@ def _uncovered(session: Session) -> Sequence[str]:
 
 
 def _missing(session: Session, since: datetime | None) -> list[str]:
-    """Bookings that hold another number of units than they say, or not all of a station that their line takes along."""
+    """Bookings that hold another number of units than they say, or not what they take along of stations and shared parts."""
     booked = session.scalars(select(Booking.resource_id).where(Booking.state.in_(HOLDING)).distinct()).all()
     found: list[str] = []
     for first in range(0, len(booked), AT_ONCE):
@@ -84,7 +84,7 @@ def _missing_of(session: Session, place: Place, since: datetime | None) -> Itera
     )
     for key, resource_id, count in rows:
         held[key][resource_id] = count
-    parts = {part.resource_id: part.capacity for part in place.parts}
+    parts = {part.resource_id: part.needed for part in place.parts}
     standing = select(Booking.id, Booking.quantity, Booking.ends_at)
     mine = standing.where(Booking.resource_id == place.resource_id, Booking.state.in_(HOLDING))
     for key, quantity, end in session.execute(mine):

@@ -1,26 +1,29 @@
 """Reads of a resource as admission needs it: its newest rules, and the parts that a use of it takes along.
 
 A line and its stations: using the line takes every station whole, using a station takes that station alone. So the two stand
-in each other's way through the station's claims, and sister stations do not.
+in each other's way through the station's claims, and sister stations do not. A part that resources share is taken by one unit,
+so those that share a part of one unit exclude each other. An operator's time is claimed like a part, of whoever is free first.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, bindparam, select
+from sqlalchemy import CTE, ScalarSelect, bindparam, literal, select
 from sqlalchemy.orm import Session
 
 from booking.audience import Group, Welcome
 from booking.availability import Hours, Opening
 from booking.calendar_days import CALENDARS, NO_HOLIDAYS
+from booking.competence import NO_ASSISTANCE, Assistance, Mode, Need
 from booking.occupancy import Buffers
-from booking.quotas import By, Per, Quota, Unit
-from booking.tables import Approval, Booking, RuleVersion
+from booking.operators.tables import Operator
+from booking.quotas import By, Members, Per, Quota, Unit
+from booking.tables import Approval, Booking, RuleVersion, SharedPart
 from booking.terms import OFFER_FOR, Rules
 from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
@@ -33,10 +36,20 @@ MOST_KNOWN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A station of a line: a use of the line takes all its units."""
+    """What a use takes along: all units of a station, one of a shared part."""
 
     resource_id: str
     capacity: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attendant:
+    """An operator who may stand by, with their own hours."""
+
+    resource_id: str
+    zone: ZoneInfo
+    hours: Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +64,21 @@ class Place:
     rules_id: str
     rules: Rules
     parts: tuple[Part, ...] = ()
+    attendants: tuple[Attendant, ...] = ()
+    """In the order of their ids: the first one who is free is taken."""
+    attended: bool = False
+    """Whether one of them has to be free."""
 
     @property
     def claimed(self) -> tuple[str, ...]:
-        """Every resource that a use of this one claims."""
-        return (self.resource_id, *(part.resource_id for part in self.parts))
+        """Every resource that a use of this one claims, or may claim: an operator's time is one."""
+        with_it = [part.resource_id for part in self.parts] + [one.resource_id for one in self.attendants]
+        return (self.resource_id, *with_it)
+
+    def attended_for(self, *, wanted: bool) -> "Place":
+        """The same for a booker who asked for assistance, or did not."""
+        attended = self.rules.assistance.attends(wanted=wanted)
+        return self if attended == self.attended else replace(self, attended=attended)
 
 
 def claimed_by(places: Iterable[Place]) -> set[str]:
@@ -73,14 +96,32 @@ def as_rules(row: RuleVersion) -> Rules:
         horizon_days=row.horizon_days,
         buffers=Buffers(timedelta(minutes=row.setup_min), timedelta(minutes=row.cleaning_min), row.buffer_mode),
         by_request=row.approval is Approval.REQUEST,
-        quotas=tuple(Quota(one["limit"], Unit(one["unit"]), Per(one["per"]), By(one["by"])) for one in row.quotas),
+        quotas=tuple(_quota(one) for one in row.quotas),
         audience=tuple(_welcome(entry) for entry in row.audience),
         trusted=frozenset(row.trusted),
         decide_within=timedelta(hours=row.decide_within_h) if row.decide_within_h else None,
         offer_for=timedelta(minutes=row.offer_min) if row.offer_min else OFFER_FOR,
         buffers_in_closed=row.buffers_in_closed,
         waive_own_buffers=row.waive_own_buffers,
+        pooled=row.pooled,
+        qualifications=tuple(Need(**need) for need in row.qualifications),
+        assistance=_assistance(row.assistance),
     )
+
+
+def _quota(one: Mapping[str, Any]) -> Quota:
+    members = None
+    if one["by"] == By.GROUP:
+        group = Group(one["group"]) if one.get("group") else None
+        organisations, persons = frozenset(one.get("organisation_ids", ())), frozenset(one.get("person_ids", ()))
+        members = Members(one.get("name") or one["group"], group, organisations, persons)
+    return Quota(one["limit"], Unit(one["unit"]), Per(one["per"]), By(one["by"]), members)
+
+
+def _assistance(stored: Mapping[str, Any]) -> Assistance:
+    if not stored:
+        return NO_ASSISTANCE
+    return Assistance(Mode(stored["mode"]), frozenset(stored["operators"]), stored["supervised_runs"])
 
 
 def _opening(row: RuleVersion) -> Opening:
@@ -141,6 +182,7 @@ class _Row(NamedTuple):
     """A resource in the tree below `root`, with its newest rules."""
 
     root: str
+    shared: bool
     id: str
     institution_id: str
     timezone: str
@@ -152,15 +194,15 @@ class _Row(NamedTuple):
 def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dict[str, Place]:
     ids = spread(resource_ids)
     rows = [_Row(*row) for row in _reading(len(ids), lock=lock).rows(session, **ids)] if ids else []
-    return _places(session, rows)
+    return _with_attendants(session, _places(session, rows), lock=lock)
 
 
 def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
     rules = _rules(session, {row.rules_id for row in rows if row.root == row.id and row.rules_id})
-    parts: dict[str, list[Part]] = defaultdict(list)
+    parts: dict[str, dict[str, Part]] = defaultdict(dict)
     for row in rows:
         if row.root != row.id:
-            parts[row.root].append(Part(row.id, row.capacity))
+            parts[row.root].setdefault(row.id, Part(row.id, row.capacity, 1 if row.shared else row.capacity))
     return {
         row.id: Place(
             resource_id=row.id,
@@ -170,7 +212,7 @@ def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
             state=row.state,
             rules_id=row.rules_id,
             rules=rules[row.rules_id],
-            parts=tuple(sorted(parts[row.id], key=_id)),
+            parts=tuple(sorted(parts[row.id].values(), key=_id)),
         )
         for row in rows
         if row.root == row.id and row.rules_id
@@ -200,18 +242,67 @@ def _reading(count: int, *, lock: bool) -> Read:
     Without a lock in no order: SQLite would walk all resources to keep one.
     """
     tree = _tree([bindparam(f"id{number}") for number in range(count)])
-    versions = select(RuleVersion.id).where(RuleVersion.resource_id == Resource.id).correlate(Resource)
-    newest = versions.order_by(RuleVersion.number.desc()).limit(1).scalar_subquery()
-    facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, newest)
-    asked = select(tree.c.root, *facts).join(Resource, Resource.id == tree.c.part)
+    facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, _newest())
+    asked = select(tree.c.root, tree.c.shared, *facts).join(Resource, Resource.id == tree.c.part)
     return Read(asked.order_by(Resource.id).with_for_update(of=Resource, key_share=True) if lock else asked)
 
 
+def _newest() -> ScalarSelect[str]:
+    """The id of a resource's newest version."""
+    versions = select(RuleVersion.id).where(RuleVersion.resource_id == Resource.id).correlate(Resource)
+    return versions.order_by(RuleVersion.number.desc()).limit(1).scalar_subquery()
+
+
+def _with_attendants(session: Session, places: dict[str, Place], *, lock: bool) -> dict[str, Place]:
+    """The operators of those whose rules ask for some, locked after all resources, in the order of their ids too."""
+    houses = {place.institution_id for place in places.values() if place.rules.assistance is not NO_ASSISTANCE}
+    staff = _staff(session, houses, lock=lock) if houses else {}
+    return {key: _attended(place, staff.get(place.institution_id, ())) for key, place in places.items()}
+
+
+def _staff(session: Session, houses: Collection[str], *, lock: bool) -> dict[str, list[Attendant]]:
+    """By institution, those who have not left."""
+    asked = (
+        select(Operator.institution_id, Resource.id, Resource.timezone, RuleVersion)
+        .join(Resource, Resource.id == Operator.id)
+        .join(RuleVersion, RuleVersion.id == _newest())
+        .where(Operator.institution_id.in_(houses), Operator.left_at.is_(None))
+        .order_by(Resource.id)
+    )
+    staff: dict[str, list[Attendant]] = defaultdict(list)
+    for house, operator_id, zone, version in session.execute(
+        asked.with_for_update(of=Resource, key_share=True) if lock else asked
+    ):
+        staff[house].append(Attendant(operator_id, ZoneInfo(zone), _opening(version)))
+    return staff
+
+
+def _attended(place: Place, staff: Iterable[Attendant]) -> Place:
+    assistance = place.rules.assistance
+    if assistance is NO_ASSISTANCE:
+        return place
+    return replace(place, attendants=_pool(staff, assistance), attended=assistance.mode is Mode.REQUIRED)
+
+
+def _pool(staff: Iterable[Attendant], assistance: Assistance) -> tuple[Attendant, ...]:
+    return tuple(one for one in staff if not assistance.operators or one.resource_id in assistance.operators)
+
+
+def attendants_of(session: Session, institution_id: str, assistance: Assistance) -> tuple[Attendant, ...]:
+    """Whom rules that are not stored yet would ask."""
+    if assistance is NO_ASSISTANCE:
+        return ()
+    return _pool(_staff(session, [institution_id], lock=False).get(institution_id, ()), assistance)
+
+
 def _tree(resource_ids: Collection[Any]) -> CTE:
-    """(root, part): each resource with itself and everything below it."""
+    """(root, part, shared): each resource with itself, everything below it, and what one of those shares."""
     tree = (
         select(Resource.id.label("root"), Resource.id.label("part"))
         .where(Resource.id.in_(resource_ids))
         .cte("tree", recursive=True)
     )
-    return tree.union(select(tree.c.root, Resource.id).join(Resource, Resource.parent_id == tree.c.part))
+    tree = tree.union(select(tree.c.root, Resource.id).join(Resource, Resource.parent_id == tree.c.part))
+    whole = select(tree.c.root, tree.c.part, literal(False).label("shared"))
+    shared = select(tree.c.root, SharedPart.part_id, literal(True)).join(SharedPart, SharedPart.resource_id == tree.c.part)
+    return whole.union(shared).cte("taken_along")

@@ -9,9 +9,10 @@ from functools import lru_cache
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from booking import fitting, occupancy, terms
+from booking import fitting, occupancy, pooling, terms
+from booking.availability import open_slots
 from booking.occupancy import Taken
-from booking.places import Place, claimed_by, load_places
+from booking.places import Attendant, Place, claimed_by, load_places
 from booking.states import BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RefusedRequest, RuleVersion
 from marketplace.permissions import Actor
@@ -72,12 +73,28 @@ def _claims_of(count: int) -> Read:
 def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[Slot]:
     """Where a use of `quantity` units may lie: opening hours less claims and buffers, its parts free with it."""
     opened, buffers = terms.bookable_hours(place.rules, place.zone, within), place.rules.buffers
-    units = occupancy.usable(claims.get(place.resource_id, ()), capacity=place.capacity, buffers=buffers, within=within)
-    stretches = occupancy.free([common(stretches, opened) for stretches in units], quantity)
+    held, capacity = claims.get(place.resource_id, ()), place.capacity
+    if place.rules.pooled:
+        room = pooling.usable(held, capacity=capacity, buffers=buffers, within=within, quantity=quantity)
+        stretches = common(room, opened)
+    else:
+        units = occupancy.usable(held, capacity=capacity, buffers=buffers, within=within)
+        stretches = occupancy.free([common(stretches, opened) for stretches in units], quantity)
     for part in place.parts:
         units = occupancy.usable(claims.get(part.resource_id, ()), capacity=part.capacity, buffers=buffers, within=within)
-        stretches = occupancy.together(stretches, occupancy.free(units, part.capacity))
-    return stretches
+        stretches = occupancy.together(stretches, occupancy.free(units, part.needed))
+    return occupancy.together(stretches, attended(place, claims, within)) if place.attended else stretches
+
+
+def attended(place: Place, claims: Claims, within: Slot) -> list[Slot]:
+    """Where at least one operator of the place's is free throughout."""
+    return occupancy.free([free_of(one, claims, within) for one in place.attendants], 1)
+
+
+def free_of(attendant: Attendant, claims: Claims, within: Slot) -> list[Slot]:
+    """Where that operator is free: their hours less what claims them. Their time is the use alone, without buffers."""
+    (free,) = occupancy.usable(claims.get(attendant.resource_id, ()), capacity=1, buffers=terms.NO_BUFFERS, within=within)
+    return common(free, open_slots(attendant.hours, attendant.zone, within))
 
 
 def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime, quantity: int = 1) -> list[Slot]:
@@ -107,7 +124,8 @@ def busy_time(session: Session, resource_id: str, *, within: Slot) -> list[Busy]
 
     What is taken of a part stands in the way too.
     """
-    claimed = claimed_by(load_places(session, [resource_id]).values())
+    places = load_places(session, [resource_id]).values()
+    claimed = {resource_id, *(part.resource_id for place in places for part in place.parts if part.needed == part.capacity)}
     rows = session.execute(
         select(Claim.starts_at, Claim.ends_at, Claim.kind, Booking.starts_at, Booking.ends_at)
         .outerjoin(Booking, Booking.id == Claim.booking_id)
@@ -230,9 +248,14 @@ def next_claims(session: Session, resource_ids: Collection[str], *, within: Slot
 
 
 def outages_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[Outage]:
+    return outages_of_any(session, [resource_id], within=within)
+
+
+def outages_of_any(session: Session, resource_ids: Collection[str], *, within: Slot) -> Sequence[Outage]:
+    """In order, those of all of them."""
     return session.scalars(
         select(Outage)
-        .where(Outage.resource_id == resource_id, Outage.starts_at < within.end, Outage.ends_at > within.start)
+        .where(Outage.resource_id.in_(resource_ids), Outage.starts_at < within.end, Outage.ends_at > within.start)
         .order_by(Outage.starts_at)
     ).all()
 

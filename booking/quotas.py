@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from booking.audience import Group
 from booking.availability import judged, local_days, local_midnight
 from booking.entitled import PUBLISHER
 from marketplace.refusals import Reason
@@ -36,16 +37,34 @@ class By(StrEnum):
 
     PERSON = "person"
     ORGANISATION = "organisation"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who shares a quota: everybody of an audience's group, or the organisations and people that are named."""
+
+    name: str
+    group: Group | None = None
+    organisation_ids: frozenset[str] = frozenset()
+    person_ids: frozenset[str] = frozenset()
+
+    def hold(self, use: "Use") -> bool:
+        """Whether it is a use of theirs."""
+        if self.group is not None:
+            return use.group is self.group
+        return use.organisation_id in self.organisation_ids or use.person_id in self.person_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most `limit` of `unit` in each period, for each person or organisation."""
+    """At most `limit` of `unit` in each period, for each person or organisation, or for all `members` together."""
 
     limit: int
     unit: Unit
     per: Per
     by: By
+    members: Members | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,8 @@ class Use:
     person_id: str
     organisation_id: str | None
     quantity: int = 1
+    group: Group | None = None
+    """Known only where a quota of a group asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,7 @@ def reasons(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], zone: Zo
     each, its hours in the one in which they lie.
     """
     found = []
+    quotas = [quota for quota in quotas if concerns(quota, asked)]
     for quota in quotas:
         over = (period for period in periods(quota.per, judged(asked.slot), zone) if _over(quota, period, asked, others))
         if period := next(over, None):
@@ -100,6 +122,7 @@ def full(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], within: Slo
     return union(
         period.slot
         for quota in quotas
+        if concerns(quota, asked)
         for period in periods(quota.per, within, zone)
         if _used(quota, period, asked, others) + _weight(quota, asked.slot, asked.quantity) > _most(quota)
     )
@@ -114,13 +137,18 @@ def barred(
     """
     found = []
     for quota in quotas:
-        for period in periods(quota.per, within, zone):
+        for period in periods(quota.per, within, zone) if concerns(quota, asked) else ():
             left = _most(quota) - _used(quota, period, asked, others)
             spare = max(0, left // asked.quantity) * TICK if quota.unit is Unit.HOURS else TICK * 0
             fits = left >= 1 if quota.unit is Unit.COUNT else spare >= min(asked.slot.duration, period.slot.duration)
             if not fits:
                 found.append((period.slot.start - asked.slot.duration + spare, period.slot.end - spare))
     return found
+
+
+def concerns(quota: Quota, asked: Use) -> bool:
+    """Whether a use counts against it at all: one of a group only where the booker belongs to it."""
+    return quota.members is None or quota.members.hold(asked)
 
 
 def _first_day(per: Per, day: date) -> date:
@@ -136,6 +164,8 @@ def _period(per: Per, first: date, zone: ZoneInfo) -> Period:
 
 
 def _together(quota: Quota, asked: Use, other: Use) -> bool:
+    if quota.members is not None:
+        return quota.members.hold(other)
     if quota.by is By.PERSON:
         return asked.person_id == other.person_id
     return asked.organisation_id == other.organisation_id
@@ -170,10 +200,12 @@ def _reason(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> 
         **{name: count if quota.unit is Unit.COUNT else _hours(count) for name, count in counts.items()},
         "per": quota.per.value,
         "by": quota.by.value,
+        **({"group": quota.members.name} if quota.members else {}),
         "since": period.first.isoformat(),
         "until": period.last.isoformat(),
     }
-    return Reason(f"over_quota_{quota.unit.value}", values, PUBLISHER)
+    shared = "_shared" if quota.members else ""
+    return Reason(f"over_quota_{quota.unit.value}{shared}", values, PUBLISHER)
 
 
 def _hours(ticks: int) -> int | float:

@@ -63,7 +63,10 @@ class RuleVersion(Base):
     holidays: Mapped[str | None] = mapped_column(String(8))
     """The country (booking.calendar_days) whose public holidays are closed."""
     quotas: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
-    """[{"limit": 8, "unit": "count" | "hours", "per": "day" | "week" | "month", "by": "person" | "organisation"}]."""
+    """[{"limit": 8, "unit": "count" | "hours", "per": "day" | "week" | "month", "by": "person" | "organisation" | "group"}].
+
+    Of a group: "group" as in `audience`, or "name", "organisation_ids" and "person_ids".
+    """
     audience: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     """[{"group": "own" | "academic" | "industry" | "partner"} | {"organisation_id"}, each with "since"?]; empty = everyone."""
     trusted: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
@@ -75,8 +78,28 @@ class RuleVersion(Base):
     buffers_in_closed: Mapped[bool] = mapped_column(default=True, server_default=true())
     waive_own_buffers: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Between back-to-back bookings of one organisation nobody cleans down or sets up."""
+    pooled: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Units are alike and counted: claims change units to make room for others."""
+    qualifications: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """[{"qualification_id", "level", "unless_assisted"}]: what a booker must hold at the start of a use."""
+    assistance: Mapped[Document] = mapped_column(default=dict, server_default="{}")
+    """{"mode": "optional" | "required", "operators": [id], "supervised_runs": 2}; empty = nobody stands by."""
 
     __table_args__ = (UniqueConstraint("resource_id", "number"),)
+
+
+class SharedPart(Base):
+    """A use of the resource takes one unit of the part along, such as a pump that two lines share."""
+
+    __tablename__ = "shared_parts"
+
+    resource_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id), primary_key=True)
+    part_id: Mapped[Id] = mapped_column(ForeignKey(Resource.id), primary_key=True)
+
+    __table_args__ = (
+        CheckConstraint("resource_id <> part_id", name="not_itself"),
+        Index("ix_shared_parts_part", "part_id"),  # who shares it, when it changes
+    )
 
 
 class OnConflict(StrEnum):
@@ -151,6 +174,8 @@ class Booking(Base):
     """When someone said they were there; a word, the devices decide."""
     finished_at: Mapped[datetime | None]
     """When it was ended before its time; `ends_at` is that minute then."""
+    assisted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """An operator stands by: its claims hold the time of one."""
     version: Mapped[int] = mapped_column(default=1)
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from booking.audience import Welcome
 from booking.availability import ALWAYS, MINUTE, Opening, judged, open_slots, wall_minute
+from booking.competence import NO_ASSISTANCE, Assistance, Need
 from booking.entitled import PUBLISHER
 from booking.occupancy import Buffers
 from booking.quotas import Quota
@@ -39,6 +40,14 @@ class Rules:
     offer_for: timedelta = OFFER_FOR
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
+    pooled: bool = False
+    qualifications: tuple[Need, ...] = ()
+    assistance: Assistance = NO_ASSISTANCE
+
+    @property
+    def tests_bookers(self) -> bool:
+        """Whether anything of the booker's record counts."""
+        return bool(self.qualifications) or self.assistance is not NO_ASSISTANCE
 
     def asks(self, organisation_id: str | None) -> bool:
         """Whether a booking for that organisation waits for the publisher's yes."""

@@ -8,8 +8,9 @@ from booking.occupancy import Buffers
 from booking.places import Place
 from booking.states import BookingState
 from booking.tables import Booking, Claim, ClaimKind
-from marketplace.ids import new_id
+from marketplace.ids import is_operator, new_id
 from marketplace.prepared import Append
+from marketplace.slot import Slot
 
 BOOKINGS, CLAIMS = Append(Booking), Append(Claim)
 CLAIM_KINDS = {
@@ -38,6 +39,7 @@ def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: date
         quantity=wish.quantity,
         category=wish.category,
         purpose=wish.purpose,
+        assisted=place.rules.assistance.attends(wanted=wish.assisted),
         state=state,
         hold_until=hold_until,
         submitted_at=now,
@@ -48,8 +50,13 @@ def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: date
     )
 
 
+def spans_of(resource_id: str, slot: Slot, buffers: Buffers) -> list[Slot]:
+    """What a use of `slot` claims of it, one span a lane, buffers included; an operator stands by at the use alone."""
+    return [slot] if is_operator(resource_id) else buffers.spans(slot)
+
+
 def claim_rows(booking: Booking, units: Units, buffers: Buffers) -> list[dict[str, Any]]:
-    """A row for each unit and lane, buffers included."""
+    """A row for each unit and lane."""
     return [
         {
             "id": new_id("clm"),
@@ -65,5 +72,5 @@ def claim_rows(booking: Booking, units: Units, buffers: Buffers) -> list[dict[st
         }
         for resource_id, chosen in units.items()
         for unit in chosen
-        for lane, span in enumerate(buffers.spans(booking.slot))
+        for lane, span in enumerate(spans_of(resource_id, booking.slot, buffers))
     ]

@@ -17,6 +17,7 @@ class Action(StrEnum):
     DECIDE_BOOKINGS = "decide_bookings"
     OVERRIDE_RULES = "override_rules"
     REVIEW_USE = "review_use"
+    TRAIN_PEOPLE = "train_people"
     HANDLE_MONEY = "handle_money"
     SEE_EVALUATION = "see_evaluation"
     PUBLISH_EVALUATION = "publish_evaluation"
@@ -32,6 +33,7 @@ ALLOWED: Mapping[Action, frozenset[Role]] = {
     Action.DECIDE_BOOKINGS: frozenset({Role.MANAGER}),
     Action.OVERRIDE_RULES: frozenset({Role.MANAGER}),
     Action.REVIEW_USE: frozenset({Role.MANAGER, Role.TECHNICIAN}),
+    Action.TRAIN_PEOPLE: frozenset({Role.MANAGER, Role.TECHNICIAN}),
     Action.HANDLE_MONEY: frozenset({Role.MANAGER, Role.FINANCE}),
     Action.SEE_EVALUATION: frozenset({Role.EVALUATOR, Role.MANAGER}),
     Action.PUBLISH_EVALUATION: frozenset({Role.EVALUATOR}),

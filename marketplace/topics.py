@@ -46,7 +46,8 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.STATEMENTS
     if kind == "waiting_offered":
         return None
-    return Topic.BOOKINGS if kind.startswith(("booking_", "series_", "swap_", "customer_", "waiting_")) else None
+    told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_")
+    return Topic.BOOKINGS if kind.startswith(told) else None
 
 
 def next_digest(now: datetime, zone: ZoneInfo) -> datetime:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
+from billing.quotes.queries import prices_by_class
 from booking import terms
 from booking.admission import Wish, decide
 from booking.finding import chains
@@ -18,14 +19,16 @@ from booking.finding.queries import Known, Wanted
 from booking.occupancy import Taken
 from booking.quotas import Use
 from booking.tables import Category
+from booking.writing import spans_of
 from marketplace.catalogue import queries as catalogue
 from marketplace.catalogue.search import Chosen, Row, matching
+from marketplace.ids import is_operator
 from marketplace.money import Money
 from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, NotAllowed
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource, ResourceKind
-from web.finding import askers_of
+from web.finding import askers_of, hour
 
 MOST_STEPS = 8
 MOST_DAYS = 31
@@ -114,6 +117,7 @@ def propose(session: Session, *, actor: Actor, asked: AskedChain, sort: str, lim
         asker,
         finding.read(session, every, wanted=Wanted(asked.within), askers=[asker]),
         {row.id: row for row in catalogue.resources(session, every)},
+        prices_by_class(session, every),
         now,
     )
     steps = [_step(world, step, found) for step, found in zip(asked.steps, rows, strict=True)]
@@ -136,6 +140,8 @@ class _World:
     asker: Asker
     known: Known
     resources: Mapping[str, Resource]
+    prices: Mapping[str, Mapping[str, int]]
+    """By resource and class, of those that have some of their own."""
     now: datetime
 
 
@@ -181,9 +187,10 @@ def _option(world: _World, row: Row, step: AskedStep) -> Option | None:
     if room is None or first is None:
         return None
     resource = world.resources[row.id]
-    price = quotes.quote_slot(resource=resource, slot=first, quantity=step.quantity, own_house=room.own_house)
+    price = quotes.quote_slot(price=hour(resource.price, room, world.prices), slot=first, quantity=step.quantity)
+    machines = frozenset(one for one in place.claimed if not is_operator(one))
     favoured = asked.district in {None, row.district}
-    return Option(row.id, row.institution_id, price, room.starts, frozenset(place.claimed), place.rules.buffers, favoured)
+    return Option(row.id, row.institution_id, price, room.starts, machines, place.rules.buffers, favoured)
 
 
 def _granted(session: Session, world: _World, chain: Chain) -> bool:
@@ -201,7 +208,7 @@ def _granted(session: Session, world: _World, chain: Chain) -> bool:
             return False
         beside.append(Use(leg.slot, wish.person_id, firm, quantity))
         for resource_id, units in decision.units.items():
-            spans = place.rules.buffers.spans(leg.slot)
+            spans = spans_of(resource_id, leg.slot, place.rules.buffers)
             held = [Taken(f"leg{number}", unit, lane, span) for unit in units for lane, span in enumerate(spans)]
             claims.setdefault(resource_id, []).extend(held)
     return True

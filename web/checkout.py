@@ -28,6 +28,7 @@ from booking.tables import Booking, Category, OnConflict, Outage
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
+from marketplace.ids import is_operator
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, may, require
 from marketplace.refusals import Invalid, NotAllowed, NotFound, Refusal, WrongState
@@ -59,6 +60,8 @@ class Order:
     """A card's payment method at the provider, where the institution takes cards through the platform."""
     override: str | None = None
     """Why the publisher's own rules do not count this time."""
+    assisted: bool = False
+    """Somebody of the house is to stand by."""
 
 
 def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta) -> tuple[Booking, Money]:
@@ -121,7 +124,7 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bo
     """
     only = next(iter(actor.organisations)) if len(actor.organisations) == 1 else None
     offer = get_offer(session, order.resource_id, order.organisation_id or only)
-    if not catalogue.may_see(actor, state=offer.state, institution_id=offer.institution_id):
+    if is_operator(order.resource_id) or not catalogue.may_see(actor, state=offer.state, institution_id=offer.institution_id):
         raise NotFound(kind="resource")
     if order.override is not None:
         require(actor, Action.OVERRIDE_RULES, institution_id=offer.institution_id)
@@ -135,6 +138,7 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bo
         quantity=order.quantity,
         purpose=order.purpose,
         override=order.override,
+        assisted=order.assisted,
     )
     return wish, offer, offer.takes_cards and wish.category is Category.EXT
 
@@ -369,3 +373,11 @@ def fee_preview(session: Session, booking: Booking, *, now: datetime) -> Money:
 def quote_of(session: Session, booking: Booking) -> dict[str, Any] | None:
     quote = bills.find_quote(session, booking.id)
     return {"minor": quote.quote_minor, "currency": quote.currency} if quote else None
+
+
+def price_of(session: Session, booking: Booking) -> dict[str, Any] | None:
+    """An hour's price that the booking was accepted at, and whose it is: a customer class's or the list's."""
+    quote = bills.find_quote(session, booking.id)
+    if quote is None:
+        return None
+    return {"per_hour": {"minor": quote.price_minor, "currency": quote.currency}, "class": quote.price_class or "list"}

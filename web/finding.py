@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from billing import pricing
 from billing.quotes import actions as quotes
+from billing.quotes import queries as offers
+from billing.quotes.queries import Buyer
 from booking.finding import queries as finding
 from booking.finding.askers import STRANGER, Asker
 from booking.finding.queries import Room, Wanted
@@ -17,7 +19,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.refusals import NotAllowed
 from marketplace.slot import Slot
-from marketplace.tables import ListingState, Organisation, Resource
+from marketplace.tables import CustomerClass, ListingState, Organisation, Resource
 
 AHEAD = timedelta(days=31)
 """How far ahead a first free time is looked for where no window is asked for."""
@@ -73,16 +75,29 @@ def find(session: Session, search: Search, *, askers: list[Asker], now: datetime
         return Found(matches)
     bookable = [row.id for row in matches.rows if row.state is ListingState.PUBLISHED]
     rooms = finding.rooms(session, bookable, wanted=search.wanted, askers=askers, now=now)
+    if search.budget and search.wanted.length:
+        rooms = _within_budget(session, matches, rooms, search.budget, search.wanted)
     return Found(matches.narrowed(rooms), rooms)
 
 
 def _prices(search: Search) -> Prices | None:
-    """The prices per hour at which the whole use is within budget too."""
+    """With a budget only listings in its currency have a price that fits."""
     if search.budget is None or search.wanted is None or search.wanted.length is None:
         return search.prices
-    asked = search.prices or Prices()
-    minutes = pricing.minutes_of(search.wanted.length) * search.wanted.quantity
-    return Prices(asked.least, min(asked.most, pricing.dearest(search.budget, minutes)), search.budget.currency)
+    return replace(search.prices or Prices(), currency=search.budget.currency)
+
+
+def _within_budget(
+    session: Session, matches: Matches, rooms: Mapping[str, Room], budget: Money, wanted: Wanted
+) -> dict[str, Room]:
+    """Those whose whole use costs the asker no more."""
+    prices = offers.prices_by_class(session, rooms)
+    rows = {row.id: row for row in matches.rows if row.id in rooms}
+    costs = {
+        key: pricing.quote(hour(Money(rows[key].price_minor, rows[key].currency), rooms[key], prices), slot, wanted.quantity)
+        for key, slot in _firsts(rooms).items()
+    }
+    return {key: rooms[key] for key, price in costs.items() if price.minor <= budget.minor}
 
 
 def nearest(session: Session, search: Search, *, askers: list[Asker], now: datetime) -> tuple[str, Slot] | None:
@@ -106,9 +121,36 @@ def firsts_of(
     return _firsts(finding.rooms(session, resource_ids, wanted=wanted, askers=askers, now=now))
 
 
-def cost(resource: Resource, room: Room, slot: Slot, quantity: int = 1) -> Money:
-    """What the asker would be promised for that slot."""
-    return quotes.quote_slot(resource=resource, slot=slot, quantity=quantity, own_house=room.own_house)
+def costs_of(
+    session: Session, found: Found, rows: Sequence[Resource], firsts: Mapping[str, Slot], *, quantity: int = 1
+) -> dict[str, Money]:
+    """By resource, what the asker would be promised for its first slot, where a time was asked for."""
+    rooms = found.rooms or {}
+    prices = offers.prices_by_class(session, [row.id for row in rows]) if rooms else {}
+    return {
+        row.id: quotes.quote_slot(price=hour(row.price, rooms[row.id], prices), slot=firsts[row.id], quantity=quantity)
+        for row in rows
+        if row.id in rooms and row.id in firsts
+    }
+
+
+def hour(listed: Money, room: Room, prices: Mapping[str, Mapping[str, int]]) -> Money:
+    """What an hour of the resource would cost the asker; `prices` are those by class of all that are looked at."""
+    return hour_for(listed, room.place.resource_id, room.place.institution_id, room.asker, prices)
+
+
+def hour_for(listed: Money, resource_id: str, house: str, asker: Asker, prices: Mapping[str, Mapping[str, int]]) -> Money:
+    """The same of a resource whose free time is not known."""
+    by_class = prices.get(resource_id, {})
+    return offers.hourly(listed, house, by_class, _buyer(asker), own_house=house in asker.houses)[0]
+
+
+def _buyer(asker: Asker) -> Buyer | None:
+    """Who is not known pays what the list says."""
+    if asker.organisation_id is None:
+        return None
+    kind = CustomerClass(asker.group.value) if asker.group else CustomerClass.INTERNAL
+    return Buyer(asker.organisation_id, asker.department_of, kind)
 
 
 def _firsts(rooms: Mapping[str, Room]) -> dict[str, Slot]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
 from web.done import DONE
+from web.rule_words import RULE_WORDS
+from web.run_words import BEGIN, CONFIRMATION, END, FLAG, GRADE, SETTLEMENT, VERDICT
 
 
 def _(text: str) -> str:
@@ -94,12 +96,6 @@ STEP = {
     "expired": _("Expired"),
 }
 STEP_STATE = {"done": _("done"), "now": _("now"), "todo": _("to come"), "failed": _("ended here")}
-VERDICT = {
-    "fulfilled": _("Use confirmed"),
-    "no_show": _("Not used"),
-    "provider_failed": _("Equipment failed"),
-    "unverifiable": _("Use not provable"),
-}
 STATEMENT = {
     "open": _("To be answered"),
     "accepted": _("Accepted"),
@@ -133,25 +129,6 @@ USE_STATE = {
     "FAULT": _("fault"),
     "UNKNOWN": _("no signal"),
 }
-GRADE = {
-    "A": _("A: the energy counter agrees throughout"),
-    "B": _("B: the energy counter agrees in part"),
-    "C": _("C: no energy counter"),
-    "D": _("D: contains time that could not be verified"),
-}
-BEGIN = {"load_on": _("Load rose above the threshold"), "state_run": _("The machine reported that it runs")}
-END = {"off": _("Load stayed below the threshold"), "gap": _("The signal was lost")}
-FLAG = {
-    "end_uncertain": _("end uncertain"),
-    "gap_unverified": _("contains an unverified gap"),
-    "gap_energy_confirmed": _("gap proven by the energy counter"),
-    "energy_reset": _("energy counter restarted"),
-    "energy_jump": _("energy counter jumped"),
-    "energy_in_gap": _("energy was used in the gap"),
-    "clock_skew": _("the meter's clock is off"),
-    "backfill": _("arrived late, from the meter's memory"),
-    "late": _("arrived late"),
-}
 LISTING = {"draft": _("Draft"), "published": _("Published"), "paused": _("Paused"), "retired": _("Retired")}
 WAITING = {
     "requests": _("Requests to answer"),
@@ -177,6 +154,9 @@ HOURS = {
     "always": _("Day and night"),
 }
 FACT = {
+    "qualification": _("Qualification"),
+    "assistance": _("An operator stands by"),
+    "supervised_runs": _("First uses"),
     "capacity": _("Can be booked at once"),
     "min": _("Shortest booking"),
     "max": _("Longest booking"),
@@ -195,7 +175,6 @@ FACT = {
     "parent": _("Part of"),
     "ability": _("Capability"),
 }
-CONFIRMATION = {"meter": _("By its power meter, automatically"), "hand": _("By both sides, by hand")}
 ROLE = {
     "operator": _("Platform operator"),
     "evaluator": _("Evaluator"),
@@ -210,7 +189,6 @@ HOUSE = {
     "enterprise": _("Enterprise"),
     "platform": _("Public platform"),
 }
-SETTLEMENT = {"direct": _("Paid straight to the institution"), "platform_collects": _("The platform collects")}
 REJECTION = {
     "malformed": _("not readable"),
     "oversized": _("too large"),
@@ -336,6 +314,8 @@ MESSAGE = {
     "swap_declined": _("Your proposal to exchange times was declined"),
     "swap_withdrawn": _("The proposal to exchange times was withdrawn"),
     "swap_expired": _("Your proposal to exchange times has ended without an answer"),
+    "qualification_granted": _("You were granted a qualification"),
+    "qualification_revoked": _("A qualification of yours was taken back"),
     "invitation": _("You are invited to Pilotbench"),
     "password_reset": _("Set a new Pilotbench password"),
 }
@@ -381,7 +361,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
     "elsewhere": ELSEWHERE,
-    **BOOKING_WORDS,
+    **BOOKING_WORDS, **RULE_WORDS,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Joins what a listing is made of on three floors: the listing, its rules and its policy, in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ def open_resource(
     rules_set: RuleSet,
     further: Further | None = None,
     policy: Mapping[str, Any] | None,
+    shares: Sequence[str] = (),
     actor_id: str,
     now: datetime,
 ) -> Resource:
@@ -34,6 +35,7 @@ def open_resource(
         rules_set=rules_set,
         further=further,
         policy=policy,
+        shares=shares,
         actor_id=actor_id,
         now=now,
     )
@@ -48,6 +50,7 @@ def draft_resource(
     rules_set: RuleSet,
     further: Further | None = None,
     policy: Mapping[str, Any] | None,
+    shares: Sequence[str] = (),
     actor_id: str,
     now: datetime,
 ) -> Resource:
@@ -57,6 +60,8 @@ def draft_resource(
     billing.set_policy(session, resource_id=row.id, policy=policy or {}, actor_id=actor_id, now=now)
     if row.parent_id:
         lines.fit(session, resource_id=row.id, now=now)
+    if shares:
+        lines.share(session, resource_id=row.id, part_ids=shares, actor_id=actor_id, now=now)
     return row
 
 
@@ -68,11 +73,12 @@ def edit_resource(
     rules_set: RuleSet,
     further: Further | None = None,
     policy: Mapping[str, Any] | None,
+    shares: Sequence[str] | None = None,
     version: int,
     actor_id: str,
     now: datetime,
 ) -> Resource:
-    """Change all three; accepted bookings keep the rules and policy they were made under. What is not given stays.
+    """Change all of them; accepted bookings keep the rules and policy they were made under. What is not given stays.
 
     Raises: NotFound, Invalid, Stale.
     """
@@ -81,4 +87,6 @@ def edit_resource(
     if policy is not None:
         billing.set_policy(session, resource_id=row.id, policy=policy, actor_id=actor_id, now=now)
     lines.fit(session, resource_id=row.id, now=now)
+    if shares is not None:
+        lines.share(session, resource_id=row.id, part_ids=shares, actor_id=actor_id, now=now)
     return row

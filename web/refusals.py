@@ -143,8 +143,26 @@ SENTENCES: Mapping[str, str] = {
     ),
     "not_in_audience": _("It takes no bookings of your organisation. Ask the institution to open it to you."),
     "before_audience_since": _("It is open to your organisation from {since} on."),
+    "no_assistance_offered": _("Nobody stands by at this equipment. Book it without an operator."),
+    "no_operator_free": _("No operator is free for all of this time. Choose one of the times proposed."),
+    "supervised_run_first": _(
+        "The first {runs} uses are with an operator, and you have completed {done}. Book with an operator."
+    ),
+    "qualification_missing": _("It asks for the qualification “{qualification}” at level {level}. The institution grants it."),
+    "qualification_too_low": _("It asks for the qualification “{qualification}” at level {level}; yours is level {held}."),
+    "qualification_expired": _(
+        "Your qualification “{qualification}” at level {level} ends before this use begins. "
+        "Have it renewed, or choose a time before."
+    ),
     "over_quota_hours": _(
         "Over the quota of {limit} hours from {since} to {until}: {used} hours are booked already, this takes {asked} more."
+    ),
+    "over_quota_hours_shared": _(
+        "Over the quota of {limit} hours that “{group}” share from {since} to {until}: "
+        "{used} are booked, this takes {asked} more."
+    ),
+    "over_quota_count_shared": _(
+        "Over the quota of {limit} bookings that “{group}” share from {since} to {until}: there are {used} already."
     ),
     "over_quota_count": _(
         "Over the quota of {limit} bookings from {since} to {until}: there are {used} already, and this would be one more."

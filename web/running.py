@@ -15,6 +15,7 @@ from billing.providers.base import Provider
 from billing.providers.stripe_connect import StripeConnect
 from booking import invariants as ledger
 from booking.external import invariants as elsewhere
+from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
@@ -64,7 +65,7 @@ def work(settings: Settings) -> None:
 
 def audit(session: Session, *, since: datetime | None = None) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants."""
-    found = (elsewhere.violations(session), waiting.violations(session), invariants.violations(session))
+    found = (elsewhere.violations(session), waiting.violations(session), unattended(session), invariants.violations(session))
     return [*ledger.violations(session, since=since), *chain.from_iterable(found)]
 
 

@@ -38,6 +38,7 @@ def accept(
         quantity=wish.quantity,
         purpose=wish.purpose,
         payment_method=payment_method,
+        assisted=wish.assisted,
     )
     booking, quote = checkout.book(session, actor=actor, order=order, now=now, hold=hold)
     if booking.organisation_id != entry.organisation_id:

@@ -8,28 +8,25 @@ from sqlalchemy.orm import Session
 
 from billing import pricing, queries, settlement
 from billing.payments import actions as payments
-from billing.quotes.queries import Buyer, Offer, get_offer, snapshot_of
+from billing.quotes.queries import Buyer, Offer, get_offer, hourly, snapshot_of
 from billing.settlement import Funding
 from billing.tables import BookingQuote
 from booking.tables import Booking
 from marketplace.ids import new_id
-from marketplace.money import Money, zero
+from marketplace.money import Money
 from marketplace.prepared import Append
 from marketplace.refusals import Invalid, NotFound
 from marketplace.slot import Slot
-from marketplace.tables import Organisation, Resource
+from marketplace.tables import Organisation
 
 QUOTES = Append(BookingQuote)
+KEPT = ("price_minor", "price_class", "currency", "timezone", "funding", "policy", "policy_digest")
+"""Of the quote before, when a booking moves."""
 
 
-def quote_slot(*, resource: Resource, slot: Slot, quantity: int = 1, own_house: bool = False) -> Money:
-    """The price shown before booking: booked minutes at the price per hour that the booking will freeze."""
-    return pricing.quote(price_for(resource.price, own_house=own_house), slot, quantity)
-
-
-def price_for(listed: Money, *, own_house: bool) -> Money:
-    """One's own house pays nothing."""
-    return zero(listed.currency) if own_house else listed
+def quote_slot(*, price: Money, slot: Slot, quantity: int = 1) -> Money:
+    """The price shown before booking: booked minutes at an hour's price."""
+    return pricing.quote(price, slot, quantity)
 
 
 def quote_booking(
@@ -64,8 +61,9 @@ def quote_bookings(
     """Freeze price and policy for bookings of one resource, which nothing secures yet; `offer` where it was read already."""
     offer = offer or get_offer(session, bookings[0].resource_id)
     policy = snapshot_of(session, offer.policy_id)
-    price = price_for(offer.price, own_house=organisation is None)
-    terms = {"price_minor": price.minor, "currency": price.currency}
+    prices, own_house = policy.document.get("class_prices", {}), organisation is None
+    price, price_class = hourly(offer.price, offer.institution_id, prices, organisation, own_house=own_house)
+    terms: dict[str, Any] = {"price_minor": price.minor, "price_class": price_class, "currency": price.currency}
     terms |= {"timezone": offer.timezone, "funding": funding, "policy": policy.document, "policy_digest": policy.digest}
     rows = [_quote(booking, number=1, terms=terms, now=now) for booking in bookings]
     QUOTES.add(session, rows)
@@ -88,7 +86,7 @@ def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere
         return _requote(session, (one, other), old, now)
     if old[0].currency != old[1].currency:
         raise Invalid(field="with_booking_id", reason="is paid in another currency")
-    gone = ("price_minor", "currency", "timezone", "policy", "policy_digest")
+    gone = [name for name in KEPT if name != "funding"]
     rows = [
         _quote(booking, number=own.number + 1, terms={"funding": own.funding, **_terms(theirs, gone)}, now=now)
         for booking, own, theirs in zip((one, other), old, reversed(old), strict=True)
@@ -110,9 +108,8 @@ def requote_bookings(session: Session, *, bookings: Sequence[Booking], now: date
 
 
 def _requote(session: Session, bookings: Sequence[Booking], old: Sequence[BookingQuote], now: datetime) -> list[Money]:
-    frozen = ("price_minor", "currency", "timezone", "funding", "policy", "policy_digest")
     rows = [
-        _quote(booking, number=quote.number + 1, terms=_terms(quote, frozen), now=now)
+        _quote(booking, number=quote.number + 1, terms=_terms(quote, KEPT), now=now)
         for booking, quote in zip(bookings, old, strict=True)
     ]
     QUOTES.add(session, rows)

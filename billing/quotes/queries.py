@@ -1,6 +1,6 @@
 """Reads of what a resource costs, by which policy, how its money goes, and for whom it would be booked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
+from billing import pricing
 from billing.tables import PolicyVersion
-from marketplace.money import Money
+from marketplace.money import Money, zero
 from marketplace.prepared import Read
 from marketplace.refusals import NotFound
 from marketplace.tables import CustomerClass, Institution, ListingState, Organisation, Resource, Settlement
@@ -99,3 +100,45 @@ def _default() -> Snapshot:
 def _snapshot(policy: policies.Policy) -> Snapshot:
     document = policies.as_json(policy)
     return Snapshot(document, policies.fingerprint(document))
+
+
+def class_of(organisation: Buyer | Organisation | None, institution_id: str) -> CustomerClass | None:
+    """As which class it buys there: a department is internal to its own house only, elsewhere it is none."""
+    if organisation is None:
+        return None
+    if organisation.institution_id == institution_id:
+        return CustomerClass.INTERNAL
+    return None if organisation.customer_class is CustomerClass.INTERNAL else organisation.customer_class
+
+
+def hourly(
+    listed: Money, house: str, prices: Mapping[str, int], buyer: Buyer | Organisation | None, *, own_house: bool = False
+) -> tuple[Money, str | None]:
+    """An hour's price there as a booking freezes it, and the class whose own price that is; one's own house pays nothing."""
+    if own_house:
+        return zero(listed.currency), None
+    return pricing.price_for(listed, prices, class_of(buyer, house))
+
+
+def price_of(
+    session: Session, resource: Resource, buyer: Buyer | Organisation | None, *, own_house: bool = False
+) -> tuple[Money, str | None]:
+    """What an hour would cost them (None: somebody who is not known), and the class whose own price that is."""
+    offer = get_offer(session, resource.id)
+    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
+    return hourly(offer.price, offer.institution_id, prices, buyer, own_house=own_house)
+
+
+def class_prices_of(session: Session, resource_id: str) -> dict[str, Money]:
+    """By class, those that differ from the list price."""
+    offer = get_offer(session, resource_id)
+    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
+    return {kind: Money(minor, offer.price.currency) for kind, minor in prices.items()}
+
+
+def prices_by_class(session: Session, resource_ids: Collection[str]) -> dict[str, Mapping[str, int]]:
+    """By resource, prices per hour by class, minor units; those whose classes all pay the list price are left out."""
+    newest = _NEWEST.order_by(PolicyVersion.number.desc()).limit(1).scalar_subquery()
+    asked = select(Resource.id, PolicyVersion.document).join(PolicyVersion, PolicyVersion.id == newest)
+    rows = session.execute(asked.where(Resource.id.in_(resource_ids))) if resource_ids else ()
+    return {key: policy["class_prices"] for key, policy in rows if policy.get("class_prices")}

@@ -11,18 +11,24 @@ from booking import queries
 from booking.admission import Units
 from booking.occupancy import Taken
 from booking.places import Place, as_rules
+from booking.pools import actions as pools
 from booking.rules import queries as rules
 from booking.tables import Booking, Claim, RuleVersion
 from booking.waiving import regrown, trim
 from booking.writing import CLAIMS, claim_rows
+from marketplace.ids import is_operator
 from marketplace.slot import Slot
 
 
 def claim(session: Session, place: Place, booking: Booking, units: Units, *, taken: Exception) -> None:
     """Write the claims of a new slot, with the buffers that the rules ask for. The resources' rows are locked.
 
+    Of a pooled resource others may change units for it.
+
     Raises: `taken`, at the flush, if the ledger holds that time against what was read.
     """
+    if place.rules.pooled:
+        units = {**units, place.resource_id: pools.make_room(session, place, booking.slot, booking.quantity, taken=taken)}
     rows = claim_rows(booking, units, place.rules.buffers)
     if place.rules.waive_own_buffers:
         rows = make_room(session, booking, rows)
@@ -34,7 +40,7 @@ def make_room(session: Session, booking: Booking, rows: Sequence[dict[str, Any]]
 
     The buffers of those towards it are given up. The resources' rows are locked.
     """
-    resource_ids = {row["resource_id"] for row in rows}
+    resource_ids = {row["resource_id"] for row in rows if not is_operator(row["resource_id"])}
     beside = rules.beside(session, resource_ids, booking.slot, booking.organisation_id, ignoring=[booking.id])
     met: set[tuple[str, int, str]] = set()
     units = {(row["resource_id"], row["unit"]) for row in rows}
@@ -59,9 +65,11 @@ def leave_resource(session: Session, booking: Booking, resource_id: str) -> None
     As far as there is room: between two of one customer that are then close to each other the whole gap is claimed. The
     resource's row is locked.
     """
-    claims = queries.taken(session, [resource_id], within=booking.slot).get(resource_id, ())
     mine = (Claim.booking_id == booking.id, Claim.resource_id == resource_id, Claim.active)
+    claims = queries.taken(session, [resource_id], within=booking.slot).get(resource_id, ())
     session.execute(update(Claim).where(*mine).values(active=False))
+    if is_operator(resource_id):
+        return
     left = [claim for claim in claims if claim.owner == booking.id]
     present = [claim for claim in claims if claim.owner != booking.id]
     own = rules.of_organisation(session, _met(left, present), booking.organisation_id)

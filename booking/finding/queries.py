@@ -8,11 +8,14 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from booking import audience, fitting, occupancy, queries, quotas, terms, waiving
+from booking import audience, competence, fitting, occupancy, queries, quotas, terms, waiving
+from booking.audience import Group
 from booking.availability import MINUTE, local_midnight, next_on_grid
+from booking.competence import Record
 from booking.finding.askers import Asker
 from booking.fitting import Range, Starts
 from booking.places import Place, claimed_by, load_places
+from booking.qualifications import queries as qualifications
 from booking.queries import Claims
 from booking.quotas import Use
 from booking.rules.queries import CLASSES, COUNTED
@@ -21,6 +24,7 @@ from booking.waiving import Beside
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Organisation
 
+LEAST = timedelta(microseconds=1)
 LONGEST_LOOK = timedelta(days=62)
 """The widest window that may be asked for."""
 
@@ -58,9 +62,11 @@ class Known:
     places: Mapping[str, Place]
     claims: Claims
     uses: Mapping[str, Sequence[Use]]
-    """The askers' bookings by resource, where quotas count them."""
+    """The askers' bookings by resource, where quotas count them; everybody's where a quota is a group's."""
     own: Mapping[str, tuple[str | None, Slot]]
     """The askers' bookings by id, for whom and when, where a resource waives the buffers beside them."""
+    records: Mapping[tuple[str, str], Record]
+    """By person and resource, where qualifications or supervised runs count."""
 
 
 def asker_of(person_id: str, organisation: Organisation | None, houses: frozenset[str]) -> Asker:
@@ -76,7 +82,7 @@ def rooms(
 ) -> dict[str, Room]:
     """By resource, for the asker who can begin first; those that can begin nowhere are left out.
 
-    Four queries at most, however many resources: places, claims, and what the askers have already.
+    A fixed number of queries, however many resources: places, claims, and what the askers have and may do already.
     """
     known = read(session, resource_ids, wanted=wanted, askers=askers)
     found: dict[str, tuple[datetime, Room]] = {}
@@ -95,7 +101,21 @@ def read(session: Session, resource_ids: Collection[str], *, wanted: Wanted, ask
     known = [asker for asker in askers if asker.person_id]
     uses = _uses(session, [place for place in places.values() if place.rules.quotas], wanted.within, known)
     waives = known and any(place.rules.waive_own_buffers for place in places.values())
-    return Known(places, claims, uses, _own(session, wanted.within, known) if waives else {})
+    own = _own(session, wanted.within, known) if waives else {}
+    return Known(places, claims, uses, own, _records(session, places.values(), {asker.person_id or "" for asker in known}))
+
+
+def _records(session: Session, places: Collection[Place], person_ids: set[str]) -> dict[tuple[str, str], Record]:
+    """Without the qualifications' names."""
+    tested = [place for place in places if place.rules.tests_bookers]
+    if not tested or not person_ids:
+        return {}
+    kinds = {need.qualification_id for place in tested for need in place.rules.qualifications}
+    held = qualifications.records_of(session, person_ids, kinds) if kinds else {}
+    counted = [place.resource_id for place in tested if place.rules.assistance.supervised_runs]
+    runs = qualifications.runs_of(session, person_ids, counted) if counted else {}
+    keys = [(person, place.resource_id) for place in tested for person in person_ids]
+    return {key: Record(held.get(key[0], ()), runs.get(key, 0)) for key in keys}
 
 
 def room_of(known: Known, place: Place, asker: Asker, wanted: Wanted, now: datetime) -> Room | None:
@@ -106,9 +126,19 @@ def room_of(known: Known, place: Place, asker: Asker, wanted: Wanted, now: datet
         return None
     if not terms.may_last(Slot(window.start, window.start + length), place.rules):
         return None
+    fit = _fit_in(known, place, asker, window)
+    if fit is None:
+        return None
     customer = asker.at(place.institution_id)
-    use = Use(Slot(window.start, window.start + length), asker.person_id or "", customer.organisation_id, wanted.quantity)
+    use = Use(
+        Slot(window.start, window.start + length),
+        asker.person_id or "",
+        customer.organisation_id,
+        wanted.quantity,
+        customer.group,
+    )
     barred = quotas.barred(place.rules.quotas, use, known.uses.get(place.resource_id, ()), window, place.zone)
+    barred.append((fit.end - LEAST, window.end))
     free = queries.free_in(place, known.claims, window, wanted.quantity)
     ranges = fitting.without(fitting.starts(free, length, window), barred)
     singles: list[datetime] = []
@@ -125,6 +155,12 @@ def _open_to(place: Place, asker: Asker, window: Slot | None) -> Slot | None:
         return None
     earliest = window.start if since == date.min else max(local_midnight(since, place.zone), window.start)
     return Slot(earliest, window.end) if earliest < window.end else None
+
+
+def _fit_in(known: Known, place: Place, asker: Asker, window: Slot) -> Slot | None:
+    """The part of `window` in which the asker is qualified to begin; whoever is not known has been granted nothing."""
+    record = known.records.get((asker.person_id or "", place.resource_id), Record())
+    return competence.fit_in(place.rules.qualifications, place.rules.assistance, record, window, wanted=False)
 
 
 def _beside_own(known: Known, place: Place, use: Use, allowed: Sequence[Range]) -> Iterator[datetime]:
@@ -147,32 +183,36 @@ def _fits(known: Known, place: Place, slot: Slot, quantity: int, beside: Beside)
     """Whether enough units of the place and all of its parts are free, as admission counts them."""
     needs = [
         (place.resource_id, place.capacity, quantity),
-        *((one.resource_id, one.capacity, one.capacity) for one in place.parts),
+        *((one.resource_id, one.capacity, one.needed) for one in place.parts),
     ]
     for resource_id, capacity, needed in needs:
         held, buffers = known.claims.get(resource_id, ()), place.rules.buffers
         units = waiving.usable(held, capacity=capacity, buffers=buffers, slot=slot, beside=beside)
         if len(occupancy.choose(units, slot, needed)) < needed:
             return False
-    return True
+    return not place.attended or any(span.contains(slot) for span in queries.attended(place, known.claims, slot))
 
 
 def _uses(session: Session, places: Sequence[Place], within: Slot, askers: Sequence[Asker]) -> dict[str, list[Use]]:
-    """What the askers have of the places, in the days, weeks and months that `within` touches."""
-    if not places or not askers:
+    """What the askers, or groups with a quota, have of the places, in the days, weeks and months that `within` touches."""
+    grouped = [place.resource_id for place in places if any(quota.members for quota in place.rules.quotas)]
+    if not places or not (askers or grouped):
         return {}
     reaches = [quotas.reach(place.rules.quotas, within, place.zone) for place in places]
     columns = (Booking.starts_at, Booking.ends_at, Booking.person_id, Booking.organisation_id, Booking.quantity)
-    found = select(Booking.resource_id, *columns).where(
+    own = Organisation.institution_id == Booking.institution_id
+    found = select(Booking.resource_id, *columns, Organisation.customer_class, own)
+    found = found.outerjoin(Organisation, Organisation.id == Booking.organisation_id).where(
         Booking.resource_id.in_([place.resource_id for place in places]),
         Booking.state.in_(COUNTED),
         Booking.starts_at < max(reach.end for reach in reaches),
         Booking.ends_at > min(reach.start for reach in reaches),
-        or_(Booking.person_id.in_([asker.person_id for asker in askers]), *_for(askers)),
+        or_(Booking.person_id.in_([asker.person_id for asker in askers]), Booking.resource_id.in_(grouped), *_for(askers)),
     )
     by_resource: dict[str, list[Use]] = defaultdict(list)
-    for resource_id, start, end, person, firm, quantity in session.execute(found):
-        by_resource[resource_id].append(Use(Slot(start, end), person, firm, quantity))
+    for resource_id, start, end, person, firm, quantity, kind, department in session.execute(found):
+        group = Group.OWN if firm is None or department else CLASSES.get(kind)
+        by_resource[resource_id].append(Use(Slot(start, end), person, firm, quantity, group))
     return by_resource
 
 

@@ -31,6 +31,8 @@ ABOUT_THE_SLOT = frozenset(
         "not_bookable",
         "beyond_capacity",
         "slot_taken",
+        "no_operator_free",
+        "no_assistance_offered",
     }
 )
 """Rules that the slot was granted under; whoever takes it over is judged by all others."""

@@ -60,7 +60,7 @@ def _mildest(
 ) -> Proposal:
     if booking.starts_at <= now:
         return Proposal(booking, Step.KEEP)
-    if slot := _nearest(session, place, booking, closed, earlier, now):
+    if slot := _nearest(session, place.attended_for(wanted=booking.assisted), booking, closed, earlier, now):
         return Proposal(booking, Step.SHIFT, slot=slot)
     for other in _like(session, place, booking):
         claims = _claims(session, other, booking.slot, booking, earlier)
@@ -137,5 +137,6 @@ def wish_of(booking: Booking, *, resource_id: str | None = None, slot: Slot | No
         booking.category,
         booking.quantity,
         booking.purpose,
+        assisted=booking.assisted,
     )
     return replace(asked, resource_id=resource_id or booking.resource_id, slot=slot or booking.slot)

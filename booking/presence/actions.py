@@ -11,6 +11,7 @@ from booking.places import as_rules
 from booking.states import BookingState
 from booking.tables import Booking, Claim, RuleVersion
 from marketplace import audit
+from marketplace.ids import is_operator
 from marketplace.refusals import WrongState
 from marketplace.slot import Slot
 
@@ -65,7 +66,8 @@ def _shorten_claims(session: Session, booking: Booking) -> None:
     """To the shorter slot and its buffers; none grows, as a buffer may have been waived towards the next use."""
     spans = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers.spans(booking.slot)
     for claim in session.scalars(select(Claim).where(Claim.booking_id == booking.id, Claim.active)):
-        claim.ends_at = min(claim.ends_at, spans[claim.lane].end)
+        end = booking.ends_at if is_operator(claim.resource_id) else spans[claim.lane].end
+        claim.ends_at = min(claim.ends_at, end)
     session.flush()
 
 

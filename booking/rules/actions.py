@@ -1,7 +1,7 @@
 """Writes of a resource's rules: each change is a new version, accepted bookings keep theirs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +9,15 @@ from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.occupancy import Gap
-from booking.places import get_place
+from booking.operators import queries as operators
+from booking.qualifications import queries as qualifications
 from booking.rules import checks
 from booking.rules import queries as rules_queries
 from booking.tables import Approval, RuleVersion
 from marketplace import audit
+from marketplace.catalogue.queries import get_resource
 from marketplace.ids import new_id
+from marketplace.people import queries as people
 from marketplace.refusals import Invalid
 
 
@@ -31,6 +34,9 @@ class Further:
     offer_min: int | None = None
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
+    pooled: bool = False
+    qualifications: Sequence[dict[str, Any]] = ()
+    assistance: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,14 @@ def set_rules(
 
     Raises: Invalid.
     """
-    _check_rules(rules)
-    if further:
-        _check_further(session, further)
+    place = get_resource(session, resource_id)
+    check_rules(session, institution_id=place.institution_id, rules=rules, further=further)
     versions = queries.rule_versions_of(session, resource_id)
-    values = {**_values(rules), **_values(further or (versions[-1] if versions else Further()))}
-    row = RuleVersion(**values, id=new_id("rul"), resource_id=resource_id, number=len(versions) + 1, created_at=now)
+    row = version_of(rules, further or (versions[-1] if versions else Further()))
+    checks.check_pool(row.buffer_mode, pooled=row.pooled, waived=row.waive_own_buffers)
+    row.id, row.resource_id, row.number, row.created_at = new_id("rul"), resource_id, len(versions) + 1, now
     session.add(row)
     session.flush()
-    place = get_place(session, resource_id)
     audit.record(
         session,
         actor_id=actor_id,
@@ -73,10 +78,23 @@ def set_rules(
         object_id=resource_id,
         institution_id=place.institution_id,
         before={"number": versions[-1].number} if versions else None,
-        after={**values, "number": row.number},
+        after={**_values(rules), **_values(further or row), "number": row.number},
         now=now,
     )
     return row
+
+
+def check_rules(session: Session, *, institution_id: str, rules: RuleSet, further: Further | None) -> None:
+    """What must hold before they are stored, or tried on the past. Raises: Invalid."""
+    _check_rules(rules)
+    if further:
+        _check_further(session, institution_id, further)
+        checks.check_pool(rules.buffer_mode, pooled=further.pooled, waived=further.waive_own_buffers)
+
+
+def version_of(rules: RuleSet, further: Further | RuleVersion) -> RuleVersion:
+    """The row that would be stored, without its place among the versions."""
+    return RuleVersion(**{**_values(rules), **_values(further)})
 
 
 def _values(rules: RuleSet | Further | RuleVersion) -> dict[str, Any]:
@@ -103,7 +121,7 @@ def _check_rules(rules: RuleSet) -> None:
     checks.check_spans(rules.hours)
 
 
-def _check_further(session: Session, further: Further) -> None:
+def _check_further(session: Session, institution_id: str, further: Further) -> None:
     checks.check_exceptions(further.exceptions)
     checks.check_holidays(further.holidays)
     checks.check_quotas(further.quotas)
@@ -112,7 +130,36 @@ def _check_further(session: Session, further: Further) -> None:
     if further.offer_min is not None:
         checks.require_between("rules.offer_min", further.offer_min, 5, 2880)
     named = {entry["organisation_id"] for entry in further.audience if entry.get("organisation_id")}
-    for field, ids in (("rules.audience", named), ("rules.trusted", set(further.trusted))):
-        checks.require_few(field, list(ids), checks.MOST_NAMED)
+    grouped = {one for quota in further.quotas for one in quota.get("organisation_ids", ())}
+    people_named = {one for quota in further.quotas for one in quota.get("person_ids", ())}
+    if len(people.names_of(session, people_named)) < len(people_named):
+        raise Invalid(field="rules.quotas", reason="names a person without an account")
+    lists = (("rules.audience", named), ("rules.trusted", set(further.trusted)), ("rules.quotas", grouped))
+    for where, ids in lists:
+        checks.require_few(where, list(ids), checks.MOST_NAMED)
         if ids - rules_queries.known_organisations(session, ids):
-            raise Invalid(field=field, reason="names an organisation that is not registered")
+            raise Invalid(field=where, reason="names an organisation that is not registered")
+    _check_needs(session, institution_id, further.qualifications)
+    _check_assistance(session, institution_id, further)
+
+
+def _check_needs(session: Session, institution_id: str, needs: Sequence[dict[str, Any]]) -> None:
+    checks.require_few("rules.qualifications", needs, checks.MOST_NEEDS)
+    known = qualifications.qualifications(session, {need["qualification_id"] for need in needs})
+    if len({need["qualification_id"] for need in needs}) < len(needs):
+        raise Invalid(field="rules.qualifications", reason="names a qualification twice")
+    for need in needs:
+        kind = known.get(need["qualification_id"])
+        if kind is None or kind.institution_id != institution_id:
+            raise Invalid(field="rules.qualifications", reason="names a qualification that the institution does not have")
+        checks.require_between("rules.qualifications", need["level"], 1, len(kind.levels))
+
+
+def _check_assistance(session: Session, institution_id: str, further: Further) -> None:
+    if not further.assistance:
+        return
+    named = set(further.assistance["operators"])
+    checks.require_few("rules.assistance", list(named), checks.MOST_NAMED)
+    checks.require_between("rules.assistance", further.assistance["supervised_runs"], 0, checks.MOST_RUNS)
+    if named - operators.known_operators(session, institution_id, named):
+        raise Invalid(field="rules.assistance", reason="names an operator that the institution does not have")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from booking.calendar_days import CALENDARS
+from booking.occupancy import Gap
 from marketplace.refusals import Invalid
 
 MOST_EXCEPTIONS = 800
@@ -12,6 +13,10 @@ MOST_NAMED = 500
 """Organisations that one list names."""
 MOST_QUOTAS = 20
 """Each is one pass over a customer's bookings at every admission."""
+
+MOST_NEEDS = 10
+MOST_RUNS = 20
+"""Supervised runs before somebody works alone."""
 
 
 def require_between(field: str, value: int, low: int, high: int) -> None:
@@ -47,6 +52,16 @@ def check_quotas(quotas: Sequence[Mapping[str, Any]]) -> None:
     require_few("rules.quotas", quotas, MOST_QUOTAS)
     for quota in quotas:
         require_between("rules.quotas", quota["limit"], 1, 100_000)
+        named = [*quota.get("organisation_ids", ()), *quota.get("person_ids", ())]
+        require_few("rules.quotas", named, MOST_NAMED)
+        if quota["by"] == "group" and bool(quota.get("group")) == bool(named):
+            raise Invalid(field="rules.quotas", reason="names either a group of the audience or its members")
+
+
+def check_pool(gap: Gap, *, pooled: bool, waived: bool) -> None:
+    """Whose buffer is whose must not depend on the unit. Raises: Invalid."""
+    if pooled and (waived or gap is not Gap.SUM):
+        raise Invalid(field="rules.capacity_mode", reason="counted units need full buffers: clean down, then set up")
 
 
 def require_few(field: str, values: Sequence[object], most: int) -> None:

@@ -1,18 +1,18 @@
 """Reads that a resource's rules are judged by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from booking.audience import Customer, Group
-from booking.quotas import Use
+from booking.quotas import Members, Use
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking, Claim
 from booking.waiving import Beside
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
-from marketplace.tables import CustomerClass, Organisation
+from marketplace.tables import CustomerClass, Organisation, Resource
 
 COUNTED = HOLDING | {BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.UNVERIFIABLE}
 """What quotas count: all but what was cancelled, refused, has expired, or failed through the provider."""
@@ -41,11 +41,29 @@ def known_organisations(session: Session, organisation_ids: Collection[str]) -> 
     return set(session.scalars(select(Organisation.id).where(Organisation.id.in_(organisation_ids))))
 
 
-def uses_of(session: Session, resource_id: str, customer: Use, *, within: Slot, ignoring: Collection[str] = ()) -> list[Use]:
-    """What the person or the organisation of `customer` has of the resource inside `within`, the bookings `ignoring` left out.
+def customers_of(session: Session, institution_id: str, *, limit: int) -> Sequence[str]:
+    """Ids of the organisations that have booked with the house, the latest first."""
+    latest = func.max(Booking.id)
+    asked = select(Booking.organisation_id).where(Booking.institution_id == institution_id)
+    asked = asked.where(Booking.organisation_id.is_not(None)).group_by(Booking.organisation_id).order_by(latest.desc())
+    return [one for one in session.scalars(asked.limit(limit)) if one]
 
-    Current only while the resource's row is locked.
+
+def uses_of(
+    session: Session,
+    resource_id: str,
+    customer: Use,
+    *,
+    within: Slot,
+    ignoring: Collection[str] = (),
+    groups: Collection[Members] = (),
+) -> list[Use]:
+    """What the person, the organisation and the `groups` of `customer` have of the resource inside `within`.
+
+    The bookings `ignoring` are left out. Current only while the resource's row is locked.
     """
+    if groups:
+        return _uses_of_groups(session, resource_id, customer, within, ignoring, groups)
     theirs = or_(Booking.person_id == customer.person_id, Booking.organisation_id.is_not_distinct_from(customer.organisation_id))
     found = select(Booking.starts_at, Booking.ends_at, Booking.person_id, Booking.organisation_id, Booking.quantity).where(
         Booking.resource_id == resource_id,
@@ -56,6 +74,36 @@ def uses_of(session: Session, resource_id: str, customer: Use, *, within: Slot, 
         theirs,
     )
     return [Use(Slot(start, end), person, firm, quantity) for start, end, person, firm, quantity in session.execute(found)]
+
+
+def _uses_of_groups(
+    session: Session,
+    resource_id: str,
+    customer: Use,
+    within: Slot,
+    ignoring: Collection[str],
+    groups: Collection[Members],
+) -> list[Use]:
+    """All of the resource that any of them has, with the group of its organisation."""
+    house = select(Resource.institution_id).where(Resource.id == resource_id).scalar_subquery()
+    columns = (Booking.starts_at, Booking.ends_at, Booking.person_id, Booking.organisation_id, Booking.quantity)
+    found = (
+        select(*columns, Organisation.customer_class, Organisation.institution_id == house)
+        .outerjoin(Organisation, Organisation.id == Booking.organisation_id)
+        .where(Booking.resource_id == resource_id, Booking.state.in_(COUNTED), Booking.id.not_in(ignoring))
+        .where(Booking.starts_at < within.end, Booking.ends_at > within.start)
+    )
+    uses = []
+    for start, end, person, firm, quantity, kind, own in session.execute(found):
+        group = Group.OWN if firm is None or own else CLASSES.get(kind)
+        uses.append(Use(Slot(start, end), person, firm, quantity, group))
+    return [
+        use
+        for use in uses
+        if use.person_id == customer.person_id
+        or use.organisation_id == customer.organisation_id
+        or any(one.hold(use) for one in groups)
+    ]
 
 
 def beside(

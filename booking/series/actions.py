@@ -18,7 +18,7 @@ from booking.quotas import Use
 from booking.recurrence import Skipped, occurrences
 from booking.series import telling
 from booking.tables import Booking, BookingSeries, OnConflict
-from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking
+from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking, spans_of
 from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Reason, Refused
@@ -119,7 +119,7 @@ def claim_all(session: Session, place: Place, bookings: Sequence[Booking], units
     """Raises, at the flush: SeriesRefused, should the ledger itself refuse what was admitted."""
     taken = SeriesRefused(wish, [Gap(wish.slot, [Reason("slot_taken")], [wish.slot])], [])
     pairs = list(zip(bookings, units, strict=True))
-    if place.rules.waive_own_buffers:
+    if place.rules.waive_own_buffers or place.rules.pooled:
         for booking, chosen in pairs:
             beside.claim(session, place, booking, chosen, taken=taken)
         return
@@ -159,7 +159,7 @@ def _note(ledger: Ledger, place: Place, units: Units, taken: Taken) -> None:
     """Put what was granted into the ledger, buffers included."""
     for resource_id, chosen in units.items():
         for unit in chosen:
-            for lane, span in enumerate(place.rules.buffers.spans(taken.slot)):
+            for lane, span in enumerate(spans_of(resource_id, taken.slot, place.rules.buffers)):
                 ledger.add(resource_id, replace(taken, unit=unit, lane=lane, slot=span))
 
 

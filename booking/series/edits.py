@@ -173,6 +173,8 @@ def _laid_out(series: BookingSeries, present: _Present, first: Slot, rrule: str 
 
 def _leave(session: Session, place: Place, bookings: Sequence[Booking]) -> None:
     """Release the claims of all."""
+    for booking in bookings:
+        actions.lock_operator(session, booking, place)
     if series_queries.ever_waived(session, place.claimed):
         for booking in bookings:
             beside.leave(session, booking)
@@ -276,7 +278,8 @@ def _carry_out(
 
 def _put(session: Session, place: Place, series: BookingSeries, row: Booking, slot: Slot, editor: Editor, now: datetime) -> bool:
     """Give the booking its place in the series; whether that is another one. A customer's may need a new yes."""
-    row.series_id = series.id
+    row.series_id, row.rules_id = series.id, place.rules_id
+    row.assisted = place.rules.assistance.attends(wanted=row.assisted)
     if row.slot == slot:
         return False
     before, row.slot = facts(row), slot

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.actions import facts, taken_after_all
+from booking.actions import facts, lock_operator, taken_after_all
 from booking.admission import SlotRefused, Units, Wish, admit
 from booking.beside import actions as beside
 from booking.outages import actions as outages
@@ -131,6 +131,8 @@ def _locked(session: Session, booking_id: str, with_id: str, now: datetime) -> t
             raise WrongState(state=row.state.value, move="swap")
         if row.starts_at <= now:
             raise WrongState(state="begun", move="swap")
+        if row.resource_id in places:
+            lock_operator(session, row, places[row.resource_id])
     if one.id == other.id:
         raise Invalid(field="with_booking_id", reason="is the same booking")
     if one.institution_id != other.institution_id:
@@ -176,8 +178,8 @@ def _take(
     units = _admitted(session, place, wish, row, deciding, now, ignoring)
     note_move(session, row)
     row.slot = slot
-    if row.resource_id != place.resource_id:
-        row.resource_id, row.rules_id = place.resource_id, place.rules_id
+    row.resource_id, row.rules_id = place.resource_id, place.rules_id
+    row.assisted = place.rules.assistance.attends(wanted=wish.assisted)
     row.version += 1
     if row.state is BookingState.CONFIRMED and not deciding.decides and place.rules.asks(row.organisation_id):
         row.state, row.decide_by = after(row.state, Move.ASK), place.rules.decide_by(now)

@@ -102,6 +102,7 @@ def _entry(place: Place, wish: Wish, length: timedelta, now: datetime) -> Waitin
         quantity=wish.quantity,
         category=wish.category,
         purpose=wish.purpose,
+        assisted=wish.assisted,
         state=WaitingState.WAITING,
         joined_at=now,
         looked_at=now,
@@ -233,4 +234,4 @@ def look(session: Session, *, now: datetime) -> None:
     due = lines.longest_not_looked_at(session, limit=LOOKED_AT)
     places = lock_places(session, due)
     for place in sorted(places.values(), key=lambda place: place.resource_id):
-        offers.offer_within(session, resource_ids=[place.resource_id], within=None, now=now)
+        offers.offer_within(session, resource_ids=[place.resource_id], locked=place.claimed, within=None, now=now)

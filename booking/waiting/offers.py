@@ -1,25 +1,27 @@
 """Offers time that became free to the first in line whose wish would be granted now. The rows of the places are locked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.admission import Units, Wish, decide, ways_within
+from booking.admission import SlotRefused, Units, Wish, decide, ways_within
 from booking.outages import actions as outages
 from booking.places import Place, load_places, lock_place
-from booking.tables import Claim, ClaimKind
+from booking.pools import actions as pools
+from booking.tables import Claim, ClaimKind, SharedPart
 from booking.waiting import queries as lines
 from booking.waiting.line import Turn, WaitingState, after, last_call, offer_until
 from booking.waiting.tables import WaitingEntry
+from booking.writing import spans_of
 from marketplace import audit, outbox
 from marketplace.ids import new_id
 from marketplace.people import queries as people
-from marketplace.refusals import NotFound
+from marketplace.refusals import NotFound, Reason
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 
@@ -27,30 +29,45 @@ from marketplace.tables import Resource
 def offer_freed(session: Session, *, resource_id: str, freed: Slot, now: datetime) -> None:
     """Offer what became free around `freed`, in the transaction that freed it and so before anybody else can have it.
 
-    Whoever waits for a resource of which this is a part is looked at by the worker next: its other parts are not locked.
+    Whoever waits for a resource that takes along more than is locked here, a line above this station for one, or time of
+    the same operators, is looked at by the worker next.
     """
     place = lock_place(session, resource_id)
     near = freed.widen(place.rules.buffers.setup, place.rules.buffers.cleaning)
-    offer_within(session, resource_ids=place.claimed, within=near, now=now)
-    above = _above(session, resource_id)
-    if above:
-        waits = (WaitingEntry.resource_id.in_(above), WaitingEntry.state == WaitingState.WAITING)
-        session.execute(update(WaitingEntry).where(*waits).values(looked_at=WaitingEntry.joined_at))
+    offer_within(session, resource_ids=place.claimed, locked=place.claimed, within=near, now=now)
+    if above := _above(session, place):
+        _look_next(session, WaitingEntry.resource_id.in_(above))
+    if place.attendants:
+        _look_next(session, WaitingEntry.institution_id == place.institution_id)
 
 
-def _above(session: Session, resource_id: str) -> Sequence[str]:
-    """The resources that this one is a part of."""
-    tree = select(Resource.parent_id.label("id")).where(Resource.id == resource_id).cte("above", recursive=True)
+def _look_next(session: Session, waits: ColumnElement[bool]) -> None:
+    open_ones = update(WaitingEntry).where(waits, WaitingEntry.state == WaitingState.WAITING)
+    session.execute(open_ones.values(looked_at=WaitingEntry.joined_at))
+
+
+def _above(session: Session, place: Place) -> Sequence[str]:
+    """The resources that this one is a part of, and those that share a part with it."""
+    sharers = select(SharedPart.resource_id).where(SharedPart.part_id.in_(place.claimed))
+    tree = select(Resource.id).where(or_(Resource.id.in_(place.claimed), Resource.id.in_(sharers))).cte("above", recursive=True)
     tree = tree.union(select(Resource.parent_id).join(tree, Resource.id == tree.c.id))
-    return session.scalars(select(tree.c.id).where(tree.c.id.is_not(None))).all()
+    return session.scalars(select(tree.c.id).where(tree.c.id.is_not(None), tree.c.id.not_in(place.claimed))).all()
 
 
-def offer_within(session: Session, *, resource_ids: Sequence[str], within: Slot | None, now: datetime) -> None:
-    """Go down the lines in order of joining and make every offer that can be made; who is not granted stays where they are."""
+def offer_within(
+    session: Session, *, resource_ids: Sequence[str], locked: Collection[str], within: Slot | None, now: datetime
+) -> None:
+    """Go down the lines in order of joining and make every offer that can be made; who is not granted stays where they are.
+
+    So does who waits for something that takes along what is not `locked`.
+    """
     waiting = lines.waiting_for(session, resource_ids, within=within)
     places = load_places(session, {entry.resource_id for entry in waiting})
     for entry in waiting:
         place = places[entry.resource_id]
+        if not set(place.claimed) <= set(locked):
+            entry.looked_at = entry.joined_at
+            continue
         entry.looked_at = now
         if last_call(entry.window, entry.length, place.rules) <= now:
             turn(session, entry, Turn.END, now)
@@ -61,7 +78,16 @@ def offer_within(session: Session, *, resource_ids: Sequence[str], within: Slot 
 
 
 def wish_of(entry: WaitingEntry, slot: Slot) -> Wish:
-    return Wish(entry.resource_id, slot, entry.person_id, entry.organisation_id, entry.category, entry.quantity, entry.purpose)
+    return Wish(
+        entry.resource_id,
+        slot,
+        entry.person_id,
+        entry.organisation_id,
+        entry.category,
+        entry.quantity,
+        entry.purpose,
+        assisted=entry.assisted,
+    )
 
 
 def _grant(session: Session, place: Place, entry: WaitingEntry, now: datetime) -> tuple[Slot, Units, datetime] | None:
@@ -96,6 +122,9 @@ def candidates(session: Session, place: Place, entry: WaitingEntry, now: datetim
 
 
 def _offer(session: Session, place: Place, entry: WaitingEntry, slot: Slot, units: Units, until: datetime, now: datetime) -> None:
+    if place.rules.pooled:
+        taken = SlotRefused(wish_of(entry, slot), [Reason("slot_taken")], [slot], [])
+        units = {**units, place.resource_id: pools.make_room(session, place, slot, entry.quantity, taken=taken)}
     session.execute(insert(Claim), _claim_rows(place, entry, slot, units))
     entry.offer_starts_at, entry.offer_ends_at = slot.start, slot.end
     entry.offered_at, entry.offered_until = now, until
@@ -119,7 +148,7 @@ def _claim_rows(place: Place, entry: WaitingEntry, slot: Slot, units: Units) -> 
         }
         for resource_id, chosen in units.items()
         for unit in chosen
-        for lane, span in enumerate(place.rules.buffers.spans(slot))
+        for lane, span in enumerate(spans_of(resource_id, slot, place.rules.buffers))
     ]
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from booking.tables import Category
@@ -30,6 +30,8 @@ class WaitingEntry(Base):
     quantity: Mapped[int]
     category: Mapped[Category] = mapped_column(choice(Category))
     purpose: Mapped[Line | None]
+    assisted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Somebody of the house is to stand by."""
     state: Mapped[WaitingState] = mapped_column(choice(WaitingState))
     joined_at: Mapped[datetime]
     looked_at: Mapped[datetime]

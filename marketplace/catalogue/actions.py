@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from marketplace import audit
 from marketplace.catalogue import queries, search
-from marketplace.ids import new_id
+from marketplace.ids import is_operator, new_id
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.people.actions import check_zone
 from marketplace.people.text import clean
-from marketplace.refusals import Invalid, Stale, WrongState
+from marketplace.refusals import Invalid, NotFound, Stale, WrongState
 from marketplace.tables import ListingState, Resource, ResourceKind
 
 MOVES = {
@@ -83,6 +83,8 @@ def _columns(session: Session, institution_id: str, listing: Listing, own_id: st
 
 def _check_parent(session: Session, parent_id: str, institution_id: str, own_id: str | None) -> None:
     """Raises: NotFound, Invalid (another institution's, or a part of the listing `own_id` itself)."""
+    if is_operator(parent_id):
+        raise NotFound(kind="resource")
     if queries.get_resource(session, parent_id).institution_id != institution_id:
         raise Invalid(field="parent_id", reason="belongs to another institution")
     above: str | None = parent_id

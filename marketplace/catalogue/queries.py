@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from marketplace.ids import OPERATOR
 from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
 from marketplace.tables import ListingState, Resource
@@ -32,11 +33,15 @@ def visible(session: Session, actor: Actor, resource_ids: Collection[str]) -> Se
     return session.scalars(select(Resource).where(Resource.id.in_(resource_ids), visible_to(actor))).all()
 
 
+LISTABLE = ~Resource.id.startswith(f"{OPERATOR}_", autoescape=True)
+"""An operator's time is claimed like a machine's, but nobody lists or edits it as one."""
+
+
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """The condition under which `actor` may know of a listing."""
     if actor.is_operator or actor.is_evaluator:
-        return Resource.id.is_not(None)
-    return or_(Resource.state.in_(OPEN_STATES), Resource.institution_id.in_(actor.institutions()))
+        return LISTABLE
+    return LISTABLE & or_(Resource.state.in_(OPEN_STATES), Resource.institution_id.in_(actor.institutions()))
 
 
 def may_see(actor: Actor, *, state: ListingState, institution_id: str) -> bool:
@@ -46,7 +51,7 @@ def may_see(actor: Actor, *, state: ListingState, institution_id: str) -> bool:
 
 def resources_of(session: Session, institution_ids: Collection[str]) -> Sequence[Resource]:
     """Everything those institutions have listed or drafted, by name."""
-    mine = select(Resource).where(Resource.institution_id.in_(institution_ids)).order_by(Resource.name)
+    mine = select(Resource).where(Resource.institution_id.in_(institution_ids), LISTABLE).order_by(Resource.name)
     return session.scalars(mine).all()
 
 

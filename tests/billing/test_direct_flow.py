@@ -184,7 +184,7 @@ def test_a_held_booking_is_cancelled_free(db: Session) -> None:
 def test_the_price_of_a_slot_is_known_before_booking(db: Session) -> None:
     resource = a_resource(db)
     booking = a_booking(db, resource=resource, organisation=an_organisation(db), start=START)
-    assert quoting.quote_slot(resource=resource, slot=booking.slot) == yuan(60000)
+    assert quoting.quote_slot(price=resource.price, slot=booking.slot) == yuan(60000)
 
 
 @pytest.mark.parametrize("table", [JournalEntry, JournalLeg])

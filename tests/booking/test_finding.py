@@ -20,12 +20,16 @@ from booking.finding.askers import STRANGER, Asker
 from booking.finding.queries import Wanted, asker_of, rooms
 from booking.fitting import trimmed, whole_steps
 from booking.occupancy import Buffers, Gap, Taken, free, usable
+from booking.operators.actions import add_operator
 from booking.places import get_place
-from booking.tables import Category
+from booking.qualifications.tables import Qualification, QualificationGrant
+from booking.tables import Category, SharedPart
 from booking.terms import Rules
+from marketplace.ids import new_id
+from marketplace.roles import Role
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Organisation, Person, Resource
-from tests.builders import a_person, a_resource, an_institution, an_organisation
+from tests.builders import a_member, a_person, a_resource, an_institution, an_organisation
 
 NOW = datetime(2026, 3, 9, 0, 7, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -40,11 +44,14 @@ OPENINGS: Sequence[list[dict[str, int]]] = (
     [{"weekday": day, "open_min": 495, "close_min": 1035} for day in range(5)],
     [{"weekday": day, "open_min": 0, "close_min": 1440} for day in range(2)],
 )
+ATTENDED = [{"weekday": day, "open_min": 8 * 60, "close_min": 20 * 60} for day in range(2)]
 QUOTAS: Sequence[list[dict[str, Any]]] = (
     [],
     [{"limit": 5, "unit": "hours", "per": "day", "by": "organisation"}],
     [{"limit": 1, "unit": "count", "per": "day", "by": "person"}],
     [{"limit": 6, "unit": "hours", "per": "week", "by": "person"}],
+    [{"limit": 8, "unit": "hours", "per": "day", "by": "group", "group": "industry"}],
+    [{"limit": 2, "unit": "count", "per": "day", "by": "group", "group": "academic"}],
 )
 AUDIENCES: Sequence[list[dict[str, Any]]] = (
     [],
@@ -68,6 +75,13 @@ RULES = st.fixed_dictionaries(
         "audience": st.sampled_from(AUDIENCES),
     }
 )
+ASSISTANCE: Sequence[dict[str, Any]] = ({}, {"mode": "required", "operators": [], "supervised_runs": 0})
+NEEDS = st.sampled_from(["nothing", "what the asker holds until a day", "what nobody holds", "it unless assisted"])
+POOL = {"buffer_mode": Gap.SUM, "waive_own_buffers": False, "pooled": True}
+PEOPLE = st.fixed_dictionaries(
+    {"assistance": st.sampled_from(ASSISTANCE), "needs": NEEDS, "pooled": st.booleans(), "shared": st.integers(0, 2)}
+)
+"""What the rules ask of people, and how many units a part has that the resource shares with another one; 0: there is none."""
 TAKEN = st.lists(st.tuples(st.integers(0, 180), st.integers(1, 30), st.booleans(), st.integers(1, 2)), max_size=8)
 ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"])
 
@@ -75,6 +89,7 @@ ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rules=RULES,
+    people=PEOPLE,
     capacity=st.integers(1, 3),
     taken=TAKEN,
     zone=ZONES,
@@ -83,12 +98,12 @@ ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"
     quantity=st.integers(1, 2),
 )
 def test_the_first_slot_found_is_the_first_that_admission_grants(
-    db: Session, rules: dict[str, Any], capacity: int, taken: list[tuple[int, int, bool, int]], zone: str, begin: int,
-    length: int, quantity: int,
+    db: Session, rules: dict[str, Any], people: dict[str, Any], capacity: int, taken: list[tuple[int, int, bool, int]], zone: str,
+    begin: int, length: int, quantity: int,
 ) -> None:  # fmt: skip
     with db.begin_nested() as undone:
         firm, other, person = an_organisation(db), an_organisation(db), a_person(db)
-        resource = a_resource(db, capacity=capacity, timezone=zone, rules=rules)
+        resource = a_demanding_resource(db, rules, people, person, capacity=capacity, timezone=zone)
         fill(db, resource, taken, own=(person, firm), other=(a_person(db), other))
         within = Slot(NOW.replace(minute=0) + begin * QUARTER, NOW.replace(minute=0) + (begin + 160) * QUARTER)
         wanted = Wanted(within, timedelta(minutes=length), quantity)
@@ -96,6 +111,31 @@ def test_the_first_slot_found_is_the_first_that_admission_grants(
         room = found.get(resource.id)
         assert (room.first() if room else None) == first_granted(db, resource, wanted, person, firm)
         undone.rollback()
+
+
+def a_demanding_resource(db: Session, rules: dict[str, Any], people: dict[str, Any], person: Person, **values: Any) -> Resource:
+    """With an operator, a part that another resource uses on Tuesday morning, and a qualification that the person holds."""
+    house, needs = an_institution(db), people["needs"]
+    staff = a_member(db, Role.TECHNICIAN, institution=house)
+    add_operator(db, institution_id=house.id, person_id=staff.id, hours=ATTENDED, actor_id=staff.id, now=NOW)
+    kind = Qualification(id=new_id("qlf"), institution_id=house.id, name="Laser", levels=[{"name": "Basic"}], created_at=NOW)
+    db.add(kind)
+    db.flush()
+    if needs != "what nobody holds":
+        held = {"qualification_id": kind.id, "person_id": person.id, "level": 1, "expires_at": NOW + timedelta(hours=21)}
+        db.add(QualificationGrant(id=new_id("qgr"), granted_at=NOW, granted_by=staff.id, **held))
+    need = {"qualification_id": kind.id, "level": 1, "unless_assisted": needs == "it unless assisted"}
+    asked = {"qualifications": [] if needs == "nothing" else [need], "assistance": people["assistance"]}
+    pool = POOL if people["pooled"] else {}
+    resource = a_resource(db, institution=house, rules={**rules, **pool, **asked}, **values)
+    if people["shared"]:
+        part, sharer = (a_resource(db, institution=house, capacity=people["shared"]) for _ in range(2))
+        for one in (resource, sharer):
+            db.add(SharedPart(resource_id=one.id, part_id=part.id))
+        db.flush()
+        firm = an_organisation(db)
+        book(db, wish=Wish(sharer.id, hours(1, 4), staff.id, firm.id, Category.EXT), now=NOW)
+    return resource
 
 
 def fill(
@@ -126,15 +166,18 @@ def first_granted(db: Session, resource: Resource, wanted: Wanted, person: Perso
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rules=RULES, capacity=st.integers(1, 3), taken=TAKEN, zone=ZONES, quantity=st.integers(1, 2), length=st.integers(1, 40))
+@given(
+    rules=RULES, people=PEOPLE, capacity=st.integers(1, 3), taken=TAKEN, zone=ZONES, quantity=st.integers(1, 2),
+    length=st.integers(1, 40),
+)  # fmt: skip
 def test_what_is_listed_as_free_is_granted_and_what_is_not_is_refused(
-    db: Session, rules: dict[str, Any], capacity: int, taken: list[tuple[int, int, bool, int]], zone: str, quantity: int,
-    length: int,
+    db: Session, rules: dict[str, Any], people: dict[str, Any], capacity: int, taken: list[tuple[int, int, bool, int]], zone: str,
+    quantity: int, length: int,
 ) -> None:  # fmt: skip
     rules |= {"quotas": [], "audience": [], "waive_own_buffers": False}
     with db.begin_nested() as undone:
         firm, person = an_organisation(db), a_person(db)
-        resource = a_resource(db, capacity=capacity, timezone=zone, rules=rules)
+        resource = a_demanding_resource(db, rules, {**people, "needs": "nothing"}, person, capacity=capacity, timezone=zone)
         fill(db, resource, taken, own=(person, firm), other=(a_person(db), an_organisation(db)))
         within = Slot(NOW, NOW + timedelta(hours=40))
         listed = queries.free_time(db, resource.id, within=within, now=NOW, quantity=quantity)
@@ -145,7 +188,7 @@ def test_what_is_listed_as_free_is_granted_and_what_is_not_is_refused(
         for number in range(150):
             start = NOW.replace(minute=0) + number * QUARTER
             slot = Slot(start, start + timedelta(seconds=length_s))
-            refused = decide(db, place, replace(wish, slot=slot), queries.taken(db, [resource.id], within=slot), now=NOW).reasons
+            refused = decide(db, place, replace(wish, slot=slot), queries.taken(db, place.claimed, within=slot), now=NOW).reasons
             if {reason.code for reason in refused} & {"off_step", "too_short", "too_long"} or not within.contains(slot):
                 continue
             assert any(span.contains(slot) for span in listed) == (not refused)

@@ -10,8 +10,10 @@ from booking import actions
 from booking.actions import CancelledBy
 from booking.admission import Wish
 from booking.handover.actions import NotAColleague, hand_over
+from booking.qualifications.tables import Qualification, QualificationGrant
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Booking, Category
+from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Refused, WrongState
 from marketplace.roles import Role
 from marketplace.tables import Institution, Message, Organisation, Resource
@@ -98,6 +100,23 @@ def test_who_is_not_meant_any_more_takes_nothing_over_and_notice_is_no_matter(db
     with pytest.raises(Refused) as caught:
         firm.give(firm.holder.id)
     assert [one.code for one in caught.value.reasons] == ["not_in_audience"]
+
+
+def test_who_takes_it_over_is_qualified(db: Session, firm: Firm) -> None:
+    house = firm.resource.institution_id
+    kind = Qualification(id=new_id("qlf"), institution_id=house, name="Laser", levels=[{"name": "Basic"}], created_at=NOW)
+    db.add(kind)
+    need = {"qualification_id": kind.id, "level": 1, "unless_assisted": False}
+    db.flush()
+    further = Further(qualifications=[need])
+    set_rules(db, resource_id=firm.resource.id, rules=RuleSet(), further=further, actor_id=None, now=NOW)
+    with pytest.raises(Refused) as refused:
+        firm.give(firm.colleague.id)
+    assert [one.code for one in refused.value.reasons] == ["qualification_missing"]
+    held = {"qualification_id": kind.id, "person_id": firm.colleague.id, "level": 1, "granted_by": firm.holder.id}
+    db.add(QualificationGrant(id=new_id("qgr"), granted_at=NOW, **held))
+    db.flush()
+    assert firm.give(firm.colleague.id).person_id == firm.colleague.id
 
 
 def test_what_is_over_or_ended_stays_whose_it_was(firm: Firm) -> None:

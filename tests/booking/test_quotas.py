@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, product
 from time import perf_counter
@@ -15,16 +16,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.actions import CancelledBy
-from booking.admission import SlotRefused, Wish, admit
+from booking.admission import SlotRefused, Wish, admit, grants
+from booking.audience import Group
 from booking.places import get_place
-from booking.quotas import By, Per, Quota, Unit, Use, full, periods, reach, reasons
+from booking.quotas import By, Members, Per, Quota, Unit, Use, full, periods, reach, reasons
 from booking.rules.actions import Further, RuleSet, set_rules
+from booking.series.actions import book_series
 from booking.states import BookingState
-from booking.tables import Booking, Category
+from booking.tables import Booking, Category, OnConflict
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Person, Resource
-from tests.builders import a_booking, a_person, a_resource, an_organisation
+from tests.builders import a_booking, a_person, a_resource, an_institution, an_organisation
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 NEW_YORK, LORD_HOWE = ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
@@ -54,25 +57,46 @@ def naive_shares(quota: Quota, use: Use, zone: ZoneInfo) -> Counter[tuple[int, .
     return shares if quota.unit is Unit.HOURS else Counter(dict.fromkeys(shares, 1))
 
 
+def naive_member(members: Members, use: Use) -> bool:
+    return (
+        (use.group or "") == members.group
+        or use.person_id in members.person_ids
+        or use.organisation_id in members.organisation_ids
+    )
+
+
 def naive_breaks(quota: Quota, asked: Use, others: list[Use], zone: ZoneInfo) -> bool:
+    if quota.members and not naive_member(quota.members, asked):
+        return False
     total = naive_shares(quota, asked, zone)
     wanted = set(total)
     for other in others:
         same = asked.person_id == other.person_id if quota.by is By.PERSON else asked.organisation_id == other.organisation_id
+        if quota.members:
+            same = naive_member(quota.members, other)
         if same:
             total += naive_shares(quota, other, zone)
     most = quota.limit * (60 if quota.unit is Unit.HOURS else 1)
     return any(total[period] > most for period in wanted)
 
 
-quotas_ = st.builds(Quota, st.integers(1, 12), st.sampled_from(Unit), st.sampled_from(Per), st.sampled_from(By))
+MEMBERS = [Members("industry", Group.INDUSTRY), Members("two", None, frozenset("x"), frozenset("b"))]
+KEYS = st.sampled_from([(By.PERSON, None), (By.ORGANISATION, None), *((By.GROUP, members) for members in MEMBERS)])
+quotas_ = st.builds(
+    lambda limit, unit, per, key: Quota(limit, unit, per, *key),
+    st.integers(1, 12),
+    st.sampled_from(Unit),
+    st.sampled_from(Per),
+    KEYS,
+)
 
 
 @st.composite
 def uses(draw: st.DrawFn, zone: ZoneInfo) -> Use:
     start = CHANGES[zone] + draw(st.integers(-2 * 24 * 60, 2 * 24 * 60)) * MINUTE
     slot = Slot(start, start + draw(st.integers(1, 9 * 60)) * MINUTE)
-    return Use(slot, draw(st.sampled_from("ab")), draw(st.sampled_from(["x", "y", None])), draw(st.integers(1, 2)))
+    person, firm = draw(st.sampled_from("ab")), draw(st.sampled_from(["x", "y", None]))
+    return Use(slot, person, firm, draw(st.integers(1, 2)), draw(st.sampled_from([Group.INDUSTRY, Group.OWN, None])))
 
 
 cases = st.sampled_from(list(CHANGES)).flatmap(
@@ -98,7 +122,7 @@ def test_outside_full_periods_every_slot_of_that_length_has_room(case: tuple[Zon
     for hours in range(-48, 48, 5):
         moved = Slot(asked.slot.start + timedelta(hours=hours), asked.slot.end + timedelta(hours=hours))
         if not any(span.overlaps(moved) for span in closed):
-            assert not reasons([quota], Use(moved, asked.person_id, asked.organisation_id, asked.quantity), others, zone)
+            assert not reasons([quota], replace(asked, slot=moved), others, zone)
 
 
 @pytest.mark.parametrize(
@@ -318,3 +342,34 @@ def test_every_pair_of_unit_and_period_has_an_example() -> None:
         most = 1 if unit is Unit.COUNT else 4
         assert not reasons([Quota(most, unit, per, by)], asked, [], SHANGHAI)
         assert reasons([Quota(most, unit, per, by)], asked, [asked], SHANGHAI)
+
+
+def test_a_class_of_customers_shares_a_quota_with_alternatives_and_series(db: Session) -> None:
+    house = an_institution(db)
+    machine = a_resource(db, institution=house)
+    shared = {"limit": 3, "unit": "hours", "per": "day", "by": "group", "group": "industry"}
+    set_rules(db, resource_id=machine.id, rules=RuleSet(), further=Further(quotas=[shared]), actor_id=None, now=NOW)
+    firms = [an_organisation(db) for _ in range(2)]
+    own = an_organisation(db, institution_id=house.id)
+
+    def ask(firm: Organisation | None, start: int, length: int = 2) -> Booking:
+        slot = Slot(DAY + timedelta(hours=start), DAY + timedelta(hours=start + length))
+        wish = Wish(machine.id, slot, a_person(db).id, firm.id if firm else None, Category.EXT)
+        return actions.book(db, wish=wish, now=NOW)
+
+    ask(firms[0], 0)
+    with pytest.raises(SlotRefused) as refused:
+        ask(firms[1], 4)
+    (reason,) = refused.value.reasons
+    assert (reason.code, reason.values["group"], reason.values["used"]) == ("over_quota_hours_shared", "industry", 2)
+    for way in refused.value.alternatives:
+        wish = Wish(machine.id, way, a_person(db).id, firms[1].id, Category.EXT)
+        assert grants(db, get_place(db, machine.id), wish, now=NOW)
+    assert len(refused.value.alternatives) == 3
+    ask(own, 4)
+    ask(None, 6)
+    wish = Wish(
+        machine.id, Slot(DAY + timedelta(days=9), DAY + timedelta(days=9, hours=2)), a_person(db).id, firms[0].id, Category.EXT
+    )
+    made = book_series(db, wish=wish, rrule="FREQ=DAILY;COUNT=3", on_conflict=OnConflict.SKIP, now=NOW)
+    assert len(made.bookings) == 3

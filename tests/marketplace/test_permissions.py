@@ -24,10 +24,11 @@ MAY = {
         Action.DECIDE_BOOKINGS,
         Action.OVERRIDE_RULES,
         Action.REVIEW_USE,
+        Action.TRAIN_PEOPLE,
         Action.HANDLE_MONEY,
         Action.SEE_EVALUATION,
     },
-    Role.TECHNICIAN: {Action.MANAGE_OUTAGES, Action.MANAGE_DEVICES, Action.REVIEW_USE},
+    Role.TECHNICIAN: {Action.MANAGE_OUTAGES, Action.MANAGE_DEVICES, Action.REVIEW_USE, Action.TRAIN_PEOPLE},
     Role.FINANCE: {Action.HANDLE_MONEY},
     Role.MEMBER: {Action.ANSWER_STATEMENTS},
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import queries as bills
 from booking import actions as booking
+from booking.qualifications import actions as qualifications
+from booking.qualifications.actions import Named
 from booking.tables import Booking
 from marketplace import clock, outbox
 from marketplace.inbox import actions as inbox
@@ -19,7 +21,7 @@ from marketplace.permissions import Actor
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.slot import Slot
-from marketplace.tables import Message
+from marketplace.tables import Message, Resource
 from marketplace.topics import Delivery, Topic
 from tests.builders import a_member, a_resource, an_institution, an_organisation
 from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
@@ -306,3 +308,43 @@ def test_nothing_is_sent_on_a_lease_that_may_end_meanwhile(firm: Firm, monkeypat
     monkeypatch.setattr(outbox, "LEASE", SENDING - timedelta(seconds=1))
     assert firm.letters() == []
     assert firm.box.verbs == []
+
+
+def test_a_qualification_is_told_with_its_level_and_last_day_and_its_end_too(firm: Firm) -> None:
+    firm.booked()
+    firm.letters()
+    with firm.sessions.begin() as session:
+        place = session.get_one(Resource, firm.resource)
+        kind = qualifications.define(
+            session,
+            institution_id=place.institution_id,
+            kind=Named("激光安全", "Laser safety"),
+            levels=[Named("初级", "Basic")],
+            actor_id=firm.member,
+            now=clock.now(),
+        )
+        grant = qualifications.grant(
+            session,
+            qualification_id=kind.id,
+            email=people.get_person(session, firm.member).email,
+            level=1,
+            valid_until=date(2099, 6, 30),
+            actor_id=firm.member,
+            now=clock.now(),
+        ).id
+    (mail,) = firm.letters()
+    said = [
+        "您获得了一项资格",
+        "",
+        "资格：激光安全",
+        "级别：初级",
+        "有效期至：2099年6月30日",
+        "打开查看：https://pilot.example/zh/account",
+    ]
+    assert text_of(mail).splitlines() == said
+    firm.speaks("en")
+    with firm.sessions.begin() as session:
+        qualifications.revoke(session, grant_id=grant, actor_id=firm.member, now=clock.now())
+    (mail,) = firm.letters()
+    assert mail["Subject"] == "A qualification of yours was taken back"
+    assert text_of(mail).splitlines()[2:4] == ["Qualification: Laser safety", "Level: Basic"]

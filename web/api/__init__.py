@@ -14,7 +14,9 @@ from web.api import (
     health,
     looking_back,
     marketplace,
+    operators,
     outages,
+    qualifications,
     search,
     series,
     waiting,
@@ -26,5 +28,5 @@ TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="An API to
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    for module in (search, marketplace, *booked, devices, billing, evaluation, health):
+    for module in (search, marketplace, *booked, qualifications, operators, devices, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

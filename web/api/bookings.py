@@ -52,6 +52,7 @@ def order_of(resource_id: str, wish: shapes.BookingIn) -> checkout.Order:
         purpose=wish.purpose,
         payment_method=wish.payment_method,
         override=wish.override.reason if wish.override else None,
+        assisted=wish.assisted,
     )
 
 
@@ -83,6 +84,7 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         **shapes.slot(booking.slot),
         "quantity": booking.quantity,
         "purpose": booking.purpose,
+        "assisted": booking.assisted,
         "bundle_id": booking.bundle_id,
         "series_id": booking.series_id,
         "hold_until": shapes.instant(booking.hold_until),
@@ -140,6 +142,7 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
             quantity=part.quantity,
             purpose=body.purpose,
             payment_method=body.payment_method,
+            assisted=part.assisted,
         )
         for number, part in enumerate(body.parts)
     ]
@@ -172,6 +175,13 @@ def booking(booking_id: str, db: ReadDb, actor: SignedIn, response: Response) ->
     row = queries.get_booking_for(db, actor, booking_id)
     response.headers["etag"] = f'"{row.version}"'
     return shape(row, checkout.quote_of(db, row))
+
+
+@router.get("/bookings/{booking_id}/quote")
+def quote(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
+    """What it costs at most, and by which price: the list's, or that of the customer's class."""
+    row = queries.get_booking_for(db, actor, booking_id)
+    return {"booking_id": row.id, "quote": checkout.quote_of(db, row), "price": checkout.price_of(db, row)}
 
 
 @router.patch("/bookings/{booking_id}")

@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
+from billing.quotes.queries import class_prices_of
 from booking import queries as booking
+from booking.lines.queries import shared_by
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.catalogue.actions import Listing
@@ -122,10 +124,11 @@ def create_resource(body: ResourceIn, once: OneAnswer, db: Db, actor: SignedIn, 
             rules_set=read_rules(body.rules, hours=body.hours, step_min=body.step_min),
             further=read_further(body.rules),
             policy=body.policy,
+            shares=body.shares,
             actor_id=actor.known_id,
             now=now,
         )
-        return resource(row)
+        return {**resource(row), "shares": shared_by(db, row.id)}
 
     return once.answer(201, make)
 
@@ -217,12 +220,13 @@ def edit_resource(
         rules_set=read_rules(body.rules, hours=body.hours, step_min=body.step_min),
         further=read_further(body.rules),
         policy=body.policy,
+        shares=body.shares,
         version=read_version(if_match, found.version),
         actor_id=actor.known_id,
         now=now,
     )
     response.headers["etag"] = f'"{edited.version}"'
-    return resource(edited)
+    return {**resource(edited), "shares": shared_by(db, edited.id)}
 
 
 @router.get("/resources/{resource_id}")
@@ -232,7 +236,17 @@ def read_resource(resource_id: str, db: ReadDb, actor: AnyActor, response: Respo
     response.headers["etag"] = f'"{row.version}"'
     publisher = may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
     rules = told(version) if publisher else told_to_others(version)
-    return {**resource(row), "step_min": version.step_min, "hours": shapes.hours(version.hours), "rules": rules}
+    shares = shared_by(db, row.id) if publisher else []
+    hours = shapes.hours(version.hours)
+    prices = {kind: shapes.money(price) for kind, price in class_prices_of(db, row.id).items()}
+    return {
+        **resource(row),
+        "class_prices": prices,
+        "shares": shares,
+        "step_min": version.step_min,
+        "hours": hours,
+        "rules": rules,
+    }
 
 
 @router.get("/institutions")

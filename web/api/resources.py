@@ -21,6 +21,8 @@ class ResourceIn(Shape):
     chain: Text | None = None
     capacity: Annotated[Whole, Field(ge=1, le=1000)] = 1
     parent_id: Text | None = None
+    shares: Annotated[Sequence[Text], Field(max_length=20)] = ()
+    """Parts of which each use takes one unit along, such as a pump that two lines share."""
     step_min: Annotated[Whole, Field(ge=1, le=1440)] = 1
     hours: Annotated[Sequence[HoursIn], Field(max_length=70)] = ()
     price_per_hour: MoneyIn

@@ -13,12 +13,31 @@ from web.api.shapes import Day, Flag, Shape, SpanIn, Text, Whole
 
 
 class QuotaIn(Shape):
-    """At most `limit` bookings or hours a local day, week or month, for each person or organisation."""
+    """At most `limit` bookings or hours a local day, week or month, for each person or organisation, or a group together.
+
+    A group is one of the audience's, or organisations and people under a name.
+    """
 
     limit: Annotated[Whole, Field(ge=1, le=100_000)]
     unit: Literal["count", "hours"]
     per: Literal["day", "week", "month"]
-    by: Literal["person", "organisation"]
+    by: Literal["person", "organisation", "group"]
+    group: Literal["own", "academic", "industry", "partner"] | None = None
+    name: Text | None = None
+    organisation_ids: Annotated[Sequence[Text], Field(max_length=500)] = ()
+    person_ids: Annotated[Sequence[Text], Field(max_length=500)] = ()
+
+    @model_validator(mode="after")
+    def _names_its_group(self) -> Self:
+        members = bool(self.organisation_ids or self.person_ids)
+        if self.by != "group" and (self.group or self.name or members):
+            raise ValueError("a group goes with by group")
+        if self.by == "group" and (bool(self.group) == members or bool(self.name) != members):
+            raise ValueError("names either a group of the audience, or members under a name")
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class ExceptionIn(Shape):
@@ -48,6 +67,33 @@ class WelcomeIn(Shape):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+class NeedIn(Shape):
+    """A qualification that a booker must hold at the start of a use, at this level or a higher one."""
+
+    qualification_id: Text
+    level: Annotated[Whole, Field(ge=1, le=10)] = 1
+    unless_assisted: Flag = False
+
+
+class AssistanceIn(Shape):
+    """Whether one of these operators stands by, any of the house's where none is named, and for how many runs at first."""
+
+    mode: Literal["none", "optional", "required"] = "none"
+    operators: Annotated[Sequence[Text], Field(max_length=200)] = ()
+    supervised_runs: Annotated[Whole, Field(ge=0, le=20)] = 0
+
+    @model_validator(mode="after")
+    def _has_someone(self) -> Self:
+        if self.mode == "none" and (self.operators or self.supervised_runs):
+            raise ValueError("operators and supervised runs go with mode optional or required")
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        if self.mode == "none":
+            return {}
+        return {**self.model_dump(), "operators": list(dict.fromkeys(self.operators))}
+
+
 class RulesIn(Shape):
     """`rules` of a resource; what is left out has its default."""
 
@@ -60,6 +106,7 @@ class RulesIn(Shape):
     buffer_mode: Literal["sum", "max"] | None = None
     buffers_in_closed: Flag = True
     waive_own_buffers: Flag = False
+    capacity_mode: Literal["places", "pool"] = "places"
     approval: Literal["instant", "request", "trusted"] | None = None
     trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
     decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
@@ -68,6 +115,8 @@ class RulesIn(Shape):
     exceptions: Annotated[Sequence[ExceptionIn], Field(max_length=800)] = ()
     holidays: Literal["CN"] | None = None
     quotas: Annotated[Sequence[QuotaIn], Field(max_length=20)] = ()
+    qualifications: Annotated[Sequence[NeedIn], Field(max_length=10)] = ()
+    assistance: AssistanceIn = AssistanceIn()
 
     @model_validator(mode="after")
     def _trusts_someone(self) -> Self:
@@ -81,6 +130,7 @@ class RulesIn(Shape):
         return self.model_dump(exclude_none=True, include=set(NUMBERS))
 
 
+MEMBERS = ("organisation_ids", "person_ids")
 NUMBERS = ("min_min", "max_min", "notice_min", "horizon_days", "setup_min", "cleaning_min")
 
 
@@ -100,13 +150,16 @@ def read_further(rules: RulesIn) -> Further:
     return Further(
         exceptions=[one.stored() for one in rules.exceptions],
         holidays=rules.holidays,
-        quotas=[quota.model_dump() for quota in rules.quotas],
+        quotas=[quota.stored() for quota in rules.quotas],
         audience=[entry.stored() for entry in rules.audience],
         trusted=list(dict.fromkeys(rules.trusted)),
         decide_within_h=rules.decide_within_h,
         offer_min=rules.offer_min,
         buffers_in_closed=rules.buffers_in_closed,
         waive_own_buffers=rules.waive_own_buffers,
+        pooled=rules.capacity_mode == "pool",
+        qualifications=[need.model_dump() for need in rules.qualifications],
+        assistance=rules.assistance.stored(),
     )
 
 
@@ -118,6 +171,7 @@ def told(version: RuleVersion) -> dict[str, Any]:
         "buffer_mode": version.buffer_mode.value,
         "buffers_in_closed": version.buffers_in_closed,
         "waive_own_buffers": version.waive_own_buffers,
+        "capacity_mode": "pool" if version.pooled else "places",
         "approval": "trusted" if trusted else version.approval.value,
         "trusted": trusted,
         "decide_within_h": version.decide_within_h,
@@ -126,10 +180,14 @@ def told(version: RuleVersion) -> dict[str, Any]:
         "exceptions": [{"date": one["date"], "hours": shapes.hours(one["hours"])} for one in version.exceptions],
         "holidays": version.holidays,
         "quotas": version.quotas,
+        "qualifications": version.qualifications,
+        "assistance": version.assistance or AssistanceIn().model_dump(),
     }
 
 
 def told_to_others(version: RuleVersion) -> dict[str, Any]:
-    """The same for those who are not the publisher: a named organisation is somebody's customer, so it is not named."""
+    """The same for those who are not the publisher: neither customers nor staff are named."""
     audience = [entry if "group" in entry else {**entry, "organisation_id": None} for entry in version.audience]
-    return {**told(version), "trusted": [], "audience": audience}
+    quotas = [{key: value for key, value in one.items() if key not in MEMBERS} for one in version.quotas]
+    found = {**told(version), "quotas": quotas}
+    return {**found, "trusted": [], "audience": audience, "assistance": {**found["assistance"], "operators": []}}

@@ -1,6 +1,5 @@
 """Search over JSON: what matches, is free and within budget, and when it can be had first."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -62,7 +61,8 @@ def search(params: Annotated[SearchParams, Query()], db: ReadDb, actor: AnyActor
         cursor=params.cursor,
     )
     firsts = finding.firsts_of(db, found, [hit.resource.id for hit in page.hits], askers=askers, now=now)
-    items = [_hit(hit, firsts, found, params.quantity) for hit in page.hits]
+    costs = finding.costs_of(db, found, [hit.resource for hit in page.hits], firsts, quantity=params.quantity)
+    items = [_hit(hit, firsts.get(hit.resource.id), costs.get(hit.resource.id)) for hit in page.hits]
     body = {"items": items, "total": page.total, "facets": page.facets, "next_cursor": page.next_cursor}
     if page.total or asked.wanted is None:
         return body
@@ -70,10 +70,8 @@ def search(params: Annotated[SearchParams, Query()], db: ReadDb, actor: AnyActor
     return {**body, "nearest": {"resource_id": nearest[0], **shapes.slot(nearest[1])} if nearest else None}
 
 
-def _hit(hit: Hit, firsts: Mapping[str, Slot], found: finding.Found, quantity: int) -> dict[str, Any]:
-    first, room = firsts.get(hit.resource.id), (found.rooms or {}).get(hit.resource.id)
+def _hit(hit: Hit, first: Slot | None, cost: Money | None) -> dict[str, Any]:
     body = {**resource(hit.resource), "score": round(hit.score, 4), "why": list(hit.why)}
-    cost = finding.cost(hit.resource, room, first, quantity) if room and first else None
     return {**body, "first_free": shapes.slot(first) if first else None, **({"cost": shapes.money(cost)} if cost else {})}
 
 

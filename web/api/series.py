@@ -31,6 +31,7 @@ def book_series(resource_id: str, body: shapes.SeriesIn, once: OneAnswer, db: Db
         quantity=body.quantity,
         purpose=body.purpose,
         override=body.override.reason if body.override else None,
+        assisted=body.assisted,
     )
 
     def make() -> dict[str, Any]:

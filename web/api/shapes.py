@@ -172,6 +172,8 @@ class BookingIn(Shape):
     funding: Literal["bank", "card"] | None = None
     payment_method: Text | None = None
     override: OverrideIn | None = None
+    assisted: Flag = False
+    """Somebody of the house is to stand by."""
 
 
 class PartIn(Shape):
@@ -179,6 +181,7 @@ class PartIn(Shape):
     start: Instant
     end: Instant
     quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    assisted: Flag = False
 
 
 class WaitIn(Shape):
@@ -191,6 +194,7 @@ class WaitIn(Shape):
     quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
     organisation_id: Text | None = None
     purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
+    assisted: Flag = False
 
 
 class AcceptIn(Shape):

@@ -31,6 +31,7 @@ def shape(row: WaitingEntry, positions: Mapping[str, int]) -> dict[str, Any]:
         "minutes": row.length_min,
         "quantity": row.quantity,
         "purpose": row.purpose,
+        "assisted": row.assisted,
         "position": positions.get(row.id),
         "joined_at": shapes.instant(row.joined_at),
         "offer": offer,
@@ -62,6 +63,7 @@ def join(resource_id: str, body: shapes.WaitIn, once: OneAnswer, db: Db, actor: 
         organisation_id=body.organisation_id,
         quantity=body.quantity,
         purpose=body.purpose,
+        assisted=body.assisted,
     )
     length = read_length(body)
     return once.answer(201, lambda: told(db, waiting.join(db, actor=actor, order=order, length=length, now=now)))

@@ -27,8 +27,10 @@ from web.pages import (
     own,
     public,
     review,
+    rules,
     series,
     timeline,
+    training,
     waiting,
 )
 from web.pages.drawing import Pen, count_unread
@@ -60,7 +62,21 @@ def include(app: FastAPI) -> None:
     app.include_router(root)
     app.include_router(feeds.root)
     people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series)
-    publishers = (device, outages, external, members, timeline, approvals, demand, desk, entries, evaluation, operator)
+    publishers = (
+        device,
+        outages,
+        external,
+        members,
+        rules,
+        training,
+        timeline,
+        approvals,
+        demand,
+        desk,
+        entries,
+        evaluation,
+        operator,
+    )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", Assets(), name="static")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
-from marketplace import outbox
+from marketplace import clock, outbox
 from marketplace.people import actions, limits, queries
 from marketplace.people.actions import Firm
 from marketplace.people.secrets import digest
@@ -22,6 +22,7 @@ from web.deps import Db, Now, ReadDb, SignedIn, session_cookie
 from web.i18n import translator
 from web.labels import word
 from web.pages.drawing import Drawing, Fields, Pen, own_path, text, typed
+from web.present import training
 from web.reasons import beside, sentence
 from web.refusals import status_of
 from web.views.account import (
@@ -239,6 +240,7 @@ def _account(db: Session, pen: Drawing, actor: Actor, new_token: str | None = No
         ],
         new_token=new_token,
         members_url=f"/{pen.lang.value}/account/members" if actor.organisations else None,
+        qualifications=training.own(db, actor, lang=pen.lang, now=clock.now()),
         form=form or Form(),
     )
 

@@ -50,6 +50,7 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         first_weekday=pen.first_weekday(db),
         organisation=text(fields, "organisation_id"),
         purpose=text(fields, "purpose")[:1000],
+        assisted=bool(text(fields, "assisted")),
     )
     key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
     try:
@@ -92,7 +93,7 @@ def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
     """The form's fields as a program would send them: what was left empty is not there, a number is one."""
     given = {name: text(fields, name) for name in ("start", "end", "organisation_id", "quantity", "purpose")}
     quantity = given.pop("quantity")
-    found: dict[str, object] = {"payment_method": payment_method, **given}
+    found: dict[str, object] = {"payment_method": payment_method, "assisted": bool(text(fields, "assisted")), **given}
     if quantity:
         found["quantity"] = int(quantity) if re.fullmatch(r"-?\d{1,9}", quantity, re.ASCII) else quantity
     return {name: value for name, value in found.items() if value != "" or name in {"start", "end"}}
@@ -102,7 +103,7 @@ def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta
     """The booking of this form; sent twice, the form makes one booking. Raises: SlotRefused, Invalid, NotAllowed."""
     path = f"/r/{order.resource_id}/bookings"
     names = {"principal": pen.actor.known_id, "method": "POST", "path": path, "key": key}
-    content = f"{order.slot}{order.organisation_id}{order.quantity}{order.purpose}"
+    content = f"{order.slot}{order.organisation_id}{order.quantity}{order.assisted}{order.purpose}"
     saved = idempotency.begin(db, **names, request_hash=hashlib.sha256(content.encode()).hexdigest(), now=now) if key else None
     if saved:
         return queries.get_booking_for(db, pen.actor, saved.body.decode())

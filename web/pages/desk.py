@@ -7,6 +7,8 @@ from dataclasses import replace
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
+from billing import policy as policies
+from billing import queries as bills
 from booking import queries as booking
 from booking.occupancy import Gap
 from booking.rules.actions import RuleSet
@@ -16,11 +18,12 @@ from evaluation.exports.cells import safe
 from marketplace.catalogue import actions as listings
 from marketplace.catalogue import queries as catalogue
 from marketplace.catalogue.actions import Listing
+from marketplace.ids import is_operator
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound, Stale, WrongState
-from marketplace.tables import Institution, Resource, ResourceKind
+from marketplace.tables import CustomerClass, Institution, Resource, ResourceKind
 from web import listing
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, read_date
 from web.pages.account import again
@@ -48,7 +51,7 @@ def house_of(db: Session, actor: Actor, asked: str) -> Institution:
 def own_resource(db: Session, actor: Actor, resource_id: str, action: Action) -> Resource:
     """Raises: NotFound for whoever does not work there, NotAllowed for staff without the role."""
     row = catalogue.get_resource(db, resource_id)
-    if row.institution_id not in actor.institutions() and not actor.is_operator:
+    if is_operator(row.id) or (row.institution_id not in actor.institutions() and not actor.is_operator):
         raise NotFound(kind="resource")
     require(actor, action, institution_id=row.institution_id)
     return row
@@ -103,14 +106,14 @@ def kind_of(code: str) -> ResourceKind:
     return ResourceKind(code)
 
 
-def price_of(fields: Fields) -> Money:
+def price_of(fields: Fields, field: str = "price") -> Money:
     """Raises: Invalid."""
     try:
-        price = read_money(text(fields, "price"), "CNY")
+        price = read_money(text(fields, field), "CNY")
     except Invalid as refusal:
-        raise Invalid(field="price", reason=str(refusal.values["reason"])) from refusal
+        raise Invalid(field=field, reason=str(refusal.values["reason"])) from refusal
     if price.minor < 0:
-        raise Invalid(field="price", reason="is negative")
+        raise Invalid(field=field, reason="is negative")
     return price
 
 
@@ -130,7 +133,7 @@ def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
                 resource_id=row.id,
                 listing=edited(row, fields),
                 rules_set=edited_rules(db, row, fields),
-                policy=None,
+                policy=edited_policy(db, row, fields),
                 version=number(fields, "version"),
                 actor_id=actor.known_id,
                 now=now,
@@ -183,6 +186,16 @@ def edited_rules(db: Session, row: Resource, fields: Fields) -> RuleSet:
         approval=Approval(approval) if approval in set(Approval) else present.approval,
         **counts,
     )
+
+
+def edited_policy(db: Session, row: Resource, fields: Fields) -> dict[str, object] | None:
+    """The policy with prices by customer class as typed; None where nothing of it changes. Raises: Invalid."""
+    present = policies.as_json(bills.policy_of(db, row.id))
+    named = [kind for kind in CustomerClass if f"price_{kind.value}" in fields]
+    if not named:
+        return None
+    prices = {k.value: price_of(fields, f"price_{k.value}").minor for k in named if text(fields, f"price_{k.value}")}
+    return {**present, "class_prices": prices} if prices != present.get("class_prices", {}) else None
 
 
 STEPS = {

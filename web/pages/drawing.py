@@ -23,7 +23,7 @@ from web.views.frame import Area, Frame, Lang, Theme
 
 Language = Annotated[Literal["zh", "en"], Path()]
 THEME_COOKIE = "pb_theme"
-MOST_FIELDS = 200
+MOST_FIELDS = 400
 MOST_LANGUAGES = 10
 """Of a browser's wishes that are looked at."""
 

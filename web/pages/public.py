@@ -101,6 +101,7 @@ def resource_page(
     end: str = "",
     organisation_id: str = "",
     purpose: str = "",
+    assisted: str = "",
 ) -> Response:
     row = catalogue.get_visible(db, pen.actor, resource_id)
     asked = resource.Asked(
@@ -111,6 +112,7 @@ def resource_page(
         first_weekday=pen.first_weekday(db),
         organisation=organisation_id,
         purpose=purpose[:1000],
+        assisted=bool(assisted),
     )
     view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     template = "_week.html" if pen.partial and pen.request.headers.get("hx-target", "").endswith("#week") else "resource.html"
@@ -128,11 +130,13 @@ def panel(
     end: str = "",
     organisation_id: str = "",
     purpose: str = "",
+    assisted: str = "",
 ) -> Response:
     if not pen.partial:
         return pen.go(f"/r/{resource_id}?day={day}&start={start}&end={end}#panel")
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(None, day_of(day), start, end, organisation=organisation_id, purpose=purpose[:1000])
+    typed = {"organisation": organisation_id, "purpose": purpose[:1000], "assisted": bool(assisted)}
+    asked = resource.Asked(None, day_of(day), start, end, **typed)  # type: ignore[arg-type]
     view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     return pen.page("_panel.html", view, zone=row.timezone)
 

@@ -29,12 +29,13 @@ def page(
     end: str = "",
     organisation_id: str = "",
     purpose: str = "",
+    assisted: str = "",
 ) -> Response:
     slot = Asked(start=start, end=end).slot
     if slot is None:
         raise Invalid(field="end", reason="not after start")
     organisation = organisation_id if organisation_id in pen.actor.organisations else None
-    order = Order(resource_id, slot, organisation_id=organisation, purpose=purpose[:1000] or None)
+    order = Order(resource_id, slot, organisation_id=organisation, purpose=purpose[:1000] or None, assisted=bool(assisted))
     return draw(pen, db, order, timedelta(minutes=settings.hold_minutes), now)
 
 

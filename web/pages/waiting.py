@@ -42,7 +42,10 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
     try:
         with db.begin_nested():
             order = checkout.Order(
-                resource_id=row.id, slot=read_window(fields, row), organisation_id=text(fields, "organisation_id") or None
+                resource_id=row.id,
+                slot=read_window(fields, row),
+                organisation_id=text(fields, "organisation_id") or None,
+                assisted=bool(text(fields, "assisted")),
             )
             minutes = number(fields, "minutes", 0)
             length = timedelta(minutes=minutes) if minutes else None

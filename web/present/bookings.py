@@ -12,6 +12,7 @@ from billing.ledger import Account
 from billing.resale.queries import find_credit
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
+from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
 from booking.series import queries as series
 from booking.states import BookingState
@@ -103,6 +104,7 @@ def one(
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
+    quote = bills.find_quote(session, row.id)
     use = devices.use_of_booking(session, row.id)
     statement = bills.statement_of_booking(session, row.id)
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
@@ -120,10 +122,13 @@ def one(
         organisation=firm.name if firm else None,
         booked_by=people.get_person(session, row.person_id).name,
         purpose=row.purpose,
+        operator=standing_by(session, [row.id]).get(row.id, ("", None))[1] if row.assisted else None,
+        price=Money(quote.price_minor, quote.currency) if quote else None,
+        price_class=(quote.price_class if quote else None) or "list",
         slot=row.slot,
         zone=place.timezone,
         state=row.state.value,
-        total=_quoted(bills.find_quote(session, row.id), place),
+        total=_quoted(quote, place),
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
         sessions=[session_row(run) for run in runs],

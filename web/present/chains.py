@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
+from billing.quotes.queries import prices_by_class
 from booking.places import load_places
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money
@@ -20,6 +21,7 @@ from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ResourceKind
 from web import chains
 from web.chains import MOST_STEPS, Answer, AskedChain, AskedStep, Proposal
+from web.finding import hour_for
 from web.present import names
 from web.present.search import YUAN, minor_of, window_of
 from web.views.chains import ChainsView, PartRow, Problem, ProposalCard, ReviewView, StepRow
@@ -197,6 +199,7 @@ def review(
     houses = names.institution_names(session, {row.institution_id for row in rows}, lang)
     asker = chains.asker_for(session, actor, organisation_id or None)
     firm = people.get_organisation(session, asker.organisation_id) if asker.organisation_id else None
+    prices = prices_by_class(session, places)
     drawn = [
         PartRow(
             number=number,
@@ -206,7 +209,7 @@ def review(
             institution=houses.get(row.institution_id, ""),
             slot=slot,
             zone=row.timezone,
-            price=quotes.quote_slot(resource=row, slot=slot, own_house=row.institution_id in asker.houses),
+            price=quotes.quote_slot(price=hour_for(row.price, row.id, row.institution_id, asker, prices), slot=slot),
             by_request=places[row.id].rules.asks(asker.at(row.institution_id).organisation_id),
         )
         for number, (row, (_, slot)) in enumerate(zip(rows, parts, strict=True), 1)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
+from billing.quotes.queries import class_prices_of
 from billing.tables import Statement, StatementState
 from booking import queries as booking
 from booking.availability import local_day
@@ -94,6 +95,8 @@ PAGES = {
     "use": Action.REVIEW_USE,
     "demand": Action.REVIEW_USE,
     "income": Action.HANDLE_MONEY,
+    "training": Action.TRAIN_PEOPLE,
+    "operators": Action.REVIEW_USE,
 }
 ANSWERED_BY = {
     "requests": Action.DECIDE_BOOKINGS,
@@ -197,6 +200,7 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         "quota_hours": str(row.quota_hours or ""), "value": str(row.value_minor // 100) if row.value_minor else "",
         "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else "",
         **{name: str(getattr(rules, name)) for name in NUMBERS}, "approval": rules.approval.value,
+        **{f"price_{kind}": str(price.decimal) for kind, price in class_prices_of(session, row.id).items()},
         "buffer_mode": rules.buffer_mode.value, "parent_id": row.parent_id or "", **as_fields(rules.hours),
     }  # fmt: skip
     shown = form or Form(stored)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,7 @@ INVITES = {"booking_confirmed", "booking_changed", "booking_received"}
 ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
 FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
 Facts = list[tuple[str, str]]
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     if message.data.get("waiting_id"):
         return _of_offer(session, message, reader, said, link)
     if not message.data.get("booking_id"):
-        return Letter(message.id, reader.email, said, _text(lang, said, [], link))
+        return Letter(message.id, reader.email, said, _text(lang, said, _qualification(session, message, reader, lang), link))
     matter = matter_of(session, message, lang)
     subject = matter.say("{said}: {what}, {when}").format(
         said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
@@ -114,6 +115,18 @@ def _of_offer(session: Session, message: Message, reader: Person, said: str, lin
         facts.append((_("Next"), _("You keep your place in the line.")))
     subject = _("{said}: {what}, {when}").format(said=said, what=facts[0][1], when=formats.span(slot, place.timezone))
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link))
+
+
+def _qualification(session: Session, message: Message, reader: Person, lang: Lang) -> Facts:
+    """What was granted or taken back; nothing where a message is about something else."""
+    data, _ = message.data, translator(lang)
+    if "qualification_id" not in data:
+        return []
+    facts = [(_("Qualification"), messages.named(data, lang)), (_("Level"), messages.named(data["level"], lang))]
+    if not data["expires_at"] or message.kind == "qualification_revoked":
+        return facts
+    last = datetime.fromisoformat(data["expires_at"]) - INSTANT
+    return [*facts, (_("Valid until"), Formats(lang).long_day(last.astimezone(inbox.zone_of(session, reader.id)).date()))]
 
 
 def digest(session: Session, message: Message, reader: Person, base_url: str) -> Letter:

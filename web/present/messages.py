@@ -48,11 +48,16 @@ def _row(message: Message, place: Resource | None, lang: Lang) -> MessageRow:
         id=message.id,
         kind=message.kind,
         title=labels.word(translator(lang), "message", message.kind),
-        about=_about(message.data, place, lang) if place else "",
+        about=_about(message.data, place, lang) if place else named(message.data, lang),
         at=message.created_at,
         unread=message.read_at is None,
         link=path_of(message, lang),
     )
+
+
+def named(data: Mapping[str, Any], lang: Lang) -> str:
+    """What a message without a booking is about, in the reader's language where it has a name there."""
+    return str((data.get("name_en") if lang is Lang.EN else None) or data.get("name", ""))
 
 
 def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
@@ -84,7 +89,8 @@ def path_of(message: Message, lang: Lang) -> str:
             return f"/{lang.value}/series/{message.data['series_id']}"
         tail = "/statement" if message.kind.startswith("statement") else ""
         return f"/{lang.value}/bookings/{booking_id}{tail}"
-    return f"/{lang.value}/waiting" if "waiting_id" in data else f"/{lang.value}/messages"
+    page = "waiting" if "waiting_id" in data else "account" if "qualification_id" in data else "messages"
+    return f"/{lang.value}/{page}"
 
 
 def choices(session: Session, actor: Actor, *, lang: Lang, form: Form) -> MessageChoicesView:

@@ -13,11 +13,14 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
 from billing.quotes import actions as quotes
+from billing.quotes.queries import class_prices_of, price_of
 from billing.settlement import hold_for
 from booking import queries as booking
 from booking.admission import SlotRefused
 from booking.availability import local_midnight
+from booking.competence import Mode
 from booking.places import Place, get_place
+from booking.qualifications import queries as qualifications
 from booking.ratings import queries as ratings
 from booking.states import HOLDING
 from booking.tables import Booking
@@ -28,8 +31,9 @@ from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import NotFound, Refusal, Refused
 from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ListingState, Resource
-from web.i18n import translator
+from web.i18n import Formats, translator
 from web.present import names
+from web.present.training import titled
 from web.reasons import sentence
 from web.refusals import title
 from web.views.frame import Choice, Lang
@@ -53,6 +57,7 @@ class Asked:
     """With which the reader's weeks begin; 0 = Monday."""
     organisation: str = ""
     purpose: str = ""
+    assisted: bool = False
 
     @property
     def slot(self) -> Slot | None:
@@ -90,7 +95,11 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         power=devices.power_of_resource(session, row.id),
         summary=names.summary_of(row, lang),
         tags=names.tags_of(row, lang),
-        facts=facts(row, place, bills.policy_of(session, row.id), metered=live.state != "no_sensor"),
+        facts=[
+            *facts(row, place, bills.policy_of(session, row.id), metered=live.state != "no_sensor"),
+            *_asks(session, place, lang),
+        ],
+        class_prices=list(class_prices_of(session, row.id).items()),
         price=row.price,
         week=shown,
         shown_days=first_days(shown, asked, place),
@@ -130,6 +139,20 @@ def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list
     found += [free] if free else []
     found += [Fact("approval", "request")] if rules.by_request else []
     return [*found, Fact("confirmation", "meter" if metered else "hand")]
+
+
+def _asks(session: Session, place: Place, lang: Lang) -> list[Fact]:
+    """What a booker must hold, and who stands by."""
+    needs, asks, _ = place.rules.qualifications, place.rules.assistance, translator(lang)
+    kinds = qualifications.qualifications(session, {need.qualification_id for need in needs})
+    found = []
+    for need in needs:
+        kind = kinds[need.qualification_id]
+        named = f"{titled(kind, lang)} · {titled(kind.levels[need.level - 1], lang)}"
+        alone = _("{qualification}, or with an operator") if need.unless_assisted else "{qualification}"
+        found.append(Fact("qualification", alone.format(qualification=named)))
+    found += [Fact("assistance", asks.mode.value)] if asks.mode is not Mode.NONE else []
+    return found + ([Fact("supervised_runs", str(asks.supervised_runs))] if asks.supervised_runs else [])
 
 
 def first_days(shown: Week, asked: Asked, place: Place) -> int:
@@ -214,30 +237,49 @@ def panel(
         starts=choices.starts,
         ends=choices.ends,
         chosen=slot,
-        quote=quote(session, row, slot, actor) if slot else None,
-        organisations=organisation_choices(session, actor, asked.organisation),
+        quote=quote(session, row, slot, actor, asked.organisation) if slot else None,
+        organisations=_priced(session, row, actor, asked.organisation, lang),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
         purpose=asked.purpose,
         review=place.rules.by_request or billing.takes_cards(session, institution_id=row.institution_id),
+        assistance=place.rules.assistance.mode.value,
+        assisted=asked.assisted,
         by_request=place.rules.by_request,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
 
 
 def organisation_choices(session: Session, actor: Actor, chosen: str = "") -> Sequence[Choice]:
+    """For whom one may book, where there is a choice."""
     rows = people.organisations(session, actor.organisations)
     first = chosen if chosen in actor.organisations else rows[0].id if rows else ""
     return [Choice(row.id, row.name, row.id == first) for row in rows] if len(rows) > 1 else []
 
 
-def quote(session: Session, row: Resource, slot: Slot, actor: Actor) -> Quote:
+def _priced(session: Session, place: Resource, actor: Actor, chosen: str, lang: Lang) -> Sequence[Choice]:
+    """The same with an hour's price where it is not the same for all."""
+    choices = organisation_choices(session, actor, chosen)
+    if not choices:
+        return []
+    prices = {row.id: price_of(session, place, row)[0] for row in people.organisations(session, actor.organisations)}
+    differ = len(set(prices.values())) > 1
+    told = {key: f" · {Formats(lang).price(price)}" if differ else "" for key, price in prices.items()}
+    return [Choice(one.value, one.label + told[one.value], one.chosen) for one in choices]
+
+
+def quote(session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "") -> Quote:
     """The price of `slot`, worked out by the same function that the booking freezes."""
     policy = bills.policy_of(session, row.id)
-    total = quotes.quote_slot(resource=row, slot=slot)
-    line = QuoteLine("usage", total, slot.seconds // 60, row.price)
+    buyers = people.organisations(session, actor.organisations)
+    buyer = next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
+    own_house = buyer is None and row.institution_id in actor.institutions()
+    price, price_class = price_of(session, row, buyer, own_house=own_house)
+    total = quotes.quote_slot(price=price, slot=slot)
+    line = QuoteLine("usage", total, slot.seconds // 60, price)
     card = billing.takes_cards(session, institution_id=row.institution_id)
-    return Quote([line], total, policy.free_until(slot.start, ZoneInfo(row.timezone)), hold_for(total) if card else None)
+    free_until = policy.free_until(slot.start, ZoneInfo(row.timezone))
+    return Quote([line], total, free_until, price_class, hold_for(total) if card else None)
 
 
 def free_tier(policy: Policy) -> Fact | None:

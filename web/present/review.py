@@ -46,7 +46,7 @@ def view(
     policy, slot = bills.policy_of(session, row.id), order.slot
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
-    quote = resource.quote(session, row, slot, actor)
+    quote = resource.quote(session, row, slot, actor, chosen or "")
     metered = devices.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
     asks = place.rules.asks(chosen)
     return ReviewView(
@@ -57,6 +57,8 @@ def view(
         zone=row.timezone,
         slot=slot,
         quote=quote,
+        assistance=place.rules.assistance.mode.value,
+        assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),
         facts=[one for one in resource.facts(row, place, policy, metered=metered) if one.code in SHOWN],
         setup=_before(slot, place),
@@ -81,7 +83,7 @@ SHOWN = {"min", "max", "notice", "confirmation"}
 def address_of(order: Order, lang: Lang, page: str = "/review") -> str:
     """The review, or the listing's page, with everything that was typed."""
     slot = {"start": instant(order.slot.start), "end": instant(order.slot.end)}
-    typed = {"organisation_id": order.organisation_id, "purpose": order.purpose}
+    typed = {"organisation_id": order.organisation_id, "purpose": order.purpose, "assisted": "1" if order.assisted else ""}
     return f"/{lang.value}/r/{order.resource_id}{page}?{urlencode({**slot, **{k: v for k, v in typed.items() if v}})}"
 
 

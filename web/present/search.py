@@ -187,6 +187,7 @@ def cards(session: Session, hits: Sequence[Hit], found: Found, *, askers: list[A
     free = booking.free_time_of(session, ids, within=Slot(now, now + timedelta(days=DAYS + 1)), now=now)
     places = load_places(session, ids)
     firsts = finding.firsts_of(session, found, ids, askers=askers, now=now)
+    costs = finding.costs_of(session, found, rows, firsts)
     return [
         Card(
             id=row.id,
@@ -202,19 +203,12 @@ def cards(session: Session, hits: Sequence[Hit], found: Found, *, askers: list[A
             zone=row.timezone,
             first_free=firsts[row.id].start if row.id in firsts else None,
             is_soon=row.id in firsts and firsts[row.id].start < now + timedelta(days=DAYS - 1),
-            offer=_offer(row, found, firsts.get(row.id)),
+            offer=Offer(firsts[row.id], costs[row.id]) if row.id in costs else None,
             why=hit.why,
             foreign=names.foreign_of(row, lang),
         )
         for hit, row in zip(hits, rows, strict=True)
     ]
-
-
-def _offer(row: Resource, found: Found, first: Slot | None) -> Offer | None:
-    """What was asked for as it can be booked; None where no time was asked for."""
-    if found.rooms is None or first is None:
-        return None
-    return Offer(first, finding.cost(row, found.rooms[row.id], first))
 
 
 def strip(row: Resource, free: Sequence[Slot], place: Place, now: datetime) -> list[DayOpen]:

@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
+from billing.quotes.queries import price_of
 from booking.availability import MINUTE
 from booking.places import Place, get_place, load_places
 from booking.waiting import queries
 from booking.waiting.line import OPEN, WaitingState
 from booking.waiting.tables import WaitingEntry
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money, zero
+from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.refusals import Refusal
@@ -63,7 +64,7 @@ def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[Wa
             offer=row.offer,
             offered_until=row.offered_until,
             by_request=known[row.resource_id].rules.asks(row.organisation_id),
-            price=_price(row, places[row.resource_id]),
+            price=_price(session, row, places[row.resource_id]),
             booking_id=row.booking_id,
             customer=firms.get(row.organisation_id or "", "") or persons.get(row.person_id, ""),
         )
@@ -71,13 +72,13 @@ def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[Wa
     ]
 
 
-def _price(row: WaitingEntry, place: Resource) -> Money | None:
+def _price(session: Session, row: WaitingEntry, place: Resource) -> Money | None:
     """At most, as the booking will freeze it; one's own house pays nothing."""
     if row.offer is None:
         return None
-    return (
-        quotes.quote_slot(resource=place, slot=row.offer, quantity=row.quantity) if row.organisation_id else zero(place.currency)
-    )
+    buyer = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
+    price, _ = price_of(session, place, buyer, own_house=buyer is None)
+    return quotes.quote_slot(price=price, slot=row.offer, quantity=row.quantity)
 
 
 def join(
@@ -91,6 +92,7 @@ def join(
         lengths=_lengths(place, lang),
         organisations=organisation_choices(session, actor),
         offer_min=place.rules.offer_for // MINUTE,
+        assistance=place.rules.assistance.mode.value,
         form=form,
         refusal=refusal_panel(refusal, lang) if refusal else None,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from web.views.frame import EMPTY_FORM, Choice, Form
 
@@ -55,6 +55,18 @@ class ResetView:
 
 
 @dataclass(frozen=True, slots=True)
+class QualificationRow:
+    """What the person holds, or held until it expired."""
+
+    name: str
+    level: str
+    house: str
+    until: date | None
+    """The last day."""
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     id: str
     name: str
@@ -96,6 +108,7 @@ class AccountView:
     new_token: str | None = None
     """Shown once."""
     members_url: str | None = None
+    qualifications: Sequence[QualificationRow] = ()
     form: Form = EMPTY_FORM
 
 

@@ -134,6 +134,10 @@ class BookingView:
     organisation: str | None
     booked_by: str
     purpose: str | None
+    operator: str | None
+    """Who of the institution stands by."""
+    price: Money | None
+    price_class: str
     slot: Slot
     zone: str
     state: str

@@ -85,6 +85,8 @@ class Quote:
     total: Money
     free_until: datetime | None = None
     """The last instant at which cancelling costs nothing; None where it always costs."""
+    price_class: str | None = None
+    """The customer class whose own price it is."""
     hold: Money | None = None
     """What a card is held for, if one pays by card."""
 
@@ -137,6 +139,10 @@ class Panel:
     purpose: str = ""
     review: bool = False
     """Whether everything is to be looked at once more before confirming."""
+    assistance: str = "none"
+    """Whether an operator stands by: none, optional, required."""
+    assisted: bool = False
+    """Asked for before a refusal."""
     by_request: bool = False
     """The institution answers each request before it stands."""
     closed: str | None = None
@@ -180,6 +186,8 @@ class ResourceView:
     price: Money
     week: Week
     panel: Panel
+    class_prices: Sequence[tuple[str, Money]] = ()
+    """Of customer classes that do not pay the list price."""
     listed_on: date | None = None
     live_url: str | None = None
     manage_url: str | None = None

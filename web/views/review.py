@@ -30,6 +30,9 @@ class ReviewView:
     zone: str
     slot: Slot
     quote: Quote
+    assistance: str
+    """Whether an operator stands by: none, optional, required."""
+    assisted: bool
     cancelling: Sequence[CancelStep]
     facts: Sequence[Fact]
     setup: Slot | None

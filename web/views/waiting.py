@@ -59,8 +59,9 @@ class JoinView:
     organisations: Sequence[Choice]
     offer_min: int
     """How long an offer stands, in minutes."""
+    assistance: str = "none"
     form: Form = EMPTY_FORM
-    """start, end (wall clock of the equipment), minutes, organisation_id."""
+    """start, end (wall clock of the equipment), minutes, organisation_id, assisted."""
     refusal: RefusalPanel | None = None
 
 

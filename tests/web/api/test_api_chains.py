@@ -107,3 +107,23 @@ def test_staff_are_offered_their_own_house_for_nothing(world: World) -> None:
     assert reply["proposals"]
     for proposal in reply["proposals"]:
         assert [(part["resource_id"], part["price"]["minor"]) for part in proposal["parts"]] == [(own, 0)]
+
+
+def test_a_class_of_customers_is_proposed_and_found_at_its_own_price(world: World) -> None:
+    word = new_id("w").removeprefix("w_")
+    dear = {"minor": 90000, "currency": "CNY"}
+    machine = world.a_resource(name=f"磨床 {word}", price_per_hour=dear, policy={"class_prices": {"academic": 20000}})
+    college = {"name": "理工学院", "is_sme": False, "customer_class": "academic"}
+    firm = world.made("/organisations", world.operator, college)["id"]
+    who = world.a_person("member", organisation_id=firm)
+    window = {"from": tomorrow(0).isoformat(), "until": tomorrow(48).isoformat()}
+    budget = {"minor": 40000, "currency": "CNY"}
+    body = {"steps": [{"q": word, "minutes": 120}], "budget": budget, **window}
+    found = world.post("/chains/proposals", who, json=body).json()["proposals"][0]
+    part = {name: found["parts"][0][name] for name in ("resource_id", "start", "end", "quantity")}
+    assert (part["resource_id"], found["parts"][0]["price"]["minor"]) == (machine, 40000)
+    query = {"q": word, "free_from": window["from"], "free_to": window["until"], "hours": "2", "budget": "40000"}
+    assert [hit["cost"]["minor"] for hit in world.get("/resources", who, params=query).json()["items"]] == [40000]
+    assert world.get("/resources", world.member, params=query).json()["items"] == []
+    booked = world.made("/bookings", who, {"parts": [part]})
+    assert [one["quote"]["minor"] for one in booked["bookings"]] == [40000]

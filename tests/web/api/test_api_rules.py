@@ -34,9 +34,10 @@ def change(world: World, resource: str, **changes: Any) -> None:
 def test_rules_that_are_not_given_have_their_defaults(world: World) -> None:
     assert rules_told(world, world.resource) == {
         "min_min": 1, "max_min": 44640, "notice_min": 0, "horizon_days": 365, "setup_min": 0, "cleaning_min": 0,
-        "buffer_mode": "sum", "buffers_in_closed": True, "waive_own_buffers": False, "approval": "instant",
-        "trusted": [], "decide_within_h": None, "offer_min": None, "audience": [],
-        "exceptions": [], "holidays": None, "quotas": [],
+        "buffer_mode": "sum", "buffers_in_closed": True, "waive_own_buffers": False, "capacity_mode": "places",
+        "approval": "instant", "trusted": [], "decide_within_h": None, "offer_min": None, "audience": [], "exceptions": [],
+        "holidays": None, "quotas": [],
+        "qualifications": [], "assistance": {"mode": "none", "operators": [], "supervised_runs": 0},
     }  # fmt: skip
 
 
@@ -77,6 +78,17 @@ def test_bookings_of_other_days_do_not_count_and_a_put_without_quotas_ends_them(
         ({"quotas": [{**QUOTA, "per": "year"}]}, "rules.quotas.0.per"),
         ({"quotas": [{**QUOTA, "room": 1}]}, "rules.quotas.0.room"),
         ({"quotas": [QUOTA] * 21}, "rules.quotas"),
+        ({"quotas": [{**QUOTA, "by": "group"}]}, "rules.quotas.0"),
+        ({"quotas": [{**QUOTA, "group": "industry"}]}, "rules.quotas.0"),
+        ({"quotas": [{**QUOTA, "by": "group", "name": "x", "organisation_ids": ["org_x"]}]}, "rules.quotas"),
+        ({"quotas": [{**QUOTA, "by": "group", "name": "x", "person_ids": ["per_x"]}]}, "rules.quotas"),
+        ({"qualifications": [{"qualification_id": "qlf_x", "level": 1}]}, "rules.qualifications"),
+        ({"qualifications": [{"qualification_id": "qlf_x", "level": 0}]}, "rules.qualifications.0.level"),
+        ({"capacity_mode": "pool", "buffer_mode": "max"}, "rules.capacity_mode"),
+        ({"capacity_mode": "pool", "waive_own_buffers": True}, "rules.capacity_mode"),
+        ({"assistance": {"mode": "sometimes"}}, "rules.assistance.mode"),
+        ({"assistance": {"mode": "none", "supervised_runs": 1}}, "rules.assistance"),
+        ({"assistance": {"mode": "required", "operators": ["opr_x"]}}, "rules.assistance"),
         ({"holidays": "XX"}, "rules.holidays"),
         ({"approval": "trusted"}, "rules"),
         ({"approval": "request", "trusted": ["org_x"]}, "rules"),

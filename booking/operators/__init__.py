@@ -1,0 +1,1 @@
+"""People whose time is claimed with a machine's."""

@@ -1,0 +1,1 @@
+"""What people are trained for, with a level and an expiry."""
