@@ -10,7 +10,7 @@ from marketplace.slot import Slot
 
 SHORTEST_OFFER = timedelta(minutes=1)
 """Time that is left for less is offered to nobody: who looks, can book it."""
-PASSING = frozenset({"slot_taken", "over_quota_hours", "over_quota_count"})
+PASSING = frozenset({"slot_taken", "over_quota_hours", "over_quota_count", "over_quota_hours_shared", "over_quota_count_shared"})
 """Reasons that go away by themselves; anything else in the way of a wish would keep it waiting in vain."""
 
 

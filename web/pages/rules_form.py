@@ -43,7 +43,7 @@ def read_further(db: Session, row: Resource, version: RuleVersion, fields: Field
     trusted = [one for one in shown if text(fields, f"trusted_{one}")]
     if (text(fields, "approval") == "trusted") != bool(trusted):
         raise Invalid(field="approval", reason="choose whom you trust, and that they book at once; or neither")
-    decide = text(fields, "decide_within_h")
+    decide, offer = text(fields, "decide_within_h"), text(fields, "offer_min")
     return Further(
         exceptions=read_exceptions(text(fields, "exceptions")),
         holidays=text(fields, "holidays") or None,
@@ -51,6 +51,7 @@ def read_further(db: Session, row: Resource, version: RuleVersion, fields: Field
         audience=[_welcome(fields, key) for key in (*GROUP, *shown) if text(fields, f"welcome_{key}")],
         trusted=trusted,
         decide_within_h=number(fields, "decide_within_h") if decide else None,
+        offer_min=number(fields, "offer_min") if offer else None,
         buffers_in_closed=bool(text(fields, "in_closed")),
         waive_own_buffers=bool(text(fields, "waive")),
         pooled=text(fields, "capacity_mode") == "pool",

@@ -156,6 +156,7 @@ def stored(session: Session, row: Resource, version: RuleVersion) -> dict[str, s
         "waive": "1" if version.waive_own_buffers else "",
         "approval": approval,
         "decide_within_h": str(version.decide_within_h or ""),
+        "offer_min": str(version.offer_min or ""),
         "holidays": version.holidays or "",
         "exceptions": "\n".join(as_line(one) for one in version.exceptions),
         **dict.fromkeys((f"trusted_{one}" for one in trusted), "1"),

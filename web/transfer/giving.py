@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from billing import queries as bills
 from booking import queries as booking
 from booking.tables import Booking
+from marketplace.catalogue.queries import LISTABLE
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
 from marketplace.tables import Institution, Membership, Organisation, Person, Resource
@@ -29,7 +30,7 @@ def give(session: Session, kind: Kind) -> Iterator[Mapping[str, Any]]:
     """Every row of a kind, oldest first, a few at a time."""
     table, shape = SOURCES[kind]
     if kind is Kind.RESOURCES:
-        yield from _batches(session, kind, table, shape, Resource.parent_id.is_(None))
+        yield from _batches(session, kind, table, shape, Resource.parent_id.is_(None) & LISTABLE)
         yield from _batches(session, kind, table, shape, Resource.parent_id.is_not(None))
     elif kind is Kind.PEOPLE:
         yield from _batches(session, kind, table, shape, Person.disabled_at.is_(None))
@@ -146,6 +147,7 @@ def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, A
             **shapes.slot(row.slot),
             "quantity": row.quantity,
             "purpose": row.purpose,
+            "assisted": row.assisted,
             "state": row.state.value,
         }
 

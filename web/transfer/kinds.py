@@ -67,7 +67,18 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
         *("district", "address", "chain", "capacity", "step_min", "hours", "price_per_hour", "quota_hours", "value"),
         *("commissioned_on", "rules", "policy", "state"),
     ),
-    Kind.BOOKINGS: ("key", "resource_id", "person", "organisation_id", "start", "end", "quantity", "purpose", "state"),
+    Kind.BOOKINGS: (
+        "key",
+        "resource_id",
+        "person",
+        "organisation_id",
+        "start",
+        "end",
+        "quantity",
+        "purpose",
+        "assisted",
+        "state",
+    ),
 }
 """In the order of an export."""
 
@@ -89,7 +100,7 @@ def _nested(cell: str) -> object:
 
 TURNS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours"), _whole),
-    **dict.fromkeys(("is_sme",), _flag),
+    **dict.fromkeys(("is_sme", "assisted"), _flag),
     **dict.fromkeys(("memberships", "tags", "hours", "price_per_hour", "value", "rules", "policy", "override"), _nested),
 }
 """How the cells of a table become numbers, yes and no, and JSON; what is none stays text, and is refused by its column's name."""
