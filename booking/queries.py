@@ -14,7 +14,7 @@ from booking.availability import open_slots
 from booking.occupancy import Taken
 from booking.places import Attendant, Place, claimed_by, load_places
 from booking.states import BookingState
-from booking.tables import Booking, BookingSeries, Claim, Outage, RefusedRequest, RuleVersion
+from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
 from marketplace.permissions import Actor
 from marketplace.prepared import Read, spread
 from marketplace.refusals import NotFound
@@ -266,17 +266,6 @@ def outages_at(session: Session, resource_ids: Collection[str], *, now: datetime
         select(Outage).where(Outage.resource_id.in_(resource_ids), Outage.starts_at <= now, Outage.ends_at > now)
     )
     return {row.resource_id: row for row in rows}
-
-
-def refused_requests_of(session: Session, resource_id: str, *, within: Slot) -> Sequence[RefusedRequest]:
-    """By the time they were made."""
-    return session.scalars(
-        select(RefusedRequest).where(
-            RefusedRequest.resource_id == resource_id,
-            RefusedRequest.submitted_at >= within.start,
-            RefusedRequest.submitted_at < within.end,
-        )
-    ).all()
 
 
 def taken_instead(session: Session, booking: Booking) -> list[tuple[int, Booking]]:

@@ -1,8 +1,5 @@
 """A line and its stations: the line takes its stations along, a station stands in the line's way, sisters do not."""
 
-import threading
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,34 +8,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions, queries
 from booking.actions import CancelledBy
-from booking.admission import SlotRefused, Wish
+from booking.admission import SlotRefused
 from booking.lines.actions import fit
 from booking.outages.actions import record_outage
 from booking.rules.actions import RuleSet, set_rules
-from booking.tables import Booking, Category, Claim
+from booking.tables import Claim
 from marketplace.refusals import Invalid
-from marketplace.slot import Slot
 from marketplace.tables import Resource
-from tests.builders import a_person, a_resource, an_organisation
+from tests.booking.asking import NOW, booked, granted_at_once, hours, refusal
+from tests.builders import a_resource
 from web.running import audit
-
-NOW = datetime(2026, 3, 9, 1, tzinfo=UTC)
-DAY = datetime(2026, 3, 10, tzinfo=UTC)
-
-
-def hours(start: float, end: float) -> Slot:
-    return Slot(DAY + timedelta(hours=start), DAY + timedelta(hours=end))
-
-
-def booked(db: Session, resource: Resource, slot: Slot) -> Booking:
-    wish = Wish(resource.id, slot, a_person(db).id, an_organisation(db).id, Category.EXT)
-    return actions.book(db, wish=wish, now=NOW)
-
-
-def refusal(db: Session, resource: Resource, slot: Slot) -> SlotRefused:
-    with pytest.raises(SlotRefused) as caught:
-        booked(db, resource, slot)
-    return caught.value
 
 
 @pytest.fixture
@@ -145,24 +124,7 @@ def test_of_line_and_station_asked_for_at_once_one_is_granted(committed_db: sess
     with committed_db.begin() as session:
         line = a_resource(session)
         ids = [line.id, *(a_resource(session, parent_id=line.id).id for _ in range(2))]
-        who, firm = a_person(session).id, an_organisation(session).id
-    granted: list[str] = []
-    gate = threading.Barrier(9)
-
-    def ask(resource_id: str) -> None:
-        gate.wait()
-        try:
-            with committed_db.begin() as session:
-                actions.book(session, wish=Wish(resource_id, hours(2, 3), who, firm, Category.EXT), now=NOW)
-            granted.append(resource_id)
-        except SlotRefused:
-            pass
-
-    threads = [threading.Thread(target=ask, args=(one,)) for one in ids * 3]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    granted = granted_at_once(committed_db, ids * 3, hours(2, 3))
     assert sorted(granted) in ([ids[0]], sorted(ids[1:]))
     with committed_db() as session:
         assert audit(session) == []

@@ -1,6 +1,5 @@
 """Assisted use claims an operator's time in the same transaction, all or nothing, and what is listed is granted."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +32,7 @@ from marketplace.refusals import Invalid, WrongState
 from marketplace.roles import Role
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Person, Resource
+from tests.booking.asking import granted_at_once
 from tests.builders import a_booking, a_member, a_person, a_resource, an_institution, an_organisation
 from web.running import audit
 
@@ -277,24 +277,7 @@ def test_of_many_who_ask_for_the_one_operator_at_once_one_is_granted(committed_d
         house = an_institution(session)
         an_operator(session, house)
         ids = [a_machine(session, house, REQUIRED).id for _ in range(4)]
-        who, firm = a_person(session).id, an_organisation(session).id
-    granted: list[str] = []
-    gate = threading.Barrier(8)
-
-    def ask(resource_id: str) -> None:
-        gate.wait()
-        try:
-            with committed_db.begin() as session:
-                actions.book(session, wish=Wish(resource_id, hours(2, 3), who, firm, Category.EXT), now=NOW)
-            granted.append(resource_id)
-        except SlotRefused:
-            pass
-
-    threads = [threading.Thread(target=ask, args=(one,)) for one in ids * 2]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    granted = granted_at_once(committed_db, ids * 2, hours(2, 3))
     assert len(granted) == 1
     with committed_db() as session:
         assert audit(session) == []

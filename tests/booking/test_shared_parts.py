@@ -1,7 +1,5 @@
 """Resources that share a part: each use takes one unit of it, so a part of one unit makes them exclude each other."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,35 +8,17 @@ from sqlalchemy.orm import Session
 
 from booking import actions, queries
 from booking.actions import CancelledBy
-from booking.admission import SlotRefused, Wish
+from booking.admission import SlotRefused
 from booking.lines.actions import fit, share
 from booking.outages.actions import record_outage
 from booking.rules.actions import RuleSet, set_rules
-from booking.tables import Booking, Category, Claim
+from booking.tables import Claim
 from marketplace.audit import history_of
 from marketplace.refusals import Invalid, NotFound
-from marketplace.slot import Slot
 from marketplace.tables import Institution, ListingState, Resource
-from tests.builders import a_person, a_resource, an_institution, an_organisation
+from tests.booking.asking import NOW, booked, hours, refusal
+from tests.builders import a_resource, an_institution
 from web.running import audit
-
-NOW = datetime(2026, 3, 9, 1, tzinfo=UTC)
-DAY = datetime(2026, 3, 10, tzinfo=UTC)
-
-
-def hours(start: float, end: float) -> Slot:
-    return Slot(DAY + timedelta(hours=start), DAY + timedelta(hours=end))
-
-
-def booked(db: Session, resource: Resource, slot: Slot) -> Booking:
-    wish = Wish(resource.id, slot, a_person(db).id, an_organisation(db).id, Category.EXT)
-    return actions.book(db, wish=wish, now=NOW)
-
-
-def refusal(db: Session, resource: Resource, slot: Slot) -> SlotRefused:
-    with pytest.raises(SlotRefused) as caught:
-        booked(db, resource, slot)
-    return caught.value
 
 
 def sharing(db: Session, resource: Resource, *parts: Resource) -> None:

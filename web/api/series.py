@@ -13,7 +13,7 @@ from booking.tables import Booking, BookingSeries, OnConflict
 from marketplace.money import Money
 from web import checkout, repeating
 from web.api import shapes
-from web.api.bookings import read_slot, read_version, shape, sums
+from web.api.bookings import order_of, read_slot, read_version, shape, sums
 from web.deps import Db, Now, OneAnswer, ReadDb, SignedIn
 from web.refusals import reason_of
 from web.repeating import Repriced
@@ -24,15 +24,7 @@ router = APIRouter(prefix="/api/v1", tags=["booking"])
 @router.post("/resources/{resource_id}/booking-series", status_code=201)
 def book_series(resource_id: str, body: shapes.SeriesIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     """A booking and its repetitions: all of them, or those that can be had."""
-    order = checkout.Order(
-        resource_id=resource_id,
-        slot=read_slot(body.start, body.end),
-        organisation_id=body.organisation_id,
-        quantity=body.quantity,
-        purpose=body.purpose,
-        override=body.override.reason if body.override else None,
-        assisted=body.assisted,
-    )
+    order = order_of(resource_id, body)
 
     def make() -> dict[str, Any]:
         found, quotes = checkout.book_series(

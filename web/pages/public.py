@@ -1,9 +1,10 @@
 """What everybody may see: search, a listing with its week, live state, words about the product."""
 
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from marketplace.catalogue import queries as catalogue
@@ -27,6 +28,27 @@ def _(sentence: str) -> str:
 
 WORDS = {"match": _("Best match"), "earliest": _("Earliest"), "price": _("Price"), "name": _("Name")}
 LENGTHS = {"1h": _("1 hour"), "2h": _("2 hours"), "4h": _("Half a day (4 h)"), "8h": _("A day (8 h)")}
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The use that an address asks for, as typed."""
+
+    start: str = ""
+    end: str = ""
+    organisation_id: str = ""
+    purpose: str = ""
+    assisted: str = ""
+
+    @property
+    def asked(self) -> resource.Asked:
+        return resource.Asked(
+            start=self.start,
+            end=self.end,
+            organisation=self.organisation_id,
+            purpose=self.purpose[:1000],
+            assisted=bool(self.assisted),
+        )
 
 
 def day_of(value: str) -> date | None:
@@ -95,25 +117,12 @@ def resource_page(
     resource_id: str,
     db: ReadDb,
     now: Now,
+    typed: Annotated[Typed, Depends()],
     week: str = "",
     day: str = "",
-    start: str = "",
-    end: str = "",
-    organisation_id: str = "",
-    purpose: str = "",
-    assisted: str = "",
 ) -> Response:
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    asked = resource.Asked(
-        week=day_of(week),
-        day=day_of(day),
-        start=start,
-        end=end,
-        first_weekday=pen.first_weekday(db),
-        organisation=organisation_id,
-        purpose=purpose[:1000],
-        assisted=bool(assisted),
-    )
+    asked = replace(typed.asked, week=day_of(week), day=day_of(day), first_weekday=pen.first_weekday(db))
     view = resource.view(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     template = "_week.html" if pen.partial and pen.request.headers.get("hx-target", "").endswith("#week") else "resource.html"
     return pen.page(template, view, area=Area.SEARCH, zone=row.timezone)
@@ -125,18 +134,13 @@ def panel(
     resource_id: str,
     db: ReadDb,
     now: Now,
+    typed: Annotated[Typed, Depends()],
     day: str = "",
-    start: str = "",
-    end: str = "",
-    organisation_id: str = "",
-    purpose: str = "",
-    assisted: str = "",
 ) -> Response:
     if not pen.partial:
-        return pen.go(f"/r/{resource_id}?day={day}&start={start}&end={end}#panel")
+        return pen.go(f"/r/{resource_id}?day={day}&start={typed.start}&end={typed.end}#panel")
     row = catalogue.get_visible(db, pen.actor, resource_id)
-    typed = {"organisation": organisation_id, "purpose": purpose[:1000], "assisted": bool(assisted)}
-    asked = resource.Asked(None, day_of(day), start, end, **typed)  # type: ignore[arg-type]
+    asked = replace(typed.asked, day=day_of(day))
     view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)
     return pen.page("_panel.html", view, zone=row.timezone)
 

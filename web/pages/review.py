@@ -1,8 +1,9 @@
 """The page before a booking: everything about it, and the one button that makes it."""
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy.orm import Session
 
 from marketplace.catalogue import queries as catalogue
@@ -10,8 +11,8 @@ from marketplace.refusals import Invalid, Refusal
 from web.checkout import Order
 from web.deps import Configured, Now, ReadDb
 from web.pages.drawing import Drawing, Pen
+from web.pages.public import Typed
 from web.present import review
-from web.present.resource import Asked
 from web.refusals import status_of
 from web.views.frame import Area
 
@@ -25,17 +26,13 @@ def page(
     db: ReadDb,
     now: Now,
     settings: Configured,
-    start: str = "",
-    end: str = "",
-    organisation_id: str = "",
-    purpose: str = "",
-    assisted: str = "",
+    typed: Annotated[Typed, Depends()],
 ) -> Response:
-    slot = Asked(start=start, end=end).slot
-    if slot is None:
+    asked = typed.asked
+    if asked.slot is None:
         raise Invalid(field="end", reason="not after start")
-    organisation = organisation_id if organisation_id in pen.actor.organisations else None
-    order = Order(resource_id, slot, organisation_id=organisation, purpose=purpose[:1000] or None, assisted=bool(assisted))
+    firm = asked.organisation if asked.organisation in pen.actor.organisations else None
+    order = Order(resource_id, asked.slot, organisation_id=firm, purpose=asked.purpose or None, assisted=asked.assisted)
     return draw(pen, db, order, timedelta(minutes=settings.hold_minutes), now)
 
 

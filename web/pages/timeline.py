@@ -12,11 +12,10 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
-from marketplace.permissions import Action, Actor, require
+from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal
 from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import Institution, ListingState, Resource
-from web import checkout
 from web.deps import Db, Now, ReadDb, SignedIn, read_date
 from web.i18n import translator
 from web.pages.desk import house_of
@@ -176,7 +175,7 @@ def move(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Res
     back = {"moved": row.id, "resource": row.resource_id, "start": row.starts_at.isoformat(), "end": row.ends_at.isoformat()}
     try:
         with db.begin_nested():
-            moved = _move(db, actor, card, slot, read_override(fields), now)
+            moved, _ = moving.make(db, card, slot, actor=actor, override=read_override(fields), now=now)
     except Invalid as refusal:
         told = replace(card, asked=slot, may_override=True, form=_beside(pen, form, refusal))
         return drawn(pen, db, house, asked, now, card=told, status=422)
@@ -185,20 +184,6 @@ def move(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Res
         return drawn(pen, db, house, asked, now, card=told, status=status_of(refusal))
     there = [*timeline.hidden(house.id, asked), *back.items(), ("version", str(moved.version))]
     return pen.go(f"/desk/timeline?{urlencode(there)}", "moved")
-
-
-def _move(db: Session, actor: Actor, card: MoveCard, slot: Slot, override: str | None, now: datetime) -> Booking:
-    moved, _ = checkout.move(
-        db,
-        actor=actor,
-        booking_id=card.booking_id,
-        slot=slot,
-        version=card.version,
-        resource_id=card.place_id,
-        override=override,
-        now=now,
-    )
-    return moved
 
 
 def _beside(pen: Pen, form: Form, refusal: Invalid) -> Form:

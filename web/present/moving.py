@@ -46,19 +46,27 @@ def card(session: Session, row: Booking, asked: Asked, place_id: str, form: Form
     )
 
 
+def make(
+    session: Session, found: MoveCard, slot: Slot, *, actor: Actor, override: str | None = None, now: datetime
+) -> tuple[Booking, Money]:
+    """The move that the form describes. Raises: what checkout.move does."""
+    return checkout.move(
+        session,
+        actor=actor,
+        booking_id=found.booking_id,
+        slot=slot,
+        version=found.version,
+        resource_id=found.place_id,
+        override=override,
+        now=now,
+    )
+
+
 def judged(session: Session, found: MoveCard, slot: Slot, *, actor: Actor, lang: Lang, now: datetime) -> MoveCard:
     """The same with what the move would come to: it is made, looked at and undone, so that the verdict is the move's own."""
     trial = session.begin_nested()
     try:
-        row, after = checkout.move(
-            session,
-            actor=actor,
-            booking_id=found.booking_id,
-            slot=slot,
-            version=found.version,
-            resource_id=found.place_id,
-            now=now,
-        )
+        row, after = make(session, found, slot, actor=actor, now=now)
         place = catalogue.get_resource(session, row.resource_id)
         zone, name = place.timezone, names.name_of(place, lang)
     except Refusal as refusal:
