@@ -1,6 +1,10 @@
-"""Opaque ids: a prefix that tells the kind, then 20 characters that sort by creation to the millisecond."""
+"""Opaque ids: a prefix that tells the kind, then 20 characters that sort by creation.
+
+Across processes to the millisecond; within one process exactly, so that what was made first is listed first.
+"""
 
 import secrets
+import threading
 
 from marketplace import clock
 
@@ -19,8 +23,32 @@ def is_operator(resource_id: str) -> bool:
     return resource_id.startswith(f"{OPERATOR}_")
 
 
+_RANDOM_BITS = 52
+_STEP_BITS = 40
+"""What a second id of the same millisecond lies above the first by, at most: still a number nobody guesses."""
+
+
+class _Ascending:
+    """Numbers of milliseconds and random bits; of one millisecond, each above the one before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def after(self, milliseconds: int) -> int:
+        with self._lock:
+            if milliseconds <= self._last >> _RANDOM_BITS <= milliseconds + 1:
+                self._last += 1 + secrets.randbits(_STEP_BITS)
+            else:
+                self._last = (milliseconds << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+            return self._last
+
+
+_numbers = _Ascending()
+
+
 def new_id(prefix: str) -> str:
     """`prefix_` and 100 bits (milliseconds, then random) in base 32."""
-    number = (int(clock.now().timestamp() * 1000) << 52) | secrets.randbits(52)
+    number = _numbers.after(int(clock.now().timestamp() * 1000))
     digits = [_ALPHABET[(number >> shift) & 31] for shift in range(95, -1, -5)]
     return f"{prefix}_{''.join(digits)}"
