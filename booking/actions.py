@@ -17,6 +17,7 @@ from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
 from booking.series.moved import note_move
+from booking.queries import Claims
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.telling import Told, tell
@@ -43,10 +44,20 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
 
 
 def take(
-    session: Session, *, place: Place, wish: Wish, hold_until: datetime | None, bundle_id: str | None = None, now: datetime
+    session: Session,
+    *,
+    place: Place,
+    wish: Wish,
+    hold_until: datetime | None,
+    bundle_id: str | None = None,
+    claims: Claims | None = None,
+    now: datetime,
 ) -> Booking:
-    """`book` where the rows of the place and its parts are locked already. Raises: SlotRefused."""
-    units = admit(session, place, wish, now=now)
+    """`book` where the rows of the place and its parts are locked already, and after that maybe its claims read.
+
+    Raises: SlotRefused.
+    """
+    units = admit(session, place, wish, now=now, claims=claims)
     booking = new_booking(place, wish, hold_until, now)
     booking.bundle_id = bundle_id
     BOOKINGS.add_objects(session, [booking])

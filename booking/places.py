@@ -25,7 +25,7 @@ from booking.operators.tables import Operator
 from booking.quotas import By, Members, Per, Quota, Unit
 from booking.tables import Approval, Booking, RuleVersion, SharedPart
 from booking.terms import OFFER_FOR, Rules
-from marketplace.prepared import Read, spread
+from marketplace.prepared import Question, Read, spread
 from marketplace.refusals import NotFound
 from marketplace.tables import ListingState, Resource
 
@@ -154,6 +154,15 @@ def lock_place(session: Session, resource_id: str) -> Place:
     return _only(lock_places(session, [resource_id]), resource_id)
 
 
+def locked_place(resource_id: str) -> Question[Place]:
+    """What `lock_place` asks. Raises, once it is answered: NotFound."""
+
+    def understand(session: Session, rows: Sequence[Sequence[Any]]) -> Place:
+        return _only(_understood(session, rows, lock=True), resource_id)
+
+    return Question(_reading(1, lock=True), spread([resource_id]), understand)
+
+
 def _only(found: dict[str, Place], resource_id: str) -> Place:
     if resource_id not in found:
         raise NotFound(kind="resource")
@@ -193,8 +202,11 @@ class _Row(NamedTuple):
 
 def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dict[str, Place]:
     ids = spread(resource_ids)
-    rows = [_Row(*row) for row in _reading(len(ids), lock=lock).rows(session, **ids)] if ids else []
-    return _with_attendants(session, _places(session, rows), lock=lock)
+    return _understood(session, _reading(len(ids), lock=lock).rows(session, **ids), lock=lock) if ids else {}
+
+
+def _understood(session: Session, rows: Sequence[Sequence[Any]], *, lock: bool) -> dict[str, Place]:
+    return _with_attendants(session, _places(session, [_Row(*row) for row in rows]), lock=lock)
 
 
 def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:

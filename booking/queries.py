@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
@@ -16,7 +17,7 @@ from booking.places import Attendant, Place, claimed_by, load_places
 from booking.states import BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
 from marketplace.permissions import Actor
-from marketplace.prepared import Read, spread
+from marketplace.prepared import Question, Read, spread
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.slot import Slot, common, subtract, union
@@ -24,6 +25,8 @@ from marketplace.tables import ListingState
 
 LONGEST_BUFFER = timedelta(days=2)
 """Claims are looked for this far around a window, so that buffers outside it are seen."""
+NEAR = timedelta(hours=6)
+"""What most buffers are shorter than: so far around one slot its claims are asked for before its rules are known."""
 Claims = Mapping[str, Sequence[Taken]]
 """Active claims by resource."""
 
@@ -51,14 +54,27 @@ def rule_versions_of(session: Session, resource_id: str) -> Sequence[RuleVersion
 
 def taken(session: Session, resource_ids: Collection[str], *, within: Slot, ignoring: Collection[str] = ()) -> Claims:
     """Active claims near `within`, by resource; those of the bookings `ignoring` left out."""
-    reach = within.widen(LONGEST_BUFFER, LONGEST_BUFFER)
+    if not resource_ids:
+        return {}
+    return _claims(resource_ids, within.widen(LONGEST_BUFFER, LONGEST_BUFFER), ignoring).ask(session)
+
+
+def claims_near(resource_id: str, slot: Slot) -> Question[Claims]:
+    """The active claims of one resource that touch `slot` or come as close to it as `NEAR`."""
+    return _claims([resource_id], slot.widen(NEAR, NEAR), ())
+
+
+def _claims(resource_ids: Collection[str], reach: Slot, ignoring: Collection[str]) -> Question[Claims]:
     ids = spread(resource_ids)
-    by_resource: dict[str, list[Taken]] = defaultdict(list)
-    rows = _claims_of(len(ids)).rows(session, start=reach.start, end=reach.end, **ids) if ids else []
-    for resource_id, booking_id, owner, unit, lane, start, end in rows:
-        if booking_id not in ignoring:
-            by_resource[resource_id].append(Taken(booking_id or owner, unit, lane, Slot(start, end)))
-    return by_resource
+
+    def understand(_session: Session, rows: Sequence[Sequence[Any]]) -> Claims:
+        by_resource: dict[str, list[Taken]] = defaultdict(list)
+        for resource_id, booking_id, owner, unit, lane, start, end in rows:
+            if booking_id not in ignoring:
+                by_resource[resource_id].append(Taken(booking_id or owner, unit, lane, Slot(start, end)))
+        return by_resource
+
+    return Question(_claims_of(len(ids)), {"start": reach.start, "end": reach.end, **ids}, understand)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from booking.occupancy import Gap
 from booking.states import BookingState
-from marketplace.db import Base, Code, Document, Id, Line, choice
+from marketplace.db import Base, Code, Document, Id, Line, choice, sparse_index
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Organisation, Person, Resource
 
@@ -186,8 +186,8 @@ class Booking(Base):
         Index("ix_bookings_resource", "resource_id", "starts_at"),  # the evaluation, the publisher's desk
         Index("ix_bookings_person", "person_id", "starts_at"),  # my bookings
         Index("ix_bookings_organisation", "organisation_id", "starts_at"),  # a firm's bookings
-        Index("ix_bookings_bundle", "bundle_id"),  # the other parts of a bundle
-        Index("ix_bookings_series", "series_id"),  # this and the following ones
+        sparse_index("ix_bookings_bundle", "bundle_id"),  # the other parts of a bundle
+        sparse_index("ix_bookings_series", "series_id"),  # this and the following ones
         Index("ix_bookings_starting", "state", "starts_at"),  # the worker's reminders
         Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
     )
@@ -245,9 +245,9 @@ class Claim(Base):
         CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
         CheckConstraint(ONE_OWNER, name="one_owner"),
         Index("ix_claims_owner", "booking_id"),  # release, move, conclude
-        Index("ix_claims_outage", "outage_id"),
-        Index("ix_claims_external", "external_id"),  # a calendar that changed
-        Index("ix_claims_waiting", "waiting_id"),
+        sparse_index("ix_claims_outage", "outage_id"),
+        sparse_index("ix_claims_external", "external_id"),  # a calendar that changed
+        sparse_index("ix_claims_waiting", "waiting_id"),
         Index(
             "ix_claims_free_time",
             "resource_id",

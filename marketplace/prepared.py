@@ -7,11 +7,12 @@ own pending rows for the next flush, and then goes out in the order of the progr
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Executable, Select, Table, event
+from sqlalchemy import Dialect, Executable, Insert, Select, Table, bindparam, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, make_transient_to_detached
@@ -19,7 +20,11 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
-_Turn = Callable[[Any], Any] | None
+MOST_AT_ONCE = 16
+"""Rows that are written by one statement on PostgreSQL; more of them go out as one statement a table."""
+_Turn = Callable[[Any], Any]
+_T1, _T2, _T3 = TypeVar("_T1"), TypeVar("_T2"), TypeVar("_T3")
+_Waiting = tuple["Append", Sequence[Mapping[str, Any]], Refusals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +32,27 @@ class _Text:
     """A statement in one database's SQL, with how its values are turned on the way in and out."""
 
     sql: str
-    order: Sequence[str] | None
-    """The names of the values in their places, where the driver takes them by place."""
-    binds: Mapping[str, tuple[_Turn, Any]]
-    """How each value is turned, and what it is where none is given."""
-    results: Sequence[_Turn]
+    order: Sequence[str]
+    """The names of the values in their places."""
+    own: Mapping[str, Any]
+    """What each value is where none is given."""
+    binds: Sequence[tuple[str, _Turn]]
+    results: Sequence[tuple[int, _Turn]]
+    """By the place in the row."""
 
-    def values(self, given: Mapping[str, Any]) -> Any:
-        turned = {}
-        for name, (turn, own) in self.binds.items():
-            value = given.get(name, own)
-            turned[name] = turn(value) if turn else value
-        return [turned[name] for name in self.order] if self.order is not None else turned
+    def values(self, given: Mapping[str, Any]) -> list[Any]:
+        turned = {**self.own, **given}
+        for name, turn in self.binds:
+            turned[name] = turn(turned[name])
+        return [turned[name] for name in self.order]
 
-    def read(self, row: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(turn(value) if turn else value for turn, value in zip(self.results, row, strict=True))
+    def read(self, row: Sequence[Any]) -> Sequence[Any]:
+        if not self.results:
+            return row
+        turned = list(row)
+        for place, turn in self.results:
+            turned[place] = turn(turned[place])
+        return turned
 
 
 class _Prepared:
@@ -65,15 +76,14 @@ class Read(_Prepared):
         super().__init__()
         self._statement = statement
 
-    def rows(self, session: Session, **values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, session: Session, **values: Any) -> list[Sequence[Any]]:
         """Raises: sqlalchemy's DBAPIError, as the mapping would."""
-        return read_together(session, (self, values))[0]
+        return _read(session, [(self, values)])[0]
 
     def _compile(self, dialect: Dialect) -> _Text:
-        results = [
-            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in self._statement.selected_columns
-        ]
-        return _compiled(self._statement, dialect, results)
+        columns = enumerate(self._statement.selected_columns)
+        turns = ((place, column.type.dialect_impl(dialect).result_processor(dialect, None)) for place, column in columns)
+        return _compiled(self._statement, dialect, [(place, turn) for place, turn in turns if turn])
 
 
 class Append(_Prepared):
@@ -105,17 +115,65 @@ class Append(_Prepared):
                 set_committed_value(row, name, known[name])
         session.add_all(rows)
 
+    @property
+    def columns(self) -> list[str]:
+        return [column.key for column in self._table.columns]
+
+    def insert(self, dialect: Dialect, rows: Sequence[str] = ()) -> Insert:
+        """The statement; with `rows` it takes as many, and the values of each begin with its name there."""
+        inserts = (postgresql if dialect.name == "postgresql" else sqlite).insert(self._table)
+        statement = inserts.on_conflict_do_nothing() if self._once else inserts
+        several = [
+            {column.key: bindparam(f"{row}{column.key}", type_=column.type) for column in self._table.columns} for row in rows
+        ]
+        return statement.values(several) if several else statement
+
     def _compile(self, dialect: Dialect) -> _Text:
-        statement = (postgresql if dialect.name == "postgresql" else sqlite).insert(self._table)
-        names = [column.key for column in self._table.columns]
-        return _compiled(statement.on_conflict_do_nothing() if self._once else statement, dialect, (), names)
+        return _compiled(self.insert(dialect), dialect, (), self.columns)
 
 
-def _compiled(statement: Executable, dialect: Dialect, results: Sequence[_Turn], names: list[str] | None = None) -> _Text:
-    made: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
+class _Together(_Prepared):
+    """Rows of several tables in one statement, as (table, how many); keys between them are checked at its end."""
+
+    def __init__(self, parts: Sequence[tuple[Append, int]]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def named(self, rows: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        """The values of each part's rows under the statement's own names for them."""
+        named = {}
+        for part, several in enumerate(rows):
+            for number, row in enumerate(several):
+                prefix = _row_name(part, number)
+                named.update((prefix + name, value) for name, value in row.items())
+        return named
+
+    def _compile(self, dialect: Dialect) -> _Text:
+        *first, last = (
+            append.insert(dialect, [_row_name(part, number) for number in range(rows)])
+            for part, (append, rows) in enumerate(self._parts)
+        )
+        return _compiled(last.add_cte(*(insert.cte(f"part_{part}") for part, insert in enumerate(first))), dialect, ())
+
+
+def _row_name(part: int, number: int) -> str:
+    return f"p{part}_{number}_"
+
+
+@lru_cache(maxsize=256)
+def _together(parts: tuple[tuple[Append, int], ...]) -> _Together:
+    return _Together(parts)
+
+
+def _compiled(
+    statement: Executable, dialect: Dialect, results: Sequence[tuple[int, _Turn]], names: list[str] | None = None
+) -> _Text:
+    """Values go by place: a driver that had to look for their names would do so each time."""
+    by_place = type(dialect)(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
+    made: Any = statement.compile(dialect=by_place, column_keys=names)  # type: ignore[attr-defined]
     own = {name: None if bind.required else bind.value for name, bind in made.binds.items()}
-    binds = {name: (bind.type.dialect_impl(dialect).bind_processor(dialect), own[name]) for name, bind in made.binds.items()}
-    return _Text(made.string, made.positiontup, binds, results)
+    turns = ((name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in made.binds.items())
+    return _Text(made.string, made.positiontup, own, [(name, turn) for name, turn in turns if turn], results)
 
 
 class Appending(Session):
@@ -123,7 +181,7 @@ class Appending(Session):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.waiting: list[tuple[Append, Sequence[Mapping[str, Any]], Refusals]] = []
+        self.waiting: list[_Waiting] = []
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
         self.write_waiting()
@@ -161,8 +219,25 @@ def spread(values: Iterable[str]) -> dict[str, str]:
     return {f"id{number}": value for number, value in enumerate(given + given[-1:] * (places - len(given)))}
 
 
-def read_together(session: Session, *asked: tuple[Read, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
-    """The rows of each, asked one after the other: on PostgreSQL in one round trip, each seeing what was committed before it."""
+@dataclass(frozen=True, slots=True)
+class Question(Generic[_T1]):
+    """A read with its values, and what its rows mean."""
+
+    read: Read
+    values: Mapping[str, Any]
+    understand: Callable[[Session, Sequence[Sequence[Any]]], _T1]
+
+    def ask(self, session: Session) -> _T1:
+        return self.understand(session, _read(session, [(self.read, self.values)])[0])
+
+
+def ask_together(session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3]) -> tuple[_T1, _T2, _T3]:
+    """Asked one after the other: on PostgreSQL in one round trip, each seeing what was committed before it."""
+    one, two, three = _read(session, [(question.read, question.values) for question in (first, second, third)])
+    return first.understand(session, one), second.understand(session, two), third.understand(session, three)
+
+
+def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> list[list[Sequence[Any]]]:
     if session.new or (isinstance(session, Appending) and session.waiting):
         session.flush()
     texts = [(read.text(session), values) for read, values in asked]
@@ -170,21 +245,31 @@ def read_together(session: Session, *asked: tuple[Read, Mapping[str, Any]]) -> l
     return [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
 
 
-def _write(session: Session, waiting: Iterable[tuple[Append, Sequence[Mapping[str, Any]], Refusals]]) -> None:
-    calls: list[tuple[str, Any, bool]] = []
+def _write(session: Session, waiting: Sequence[_Waiting]) -> None:
     refusals: dict[str, Exception] = {}
-    for append, rows, refused in waiting:
-        text = append.text(session)
-        values = [text.values(row) for row in rows]
-        calls.append((text.sql, values[0] if len(values) == 1 else values, len(values) != 1))
+    for _, _, refused in waiting:
         refusals |= refused
     try:
-        _run(session, calls)
+        _run(session, _calls(session, [(append, rows) for append, rows, _ in waiting if rows]))
     except IntegrityError as error:
         for constraint, refusal in refusals.items():
             if constraint in str(error.orig):
                 raise refusal from error
         raise
+
+
+def _calls(session: Session, parts: Sequence[tuple[Append, Sequence[Mapping[str, Any]]]]) -> list[tuple[str, Any, bool]]:
+    """Few rows of several tables as one statement where the database can, else a statement a table."""
+    if len(parts) > 1 and sum(len(rows) for _, rows in parts) <= MOST_AT_ONCE and session.get_bind().dialect.name == "postgresql":
+        together = _together(tuple((append, len(rows)) for append, rows in parts))
+        text = together.text(session)
+        return [(text.sql, text.values(together.named(rows for _, rows in parts)), False)]
+    calls = []
+    for append, rows in parts:
+        text = append.text(session)
+        values = [text.values(row) for row in rows]
+        calls.append((text.sql, values[0] if len(values) == 1 else values, len(values) != 1))
+    return calls
 
 
 def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
@@ -199,7 +284,7 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
     try:
         with _one_trip(raw.driver_connection, len(calls)):
             for sql, values, many in calls:
-                cursor = raw.cursor()
+                cursor = _cursor(raw)
                 cursors.append(cursor)
                 (cursor.executemany if many else cursor.execute)(sql, values)
         return cursors
@@ -209,6 +294,11 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
             connection.invalidate(error)
             connection.engine.dispose()  # the pool's others were lost with it
         raise wrapped from error
+
+
+def _cursor(raw: Any) -> Any:
+    driver = raw.driver_connection
+    return psycopg.RawCursor(driver) if isinstance(driver, psycopg.Connection) else raw.cursor()
 
 
 def _one_trip(connection: Any, statements: int) -> AbstractContextManager[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
-from marketplace.db import Base, Code, Document, Id, Line, LongText, Name, choice
+from marketplace.db import Base, Code, Document, Id, Line, LongText, Name, choice, sparse_index
 from marketplace.money import Money
 from marketplace.roles import Role
 
@@ -171,12 +171,7 @@ class Resource(Base):
         CheckConstraint("capacity BETWEEN 1 AND 1000", name="capacity_range"),
         CheckConstraint("price_minor >= 0", name="price_not_negative"),
         Index("ix_resources_institution", "institution_id"),  # a publisher's desk
-        Index(  # a line's stations, at every booking; the many that are no station are not in it
-            "ix_resources_parent",
-            "parent_id",
-            postgresql_where=text("parent_id IS NOT NULL"),
-            sqlite_where=text("parent_id IS NOT NULL"),
-        ),
+        sparse_index("ix_resources_parent", "parent_id"),  # a line's stations, at every booking
         Index("ix_resources_state", "state", "kind"),  # search and its facets
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.quotes import actions as quotes
-from billing.quotes.queries import Offer, get_offer
+from billing.quotes.queries import Offer, offer_for
 from billing.settlement import Funding
 from booking import actions, queries
 from booking.actions import CancelledBy
@@ -18,7 +18,7 @@ from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
-from booking.places import get_place, lock_places
+from booking.places import get_place, lock_places, locked_place
 from booking.presence import actions as presence
 from booking.requests import actions as requests
 from booking.requests.tables import Grounds
@@ -31,6 +31,7 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.ids import is_operator
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, may, require
+from marketplace.prepared import Question, ask_together
 from marketplace.refusals import Invalid, NotAllowed, NotFound, Refusal, WrongState
 from marketplace.slot import Slot
 
@@ -69,8 +70,12 @@ def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: t
 
     Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
-    wish, offer, card = _wish(session, actor, order)
-    booking = actions.book(session, wish=wish, hold_until=now + hold if card else None, now=now)
+    at = order.resource_id
+    asked = _offer_to(actor, order), locked_place(at), queries.claims_near(at, order.slot)
+    offer, place, claims = ask_together(session, *asked)
+    wish, card = _wish_for(offer, actor, order)
+    until = now + hold if card else None
+    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=claims, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)
 
 
@@ -122,8 +127,18 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bo
 
     Raises: NotFound, NotAllowed, Invalid.
     """
+    offer = _offer_to(actor, order).ask(session)
+    wish, card = _wish_for(offer, actor, order)
+    return wish, offer, card
+
+
+def _offer_to(actor: Actor, order: Order) -> Question[Offer]:
     only = next(iter(actor.organisations)) if len(actor.organisations) == 1 else None
-    offer = get_offer(session, order.resource_id, order.organisation_id or only)
+    return offer_for(order.resource_id, order.organisation_id or only)
+
+
+def _wish_for(offer: Offer, actor: Actor, order: Order) -> tuple[Wish, bool]:
+    """Raises: NotFound, NotAllowed, Invalid."""
     if is_operator(order.resource_id) or not catalogue.may_see(actor, state=offer.state, institution_id=offer.institution_id):
         raise NotFound(kind="resource")
     if order.override is not None:
@@ -140,7 +155,7 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bo
         override=order.override,
         assisted=order.assisted,
     )
-    return wish, offer, offer.takes_cards and wish.category is Category.EXT
+    return wish, offer.takes_cards and wish.category is Category.EXT
 
 
 def _quote(session: Session, booking: Booking, offer: Offer, order: Order, *, card: bool, now: datetime) -> Money:

@@ -1,6 +1,6 @@
 """Reads of what a resource costs, by which policy, how its money goes, and for whom it would be booked."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ from billing import policy as policies
 from billing import pricing
 from billing.tables import PolicyVersion
 from marketplace.money import Money, zero
-from marketplace.prepared import Read
+from marketplace.prepared import Question, Read
 from marketplace.refusals import NotFound
 from marketplace.tables import CustomerClass, Institution, ListingState, Organisation, Resource, Settlement
 
@@ -68,7 +68,15 @@ class Snapshot:
 
 def get_offer(session: Session, resource_id: str, organisation_id: str | None = None) -> Offer:
     """To the organisation named, if there is one of that id. Raises: NotFound (the resource)."""
-    rows = OFFERS.rows(session, resource=resource_id, organisation=organisation_id)
+    return offer_for(resource_id, organisation_id).ask(session)
+
+
+def offer_for(resource_id: str, organisation_id: str | None) -> Question[Offer]:
+    """What `get_offer` asks. Raises, once it is answered: NotFound."""
+    return Question(OFFERS, {"resource": resource_id, "organisation": organisation_id}, _as_offer)
+
+
+def _as_offer(_session: Session, rows: Sequence[Sequence[Any]]) -> Offer:
     if not rows:
         raise NotFound(kind="resource")
     found, house, state, timezone, price, currency, settlement, policy_id, *buyer = rows[0]

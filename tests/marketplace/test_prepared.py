@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from marketplace.ids import new_id
-from marketplace.prepared import Append, Read, read_together
+from marketplace.prepared import Append, Question, Read, ask_together
 from marketplace.tables import AuditEntry, Membership, Message, Person
 from tests.builders import a_person
 
@@ -16,6 +16,10 @@ NOW = datetime(2026, 3, 10, 3, tzinfo=UTC)
 ENTRIES, MESSAGES, PEOPLE = Append(AuditEntry), Append(Message, once=True), Append(Person)
 NAMED = Read(select(Person.name, Person.created_at, Person.disabled_at).where(Person.id == bindparam("person")))
 COUNTED = Read(select(func.count()).select_from(AuditEntry).where(AuditEntry.object_id == bindparam("what")))
+
+
+def asked_for(read: Read, **values: object) -> Question[list[tuple[object, ...]]]:
+    return Question(read, values, lambda _session, rows: [tuple(row) for row in rows])
 
 
 def write(session: Session, row: dict[str, object], refused: dict[str, Exception]) -> None:
@@ -47,8 +51,8 @@ def test_what_is_appended_is_read_as_the_mapping_reads_it(db: Session) -> None:
 def test_a_read_sees_what_waits_and_turns_values_as_the_mapping_does(db: Session) -> None:
     person = a_person(db, name="王小明", created_at=NOW)
     ENTRIES.add(db, [entry("obj_1"), entry("obj_1")])
-    named, counted = read_together(db, (NAMED, {"person": person.id}), (COUNTED, {"what": "obj_1"}))
-    assert (named, counted) == ([("王小明", NOW, None)], [(2,)])
+    rows = asked_for(NAMED, person=person.id), asked_for(COUNTED, what="obj_1"), asked_for(COUNTED, what="obj_2")
+    assert ask_together(db, *rows) == ([("王小明", NOW, None)], [(2,)], [(0,)])
 
 
 def test_rows_go_out_in_the_order_of_the_program(db: Session) -> None:
@@ -70,7 +74,7 @@ def test_an_appended_object_belongs_to_the_session(db: Session) -> None:
     assert (inspect(other).expired_attributes, other.phone) == (set(), None)
     other.name = "C"
     db.flush()
-    assert NAMED.rows(db, person=other.id) == [("C", NOW, None)]
+    assert asked_for(NAMED, person=other.id).ask(db) == [("C", NOW, None)]
 
 
 def test_with_once_what_is_there_stays(db: Session) -> None:
