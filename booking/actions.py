@@ -16,8 +16,8 @@ from booking.operators import queries as operators
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
-from booking.series.moved import note_move
 from booking.queries import Claims
+from booking.series.moved import note_move
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.telling import Told, tell

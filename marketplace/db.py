@@ -41,6 +41,13 @@ BUSY_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 3
 POOL_SIZE = 8
 RESTED_S = 1.0
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+    "wal_autocheckpoint=8000",  # pages: 32 MB, so that a page which many bookings touch is copied back once for them all
+)
 WRITTEN = len("2026-03-10 09:00:00.000000")
 """Characters of an instant as we write it to SQLite."""
 
@@ -189,7 +196,7 @@ def _dump(value: object) -> str:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event decides, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=8000", "cache_size=-32768", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+    for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

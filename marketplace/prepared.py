@@ -23,7 +23,9 @@ Refusals = Mapping[str, Exception]
 MOST_AT_ONCE = 16
 """Rows that are written by one statement on PostgreSQL; more of them go out as one statement a table."""
 _Turn = Callable[[Any], Any]
-_T1, _T2, _T3 = TypeVar("_T1"), TypeVar("_T2"), TypeVar("_T3")
+_T1 = TypeVar("_T1")
+_T2 = TypeVar("_T2")
+_T3 = TypeVar("_T3")
 _Waiting = tuple["Append", Sequence[Mapping[str, Any]], Refusals]
 
 
@@ -121,8 +123,8 @@ class Append(_Prepared):
 
     def insert(self, dialect: Dialect, rows: Sequence[str] = ()) -> Insert:
         """The statement; with `rows` it takes as many, and the values of each begin with its name there."""
-        inserts = (postgresql if dialect.name == "postgresql" else sqlite).insert(self._table)
-        statement = inserts.on_conflict_do_nothing() if self._once else inserts
+        inserts: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(self._table)
+        statement: Insert = inserts.on_conflict_do_nothing() if self._once else inserts
         several = [
             {column.key: bindparam(f"{row}{column.key}", type_=column.type) for column in self._table.columns} for row in rows
         ]
@@ -141,7 +143,7 @@ class _Together(_Prepared):
 
     def named(self, rows: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         """The values of each part's rows under the statement's own names for them."""
-        named = {}
+        named: dict[str, Any] = {}
         for part, several in enumerate(rows):
             for number, row in enumerate(several):
                 prefix = _row_name(part, number)
@@ -169,7 +171,8 @@ def _compiled(
     statement: Executable, dialect: Dialect, results: Sequence[tuple[int, _Turn]], names: list[str] | None = None
 ) -> _Text:
     """Values go by place: a driver that had to look for their names would do so each time."""
-    by_place = type(dialect)(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
+    kind: Any = type(dialect)
+    by_place: Dialect = kind(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
     made: Any = statement.compile(dialect=by_place, column_keys=names)  # type: ignore[attr-defined]
     own = {name: None if bind.required else bind.value for name, bind in made.binds.items()}
     turns = ((name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in made.binds.items())
