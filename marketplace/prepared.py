@@ -190,11 +190,15 @@ class Appending(Session):
         self.write_waiting()
         super().flush(objects)
 
-    def write_waiting(self) -> None:
-        """Raises: what the rows' constraints are to raise, DBAPIError."""
+    def write_waiting(self, *, last: bool = False) -> None:
+        """With `last` the transaction is committed with them. Raises: what the rows' constraints are to raise, DBAPIError."""
         rows, self.waiting = self.waiting, []
         if rows:
-            _write(self, rows)
+            _write(self, rows, last=last)
+
+    def is_last(self) -> bool:
+        """Whether nothing but the waiting rows is to be written before the whole transaction ends."""
+        return not (self.in_nested_transaction() or self.new or self.deleted or self.dirty)
 
     def expunge_all(self) -> None:
         self.waiting = []
@@ -203,7 +207,7 @@ class Appending(Session):
 
 @event.listens_for(Appending, "before_commit")
 def _before_commit(session: Appending) -> None:
-    session.write_waiting()
+    session.write_waiting(last=session.is_last())
 
 
 @event.listens_for(Appending, "after_soft_rollback")
@@ -248,12 +252,12 @@ def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> 
     return [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
 
 
-def _write(session: Session, waiting: Sequence[_Waiting]) -> None:
+def _write(session: Session, waiting: Sequence[_Waiting], *, last: bool = False) -> None:
     refusals: dict[str, Exception] = {}
     for _, _, refused in waiting:
         refusals |= refused
     try:
-        _run(session, _calls(session, [(append, rows) for append, rows, _ in waiting if rows]))
+        _run(session, _calls(session, [(append, rows) for append, rows, _ in waiting if rows]), last=last)
     except IntegrityError as error:
         for constraint, refusal in refusals.items():
             if constraint in str(error.orig):
@@ -275,8 +279,10 @@ def _calls(session: Session, parts: Sequence[tuple[Append, Sequence[Mapping[str,
     return calls
 
 
-def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
+def _run(session: Session, calls: Sequence[tuple[str, Any, bool]], *, last: bool = False) -> list[Any]:
     """Hand (SQL, values, many) to the driver; its cursors, with what was answered.
+
+    With `last` PostgreSQL commits in the same trip, and the session's own commit finds nothing to do.
 
     Raises: DBAPIError, after telling the pool of a connection that is lost.
     """
@@ -285,6 +291,8 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]]) -> list[Any]:
     driver = connection.dialect.loaded_dbapi
     cursors = []
     try:
+        if last and isinstance(raw.driver_connection, psycopg.Connection):
+            calls = [*calls, ("COMMIT", (), False)]
         with _one_trip(raw.driver_connection, len(calls)):
             for sql, values, many in calls:
                 cursor = _cursor(raw)

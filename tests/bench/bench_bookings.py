@@ -206,6 +206,8 @@ def wire(url: str) -> Iterator[tuple[str, list[int]]]:
 
     def carry(client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", port)) as server:
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             asked = threading.Event()
             back = threading.Thread(target=answers, args=(server, client, asked), daemon=True)
             back.start()

@@ -72,6 +72,16 @@ class PostgresCursor(psycopg.Cursor[Any]):
         super().executemany(*words, **more)
 
 
+class PostgresRawCursor(psycopg.RawCursor[Any]):
+    def execute(self, *words: Any, **more: Any) -> "PostgresRawCursor":
+        FATE.step()
+        return super().execute(*words, **more)
+
+    def executemany(self, *words: Any, **more: Any) -> None:
+        FATE.step()
+        super().executemany(*words, **more)
+
+
 def counted(dialect: Any, _record: object, _words: object, named: dict[str, Any]) -> None:
     """Every statement of the new connection goes through one of these cursors, whoever hands it to the driver."""
     if dialect.name == "sqlite":
@@ -92,6 +102,7 @@ def say(answer: int) -> None:
 
 def main() -> None:
     event.listen(Engine, "do_connect", counted)
+    psycopg.RawCursor = PostgresRawCursor  # type: ignore[misc]
     app, child = from_environment(), 0
     event.listen(Engine, "commit", FATE.step)
     event.listen(Session, "after_commit", FATE.step)

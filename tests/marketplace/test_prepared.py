@@ -118,3 +118,44 @@ def test_a_closed_session_that_is_used_again_writes_nothing_old(committed_db: se
     session.commit()
     assert count(session, "closed") == 0
     session.close()
+
+
+def test_what_is_refused_at_the_commit_takes_the_whole_transaction_with_it(committed_db: sessionmaker[Session]) -> None:
+    row = entry("obj_1")
+    with committed_db.begin() as session:
+        ENTRIES.add(session, [row])
+    with pytest.raises(LookupError), committed_db.begin() as session:
+        MESSAGES.add(session, [a_message(a_person(session).id, "with_it")])
+        ENTRIES.add(session, [row], refused={"audit": LookupError()})
+    with committed_db() as session:
+        assert (count(session, "obj_1"), session.scalar(select(func.count()).select_from(Message))) == (1, 0)
+
+
+def test_what_waits_is_not_committed_before_what_was_changed(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as session:
+        person = a_person(session)
+    with pytest.raises(IntegrityError), committed_db.begin() as session:
+        session.add(person)
+        person.email = None  # type: ignore[assignment]
+        ENTRIES.add(session, [entry("obj_1")])
+    with committed_db() as session:
+        assert count(session, "obj_1") == 0
+
+
+def test_the_end_of_a_savepoint_commits_nothing(committed_db: sessionmaker[Session]) -> None:
+    with committed_db() as session:
+        with session.begin_nested():
+            ENTRIES.add(session, [entry("obj_1")])
+        assert count(session, "obj_1") == 1
+        session.rollback()
+        assert count(session, "obj_1") == 0
+
+
+def test_a_transaction_that_ended_with_its_rows_is_followed_by_another(committed_db: sessionmaker[Session]) -> None:
+    with committed_db() as session:
+        for number in range(7):  # from the sixth on the driver has the statements prepared
+            ENTRIES.add(session, [entry("obj_1")])
+            session.commit()
+            ENTRIES.add(session, [entry("obj_1")])
+            session.rollback()
+            assert count(session, "obj_1") == number + 1

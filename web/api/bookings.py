@@ -119,13 +119,11 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(
-    resource_id: str, body: shapes.BookingIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured
-) -> Response:
-    order = order_of(resource_id, body)
+def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, settings: Configured) -> Response:
+    order, hold = order_of(resource_id, body), timedelta(minutes=settings.hold_minutes)
 
     def make() -> dict[str, Any]:
-        booking, quote = checkout.book(db, actor=actor, order=order, now=now, hold=timedelta(minutes=settings.hold_minutes))
+        booking, quote = checkout.book(once.session, actor=once.actor, order=order, now=once.now, hold=hold)
         return shape(booking, shapes.money(quote))
 
     return once.answer(201, make)
