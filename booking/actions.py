@@ -58,9 +58,8 @@ def take(
     Raises: SlotRefused.
     """
     units = admit(session, place, wish, now=now, claims=claims)
-    booking = new_booking(place, wish, hold_until, now)
-    booking.bundle_id = bundle_id
-    BOOKINGS.add_objects(session, [booking])
+    row = new_booking(place, wish, hold_until, now)
+    [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
     _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)

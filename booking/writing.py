@@ -20,34 +20,34 @@ CLAIM_KINDS = {
 }
 
 
-def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: datetime) -> Booking:
-    """Held for payment where it is to be, a request where the publisher decides, else confirmed."""
+def new_booking(place: Place, wish: Wish, hold_until: datetime | None, now: datetime) -> dict[str, Any]:
+    """Its row: held for payment where it is to be, a request where the publisher decides, else confirmed."""
     state = BookingState.CONFIRMED
     if hold_until is not None:
         state = BookingState.HELD
     elif place.rules.asks(wish.organisation_id):
         state = BookingState.REQUESTED
-    return Booking(
-        id=new_id("bk"),
-        resource_id=place.resource_id,
-        institution_id=place.institution_id,
-        organisation_id=wish.organisation_id,
-        person_id=wish.person_id,
-        rules_id=place.rules_id,
-        starts_at=wish.slot.start,
-        ends_at=wish.slot.end,
-        quantity=wish.quantity,
-        category=wish.category,
-        purpose=wish.purpose,
-        assisted=place.rules.assistance.attends(wanted=wish.assisted),
-        state=state,
-        hold_until=hold_until,
-        submitted_at=now,
-        decide_by=place.rules.decide_by(now) if state is BookingState.REQUESTED else None,
-        decided_at=now if state is BookingState.CONFIRMED else None,
-        cancelled_by_provider=False,
-        version=1,
-    )
+    return {
+        "id": new_id("bk"),
+        "resource_id": place.resource_id,
+        "institution_id": place.institution_id,
+        "organisation_id": wish.organisation_id,
+        "person_id": wish.person_id,
+        "rules_id": place.rules_id,
+        "starts_at": wish.slot.start,
+        "ends_at": wish.slot.end,
+        "quantity": wish.quantity,
+        "category": wish.category,
+        "purpose": wish.purpose,
+        "assisted": place.rules.assistance.attends(wanted=wish.assisted),
+        "state": state,
+        "hold_until": hold_until,
+        "submitted_at": now,
+        "decide_by": place.rules.decide_by(now) if state is BookingState.REQUESTED else None,
+        "decided_at": now if state is BookingState.CONFIRMED else None,
+        "cancelled_by_provider": False,
+        "version": 1,
+    }
 
 
 def spans_of(resource_id: str, slot: Slot, buffers: Buffers) -> list[Slot]:

@@ -10,6 +10,7 @@ import threading
 from marketplace import clock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
 
 
 OPERATOR = "opr"
@@ -51,5 +52,5 @@ _numbers = _Ascending()
 def new_id(prefix: str) -> str:
     """`prefix_` and 100 bits (milliseconds, then random) in base 32."""
     number = _numbers.after(int(clock.now().timestamp() * 1000))
-    digits = [_ALPHABET[(number >> shift) & 31] for shift in range(95, -1, -5)]
+    digits = [_PAIRS[(number >> shift) & 1023] for shift in range(90, -1, -10)]
     return f"{prefix}_{''.join(digits)}"

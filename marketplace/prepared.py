@@ -16,17 +16,17 @@ from sqlalchemy import Dialect, Executable, Insert, Select, Table, bindparam, ev
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, make_transient_to_detached
-from sqlalchemy.orm.attributes import set_committed_value
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
 MOST_AT_ONCE = 16
 """Rows that are written by one statement on PostgreSQL; more of them go out as one statement a table."""
 _Turn = Callable[[Any], Any]
+_Row = TypeVar("_Row", bound=DeclarativeBase)
 _T1 = TypeVar("_T1")
 _T2 = TypeVar("_T2")
 _T3 = TypeVar("_T3")
-_Waiting = tuple["Append", Sequence[Mapping[str, Any]], Refusals]
+_Waiting = tuple["Append[Any]", Sequence[Mapping[str, Any]], Refusals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,14 @@ class Read(_Prepared):
         return _compiled(self._statement, dialect, [(place, turn) for place, turn in turns if turn])
 
 
-class Append(_Prepared):
+class Append(_Prepared, Generic[_Row]):
     """An INSERT of whole rows that nobody changes before they are written. With `once` those that are there already are left."""
 
-    def __init__(self, table: type[DeclarativeBase], *, once: bool = False) -> None:
+    def __init__(self, kind: type[_Row], *, once: bool = False) -> None:
         super().__init__()
-        assert isinstance(table.__table__, Table)
-        self._table, self._once = table.__table__, once
+        assert isinstance(kind.__table__, Table)
+        self._kind, self._table, self._once = kind, kind.__table__, once
+        self._nothing = dict.fromkeys(column.key for column in self._table.columns)
 
     def add(self, session: Session, rows: Sequence[Mapping[str, Any]], *, refused: Refusals | None = None) -> None:
         """Write the rows (values by column, absent ones NULL) at the next flush."""
@@ -107,19 +108,18 @@ class Append(_Prepared):
         else:
             _write(session, [(self, rows, refused or {})])
 
-    def add_objects(self, session: Session, rows: Sequence[DeclarativeBase]) -> None:
-        """The same with new objects of the table's class, which belong to the session from now on as if they had been read."""
-        values = [{column.key: getattr(row, column.key) for column in self._table.columns} for row in rows]
-        self.add(session, values)
-        for row, known in zip(rows, values, strict=True):
-            make_transient_to_detached(row)
-            for name in known.keys() - row.__dict__.keys():  # or what nobody has set would be read back
-                set_committed_value(row, name, known[name])
-        session.add_all(rows)
+    def add_objects(self, session: Session, rows: Sequence[Mapping[str, Any]]) -> list[_Row]:
+        """The same; each row is an object of the session from now on, as if it had been read."""
+        self.add(session, rows)
+        return [self._as_read(session, row) for row in rows]
 
-    @property
-    def columns(self) -> list[str]:
-        return [column.key for column in self._table.columns]
+    def _as_read(self, session: Session, row: Mapping[str, Any]) -> _Row:
+        """Past the setters of the mapping, which note a change for each value."""
+        found: _Row = self._kind.__mapper__.class_manager.new_instance()
+        found.__dict__.update(self._nothing, **row)
+        make_transient_to_detached(found)
+        session.add(found)
+        return found
 
     def insert(self, dialect: Dialect, rows: Sequence[str] = ()) -> Insert:
         """The statement; with `rows` it takes as many, and the values of each begin with its name there."""
@@ -131,13 +131,13 @@ class Append(_Prepared):
         return statement.values(several) if several else statement
 
     def _compile(self, dialect: Dialect) -> _Text:
-        return _compiled(self.insert(dialect), dialect, (), self.columns)
+        return _compiled(self.insert(dialect), dialect, (), list(self._nothing))
 
 
 class _Together(_Prepared):
     """Rows of several tables in one statement, as (table, how many); keys between them are checked at its end."""
 
-    def __init__(self, parts: Sequence[tuple[Append, int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Append[Any], int]]) -> None:
         super().__init__()
         self._parts = parts
 
@@ -163,7 +163,7 @@ def _row_name(part: int, number: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _together(parts: tuple[tuple[Append, int], ...]) -> _Together:
+def _together(parts: tuple[tuple[Append[Any], int], ...]) -> _Together:
     return _Together(parts)
 
 
@@ -265,7 +265,7 @@ def _write(session: Session, waiting: Sequence[_Waiting], *, last: bool = False)
         raise
 
 
-def _calls(session: Session, parts: Sequence[tuple[Append, Sequence[Mapping[str, Any]]]]) -> list[tuple[str, Any, bool]]:
+def _calls(session: Session, parts: Sequence[tuple[Append[Any], Sequence[Mapping[str, Any]]]]) -> list[tuple[str, Any, bool]]:
     """Few rows of several tables as one statement where the database can, else a statement a table."""
     if len(parts) > 1 and sum(len(rows) for _, rows in parts) <= MOST_AT_ONCE and session.get_bind().dialect.name == "postgresql":
         together = _together(tuple((append, len(rows)) for append, rows in parts))

@@ -108,11 +108,8 @@ def add_bookings(
     session: Session, place: Place, series: BookingSeries, granted: Sequence[Granted], now: datetime
 ) -> list[Booking]:
     """Rows of new bookings of the series, without their claims."""
-    bookings = [new_booking(place, one.wish, None, now) for one in granted]
-    for booking in bookings:
-        booking.series_id = series.id
-    BOOKINGS.add_objects(session, bookings)
-    return bookings
+    rows = [{**new_booking(place, one.wish, None, now), "series_id": series.id} for one in granted]
+    return BOOKINGS.add_objects(session, rows)
 
 
 def claim_all(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], *, wish: Wish) -> None:

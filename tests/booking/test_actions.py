@@ -327,7 +327,7 @@ def test_without_the_lock_and_the_guard_the_race_double_books(committed_db: sess
         if free:
             with committed_db() as session:
                 place = get_place(session, wish.resource_id)
-                booking = new_booking(place, wish, None, NOW)
+                booking = Booking(**new_booking(place, wish, None, NOW))
                 session.add(booking)
                 session.flush()
                 session.execute(insert(Claim), claim_rows(booking, {place.resource_id: [0]}, place.rules.buffers))

@@ -22,6 +22,10 @@ def asked_for(read: Read, **values: object) -> Question[list[tuple[object, ...]]
     return Question(read, values, lambda _session, rows: [tuple(row) for row in rows])
 
 
+def a_row() -> dict[str, object]:
+    return {"id": new_id("per"), "email": "b@example.org", "name": "B", "locale": "zh", "created_at": NOW}
+
+
 def write(session: Session, row: dict[str, object], refused: dict[str, Exception]) -> None:
     with session.begin_nested():
         ENTRIES.add(session, [row], refused=refused)
@@ -60,16 +64,14 @@ def test_rows_go_out_in_the_order_of_the_program(db: Session) -> None:
     person = Person(id=new_id("per"), email="a@example.org", name="A", locale="zh", created_at=NOW)
     db.add(person)
     MESSAGES.add(db, [a_message(person.id, "one")])
-    other = Person(id=new_id("per"), email="b@example.org", name="B", locale="zh", created_at=NOW)
-    PEOPLE.add_objects(db, [other])
+    [other] = PEOPLE.add_objects(db, [a_row()])
     db.add(Membership(id=new_id("mem"), person_id=other.id, role="operator", created_at=NOW))
     db.flush()
     assert db.scalar(select(func.count()).where(Message.person_id == person.id)) == 1
 
 
 def test_an_appended_object_belongs_to_the_session(db: Session) -> None:
-    other = Person(id=new_id("per"), email="b@example.org", name="B", locale="zh", created_at=NOW)
-    PEOPLE.add_objects(db, [other])
+    [other] = PEOPLE.add_objects(db, [a_row()])
     assert db.get(Person, other.id) is other
     assert (inspect(other).expired_attributes, other.phone) == (set(), None)
     other.name = "C"
@@ -124,9 +126,11 @@ def test_what_is_refused_at_the_commit_takes_the_whole_transaction_with_it(commi
     row = entry("obj_1")
     with committed_db.begin() as session:
         ENTRIES.add(session, [row])
-    with pytest.raises(LookupError), committed_db.begin() as session:
+    with committed_db() as session:
         MESSAGES.add(session, [a_message(a_person(session).id, "with_it")])
         ENTRIES.add(session, [row], refused={"audit": LookupError()})
+        with pytest.raises(LookupError):
+            session.commit()
     with committed_db() as session:
         assert (count(session, "obj_1"), session.scalar(select(func.count()).select_from(Message))) == (1, 0)
 
@@ -134,10 +138,12 @@ def test_what_is_refused_at_the_commit_takes_the_whole_transaction_with_it(commi
 def test_what_waits_is_not_committed_before_what_was_changed(committed_db: sessionmaker[Session]) -> None:
     with committed_db.begin() as session:
         person = a_person(session)
-    with pytest.raises(IntegrityError), committed_db.begin() as session:
+    with committed_db() as session:
         session.add(person)
         person.email = None  # type: ignore[assignment]
         ENTRIES.add(session, [entry("obj_1")])
+        with pytest.raises(IntegrityError):
+            session.commit()
     with committed_db() as session:
         assert count(session, "obj_1") == 0
 

@@ -1,7 +1,8 @@
 """The JSON API of contract.md."""
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
 from web.api import (
     billing,
@@ -22,10 +23,11 @@ from web.api import (
     waiting,
 )
 
+
 class Named(HTTPBearer):
     """Stands in the OpenAPI document only; web.deps.find_actor reads the header."""
 
-    async def __call__(self, request: Request) -> None:
+    async def __call__(self, request: HTTPConnection) -> None:
         return None
 
 
