@@ -243,7 +243,8 @@ class Claim(Base):
 
     __table_args__ = (
         CheckConstraint("starts_at < ends_at", name="slot_not_empty"),
-        CheckConstraint(ONE_OWNER, name="one_owner"),
+        CheckConstraint(ONE_OWNER, name="one_owner").ddl_if(dialect="sqlite"),
+        CheckConstraint(f"num_nonnulls({', '.join(OWNERS)}) = 1", name="one_owner").ddl_if(dialect="postgresql"),
         Index("ix_claims_owner", "booking_id"),  # release, move, conclude
         sparse_index("ix_claims_outage", "outage_id"),
         sparse_index("ix_claims_external", "external_id"),  # a calendar that changed

@@ -27,7 +27,6 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
-    func,
     text,
 )
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
@@ -122,14 +121,27 @@ class Base(DeclarativeBase):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if isinstance(getattr(cls, "__table__", None), Table):
-            _keep_lengths(cls.__table__)  # type: ignore[arg-type]
+            _keep_texts(cls.__table__)  # type: ignore[arg-type]
 
 
-def _keep_lengths(table: Table) -> None:
+def _keep_texts(table: Table) -> None:
+    """Checks of what a text may be; PostgreSQL keeps lengths by itself.
+
+    There a check is read from its words whenever rows are written, so that a long one costs more than the row (migration 0021).
+    """
     for column in table.columns:
-        if isinstance(column.type, String) and not isinstance(column.type, Enum) and (column.type.length or 0) > 40:
-            check = CheckConstraint(func.length(column) <= column.type.length, name=f"{column.name}_length")
-            table.append_constraint(check)
+        if isinstance(column.type, Enum):
+            allowed = column.type.enums
+            listed, packed = ", ".join(f"'{one}'" for one in allowed), ",".join(allowed)
+            name = column.type.name
+            table.append_constraint(_check(f"{column.name} IN ({listed})", name, "sqlite"))
+            table.append_constraint(_check(f"{column.name} = ANY ('{{{packed}}}')", name, "postgresql"))
+        elif isinstance(column.type, String) and (column.type.length or 0) > 40:
+            table.append_constraint(_check(f"length({column.name}) <= {column.type.length}", f"{column.name}_length", "sqlite"))
+
+
+def _check(condition: str, name: str | None, dialect: str) -> CheckConstraint:
+    return CheckConstraint(condition, name=name).ddl_if(dialect=dialect)
 
 
 def sparse_index(name: str, column: str) -> Index:
@@ -143,7 +155,7 @@ def choice(kind: type[StrEnum]) -> Enum:
     return Enum(
         kind,
         native_enum=False,
-        create_constraint=True,
+        create_constraint=False,
         values_callable=lambda members: [member.value for member in members],
         name=kind.__name__.lower(),
         length=40,
