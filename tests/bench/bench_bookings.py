@@ -84,7 +84,7 @@ def over_http(made: Product, url: str, limit: float) -> BenchRow:
         made.start(servers=SERVERS, workers=0)
         wanted = market.requests(made.port)
         load.send(made.port, wanted, connections=CLIENTS, seconds=MEASURED_S / 3)
-        connection.execute("ANALYZE")  # autovacuum would within a minute: until then keys into empty tables are looked up row by row
+        connection.execute("ANALYZE")  # as autovacuum does within a minute: keys into young tables are looked up row by row
     answers = load.send(made.port, wanted, connections=CLIENTS, seconds=MEASURED_S)
     made.stop()
     what = f"bookings over HTTP, {SERVERS} workers, {CLAIMS:,} claims; PostgreSQL"
