@@ -221,7 +221,7 @@ def _advance(
         booking.decided_at = now
         session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.BOOKING))
     elif booking.state is BookingState.REQUESTED:
-        booking.decide_by = get_place(session, booking.resource_id).rules.decide_by(now)
+        booking.hold_until, booking.decide_by = None, get_place(session, booking.resource_id).rules.decide_by(now)
         session.execute(update(Claim).where(Claim.booking_id == booking.id, Claim.active).values(kind=ClaimKind.REQUEST))
     elif booking.state in {BookingState.CANCELLED, BookingState.EXPIRED, BookingState.REFUSED}:
         _give_back(session, booking)

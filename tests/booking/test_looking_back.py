@@ -90,6 +90,21 @@ def test_every_request_that_came_to_nothing_is_kept_with_its_reason(db: Session,
     assert [one.id for one in lost_requests_in(db, ask.resource.institution_id, limit=2, offset=1)] == [*found][1:3]
 
 
+def test_a_request_by_card_is_lost_like_any_other_and_a_hold_that_was_never_paid_is_none(db: Session, ask: Asks) -> None:
+    set_rules(db, resource_id=ask.resource.id, rules=RuleSet(approval=Approval.REQUEST), actor_id=None, now=NOW)
+    until = NOW + timedelta(minutes=15)
+    unpaid, unanswered, withdrawn = (
+        actions.book(db, wish=ask.wish(at(f"2027-03-{day}")), hold_until=until, now=NOW) for day in (16, 17, 18)
+    )
+    for row in (unanswered, withdrawn):
+        assert actions.confirm_hold(db, booking_id=row.id, now=NOW).hold_until is None
+    actions.expire(db, booking_id=unpaid.id, now=until)
+    actions.expire(db, booking_id=unanswered.id, now=until)
+    requests.cancel(db, booking_id=withdrawn.id, by=CancelledBy.CUSTOMER, reason="x", actor_id=ask.person, now=NOW)
+    found = {one.id: (one.outcome, one.reason) for one in lost_requests_of(db, ask.resource.id, limit=5)}
+    assert found == {unanswered.id: ("unanswered", None), withdrawn.id: ("withdrawn", "x")}
+
+
 def test_a_booking_that_stood_keeps_no_reason_of_a_request(db: Session, ask: Asks) -> None:
     row = ask.alone(at("2027-03-16"))
     requests.cancel(db, booking_id=row.id, by=CancelledBy.CUSTOMER, reason="x", actor_id=ask.person, now=NOW)
