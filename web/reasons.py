@@ -91,6 +91,7 @@ REASONS = (
     _("choose one of the list"),
     _("choose whom you trust, and that they book at once; or neither"),
     _("control characters are not allowed"),
+    _("comes twice, as the clocks are put back; say which is meant"),
     _("counted units need full buffers: clean down, then set up"),
     _("does not begin with the slot that was given"),
     _("does not fit between start and end"),

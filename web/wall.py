@@ -1,8 +1,11 @@
 """What a date and time typed by the wall clock of a place may mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
+
+from marketplace.refusals import Invalid
+from marketplace.slot import EmptySlot, Slot
 
 
 def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
@@ -21,3 +24,38 @@ def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
     except (ValueError, OverflowError):
         return []
     return sorted(real) if local.tzinfo is None else []
+
+
+def turn_of(name: str) -> str:
+    """The field that says which is meant where the time of `name` comes twice."""
+    return f"{name}_turn"
+
+
+def comes_twice(values: Mapping[str, str], name: str, zone: ZoneInfo) -> bool:
+    """Whether the time of `name` comes twice and nothing says which is meant."""
+    found = moments(values.get(name, "").strip(), zone)
+    return len(found) > 1 and values.get(turn_of(name), "") not in {at.isoformat() for at in found}
+
+
+def find_moment(values: Mapping[str, str], name: str, zone: ZoneInfo) -> datetime | None:
+    """The instant of a field, of two the one that was chosen; None where there is none, or none was."""
+    found = moments(values.get(name, "").strip(), zone)
+    if len(found) > 1:
+        return next((at for at in found if at.isoformat() == values.get(turn_of(name), "")), None)
+    return next(iter(found), None)
+
+
+def read_slot(values: Mapping[str, str], zone: ZoneInfo) -> Slot:
+    """From `start` to `end`. Raises: Invalid (no such time, one that comes twice without a word which, not after start)."""
+    found = []
+    for name in ("start", "end"):
+        if comes_twice(values, name, zone):
+            raise Invalid(field=name, reason="comes twice, as the clocks are put back; say which is meant")
+        at = find_moment(values, name, zone)
+        if at is None:
+            raise Invalid(field=name, reason="not a time")
+        found.append(at)
+    try:
+        return Slot(*found)
+    except (EmptySlot, OverflowError) as error:
+        raise Invalid(field="end", reason="not after start") from error

@@ -16,14 +16,14 @@ from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, NotFound, Refused, Stale, WrongState
-from marketplace.slot import EmptySlot, Slot
+from marketplace.slot import Slot
 from web import afterwards, checkout, exchanging
 from web.deps import Db, Now, SignedIn, note
 from web.pages.account import again
 from web.pages.bookings import drawn
 from web.pages.drawing import Drawing, Fields, number, text, typed
-from web.pages.outages import wall_clock
 from web.views.frame import Form
+from web.wall import read_slot
 
 router = APIRouter(prefix="/{lang}")
 
@@ -58,14 +58,7 @@ def move(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn,
 
 def _slot(db: Db, row: Booking, fields: Fields) -> Slot:
     """By the wall clock of the equipment. Raises: Invalid."""
-    zone = ZoneInfo(catalogue.get_resource(db, row.resource_id).timezone)
-    start, end = (wall_clock(text(fields, name), zone) for name in ("start", "end"))
-    if start is None or end is None:
-        raise Invalid(field="start" if start is None else "end", reason="not a time")
-    try:
-        return Slot(start, end)
-    except EmptySlot as error:
-        raise Invalid(field="end", reason="not after start") from error
+    return read_slot(typed(fields), ZoneInfo(catalogue.get_resource(db, row.resource_id).timezone))
 
 
 @router.post("/bookings/{booking_id}/hand-over")

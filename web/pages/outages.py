@@ -19,8 +19,9 @@ from web.i18n import translator
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import outages
+from web.present.turns import errors_of
 from web.views.frame import Area, FieldError, Form, Lang
-from web.wall import moments
+from web.wall import find_moment
 
 router = APIRouter(prefix="/{lang}/desk/resources/{resource_id}/outages")
 FARTHEST = timedelta(days=730)
@@ -68,17 +69,12 @@ def chosen(plan: str, met: Sequence[Proposal]) -> list[Proposal]:
 def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> PlannedOutage | list[FieldError]:
     """What was asked for, or what is wrong with each field."""
     _ = translator(lang)
-    start, end = (_meant(fields, name, ZoneInfo(place.timezone)) for name in ("start", "end"))
-    errors = []
+    form = Form(typed(fields))
+    errors, zone = errors_of(form, place.timezone, lang), ZoneInfo(place.timezone)
+    start, end = (find_moment(form.values, name, zone) for name in ("start", "end"))
     for name, at in (("start", start), ("end", end)):
-        if len(twice := moments(text(fields, name), ZoneInfo(place.timezone))) > 1 and at not in twice:
-            errors.append(FieldError(name, _("The clocks are put back, so this time comes twice. Say below which is meant.")))
-        elif at is None:
-            errors.append(FieldError(name, _("This is no date and time of this place. Choose both the day and the hour.")))
-        elif abs(at - now) > FARTHEST:
+        if at and abs(at - now) > FARTHEST:
             errors.append(FieldError(name, _("This is more than two years away. Choose a nearer day.")))
-    if start and end and end <= start:
-        errors.append(FieldError("end", _("It ends before it begins. Choose a later end.")))
     reason = ""
     try:
         reason = clean(" ".join(text(fields, "reason").split()), field="reason", longest=LONGEST_REASON)
@@ -87,20 +83,3 @@ def read_wish(fields: Fields, place: Resource, lang: Lang, now: datetime) -> Pla
     if errors or start is None or end is None:
         return errors
     return PlannedOutage(Slot(start, end), text(fields, "kind") != "breakdown", reason)
-
-
-def _meant(fields: Fields, name: str, zone: ZoneInfo) -> datetime | None:
-    """The instant of a field, of two the one that was chosen; None where there is none, or none was."""
-    found = moments(text(fields, name), zone)
-    if len(found) > 1:
-        return next((at for at in found if at.isoformat() == text(fields, outages.turn_of(name))), None)
-    return next(iter(found), None)
-
-
-def wall_clock(typed_text: str, zone: ZoneInfo) -> datetime | None:
-    """The instant of a local date and time, the earlier of two; None for what is none, or falls into a skipped hour.
-
-    >>> wall_clock("2026-11-25T15:30", ZoneInfo("Asia/Shanghai"))
-    datetime.datetime(2026, 11, 25, 7, 30, tzinfo=datetime.timezone.utc)
-    """
-    return next(iter(moments(typed_text, zone)), None)

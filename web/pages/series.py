@@ -16,13 +16,13 @@ from marketplace.slot import Slot
 from web import repeating
 from web.booking_words import REPEATS
 from web.deps import Db, Now, ReadDb, SignedIn, note
-from web.i18n import translator
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, instant, number, text, typed
-from web.pages.outages import wall_clock
 from web.present import series
+from web.present.turns import errors_of
 from web.refusals import status_of
 from web.views.frame import EMPTY_FORM, Area, FieldError, Form
+from web.wall import read_slot
 
 router = APIRouter(prefix="/{lang}/series/{series_id}")
 MOST_TIMES = 1000
@@ -75,15 +75,8 @@ def edit(pen: Drawing, series_id: str, fields: Fields, db: Db, actor: SignedIn, 
 
 def _slot(pen: Drawing, db: Db, row: BookingSeries, fields: Fields) -> Slot | list[FieldError]:
     """The new time of the first that changes, or what is wrong with it."""
-    _, zone = translator(pen.lang), ZoneInfo(catalogue.get_resource(db, row.resource_id).timezone)
-    start, end = (wall_clock(text(fields, name), zone) for name in ("start", "end"))
-    wrong = _("This is no date and time of this place. Choose both the day and the hour.")
-    errors = [FieldError(name, wrong) for name, at in (("start", start), ("end", end)) if at is None]
-    if start and end and end <= start:
-        errors.append(FieldError("end", _("It ends before it begins. Choose a later end.")))
-    if errors or start is None or end is None:
-        return errors
-    return Slot(start, end)
+    values, zone = typed(fields), catalogue.get_resource(db, row.resource_id).timezone
+    return errors_of(Form(values), zone, pen.lang) or read_slot(values, ZoneInfo(zone))
 
 
 def _rule(fields: Fields) -> str | None:

@@ -14,23 +14,25 @@ from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal
-from marketplace.slot import EmptySlot, Slot
+from marketplace.slot import Slot
 from marketplace.tables import Institution, ListingState, Resource
 from web.deps import Db, Now, ReadDb, SignedIn, read_date
 from web.i18n import translator
 from web.pages.desk import house_of
 from web.pages.drawing import Drawing, Fields, Pen, number, text
-from web.pages.outages import wall_clock
 from web.present import moving, timeline
 from web.present.timeline import Asked
+from web.present.turns import asking, errors_of, of_instants
 from web.reasons import beside
 from web.refusals import status_of
 from web.timeline import Scale
 from web.views.frame import Area, FieldError, Form
 from web.views.timeline import MoveCard, Undo
+from web.wall import find_moment
 
 router = APIRouter(prefix="/{lang}/desk/timeline")
 MOST_PAGES = 1000
+EDGES = ("start", "end", "start_turn", "end_turn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Address:
     resource: str = ""
     start: str = ""
     end: str = ""
+    start_turn: str = ""
+    end_turn: str = ""
+    """Of a time of the wall clock that comes twice, the instant that is meant."""
     version: str = ""
     moved: str = ""
     """The booking just moved, with where it was, as `resource`, `start` and `end`."""
@@ -106,9 +111,7 @@ def read_card(pen: Pen, db: Session, house: Institution, wanted: Address, asked:
     row = own_booking(pen, db, house, wanted.booking)
     place = own_place(db, house, wanted.resource or row.resource_id)
     version = int(wanted.version) if wanted.version.isascii() and wanted.version.isdigit() else row.version
-    slot, errors = read_slot(pen, wanted, place)
-    given = [(name, getattr(wanted, name)) for name in ("start", "end") if errors]
-    form = replace(moving.typed_values(given, row, place, slot, pen.lang), errors=tuple(errors))
+    slot, form = read_move(pen, wanted, row, place)
     card = moving.card(db, row, asked, place.id, form, version=version, lang=pen.lang)
     return moving.judged(db, card, slot, actor=pen.actor, lang=pen.lang, now=now) if slot else card
 
@@ -130,31 +133,35 @@ def own_place(db: Session, house: Institution, resource_id: str) -> Resource:
     return place
 
 
+def read_move(pen: Pen, wanted: Address, row: Booking, place: Resource) -> tuple[Slot | None, Form]:
+    """Where the booking is to lie, and the form that says so; as typed where something is wrong with it."""
+    slot, errors = read_slot(pen, wanted, place)
+    given = [(name, getattr(wanted, name)) for name in EDGES if errors]
+    form = replace(moving.typed_values(given, row, place, slot), errors=tuple(errors))
+    return slot, asking(form, place.timezone, pen.lang)
+
+
 def read_slot(pen: Pen, wanted: Address, place: Resource) -> tuple[Slot | None, list[FieldError]]:
     """Where the booking is to lie, from instants or from the wall clock of `place`; nothing where nothing was typed."""
-    _ = translator(pen.lang)
     if not wanted.start and not wanted.end:
         return None, []
-    start, end = (at_of(typed, ZoneInfo(place.timezone)) for typed in (wanted.start, wanted.end))
-    wrong = _("This is no date and time of this place. Choose both the day and the hour.")
-    errors = [FieldError(name, wrong) for name, at in (("start", start), ("end", end)) if at is None]
-    if start is None or end is None:
+    values = {name: getattr(wanted, name) for name in EDGES}
+    for name in ("start", "end"):
+        if at := instant_of(values[name]):
+            values |= of_instants([(name, at)], place.timezone)
+    errors = errors_of(Form(values), place.timezone, pen.lang)
+    if errors:
         return None, errors
-    try:
-        return Slot(start, end), []
-    except EmptySlot:
-        return None, [FieldError("end", _("It ends before it begins. Choose a later end."))]
+    zone = ZoneInfo(place.timezone)
+    start, end = (instant_of(getattr(wanted, name)) or find_moment(values, name, zone) for name in ("start", "end"))
+    return (Slot(start, end), []) if start and end else (None, [])
 
 
-def at_of(typed: str, zone: ZoneInfo) -> datetime | None:
-    """An instant, or a time of the wall clock.
-
-    >>> at_of("2026-11-25T07:30Z", ZoneInfo("Asia/Shanghai")) == at_of("2026-11-25T15:30", ZoneInfo("Asia/Shanghai"))
-    True
-    """
+def instant_of(typed: str) -> datetime | None:
+    """An instant with its offset; None for what is none, as a time of the wall clock."""
     try:
         at = datetime.fromisoformat(typed)
-        return at.astimezone(UTC) if at.tzinfo else wall_clock(typed, zone)
+        return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
@@ -167,8 +174,7 @@ def move(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Res
     asked = read_asked(pen, db, house, wanted, now)
     row = own_booking(pen, db, house, wanted.booking)
     place = own_place(db, house, wanted.resource or row.resource_id)
-    slot, errors = read_slot(pen, wanted, place)
-    form = replace(moving.typed_values([], row, place, slot, pen.lang), errors=tuple(errors))
+    slot, form = read_move(pen, wanted, row, place)
     card = moving.card(db, row, asked, place.id, form, version=number(fields, "version"), lang=pen.lang)
     if slot is None:
         return drawn(pen, db, house, asked, now, card=card, status=422)

@@ -16,15 +16,14 @@ from marketplace.people import queries as people
 from marketplace.people.text import clean
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound, WrongState
-from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import Institution
 from web.deps import Db, Now, ReadDb, SignedIn, read_date
 from web.pages.account import again
 from web.pages.desk import house_of, preset
 from web.pages.drawing import Drawing, Fields, number, text, typed
-from web.pages.outages import wall_clock
 from web.present import opening, training, week
 from web.views.frame import Area, Form
+from web.wall import read_slot
 
 router = APIRouter(prefix="/{lang}/desk")
 
@@ -143,7 +142,7 @@ def absence(pen: Drawing, operator_id: str, fields: Fields, db: Db, actor: Signe
     """Entered at once; bookings for which nobody else is free are named, and keep this operator."""
     row, house = _own(db, actor, operator_id, Action.MANAGE_OUTAGES)
     try:
-        slot = _span(fields, ZoneInfo(house.timezone))
+        slot = read_slot(typed(fields), ZoneInfo(house.timezone))
         reason = clean(text(fields, "reason"), field="reason", longest=1000)
         found = staff.record_absence(db, operator_id=row.id, slot=slot, reason=reason, actor_id=actor.known_id, now=now)
     except Invalid as refusal:
@@ -153,18 +152,6 @@ def absence(pen: Drawing, operator_id: str, fields: Fields, db: Db, actor: Signe
         return pen.go(f"/desk/operators/{row.id}", "absence")
     view = training.one_operator(db, row, house, actor, lang=pen.lang, now=now, uncovered=found.uncovered)
     return pen.page("operator_hours.html", view, area=Area.DESK, zone=house.timezone)
-
-
-def _span(fields: Fields, zone: ZoneInfo) -> Slot:
-    """Raises: Invalid."""
-    edges = {name: wall_clock(text(fields, name), zone) for name in ("start", "end")}
-    for name, at in edges.items():
-        if at is None:
-            raise Invalid(field=name, reason="not a time")
-    try:
-        return Slot(edges["start"], edges["end"])  # type: ignore[arg-type]
-    except EmptySlot as error:
-        raise Invalid(field="end", reason="not after start") from error
 
 
 @router.post("/operators/{operator_id}/leave")

@@ -12,17 +12,15 @@ from booking.waiting.actions import AlreadyWaiting, LineFull
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action
 from marketplace.refusals import Invalid, Refusal, Refused, WrongState
-from marketplace.slot import EmptySlot, Slot
-from marketplace.tables import Resource
 from web import checkout, waiting
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, number, text, typed
-from web.pages.outages import wall_clock
 from web.present import waiting as present
 from web.present.resource import read_instant
 from web.refusals import status_of
 from web.views.frame import Area, Form
+from web.wall import read_slot
 
 router = APIRouter(prefix="/{lang}")
 
@@ -43,7 +41,7 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
         with db.begin_nested():
             order = checkout.Order(
                 resource_id=row.id,
-                slot=read_window(fields, row),
+                slot=read_slot(typed(fields), ZoneInfo(row.timezone)),
                 organisation_id=text(fields, "organisation_id") or None,
                 assisted=bool(text(fields, "assisted")),
             )
@@ -54,18 +52,6 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
         view = present.join(db, row, actor, lang=pen.lang, form=Form(typed(fields)), refusal=refusal)
         return pen.page("waiting_join.html", view, status=status_of(refusal), area=Area.SEARCH, zone=row.timezone)
     return pen.go("/waiting", "waiting")
-
-
-def read_window(fields: Fields, row: Resource) -> Slot:
-    """What was typed by the equipment's wall clock. Raises: Invalid."""
-    found = {name: wall_clock(text(fields, name), ZoneInfo(row.timezone)) for name in ("start", "end")}
-    for name, at in found.items():
-        if at is None:
-            raise Invalid(field=name, reason="not a time")
-    try:
-        return Slot(found["start"], found["end"])  # type: ignore[arg-type]
-    except (EmptySlot, OverflowError) as error:
-        raise Invalid(field="end", reason="not after start") from error
 
 
 @router.get("/waiting")

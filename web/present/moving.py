@@ -19,6 +19,7 @@ from web import checkout
 from web.i18n import Formats, translator
 from web.present import desk, names
 from web.present.timeline import Asked, address, hidden, move_address
+from web.present.turns import of_instants
 from web.reasons import sentence
 from web.refusals import title
 from web.views.frame import Choice, Form, Lang
@@ -119,8 +120,7 @@ def undo(session: Session, row: Booking, asked: Asked, was: Slot, place_id: str,
     return Undo(row.id, version, place_id, was, said, hidden(row.institution_id, asked))
 
 
-def typed_values(values: Sequence[tuple[str, str]], row: Booking, place: Resource, slot: Slot | None, lang: Lang) -> Form:
+def typed_values(values: Sequence[tuple[str, str]], row: Booking, place: Resource, slot: Slot | None) -> Form:
     """The form's fields: as typed, else the booking as it stands."""
-    formats, shown = Formats(lang), slot or row.slot
-    clock = {"start": formats.wall(shown.start, place.timezone), "end": formats.wall(shown.end, place.timezone)}
-    return Form({**clock, **dict(values)})
+    shown = slot or row.slot
+    return Form({**of_instants([("start", shown.start), ("end", shown.end)], place.timezone), **dict(values)})

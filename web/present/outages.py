@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -17,9 +16,9 @@ from marketplace.tables import Resource
 from web.i18n import instant, translator
 from web.present import names
 from web.present.desk import customers
+from web.present.turns import asking
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
-from web.views.outages import MetBooking, OutageRow, OutagesView, Turn
-from web.wall import moments
+from web.views.outages import MetBooking, OutageRow, OutagesView
 
 BACK = timedelta(days=183)
 AHEAD = timedelta(days=1100)
@@ -57,27 +56,8 @@ def outages(
             Choice("keep", _("Keep them; I talk to the customers")),
             Choice("cancel", _("Cancel those that have not begun, free of charge")),
         ],
-        turns=[turn for name in ("start", "end") if (turn := _turn(name, form, place, lang))],
-        form=form,
+        form=asking(form, place.timezone, lang),
     )
-
-
-def turn_of(name: str) -> str:
-    """The field that says which is meant where the time of `name` comes twice."""
-    return f"{name}_turn"
-
-
-def _turn(name: str, form: Form, place: Resource, lang: Lang) -> Turn | None:
-    """The choice between the two times that what was typed may mean; none where it is one."""
-    _, zone = translator(lang), ZoneInfo(place.timezone)
-    found = moments(form.values.get(name, ""), zone)
-    if len(found) < 2:
-        return None
-    labels = (_("the first time, before the clocks are put back"), _("the second time, after the clocks were put back"))
-    clocks = [f"{at.astimezone(zone):UTC%z}" for at in found]
-    choices = [Choice(at.isoformat(), f"{label} ({clock})") for at, label, clock in zip(found, labels, clocks, strict=True)]
-    label = _("Which start is meant") if name == "start" else _("Which end is meant")
-    return Turn(turn_of(name), label, choices)
 
 
 def _met(one: Proposal, customer: str, place: Resource | None, lang: Lang, now: datetime) -> MetBooking:

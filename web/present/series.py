@@ -22,6 +22,7 @@ from web.booking_words import REPEATS
 from web.checkout import is_own
 from web.i18n import Formats, instant, translator
 from web.present import names
+from web.present.turns import asking
 from web.reasons import sentence
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
 from web.views.series import GapRow, OccurrenceRow, SeriesView
@@ -69,7 +70,7 @@ def view(
         end=end,
         repeats=[Choice(code, labels.word(_, "repeats", code)) for code in REPEATS],
         conflicts=[Choice(code, labels.word(_, "on_conflict", code), code == "refuse") for code in ways],
-        form=form,
+        form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
         reasons=_reasons(refusal, zone, lang),
     )

@@ -24,6 +24,7 @@ from web.i18n import translator
 from web.labels import word
 from web.present import names, opening, week
 from web.present.desk import menu
+from web.present.turns import asking
 from web.views.account import QualificationRow
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
 from web.views.training import (
@@ -169,5 +170,5 @@ def one_operator(
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=house.id),
         can_note=may(actor, Action.MANAGE_OUTAGES, institution_id=house.id),
         uncovered=[UncoveredRow(one.id, places.get(one.resource_id, ""), one.slot) for one in uncovered],
-        form=shown,
+        form=asking(shown, house.timezone, lang),
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -22,6 +21,7 @@ from marketplace.tables import Resource
 from web.i18n import Formats, translator
 from web.present import names
 from web.present.resource import organisation_choices, refusal_panel
+from web.present.turns import asking, of_instants
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang, Paging
 from web.views.waiting import JoinView, LineView, WaitingRow, WaitingView
 
@@ -93,7 +93,7 @@ def join(
         organisations=organisation_choices(session, actor),
         offer_min=place.rules.offer_for // MINUTE,
         assistance=place.rules.assistance.mode.value,
-        form=form,
+        form=asking(form, row.timezone, lang),
         refusal=refusal_panel(refusal, lang) if refusal else None,
     )
 
@@ -109,8 +109,7 @@ def _lengths(place: Place, lang: Lang) -> list[Choice]:
 
 def prefilled(zone: str, start: datetime | None, end: datetime | None) -> Form:
     """The form with the instants of an address as the equipment's wall clock has them."""
-    asked = {"start": start, "end": end}
-    return Form({name: f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}" for name, at in asked.items() if at})
+    return Form(of_instants([(name, at) for name, at in (("start", start), ("end", end)) if at], zone))
 
 
 def line(session: Session, row: Resource, *, lang: Lang) -> LineView:

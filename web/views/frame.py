@@ -71,11 +71,22 @@ class FieldError:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A choice between two instants, where the clocks are put back over the time that was typed."""
+
+    field: str
+    label: str
+    choices: Sequence[Choice]
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """What was typed, as typed, with what is wrong about it."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Sequence[FieldError] = ()
+    turns: Sequence[Turn] = ()
+    """Asked only where a time comes twice."""
 
 
 EMPTY_FORM = Form()

@@ -37,15 +37,6 @@ class MetBooking:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A choice between two instants, where the clocks are put back over the time that was typed."""
-
-    field: str
-    label: str
-    choices: Sequence[Choice]
-
-
-@dataclass(frozen=True, slots=True)
 class OutagesView:
     """GET/POST /{lang}/desk/resources/{id}/outages."""
 
@@ -63,7 +54,5 @@ class OutagesView:
     proposed: str = ""
     """The steps shown, to be sent back: they are carried out only while they are still the ones proposed."""
     plans: Sequence[Choice] = ()
-    turns: Sequence[Turn] = ()
-    """Asked only where it is needed."""
     form: Form = EMPTY_FORM
     """start, end (wall clock of the equipment, 2026-11-25T15:30), kind, reason, plan, seen (ids of the bookings shown)."""
