@@ -1,6 +1,6 @@
 """Writes of policies, quotes and statements: load, decide, write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -91,7 +91,10 @@ def takes_cards(session: Session, *, institution_id: str) -> bool:
 
 def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
     """What cancelling at `now` would cost the customer; a hold or a first request costs nothing. Raises: NotFound."""
-    quote = queries.quote_of_booking(session, booking.id)
+    return _fee_of(queries.quote_of_booking(session, booking.id), booking, now)
+
+
+def _fee_of(quote: BookingQuote, booking: Booking, now: datetime) -> Money:
     if booking.decided_at is None and booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
         return Money(0, quote.currency)
     quoted = Money(quote.quote_minor, quote.currency)
@@ -109,6 +112,20 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     session.add(_credit_to_decide(booking, quote, fee, now))
     charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
     return fee
+
+
+def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free: Collection[str], now: datetime) -> list[Money]:
+    """The same of many, in their order; `free` are the ids of those that cost nothing. Raises: NotFound."""
+    ids = [booking.id for booking in bookings]
+    quotes, paid = queries.quotes_of_bookings(session, ids), queries.with_payments(session, ids)
+    fees = []
+    for booking in bookings:
+        quote = quotes.get(booking.id)
+        if quote and booking.id not in paid and (booking.id in free or not _fee_of(quote, booking, now)):
+            fees.append(Money(0, quote.currency))
+        else:
+            fees.append(settle_cancellation(session, booking=booking, free=booking.id in free, now=now))
+    return fees
 
 
 def charge_at_once(session: Session, *, booking: Booking, charge: Charge, now: datetime) -> Statement:

@@ -214,6 +214,11 @@ def payments_of(session: Session, booking_id: str) -> Sequence[Payment]:
     return session.scalars(select(Payment).where(Payment.booking_id == booking_id).order_by(Payment.number)).all()
 
 
+def with_payments(session: Session, booking_ids: Collection[str]) -> set[str]:
+    """Those of the bookings for which money was asked or taken through the provider."""
+    return set(session.scalars(select(Payment.booking_id).where(Payment.booking_id.in_(booking_ids)).distinct()))
+
+
 def lock_payments(session: Session, booking_id: str) -> Sequence[Payment]:
     """The same, as they are now and locked: a capture that is recorded and a statement that is accepted wait for each other."""
     session.flush()

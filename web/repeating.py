@@ -1,27 +1,30 @@
 """Joins booking and billing for what becomes of a series: edits, gaps that are booked later, cancelling the rest."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from billing import actions as billing
 from billing.quotes import actions as quotes
 from billing.quotes.queries import get_offer
 from billing.settlement import Funding
 from booking import queries
 from booking.actions import CancelledBy
 from booking.places import lock_places_of
-from booking.series import edits, gaps, telling
+from booking.series import edits, ending, gaps, telling
 from booking.series.actions import Outcome
 from booking.series.edits import Change, Edited, Editor
+from booking.series.queries import bookings_of
 from booking.states import HOLDING
 from booking.tables import Booking, BookingSeries
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.money import Money
-from marketplace.permissions import Action, Actor, may
+from marketplace.permissions import Action, Actor, may, require
 from marketplace.refusals import NotAllowed, WrongState
+from marketplace.slot import Slot
 from web.checkout import cancel, is_own, settle
 
 
@@ -94,10 +97,30 @@ def cancel_series(
     Raises: NotFound, NotAllowed, WrongState (there is nothing left to cancel).
     """
     found = queries.bookings_of_series_for(session, actor, series_id)
-    ahead = [row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)]
+    ahead = {row.id for row in found if row.state in HOLDING and row.starts_at >= max(since or now, now)}
     if not ahead:
         raise WrongState(state="over", move="cancel")
     lock_places_of(session, ahead)
-    ended = [cancel(session, actor=actor, booking_id=one, now=now, told=Told.TOGETHER) for one in ahead]
-    telling.cancelled(session, queries.get_series(session, series_id), [row for row, _ in ended], now)
-    return ended
+    rows = [row for row in bookings_of(session, series_id) if row.id in ahead]
+    own = {row.id for row in rows if is_own(actor, row)}
+    if own < ahead:
+        require(actor, Action.DECIDE_BOOKINGS, institution_id=rows[0].institution_id)
+    fees = _end(session, actor, rows, own, now)
+    telling.cancelled(session, queries.get_series(session, series_id), rows, now)
+    return [(row, fees[row.id]) for row in rows]
+
+
+def _end(session: Session, actor: Actor, rows: Sequence[Booking], own: Collection[str], now: datetime) -> dict[str, Money]:
+    """Cancel all of them and offer what became free; the fees by booking."""
+    together, alone = ending.splits(session, rows)
+    fees = {one.id: cancel(session, actor=actor, booking_id=one.id, now=now, told=Told.TOGETHER)[1] for one in alone}
+    if not together:
+        return fees
+    ending.cancel_together(session, bookings=together, by_customer=own, actor_id=actor.known_id, now=now)
+    free = {row.id for row in together if row.decided_at is None or row.cancelled_by_provider}
+    settled = billing.settle_cancellations(session, bookings=together, free=free, now=now)
+    for resource_id in sorted({row.resource_id for row in together}):
+        left = [row.slot for row in together if row.resource_id == resource_id]
+        freed = Slot(min(slot.start for slot in left), max(slot.end for slot in left))
+        offers.offer_freed(session, resource_id=resource_id, freed=freed, now=now)
+    return fees | {row.id: fee for row, fee in zip(together, settled, strict=True)}

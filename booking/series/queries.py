@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from booking.tables import Booking, MovedOccurrence, RuleVersion
 from marketplace.slot import Slot
+from marketplace.tables import Resource
 
 
 def bookings_of(session: Session, series_id: str) -> Sequence[Booking]:
@@ -25,3 +26,9 @@ def ever_waived(session: Session, resource_ids: Collection[str]) -> bool:
     """Whether claims of the resources may have given up buffers towards each other, by these rules or by earlier ones."""
     waiving = exists().where(RuleVersion.resource_id.in_(resource_ids), RuleVersion.waive_own_buffers)
     return bool(session.scalar(select(waiving)))
+
+
+def waived_in(session: Session, institution_ids: Collection[str]) -> bool:
+    """Whether any resource of these houses ever waived buffers: claims of its lines and parts may hang on each other then."""
+    of_house = Resource.id.in_(select(RuleVersion.resource_id).where(RuleVersion.waive_own_buffers))
+    return bool(session.scalar(select(exists().where(Resource.institution_id.in_(institution_ids), of_house))))

@@ -1,15 +1,22 @@
 """A series on its page: edited, divided, its gaps tried again, cancelled; and nothing for those it does not belong to."""
 
 import re
+import time
 from datetime import datetime, timedelta
 
-from booking.tables import OnConflict
+from sqlalchemy import func, select
+
+from booking.states import BookingState
+from booking.tables import Booking, Claim, OnConflict
 from marketplace import clock
 from marketplace.people.queries import find_person_by_email, get_actor
 from marketplace.slot import Slot
+from marketplace.tables import AuditEntry, Message, Resource
+from tests.builders import a_rule_version
 from tests.web.desks import Desk, error_beside
 from tests.web.test_desk_outages import day
-from web import checkout
+from web import checkout, repeating
+from web.running import audit
 
 
 def a_series(desk: Desk, count: int = 4, who: str = "customer", start: datetime | None = None) -> str:
@@ -109,3 +116,30 @@ def test_strangers_find_no_series_and_technicians_only_look(desk: Desk) -> None:
         assert desk.reader("technician").post(f"/series/{series}/{path}", **told).status_code == 403
     assert "Change the series</button>" not in desk.reader("technician").get(f"/series/{series}").text
     assert "Change the series</button>" in desk.reader("manager").get(f"/series/{series}").text
+
+
+def test_a_thousand_occurrences_are_cancelled_in_two_seconds_and_told_once(desk: Desk) -> None:
+    with desk.app.state.sessions.begin() as session:
+        everyday = [{"weekday": number, "open_min": 0, "close_min": 1440} for number in range(7)]
+        place = session.get_one(Resource, desk.resource)
+        a_rule_version(session, place, number=9, hours=everyday, horizon_days=1100)
+        person = find_person_by_email(session, "customer@example.com")
+        assert person
+        actor, order = get_actor(session, person.id), checkout.Order(desk.resource, Slot(day(10), day(12)))
+        rule, now = "FREQ=DAILY;COUNT=1000", clock.now()
+        made, _ = checkout.book_series(session, actor=actor, order=order, rrule=rule, on_conflict=OnConflict.REFUSE, now=now)
+        series_id = made.series.id
+    with desk.app.state.sessions() as session:
+        started = time.process_time()
+        ended = repeating.cancel_series(session, actor=actor, series_id=series_id, since=None, now=now)
+        session.commit()
+        took = time.process_time() - started
+        assert len(ended) == 1000
+        assert {row.state for row, _ in ended} == {BookingState.CANCELLED}
+        assert not any(fee for _, fee in ended)
+        assert session.scalar(select(func.count()).select_from(Claim).where(Claim.active)) == 0
+        assert session.scalar(select(func.count()).where(AuditEntry.action == "cancel")) == 1000
+        assert session.scalar(select(func.count()).where(Message.kind == "series_cancelled")) == 1
+        assert session.scalar(select(func.count()).where(Booking.cancelled_by == actor.person_id)) == 1000
+        assert audit(session) == []
+    assert took < 2, took
