@@ -316,6 +316,8 @@ MESSAGE = {
     "swap_expired": _("Your proposal to exchange times has ended without an answer"),
     "qualification_granted": _("You were granted a qualification"),
     "qualification_revoked": _("A qualification of yours was taken back"),
+    "calendar_failing": _("A calendar kept elsewhere cannot be read"),
+    "calendar_conflicts": _("A calendar kept elsewhere stands against bookings"),
     "invitation": _("You are invited to Pilotbench"),
     "password_reset": _("Set a new Pilotbench password"),
 }

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.orm import Session
 
-from booking.external import queries
+from booking.external import queries, telling
 from booking.external.fetching import Fetched, NotFetched, Seen, read_address
 from booking.external.lines import Unreadable
 from booking.external.reading import Read, as_document, read
@@ -168,13 +168,16 @@ def failed(error: NotFetched) -> Outcome:
 def record(session: Session, *, calendar_id: str, outcome: Outcome, every: timedelta, now: datetime) -> None:
     """Keep what was read, or why nothing could be: then the last good state stands, and it is tried again later and later.
 
+    The managers are told of what goes on going wrong, and of bookings that it comes to stand against.
     Raises: NotFound (it was disconnected meanwhile).
     """
     place, row = _locked(session, calendar_id)
     row.lease_until, row.tried_at = None, now
     try:
         if outcome.read is not None:
+            known = telling.in_its_way(session, row, now)
             changed = _apply(session, place, row, outcome.read, now)
+            telling.conflicts(session, row, known, now)
             if changed and outcome.body is not None:
                 _audit(session, row, "read_calendar", None, changed, now)
     except Unreadable as error:
@@ -188,6 +191,7 @@ def record(session: Session, *, calendar_id: str, outcome: Outcome, every: timed
     else:
         row.error, row.error_status = outcome.error, outcome.status
         row.failures += 1
+        telling.failing(session, row, now)
         row.run_at = now + min(every * 2 ** min(row.failures - 1, 10), LONGEST_WAIT)
     session.flush()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -20,9 +21,10 @@ from booking.lines import actions as lines
 from booking.outages import actions as outages
 from booking.tables import Booking, Category, Claim
 from marketplace.refusals import Invalid, NotFound
+from marketplace.roles import Role
 from marketplace.slot import Slot
-from marketplace.tables import Resource
-from tests.builders import a_person, a_resource
+from marketplace.tables import Institution, Message, Resource
+from tests.builders import a_member, a_person, a_resource
 
 NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
 DAY = datetime(2026, 3, 10, tzinfo=UTC)
@@ -236,3 +238,36 @@ def test_a_machine_has_ten_calendars_at_most(db: Session) -> None:
         connect(db, place)
     with pytest.raises(Invalid):
         connect(db, place)
+
+
+def told(db: Session, kind: str) -> list[tuple[str, int | None]]:
+    db.flush()
+    rows = db.scalars(select(Message).where(Message.kind == kind).order_by(Message.created_at, Message.id)).all()
+    return [(row.person_id, row.data.get("count")) for row in rows]
+
+
+def test_managers_hear_once_of_a_calendar_that_goes_on_failing(db: Session) -> None:
+    place = a_resource(db)
+    house = db.get_one(Institution, place.institution_id)
+    manager, technician = (a_member(db, role, institution=house).id for role in (Role.MANAGER, Role.TECHNICIAN))
+    row, bad = connect(db, place, at(9, 11)), Outcome(error="unreachable")
+    read = Outcome(actions.read(file(at(9, 11)), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(NOW)))
+    for hour, outcome in enumerate((bad, bad, read, bad, bad, bad, bad, bad)):
+        assert told(db, "calendar_failing") == ([] if hour < 6 else [(manager, None)])
+        actions.record(db, calendar_id=row.id, outcome=outcome, every=EVERY, now=NOW + timedelta(hours=hour))
+    for hour, outcome in enumerate((read, bad, bad, bad, bad), 10):
+        actions.record(db, calendar_id=row.id, outcome=outcome, every=EVERY, now=NOW + timedelta(hours=hour))
+    assert told(db, "calendar_failing") == [(manager, None), (manager, None)]
+    assert db.scalars(select(Message).where(Message.person_id == technician)).all() == []
+
+
+def test_managers_hear_once_of_bookings_that_a_calendar_comes_to_stand_against(db: Session) -> None:
+    place = a_resource(db)
+    manager = a_member(db, Role.MANAGER, institution=db.get_one(Institution, place.institution_id)).id
+    for first in (10, 14, 20):
+        book(db, place, at(first, first + 1))
+    row = connect(db, place)
+    for said, heard in (((at(9, 15),), [2]), ((at(9, 16),), [2]), ((at(9, 16), at(20, 22)), [2, 1]), ((at(20, 22),), [2, 1])):
+        read = Outcome(actions.read(file(*said), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(NOW)))
+        actions.record(db, calendar_id=row.id, outcome=read, every=EVERY, now=NOW)
+        assert told(db, "calendar_conflicts") == [(manager, count) for count in heard]

@@ -348,3 +348,20 @@ def test_a_qualification_is_told_with_its_level_and_last_day_and_its_end_too(fir
     (mail,) = firm.letters()
     assert mail["Subject"] == "A qualification of yours was taken back"
     assert text_of(mail).splitlines()[2:4] == ["Qualification: Laser safety", "Level: Basic"]
+
+
+@pytest.mark.parametrize("kind", ["calendar_failing", "calendar_conflicts"])
+def test_trouble_with_a_calendar_is_told_with_what_stands_and_what_to_do(firm: Firm, kind: str) -> None:
+    with firm.sessions.begin() as session:
+        about = {"calendar_id": "cal_1", "resource_id": firm.resource, "name": "组内日历"}
+        trouble = {"error": "status", "status": 404, "since": SLOT.start.isoformat()}
+        met = {"start": SLOT.start.isoformat(), "end": SLOT.end.isoformat(), "count": 2}
+        data = {**about, **(trouble if kind == "calendar_failing" else met)}
+        outbox.queue(session, person_id=firm.member, kind=kind, data=data, cause=kind, now=clock.now())
+    (mail,) = firm.letters()
+    lines = text_of(mail).splitlines()
+    assert lines[0] == {"calendar_failing": "外部日历无法读取", "calendar_conflicts": "外部日历与已有预约冲突"}[kind]
+    assert "日历：组内日历" in lines
+    assert ("（HTTP 404）" in text_of(mail) or "(HTTP 404)" in text_of(mail)) == (kind == "calendar_failing")
+    assert ("预约：2" in lines) == (kind == "calendar_conflicts")
+    assert lines[-1] == f"打开查看：https://pilot.example/zh/desk/resources/{firm.resource}/external"

@@ -24,7 +24,7 @@ from web import labels
 from web.calendar import Method, Parties, Status, invitation
 from web.i18n import Formats, translator
 from web.mail import Attachment, Letter
-from web.present import calendars, messages, names
+from web.present import calendars, external, messages, names
 from web.views.frame import Lang
 
 INVITES = {"booking_confirmed", "booking_changed", "booking_received"}
@@ -83,6 +83,8 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     link = base_url + messages.path_of(message, lang)
     if message.data.get("waiting_id"):
         return _of_offer(session, message, reader, said, link)
+    if message.data.get("calendar_id"):
+        return _of_calendar(session, message, reader, said, link)
     if not message.data.get("booking_id"):
         return Letter(message.id, reader.email, said, _text(lang, said, _qualification(session, message, reader, lang), link))
     matter = matter_of(session, message, lang)
@@ -114,6 +116,23 @@ def _of_offer(session: Session, message: Message, reader: Person, said: str, lin
     else:
         facts.append((_("Next"), _("You keep your place in the line.")))
     subject = _("{said}: {what}, {when}").format(said=said, what=facts[0][1], when=formats.span(slot, place.timezone))
+    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link))
+
+
+def _of_calendar(session: Session, message: Message, reader: Person, said: str, link: str) -> Letter:
+    """What is wrong with a calendar kept elsewhere, what stands meanwhile, and what to do."""
+    lang, data = language_of(reader), message.data
+    _, place = translator(lang), catalogue.get_resource(session, data["resource_id"])
+    facts = [(_("What"), names.name_of(place, lang)), (_("Calendar"), data["name"])]
+    if message.kind == "calendar_failing":
+        since = Formats(lang).moment(datetime.fromisoformat(data["since"]), place.timezone)
+        facts += [(_("Why"), external.error_in_words(data["error"], data["status"], lang)), (_("Not read since"), since)]
+        facts.append((_("Next"), _("What it said last stays closed. It is tried again; check its address on the page below.")))
+    else:
+        slot = Slot(datetime.fromisoformat(data["start"]), datetime.fromisoformat(data["end"]))
+        facts += [(_("Bookings"), str(data["count"])), (_("The first"), when(slot, place.timezone, lang))]
+        facts.append((_("Next"), _("The bookings stand. Move or cancel them, or mend the calendar.")))
+    subject = _("{label}: {value}").format(label=said, value=facts[0][1])
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link))
 
 

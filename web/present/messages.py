@@ -68,7 +68,8 @@ def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
     if slot and was:
         when = f"{formats.span(was, zone)} → {when}"
     amount = formats.money(Money(data["minor"], data["currency"])) if "minor" in data else ""
-    return " · ".join(part for part in (names.name_of(place, lang), when, amount) if part)
+    calendar = data["name"] if "calendar_id" in data else ""
+    return " · ".join(part for part in (names.name_of(place, lang), calendar, when, amount) if part)
 
 
 def slot_of(data: Mapping[str, Any]) -> Slot | None:
@@ -89,6 +90,8 @@ def path_of(message: Message, lang: Lang) -> str:
             return f"/{lang.value}/series/{message.data['series_id']}"
         tail = "/statement" if message.kind.startswith("statement") else ""
         return f"/{lang.value}/bookings/{booking_id}{tail}"
+    if "calendar_id" in data:
+        return f"/{lang.value}/desk/resources/{data['resource_id']}/external"
     page = "waiting" if "waiting_id" in data else "account" if "qualification_id" in data else "messages"
     return f"/{lang.value}/{page}"
 
