@@ -18,7 +18,7 @@ from marketplace.people import queries as people
 from marketplace.tables import Institution, Membership, Organisation, Person, Resource
 from web.api import shapes
 from web.api.rules import told
-from web.transfer.kinds import Kind
+from web.transfer.kinds import MEMBERS, Kind
 
 AT_ONCE = 200
 Table = Any
@@ -131,7 +131,18 @@ def _rules(session: Session, rules: dict[str, Any]) -> dict[str, Any]:
         {**one, "organisation_id": firms[one["organisation_id"]]} if "organisation_id" in one else one
         for one in rules["audience"]
     ]
-    return {**rules, "audience": audience, "trusted": [firms[one] for one in rules["trusted"]]}
+    quotas = [_quota(session, one) for one in rules["quotas"]]
+    return {**rules, "audience": audience, "trusted": [firms[one] for one in rules["trusted"]], "quotas": quotas}
+
+
+def _quota(session: Session, quota: dict[str, Any]) -> dict[str, Any]:
+    """With keys for the members that it names."""
+    found = dict(quota)
+    for name, kind in MEMBERS.items():
+        if named := found.get(name):
+            keys = _keys(session, kind, named)
+            found[name] = [keys[one] for one in named]
+    return found
 
 
 def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, Any]]:

@@ -112,3 +112,5 @@ REFERENCES: Mapping[str, Kind] = {
     "resource_id": Kind.RESOURCES,
 }
 """Columns that name another thing, by the key that its own file gave it or by its id."""
+MEMBERS = {"organisation_ids": Kind.ORGANISATIONS, "person_ids": Kind.PEOPLE}
+"""Fields of a quota that name members, and of what kind those are."""

@@ -32,7 +32,7 @@ from web.api.rules import read_further, read_rules
 from web.api.shapes import InstitutionIn, OrganisationIn, PersonIn
 from web.refusals import malformed, problem
 from web.transfer.files import Row
-from web.transfer.kinds import REFERENCES, SHAPES, BookingRow, Kind, ResourceRow
+from web.transfer.kinds import MEMBERS, REFERENCES, SHAPES, BookingRow, Kind, ResourceRow
 
 LONGEST_KEY = 200
 
@@ -159,13 +159,14 @@ def _resource(hand: Hand, row: ResourceRow) -> str:
         for one in further.audience
     ]
     trusted = [keys.id_of(hand.session, organisation, one) for one in further.trusted]
+    quotas = [_quota(hand, one) for one in further.quotas]
     told = replace(listing_of(row), address=row.address, icon=row.icon, tags=[{"zh": one.zh, "en": one.en} for one in row.tags])
     made = listing.draft_resource(
         hand.session,
         institution_id=row.institution_id,
         listing=told,
         rules_set=read_rules(row.rules, hours=row.hours, step_min=row.step_min),
-        further=replace(further, audience=audience, trusted=trusted),
+        further=replace(further, audience=audience, trusted=trusted, quotas=quotas),
         policy=row.policy,
         actor_id=hand.actor.known_id,
         now=hand.now,
@@ -176,6 +177,12 @@ def _resource(hand: Hand, row: ResourceRow) -> str:
         step = catalogue.pause if row.state == "paused" else catalogue.retire
         step(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
     return made.id
+
+
+def _quota(hand: Hand, quota: Mapping[str, Any]) -> dict[str, Any]:
+    """With ids for the members that it names by their keys."""
+    named = {name: kind for name, kind in MEMBERS.items() if name in quota}
+    return {**quota, **{name: [keys.id_of(hand.session, kind, one) for one in quota[name]] for name, kind in named.items()}}
 
 
 def _booking(hand: Hand, row: BookingRow) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 from typer.testing import CliRunner
 
@@ -50,6 +51,17 @@ LINE = {
         "approval": "trusted",
         "trusted": ["F1"],
         "audience": [{"organisation_id": "F1"}, {"group": "own"}],
+        "quotas": [
+            {
+                "limit": 500,
+                "unit": "hours",
+                "per": "week",
+                "by": "group",
+                "name": "合作方",
+                "organisation_ids": ["F1"],
+                "person_ids": ["P1"],
+            }
+        ],
     },
     "policy": {"cancel_tiers": [{"hours": 48, "rate": "0"}]},
 }
@@ -306,3 +318,24 @@ def test_a_calendar_of_a_resource_is_taken_in_and_given_out(desk: Desk) -> None:
     file.write_text("<html>")
     refused = desk.answer("import", "ics", str(file), "--resource", "R1")
     assert refused["rows"][0]["code"] == "calendar_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("named", "field"),
+    [
+        ({"quotas": [{**LINE["rules"]["quotas"][0], "person_ids": ["per_elsewhere"]}]}, "rules.quotas"),
+        ({"quotas": [{**LINE["rules"]["quotas"][0], "organisation_ids": ["org_elsewhere"]}]}, "rules.quotas"),
+        ({"trusted": ["org_elsewhere"]}, "rules.trusted"),
+        ({"qualifications": [{"qualification_id": "qua_elsewhere", "level": 1}]}, "rules.qualifications"),
+        ({"assistance": {"mode": "optional", "operators": ["opr_elsewhere"], "supervised_runs": 0}}, "rules.assistance"),
+    ],
+)
+def test_rules_that_name_what_is_not_here_are_refused_by_their_field_and_nothing_of_them_is_kept(
+    desk: Desk, named: dict[str, Any], field: str
+) -> None:
+    desk.fill()
+    told = desk.take("resources", [{**LINE, "key": "R9", "rules": {**LINE["rules"], **named}}])
+    assert (told["made"], told["refused"]) == (0, 1)
+    assert field in json.dumps(told["rows"])
+    with desk.sessions() as session:
+        assert len(session.scalars(select(Resource.id)).all()) == 2
