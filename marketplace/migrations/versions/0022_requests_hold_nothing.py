@@ -1,13 +1,13 @@
 """A hold that was paid and became a request is no hold any more: unanswered, it counts as such and not as never paid.
 
-Revision ID: 0021
-Revises: 0020
+Revision ID: 0022
+Revises: 0021
 """
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
