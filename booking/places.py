@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, ScalarSelect, bindparam, literal, select
+from sqlalchemy import CTE, ScalarSelect, bindparam, literal, select, update
 from sqlalchemy.orm import Session
 
 from booking.audience import Group, Welcome
@@ -158,7 +158,7 @@ def locked_place(resource_id: str) -> Question[Place]:
     """What `lock_place` asks. Raises, once it is answered: NotFound."""
 
     def understand(session: Session, rows: Sequence[Sequence[Any]]) -> Place:
-        return _only(_understood(session, rows, lock=True), resource_id)
+        return _only(_understood(session, [resource_id], rows, lock=True), resource_id)
 
     return Question(_reading(1, lock=True), spread([resource_id]), understand)
 
@@ -192,6 +192,10 @@ class _Row(NamedTuple):
 
     root: str
     shared: bool
+    seen: int
+    """Its shape when the statement began, 0 of a shared part."""
+    shape: int
+    """And once its row was had."""
     id: str
     institution_id: str
     timezone: str
@@ -202,11 +206,17 @@ class _Row(NamedTuple):
 
 def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dict[str, Place]:
     ids = spread(resource_ids)
-    return _understood(session, _reading(len(ids), lock=lock).rows(session, **ids), lock=lock) if ids else {}
+    return _understood(session, resource_ids, _reading(len(ids), lock=lock).rows(session, **ids), lock=lock) if ids else {}
 
 
-def _understood(session: Session, rows: Sequence[Sequence[Any]], *, lock: bool) -> dict[str, Place]:
-    return _with_attendants(session, _places(session, [_Row(*row) for row in rows]), lock=lock)
+def _understood(
+    session: Session, resource_ids: Collection[str], rows: Sequence[Sequence[Any]], *, lock: bool
+) -> dict[str, Place]:
+    """Who waited for a row reads again if its rules or parts changed meanwhile: the statement knew what was when it began."""
+    found = [_Row(*row) for row in rows]
+    if lock and any(row.shape != row.seen for row in found if not row.shared):
+        return _load(session, resource_ids, lock=True)
+    return _with_attendants(session, _places(session, found), lock=lock)
 
 
 def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
@@ -254,8 +264,9 @@ def _reading(count: int, *, lock: bool) -> Read:
     Without a lock in no order: SQLite would walk all resources to keep one.
     """
     tree = _tree([bindparam(f"id{number}") for number in range(count)])
-    facts = (Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, _newest())
-    asked = select(tree.c.root, tree.c.shared, *facts).join(Resource, Resource.id == tree.c.part)
+    asked = select(tree.c.root, tree.c.shared, tree.c.seen, Resource.shape, Resource.id, Resource.institution_id)
+    asked = asked.add_columns(Resource.timezone, Resource.capacity, Resource.state, _newest())
+    asked = asked.join(Resource, Resource.id == tree.c.part)
     return Read(asked.order_by(Resource.id).with_for_update(of=Resource, key_share=True) if lock else asked)
 
 
@@ -282,9 +293,9 @@ def _staff(session: Session, houses: Collection[str], *, lock: bool) -> dict[str
         .order_by(Resource.id)
     )
     staff: dict[str, list[Attendant]] = defaultdict(list)
-    for house, operator_id, zone, version in session.execute(
-        asked.with_for_update(of=Resource, key_share=True) if lock else asked
-    ):
+    if lock:
+        session.execute(asked.with_for_update(of=Resource, key_share=True)).all()
+    for house, operator_id, zone, version in session.execute(asked):
         staff[house].append(Attendant(operator_id, ZoneInfo(zone), _opening(version)))
     return staff
 
@@ -308,13 +319,19 @@ def attendants_of(session: Session, institution_id: str, assistance: Assistance)
 
 
 def _tree(resource_ids: Collection[Any]) -> CTE:
-    """(root, part, shared): each resource with itself, everything below it, and what one of those shares."""
+    """(root, part, seen, shared): each resource with itself, everything below it, and what one of those shares."""
     tree = (
-        select(Resource.id.label("root"), Resource.id.label("part"))
+        select(Resource.id.label("root"), Resource.id.label("part"), Resource.shape.label("seen"))
         .where(Resource.id.in_(resource_ids))
         .cte("tree", recursive=True)
     )
-    tree = tree.union(select(tree.c.root, Resource.id).join(Resource, Resource.parent_id == tree.c.part))
-    whole = select(tree.c.root, tree.c.part, literal(False).label("shared"))
-    shared = select(tree.c.root, SharedPart.part_id, literal(True)).join(SharedPart, SharedPart.resource_id == tree.c.part)
-    return whole.union(shared).cte("taken_along")
+    below = select(tree.c.root, Resource.id, Resource.shape).join(Resource, Resource.parent_id == tree.c.part)
+    tree = tree.union(below)
+    whole = select(tree.c.root, tree.c.part, tree.c.seen, literal(False).label("shared"))
+    shares = select(tree.c.root, SharedPart.part_id, literal(0), literal(True))
+    return whole.union(shares.join(SharedPart, SharedPart.resource_id == tree.c.part)).cte("taken_along")
+
+
+def note_change(session: Session, resource_ids: Collection[str]) -> None:
+    """Their rules or parts change with this transaction: bookings that wait for their rows are to look again."""
+    session.execute(update(Resource).where(Resource.id.in_(resource_ids)).values(shape=Resource.shape + 1))

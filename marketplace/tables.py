@@ -163,6 +163,8 @@ class Resource(Base):
     listed_on: Mapped[date | None]
     """Local date of the first publication."""
     version: Mapped[int] = mapped_column(default=1)
+    shape: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often its rules, or what a use of it takes along, have changed: who waited for its row looks again where it differs."""
     created_at: Mapped[datetime]
 
     price: Mapped[Money] = composite(Money, "price_minor", "currency")

@@ -14,7 +14,7 @@ from booking import queries as booking_queries
 from booking.beside import actions as beside
 from booking.lines import queries
 from booking.outages import actions as outages
-from booking.places import as_rules, get_place, lock_place, lock_places
+from booking.places import as_rules, claimed_by, get_place, lock_place, lock_places, note_change
 from booking.tables import Booking, Claim, RuleVersion, SharedPart
 from booking.writing import claim_rows
 from marketplace import audit
@@ -38,6 +38,7 @@ def fit(session: Session, *, resource_id: str, now: datetime) -> None:
     """
     lines = queries.lines_above(session, resource_id)
     top = lock_place(session, lines[-1] if lines else resource_id)
+    note_change(session, {resource_id, *top.claimed})
     capacities = {part.resource_id: part.capacity for part in top.parts}
     for part_id in (resource_id, *(part.resource_id for part in get_place(session, resource_id).parts)):
         _fit_part(session, part_id, capacities.get(part_id, 0), now)
@@ -56,6 +57,7 @@ def share(session: Session, *, resource_id: str, part_ids: Collection[str], acto
         raise Invalid(field="shares", reason="more than {most} entries", most=MOST_SHARED)
     lines = queries.lines_above(session, resource_id)
     locked = lock_places(session, {lines[-1] if lines else resource_id, *part_ids, *present})
+    note_change(session, claimed_by(locked.values()))
     for part_id in part_ids:
         _check_shared(session, get_resource(session, resource_id), part_id, lines)
     gone, new = present - set(part_ids), sorted(set(part_ids) - present)

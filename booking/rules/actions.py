@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.occupancy import Gap
 from booking.operators import queries as operators
+from booking.places import note_change
 from booking.qualifications import queries as qualifications
 from booking.rules import checks
 from booking.rules import queries as rules_queries
@@ -64,6 +65,7 @@ def set_rules(
     """
     place = get_resource(session, resource_id)
     check_rules(session, institution_id=place.institution_id, rules=rules, further=further)
+    note_change(session, [resource_id])
     versions = queries.rule_versions_of(session, resource_id)
     row = version_of(rules, further or (versions[-1] if versions else Further()))
     checks.check_pool(row.buffer_mode, pooled=row.pooled, waived=row.waive_own_buffers)
