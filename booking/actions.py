@@ -24,8 +24,11 @@ from booking.telling import Told, tell
 from booking.writing import BOOKINGS, new_booking
 from marketplace import audit
 from marketplace.ids import new_id
+from marketplace.prepared import Append
 from marketplace.refusals import Reason, Stale, WrongState
 from marketplace.slot import Slot
+
+REFUSED = Append(RefusedRequest)
 
 
 class CancelledBy(StrEnum):
@@ -51,13 +54,14 @@ def take(
     hold_until: datetime | None,
     bundle_id: str | None = None,
     claims: Claims | None = None,
+    seek: bool = True,
     now: datetime,
 ) -> Booking:
     """`book` where the rows of the place and its parts are locked already, and after that maybe its claims read.
 
-    Raises: SlotRefused.
+    Without `seek` a refusal comes before its ways out are sought. Raises: SlotRefused.
     """
-    units = admit(session, place, wish, now=now, claims=claims)
+    units = admit(session, place, wish, now=now, claims=claims, seek=seek)
     row = new_booking(place, wish, hold_until, now)
     [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
@@ -311,17 +315,15 @@ def note_refusal(session: Session, *, wish: Wish, reasons: Sequence[Reason], now
     """Keep a request that was turned away: the figures must know the demand."""
     codes = [reason.code for reason in reasons]
     outcome = "declined_capacity" if codes == ["slot_taken"] else "out_of_scope"
-    session.add(
-        RefusedRequest(
-            id=new_id("ref"),
-            resource_id=wish.resource_id,
-            organisation_id=wish.organisation_id,
-            person_id=wish.person_id,
-            starts_at=wish.slot.start,
-            ends_at=wish.slot.end,
-            outcome=outcome,
-            reasons={"codes": codes},
-            submitted_at=now,
-        )
-    )
-    session.flush()
+    row = {
+        "id": new_id("ref"),
+        "resource_id": wish.resource_id,
+        "organisation_id": wish.organisation_id,
+        "person_id": wish.person_id,
+        "starts_at": wish.slot.start,
+        "ends_at": wish.slot.end,
+        "outcome": outcome,
+        "reasons": {"codes": codes},
+        "submitted_at": now,
+    }
+    REFUSED.add(session, [row])

@@ -53,6 +53,8 @@ class SlotRefused(Refused):
     def __init__(self, wish: Wish, reasons: Sequence[Reason], conflicts: Sequence[Slot], alternatives: Sequence[Slot]) -> None:
         super().__init__(reasons, conflicts, alternatives)
         self.wish = wish
+        self.sought_at: Place | None = None
+        """Where the ways out are still to be sought."""
         if conflicts:
             self.code = "slot_taken"
 
@@ -103,18 +105,30 @@ def admit(
     now: datetime,
     ignoring: Collection[str] = (),
     claims: Claims | None = None,
+    seek: bool = True,
 ) -> Units:
     """The units to take; the claims of the bookings `ignoring` do not stand in the way.
 
-    `claims` where those near the slot were read already. Raises: SlotRefused.
+    `claims` where those near the slot were read already. Without `seek` a refusal comes before its ways out are sought.
+    Raises: SlotRefused.
     """
     if claims is None or not _are_enough(place):
         claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
     found = decide(session, place, wish, claims, now=now, ignoring=ignoring)
     if found.reasons:
-        ways_out = find_ways_out(session, place, wish, now=now, ignoring=ignoring)
-        raise SlotRefused(wish, found.reasons, found.clashes, ways_out)
+        refusal = SlotRefused(wish, found.reasons, found.clashes, [])
+        refusal.sought_at = place
+        if seek:
+            seek_ways_out(session, refusal, now=now, ignoring=ignoring)
+        raise refusal
     return found.units
+
+
+def seek_ways_out(session: Session, refusal: SlotRefused, *, now: datetime, ignoring: Collection[str] = ()) -> None:
+    """Add them where they are still to be sought: who holds a row gives it back first, others wait for it."""
+    if refusal.sought_at is not None:
+        refusal.alternatives = tuple(find_ways_out(session, refusal.sought_at, refusal.wish, now=now, ignoring=ignoring))
+        refusal.sought_at = None
 
 
 def _are_enough(place: Place) -> bool:

@@ -65,17 +65,19 @@ class Order:
     """Somebody of the house is to stand by."""
 
 
-def book(session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta) -> tuple[Booking, Money]:
+def book(
+    session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta, seek: bool = True
+) -> tuple[Booking, Money]:
     """Claim, quote and (for cards) queue the hold, in one transaction; returns the booking and its quote.
 
-    Raises: NotFound, NotAllowed, Invalid, SlotRefused.
+    Without `seek` a refusal comes before its ways out are sought. Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
     at = order.resource_id
     asked = _offer_to(actor, order), locked_place(at), queries.claims_near(at, order.slot)
     offer, place, claims = ask_together(session, *asked)
     wish, card = _wish_for(offer, actor, order)
     until = now + hold if card else None
-    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=claims, now=now)
+    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=claims, seek=seek, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)
 
 

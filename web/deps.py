@@ -12,7 +12,7 @@ from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from booking.actions import note_refusal
-from booking.admission import SlotRefused
+from booking.admission import SlotRefused, seek_ways_out
 from booking.bundles.actions import BundleRefused
 from booking.series.actions import SeriesRefused
 from marketplace import clock, idempotency
@@ -24,6 +24,7 @@ from web.security import check_origin
 
 SESSION_COOKIE = "pb_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+TURNED_AWAY = (SlotRefused, BundleRefused, SeriesRefused)
 LONGEST_KEY = 200
 """Characters of an Idempotency-Key."""
 
@@ -47,8 +48,9 @@ async def open_session(request: Request) -> AsyncIterator[Session]:
         yield session
         if session.in_transaction():
             await _end(session.commit)
-    except (SlotRefused, BundleRefused, SeriesRefused) as refusal:
-        await _end(partial(_keep_note, session, refusal))
+    except TURNED_AWAY as refusal:
+        if not getattr(refusal, "noted", False):
+            await _end(partial(_keep_note, session, refusal, clock.now()))
         raise
     finally:
         if session.in_transaction():
@@ -61,10 +63,14 @@ async def _end(session_call: Callable[[], None]) -> None:
     await to_thread.run_sync(session_call, limiter=CapacityLimiter(1))
 
 
-def _keep_note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused) -> None:
+def _keep_note(session: Session, refusal: Exception, now: datetime) -> None:
+    """Give back what is locked first, then look for ways out: others wait for it."""
     session.rollback()
-    note(session, refusal, clock.now())
+    if isinstance(refusal, SlotRefused):
+        seek_ways_out(session, refusal, now=now)
+    note(session, refusal, now)  # type: ignore[arg-type]
     session.commit()
+    refusal.noted = True  # type: ignore[attr-defined]
 
 
 def note(session: Session, refusal: SlotRefused | BundleRefused | SeriesRefused, now: datetime) -> None:
@@ -150,7 +156,7 @@ class Once:
         Raises what `make` raises, saving nothing.
         """
         if not self._key:
-            content = orjson.dumps(make())
+            content = orjson.dumps(self._made(make))
             self.session.commit()
             return Response(content, status, media_type="application/json")
         principal, method, path = self._scope
@@ -159,10 +165,18 @@ class Once:
         if saved:
             replayed = {"Idempotency-Replayed": "true"}
             return Response(saved.body, saved.status, media_type="application/json", headers=replayed)
-        content = orjson.dumps(make())
+        content = orjson.dumps(self._made(make))
         idempotency.remember(self.session, **names, status=status, body=content)
         self.session.commit()
         return Response(content, status, media_type="application/json")
+
+    def _made(self, make: Callable[[], Any]) -> Any:
+        """A refused request is noted while its thread is at it."""
+        try:
+            return make()
+        except TURNED_AWAY as refusal:
+            _keep_note(self.session, refusal, self.now)
+            raise
 
 
 def _digest(content: bytes) -> str:

@@ -123,7 +123,7 @@ def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, settings: Co
     order, hold = order_of(resource_id, body), timedelta(minutes=settings.hold_minutes)
 
     def make() -> dict[str, Any]:
-        booking, quote = checkout.book(once.session, actor=once.actor, order=order, now=once.now, hold=hold)
+        booking, quote = checkout.book(once.session, actor=once.actor, order=order, now=once.now, hold=hold, seek=False)
         return shape(booking, shapes.money(quote))
 
     return once.answer(201, make)
