@@ -86,10 +86,10 @@ def judged(slot: Slot) -> Slot:
 def next_on_grid(instant: datetime, step_min: int, zone: ZoneInfo) -> datetime:
     """The first instant at or after `instant` whose wall clock is a whole number of steps after local midnight."""
     local = instant.astimezone(zone)
+    if not ((local.hour * 60 + local.minute) % step_min or local.second or local.microsecond):
+        return instant
     since = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     ahead = -since % (step_min * MINUTE)
-    if not ahead:
-        return instant
     at = (instant + ahead).astimezone(zone)
     if at.utcoffset() == local.utcoffset() and at.date() == local.date():
         return instant + ahead

@@ -43,7 +43,7 @@ def whole_steps(length: timedelta, rules: Rules) -> timedelta:
 def _last_end(start: datetime, stretch: Slot, step_min: int, zone: ZoneInfo) -> datetime:
     """The latest end of whole steps: counted from `start`, and where the grid begins anew inside from there too."""
     step = step_min * MINUTE
-    latest = start + (stretch.end - start) // step * step
+    latest = stretch.end - (stretch.end - start) % step
     if latest == stretch.end or HALF_HOUR_MIN % step_min == 0:
         return latest
     for anew in _fresh_starts(Slot(start, stretch.end), step_min, zone):

@@ -102,8 +102,8 @@ def _lanes(taken: Sequence[Taken], capacity: int) -> list[tuple[list[Slot], list
 def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
     found, free_from = [], horizon.start
     for claim in [*sorted(claims, key=_start), Slot(horizon.end, horizon.end + timedelta(days=1))]:
-        start, end = free_from + before, min(claim.start, horizon.end) - after
-        if start < end:
+        until = min(claim.start, horizon.end)
+        if free_from < until and (start := free_from + before) < (end := until - after):
             found.append(Slot(start, end))
         free_from = max(free_from, claim.end)
     return found

@@ -28,11 +28,13 @@ class Slot:
     end: datetime
 
     def __post_init__(self) -> None:
-        if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise NaiveInstant(f"{self.start} to {self.end}")
-        if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
-            object.__setattr__(self, "start", self.start.astimezone(UTC))
-            object.__setattr__(self, "end", self.end.astimezone(UTC))
+        start, end = self.start, self.end
+        if start.tzinfo is UTC and end.tzinfo is UTC and start < end:  # nearly always
+            return
+        if start.tzinfo is None or end.tzinfo is None:
+            raise NaiveInstant(f"{start} to {end}")
+        object.__setattr__(self, "start", start.astimezone(UTC))
+        object.__setattr__(self, "end", end.astimezone(UTC))
         if self.end <= self.start:
             raise EmptySlot(f"{self.start} to {self.end}")
 
