@@ -17,11 +17,11 @@ demo:  ## install what is needed, then the whole product at http://127.0.0.1:800
 test: setup  ## every test: SQLite and PostgreSQL, a real Mosquitto, a real browser (ARGS=... for pytest)
 	@$(PYTEST) -n 2 --dist loadfile $(ARGS)
 
-check: setup  ## within a minute: lint, types, floors, unit tests on SQLite without pages, beside each other
+check: setup  ## within a minute: lint, types, floors, unit tests on SQLite without pages and long laws
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target units lint types floors
 
-units: setup  ## unit tests on SQLite without those that draw pages (ARGS=... for pytest)
-	@$(PYTEST) -n 2 -m "not servers and not pages" --databases sqlite --ignore tests/flows --ignore tests/test_floors.py $(ARGS)
+units: setup  ## unit tests on SQLite without those that draw pages or take seconds (ARGS=... for pytest)
+	@$(PYTEST) -n 2 -m "not servers and not pages and not laws" --databases sqlite --ignore tests/flows --ignore tests/test_floors.py $(ARGS)
 
 lint: setup  ## ruff
 	@$(BIN)/ruff check .

@@ -193,6 +193,7 @@ def requests(draw: st.DrawFn) -> Request:
     )
 
 
+@pytest.mark.laws
 @given(requests())
 def test_every_bill_adds_up(request_: Request) -> None:
     bill = simulation.simulate(request_)
@@ -208,6 +209,7 @@ def test_every_bill_adds_up(request_: Request) -> None:
     assert all(amount.minor % STEPS.get(amount.currency, 1) == 0 for amount in steps)
 
 
+@pytest.mark.laws
 @given(requests())
 def test_every_journal_closes(request_: Request) -> None:
     bill = simulation.simulate(request_)

@@ -64,6 +64,7 @@ def open_at(instant: datetime, opening: Opening, zone: ZoneInfo) -> bool:
     return any(span.weekday == weekday and span.open_min <= minute < span.close_min for span in opening.weekly)
 
 
+@pytest.mark.laws
 @settings(max_examples=80)
 @given(openings())
 def test_what_is_open_is_what_every_minutes_wall_clock_says(case: tuple[ZoneInfo, Opening]) -> None:

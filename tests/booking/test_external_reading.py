@@ -287,6 +287,7 @@ def test_a_rule_that_began_long_ago_is_read_from_the_window_on() -> None:
     assert said(calendar(*lines))[0][:5] == f"{expected[0]:%m-%d}"
 
 
+@pytest.mark.laws
 def test_rules_give_what_another_library_gives() -> None:
     chance, first = Random(4), datetime(2025, 3, 3, 9)  # noqa: DTZ001
     pieces = (

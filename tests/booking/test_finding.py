@@ -86,6 +86,7 @@ TAKEN = st.lists(st.tuples(st.integers(0, 180), st.integers(1, 30), st.booleans(
 ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"])
 
 
+@pytest.mark.laws
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rules=RULES,

@@ -287,6 +287,7 @@ def test_of_many_who_ask_for_the_one_operator_at_once_one_is_granted(committed_d
 STEPS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20), st.integers(1, 6), st.booleans()), min_size=1, max_size=12)
 
 
+@pytest.mark.laws
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_what_is_listed_is_granted_and_what_is_refused_was_not_listed(

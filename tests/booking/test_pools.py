@@ -109,6 +109,7 @@ def test_buffers_that_depend_on_the_unit_do_not_go_with_it(db: Session) -> None:
 STEPS = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 8), st.integers(1, 3), st.booleans()), min_size=1, max_size=14)
 
 
+@pytest.mark.laws
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_what_is_listed_is_granted_and_what_is_refused_was_not_listed(

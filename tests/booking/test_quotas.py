@@ -113,6 +113,7 @@ def test_a_quota_is_broken_where_a_count_minute_by_minute_says_so(case: tuple[Zo
     assert all(reason.override_by for reason in broken)
 
 
+@pytest.mark.laws
 @settings(max_examples=120)
 @given(cases)
 def test_outside_full_periods_every_slot_of_that_length_has_room(case: tuple[ZoneInfo, Quota, Use, list[Use]]) -> None:

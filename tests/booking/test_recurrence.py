@@ -46,6 +46,7 @@ def rules(draw: st.DrawFn) -> str:
     return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
+@pytest.mark.laws
 @given(rules(), st.integers(0, 800))
 def test_days_are_those_of_a_second_implementation(rule: str, offset: int) -> None:
     start = START + timedelta(days=offset)

@@ -133,6 +133,7 @@ def test_nothing_at_all_to_be_had_is_refused_although_gaps_may_be_skipped(ask: A
     assert {one.code for one in ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=3", OnConflict.SKIP).reasons} == {"too_long"}
 
 
+@pytest.mark.laws
 def test_a_thousand_occurrences_are_booked_in_two_seconds(committed_db: sessionmaker[Session]) -> None:
     with committed_db.begin() as session:
         ask = Asks(session)

@@ -284,6 +284,7 @@ def test_a_shifted_series_is_the_old_one_on_a_shifted_wall_clock(rrule: str, cou
     assert not any(isinstance(one, Skipped) for one in new)
 
 
+@pytest.mark.laws
 def test_a_thousand_occurrences_are_edited_in_two_seconds(committed_db: sessionmaker[Session]) -> None:
     with committed_db.begin() as session:
         ask = Edits(session, "FREQ=WEEKLY;COUNT=1")

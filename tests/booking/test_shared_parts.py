@@ -135,6 +135,7 @@ def test_only_parts_of_the_house_that_have_none_themselves_are_shared(
 STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(1, 6)), min_size=1, max_size=12)
 
 
+@pytest.mark.laws
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_what_is_listed_is_granted_and_what_is_refused_was_not_listed(db: Session, steps: list[tuple[int, int, int]]) -> None:

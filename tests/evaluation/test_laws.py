@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def states(facts: UnitFacts) -> UnitStates:
     return states_of(facts, PERIOD, PARAMS, counting(frozenset()))
 
 
+@pytest.mark.laws
 @settings(max_examples=150, deadline=None)
 @given(any_facts())
 def test_every_second_of_the_window_is_in_exactly_one_state(facts: UnitFacts) -> None:
@@ -51,6 +53,7 @@ def test_every_second_of_the_window_is_in_exactly_one_state(facts: UnitFacts) ->
     assert min(found.ledger.values()) >= 0
 
 
+@pytest.mark.laws
 @settings(max_examples=150, deadline=None)
 @given(any_facts())
 def test_categories_add_up_to_effective_time_and_effective_time_is_no_downtime(facts: UnitFacts) -> None:
@@ -66,6 +69,7 @@ def test_categories_add_up_to_effective_time_and_effective_time_is_no_downtime(f
     assert sums.idle_booked_s + sums.idle_other_s == found.ledger[State.SBY_BOOKED]
 
 
+@pytest.mark.laws
 @settings(max_examples=60, deadline=None)
 @given(any_facts(), st.randoms(use_true_random=False))
 def test_the_order_and_repetition_of_telemetry_never_matter(facts: UnitFacts, random: object) -> None:

@@ -36,6 +36,7 @@ def test_two_currencies_do_not_meet() -> None:
     assert yuan != yen
 
 
+@pytest.mark.laws
 @given(minors, minors, currencies)
 def test_sums_are_the_sums_of_minor_units(one: int, two: int, currency: str) -> None:
     a, b = Money(one, currency), Money(two, currency)
