@@ -2,7 +2,7 @@
 
 import html
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -59,6 +59,18 @@ def test_everything_is_told_and_nothing_is_booked_until_it_is_confirmed(desk: De
     assert "No bookings yet" in customer.get("/bookings").text
     made = customer.post(f"/r/{desk.resource}/bookings", reviewed="1", purpose="小试", **times())
     assert "Booked. The time is yours." in made.text
+
+
+def test_the_panel_tells_no_free_cancelling_that_is_over_already(desk: Desk) -> None:
+    customer = desk.reader("customer")
+    soon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=4)
+    far = soon + timedelta(days=20)
+    told = [
+        customer.get(f"/r/{desk.resource}?start={at:%Y-%m-%dT%H:%MZ}&end={at + timedelta(hours=2):%Y-%m-%dT%H:%MZ}").text
+        for at in (soon, far)
+    ]
+    assert ["Cancelling is free until" in page for page in told] == [False, True]
+    assert ["Once it is confirmed, cancelling costs ¥540.00." in page for page in told] == [True, False]
 
 
 def test_going_back_keeps_what_was_typed(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
+from billing.pricing import cancellation_fee
 from billing.quotes import actions as quotes
 from billing.quotes.queries import class_prices_of, price_of
 from billing.settlement import hold_for
@@ -237,7 +238,7 @@ def panel(
         starts=choices.starts,
         ends=choices.ends,
         chosen=slot,
-        quote=quote(session, row, slot, actor, asked.organisation) if slot else None,
+        quote=quote(session, row, slot, actor, asked.organisation, now=now) if slot else None,
         organisations=_priced(session, row, actor, asked.organisation, lang),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
@@ -268,7 +269,7 @@ def _priced(session: Session, place: Resource, actor: Actor, chosen: str, lang: 
     return [Choice(one.value, one.label + told[one.value], one.chosen) for one in choices]
 
 
-def quote(session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "") -> Quote:
+def quote(session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "", *, now: datetime) -> Quote:
     """The price of `slot`, worked out by the same function that the booking freezes."""
     policy = bills.policy_of(session, row.id)
     buyers = people.organisations(session, actor.organisations)
@@ -278,8 +279,11 @@ def quote(session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str
     total = quotes.quote_slot(price=price, slot=slot)
     line = QuoteLine("usage", total, slot.seconds // 60, price)
     card = billing.takes_cards(session, institution_id=row.institution_id)
-    free_until = policy.free_until(slot.start, ZoneInfo(row.timezone))
-    return Quote([line], total, free_until, price_class, hold_for(total) if card else None)
+    zone = ZoneInfo(row.timezone)
+    free_until = policy.free_until(slot.start, zone)
+    in_time = free_until if free_until is not None and free_until > now else None
+    fee = cancellation_fee(total, slot, policy, cancelled_at=now, zone=zone)
+    return Quote([line], total, in_time, fee, price_class, hold_for(total) if card else None)
 
 
 def free_tier(policy: Policy) -> Fact | None:

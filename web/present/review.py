@@ -46,7 +46,7 @@ def view(
     policy, slot = bills.policy_of(session, row.id), order.slot
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
-    quote = resource.quote(session, row, slot, actor, chosen or "")
+    quote = resource.quote(session, row, slot, actor, chosen or "", now=now)
     metered = devices.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
     asks = place.rules.asks(chosen)
     return ReviewView(

@@ -83,8 +83,10 @@ class Quote:
 
     lines: Sequence[QuoteLine]
     total: Money
-    free_until: datetime | None = None
-    """The last instant at which cancelling costs nothing; None where it always costs."""
+    free_until: datetime | None
+    """The last instant at which cancelling costs nothing; None where it always costs, or from now on."""
+    cancelling: Money
+    """What it would cost at this moment."""
     price_class: str | None = None
     """The customer class whose own price it is."""
     hold: Money | None = None
