@@ -230,6 +230,14 @@ def bookings_of_resource(session: Session, resource_id: str, *, within: Slot) ->
     ).all()
 
 
+def bookings_that_hold(session: Session, resource_id: str, *, within: Slot) -> Sequence[Booking]:
+    """Bookings whose use touches `within` and that claim the resource: its own, its line's, and those that take it along."""
+    claimed = select(Claim.booking_id).where(Claim.active, Claim.resource_id == resource_id)
+    claimed = claimed.where(Claim.starts_at < within.end, Claim.ends_at > within.start)
+    met = select(Booking).where(Booking.id.in_(claimed), Booking.starts_at < within.end, Booking.ends_at > within.start)
+    return session.scalars(met.order_by(Booking.starts_at, Booking.id)).all()
+
+
 def bookings_of_institutions(session: Session, institution_ids: Collection[str], *, within: Slot) -> Sequence[Booking]:
     """A publisher's desk: bookings of all its resources that touch `within`, in order."""
     return session.scalars(

@@ -301,7 +301,8 @@ def record_outage(
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
-    lock_places(session, {resource_id, *(one.resource_id for one in plan if one.resource_id)})
+    met = {one.booking.resource_id for one in plan}
+    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,
@@ -317,7 +318,7 @@ def record_outage(
         if one.step is Step.CANCEL:
             _cancel(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
         elif one.step is not Step.KEEP:
-            _check_step(session, one, number)
+            _check_step(session, one, number, outage.slot)
             booking = actions.move(
                 session,
                 booking_id=one.booking.id,
@@ -333,11 +334,13 @@ def record_outage(
     return made
 
 
-def _check_step(session: Session, one: Proposal, number: int) -> None:
-    """A provider shifts and moves within its house, for as long as was booked."""
+def _check_step(session: Session, one: Proposal, number: int, outage: Slot) -> None:
+    """A provider shifts out of the outage and moves within its house, for as long as was booked. Raises: Invalid."""
     slot, length = one.slot or one.booking.slot, one.booking.slot.duration
     if slot.duration != length:
         raise Invalid(field=f"plan.{number}.end", reason="is not as long as the booking")
+    if one.step is Step.SHIFT and slot.overlaps(outage):
+        raise Invalid(field=f"plan.{number}.start", reason="lies in the outage")
     if one.resource_id:
         house = catalogue.get_resource(session, one.resource_id).institution_id
         if house != one.booking.institution_id:
@@ -380,11 +383,6 @@ def expire(session: Session, *, booking_id: str, now: datetime) -> None:
     booking = actions.expire(session, booking_id=booking_id, now=now)
     billing.settle_cancellation(session, booking=booking, free=True, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
-
-
-def fee_preview(session: Session, booking: Booking, *, now: datetime) -> Money:
-    """What cancelling at `now` would cost the customer."""
-    return billing.fee_if_cancelled(session, booking=booking, now=now)
 
 
 def quote_of(session: Session, booking: Booking) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from marketplace.permissions import NOBODY, Actor
 from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
 from web.security import check_origin
+from web.wall import is_near
 
 SESSION_COOKIE = "pb_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -208,8 +209,11 @@ OneAnswer = Annotated[Once, Depends(open_once, scope="function")]
 
 
 def read_date(field: str, value: str | None) -> date | None:
-    """A day of the calendar, None where none was given. Raises: Invalid, naming the field."""
+    """A day of the calendar, None where none was given. Raises: Invalid, naming the field (also of far years)."""
     try:
-        return date.fromisoformat(value) if value else None
+        day = date.fromisoformat(value) if value else None
     except ValueError as error:
         raise Invalid(field=field, reason="not a date such as 2026-03-10") from error
+    if day is not None and not is_near(day):
+        raise Invalid(field=field, reason="not a date such as 2026-03-10")
+    return day

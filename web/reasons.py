@@ -119,6 +119,7 @@ REASONS = (
     _("it is read by its address"),
     _("it is taken at a time at which this is booked"),
     _("its check character does not fit: one character is mistyped"),
+    _("lies in the outage"),
     _("more than 31 days after start"),
     _("more than {max_days} days"),
     _("more than {max_days} days, or not over yet"),

@@ -1,11 +1,23 @@
 """What a date and time typed by the wall clock of a place may mean."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from marketplace.refusals import Invalid
 from marketplace.slot import EmptySlot, Slot
+
+EARLIEST, LATEST = 2000, 2100
+"""The years that may be asked for: a place's clock cannot be counted on at the ends of the calendar."""
+
+
+def is_near(day: date) -> bool:
+    """Whether a day or an instant lies in those years.
+
+    >>> [is_near(date(year, 1, 1)) for year in (1, 2000, 2100)]
+    [False, True, False]
+    """
+    return EARLIEST <= day.year < LATEST
 
 
 def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
@@ -23,7 +35,7 @@ def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
         real = [at for at in found if at.astimezone(zone).replace(tzinfo=None, fold=0) == local]
     except (ValueError, OverflowError):
         return []
-    return sorted(real) if local.tzinfo is None else []
+    return sorted(real) if local.tzinfo is None and is_near(local) else []
 
 
 def turn_of(name: str) -> str:

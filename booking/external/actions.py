@@ -73,7 +73,7 @@ def connect(session: Session, *, resource_id: str, name: str, source: Source, ac
     """A file is read at once, an address by the worker as soon as it can. Raises: NotFound, Invalid, Unreadable."""
     place = lock_place(session, resource_id)
     if len(queries.calendars_of(session, resource_id)) >= MOST_CALENDARS:
-        raise Invalid(field="name", reason="more than {most} calendars of one machine", most=MOST_CALENDARS)
+        raise Invalid(field="calendars", reason="more than {most} calendars of one machine", most=MOST_CALENDARS)
     if (source.url is None) == (source.body is None):
         raise Invalid(field="url", reason="needs either an address or a file")
     row = ExternalCalendar(

@@ -33,8 +33,8 @@ OWNERS = {ClaimKind.OUTAGE: "outage_id", ClaimKind.EXTERNAL: "external_id"}
 
 
 def affected_by(session: Session, *, resource_id: str, slot: Slot) -> list[Booking]:
-    """The bookings that an outage of `slot` would meet, in order."""
-    return [b for b in queries.bookings_of_resource(session, resource_id, within=slot) if b.state in HOLDING]
+    """The bookings that an outage of `slot` would meet, in order: of the resource, and of whatever takes it along."""
+    return [b for b in queries.bookings_that_hold(session, resource_id, within=slot) if b.state in HOLDING]
 
 
 def record_outage(

@@ -1,5 +1,6 @@
 """What becomes of the bookings that an outage meets: proposed first, carried out when it is approved."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -41,44 +42,47 @@ class Proposal:
     resource_id: str | None = None
 
 
+Placed = tuple[Proposal, Place]
+"""A proposal with the place that the booking has then."""
+
+
 def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
-    """The mildest step for each booking that an outage of `slot` would meet, in order.
+    """The mildest step for each booking that an outage of `slot` would meet, in order; a line's is shifted or moved as a whole.
 
     What has begun is kept. The others are shifted to the same hours of a day within a week or to the nearest time within two,
     moved to a like machine of the house that costs no more, or cancelled.
     Together they can be carried out in this order. Raises: NotFound.
     """
-    place, found = get_place(session, resource_id), list[Proposal]()
-    closed = [Taken("outage", unit, 0, slot) for unit in range(place.capacity)]
-    for booking in affected_by(session, resource_id=resource_id, slot=slot):
-        found.append(_mildest(session, place, booking, closed, found, now))
-    return found
+    closed = {resource_id: [Taken("outage", unit, 0, slot) for unit in range(get_place(session, resource_id).capacity)]}
+    met = affected_by(session, resource_id=resource_id, slot=slot)
+    places, found = load_places(session, {booking.resource_id for booking in met}), list[Placed]()
+    for booking in met:
+        found.append(_mildest(session, places[booking.resource_id], booking, closed, found, now))
+    return [proposal for proposal, _ in found]
 
 
 def _mildest(
-    session: Session, place: Place, booking: Booking, closed: Sequence[Taken], earlier: Sequence[Proposal], now: datetime
-) -> Proposal:
+    session: Session, place: Place, booking: Booking, closed: Claims, earlier: Sequence[Placed], now: datetime
+) -> Placed:
     if booking.starts_at <= now:
-        return Proposal(booking, Step.KEEP)
+        return Proposal(booking, Step.KEEP), place
     if slot := _nearest(session, place.attended_for(wanted=booking.assisted), booking, closed, earlier, now):
-        return Proposal(booking, Step.SHIFT, slot=slot)
+        return Proposal(booking, Step.SHIFT, slot=slot), place
     for other in _like(session, place, booking):
-        claims = _claims(session, other, booking.slot, booking, earlier)
+        claims = _claims(session, other, booking.slot, booking, closed, earlier)
         wish = wish_of(booking, resource_id=other.resource_id)
         if not decide(session, other, wish, claims, now=now, ignoring=[booking.id]).reasons:
-            return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id)
-    return Proposal(booking, Step.CANCEL)
+            return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id), other
+    return Proposal(booking, Step.CANCEL), place
 
 
 def _nearest(
-    session: Session, place: Place, booking: Booking, closed: Sequence[Taken], earlier: Sequence[Proposal], now: datetime
+    session: Session, place: Place, booking: Booking, closed: Claims, earlier: Sequence[Placed], now: datetime
 ) -> Slot | None:
     window = booking.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(place.rules.window(now))
     if window is None or place.state is not ListingState.PUBLISHED:
         return None
-    claims = _claims(session, place, window, booking, earlier)
-    held = {**claims, place.resource_id: [*claims.get(place.resource_id, ()), *closed]}
-    free = queries.free_in(place, held, window, booking.quantity)
+    free = queries.free_in(place, _claims(session, place, window, booking, closed, earlier), window, booking.quantity)
     for days in DAYS_AROUND:
         there = same_hours(booking.slot, days, place.zone)
         if any(span.contains(there) for span in free) and place.rules.window(now).contains(there):
@@ -99,16 +103,24 @@ def same_hours(slot: Slot, days: int, zone: ZoneInfo) -> Slot:
     return Slot(start, start.astimezone(UTC) + slot.duration)
 
 
-def _claims(session: Session, place: Place, within: Slot, booking: Booking, earlier: Sequence[Proposal]) -> Claims:
-    """What stands in the way once the earlier proposals are carried out: where those go is taken, what they leave is free."""
-    gone = [one.booking.id for one in earlier if one.step is not Step.KEEP]
-    claims = queries.taken(session, place.claimed, within=within, ignoring=[booking.id, *gone])
-    for one in earlier:
-        if one.slot and (one.resource_id or one.booking.resource_id) == place.resource_id:
-            spans = place.rules.buffers.spans(one.slot)
-            there = [Taken(one.booking.id, unit, lane, s) for unit in range(place.capacity) for lane, s in enumerate(spans)]
-            claims = {**claims, place.resource_id: [*claims.get(place.resource_id, ()), *there]}
+def _claims(session: Session, place: Place, within: Slot, booking: Booking, closed: Claims, earlier: Sequence[Placed]) -> Claims:
+    """What stands in the way once the outage and the earlier proposals are carried out: what those leave is free."""
+    gone = [one.booking.id for one, _ in earlier if one.step is not Step.KEEP]
+    claims: dict[str, list[Taken]] = defaultdict(list)
+    for known in (queries.taken(session, place.claimed, within=within, ignoring=[booking.id, *gone]), closed):
+        for resource_id in known.keys() & set(place.claimed):
+            claims[resource_id] += known[resource_id]
+    for one, target in earlier:
+        spans = target.rules.buffers.spans(one.slot) if one.slot else []
+        for resource_id, capacity in _taken_along(target).items():
+            units = range(capacity) if resource_id in place.claimed else ()
+            claims[resource_id] += [Taken(one.booking.id, unit, lane, s) for unit in units for lane, s in enumerate(spans)]
     return claims
+
+
+def _taken_along(place: Place) -> dict[str, int]:
+    """Units by machine that a use may take: all of them, as nobody knows yet which."""
+    return {place.resource_id: place.capacity, **{part.resource_id: part.capacity for part in place.parts}}
 
 
 def _like(session: Session, place: Place, booking: Booking) -> list[Place]:

@@ -138,3 +138,14 @@ def test_no_page_reads_a_wall_time_by_itself() -> None:
     pages = [path for folder in ("pages", "views") for path in (TEMPLATES.parent / folder).glob("*.py")]
     assert pages
     assert [path.name for path in pages if reading.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_at_an_end_of_the_calendar_is_no_day(desk: Desk, day: str) -> None:
+    reader = desk.reader("customer")
+    for address in (f"/r/{desk.resource}?day=", f"/r/{desk.resource}?week=", "/search?day=", "/chains?q=x&hours=1&day="):
+        assert reader.get(address + day).status_code == 200, address
+    times = {"start": f"{day}T10:00", "end": f"{day}T11:00", "length": ""}
+    refused = reader.post(f"/r/{desk.resource}/waiting", **times)
+    assert refused.status_code == 422
+    assert f'value="{day}T10:00"' in refused.text

@@ -130,7 +130,7 @@ def returned(booking_id: str, body: shapes.ReturnIn, once: OneAnswer, db: Db, ac
     return once.answer(200, make)
 
 
-@router.post("/stripe/events")
+@router.post("/stripe/events", response_model=None)
 def events(
     request: Request, db: Db, body: Annotated[bytes, Depends(read_body)], now: Now, settings: Configured
 ) -> dict[str, bool]:

@@ -182,7 +182,7 @@ def quote(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     return {"booking_id": row.id, "quote": checkout.quote_of(db, row), "price": checkout.price_of(db, row)}
 
 
-@router.patch("/bookings/{booking_id}")
+@router.patch("/bookings/{booking_id}", response_model=None)
 def move(
     booking_id: str,
     body: shapes.MoveIn,

@@ -30,7 +30,7 @@ def rating_shape(row: Rating) -> dict[str, Any]:
     }
 
 
-@router.put("/bookings/{booking_id}/rating")
+@router.put("/bookings/{booking_id}/rating", response_model=None)
 def rate(booking_id: str, body: shapes.RatingIn, db: Db, actor: SignedIn, now: Now) -> dict[str, Any]:
     """Once for each fulfilled use; said again within 14 days it replaces the first word."""
     made = afterwards.rate(db, actor=actor, booking_id=booking_id, stars=body.stars, comment=body.comment, now=now)

@@ -202,7 +202,7 @@ def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> Resource:
     return row
 
 
-@router.put("/resources/{resource_id}")
+@router.put("/resources/{resource_id}", response_model=None)
 def edit_resource(
     resource_id: str,
     body: ResourceIn,

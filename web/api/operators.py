@@ -70,7 +70,7 @@ def add(institution_id: str, body: OperatorIn, once: OneAnswer, db: Db, actor: S
     return once.answer(201, make)
 
 
-@router.put("/operators/{operator_id}/hours")
+@router.put("/operators/{operator_id}/hours", response_model=None)
 def change_hours(operator_id: str, body: OperatorHoursIn, db: Db, actor: SignedIn, now: Now) -> dict[str, Any]:
     _own(db, actor, operator_id, Action.LIST_RESOURCES)
     hours = [span.minutes() for span in body.hours]

@@ -76,7 +76,7 @@ def series(series_id: str, db: ReadDb, actor: SignedIn, response: Response) -> d
     return {**series_shape(row), "bookings": told}
 
 
-@router.patch("/booking-series/{series_id}")
+@router.patch("/booking-series/{series_id}", response_model=None)
 def edit_series(
     series_id: str,
     body: shapes.EditSeriesIn,

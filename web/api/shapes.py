@@ -21,8 +21,8 @@ from pydantic import (
 
 from marketplace.money import Money
 from marketplace.slot import Slot
+from web.wall import EARLIEST, LATEST, is_near
 
-EARLIEST, LATEST = 2000, 2100
 MOST = 200
 """Rows of a page at most."""
 
@@ -46,7 +46,7 @@ def _written(value: object) -> object:
 
 
 def _sane(instant: datetime) -> datetime:
-    if not EARLIEST <= instant.year < LATEST:
+    if not is_near(instant):
         raise ValueError(f"lies outside {EARLIEST} to {LATEST}")
     return instant
 

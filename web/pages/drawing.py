@@ -20,6 +20,7 @@ from web.deps import AnyActor
 from web.render import render
 from web.security import CSRF_COOKIE, ForgedRequest, check_origin, check_token, new_token
 from web.views.frame import Area, Frame, Lang, Theme
+from web.wall import is_near
 
 Language = Annotated[Literal["zh", "en"], Path()]
 THEME_COOKIE = "pb_theme"
@@ -199,6 +200,8 @@ def instant(name: str, value: str) -> datetime:
         raise Invalid(field=name, reason="not a time") from error
     if found.tzinfo is None:
         raise Invalid(field=name, reason="a time without offset")
+    if not is_near(found):
+        raise Invalid(field=name, reason="not a time")
     return found
 
 

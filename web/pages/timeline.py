@@ -28,7 +28,7 @@ from web.refusals import status_of
 from web.timeline import Scale
 from web.views.frame import Area, FieldError, Form
 from web.views.timeline import MoveCard, Undo
-from web.wall import find_moment
+from web.wall import find_moment, is_near
 
 router = APIRouter(prefix="/{lang}/desk/timeline")
 MOST_PAGES = 1000
@@ -161,7 +161,7 @@ def instant_of(typed: str) -> datetime | None:
     """An instant with its offset; None for what is none, as a time of the wall clock."""
     try:
         at = datetime.fromisoformat(typed)
-        return at.astimezone(UTC) if at.tzinfo else None
+        return at.astimezone(UTC) if at.tzinfo and is_near(at) else None
     except (ValueError, OverflowError):
         return None
 

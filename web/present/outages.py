@@ -1,6 +1,6 @@
 """Outages of a piece of equipment, and the bookings that a new one would meet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -40,7 +40,8 @@ def outages(
     who = people.names_of(session, {row.recorded_by for row in rows if row.recorded_by})
     shown = [_row(row, who.get(row.recorded_by or ""), now) for row in rows]
     firms = customers(session, [one.booking for one in met])
-    places = {row.id: row for row in catalogue.resources(session, {one.resource_id for one in met if one.resource_id})}
+    asked = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
+    places = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, asked - {place.id})}
     return OutagesView(
         resource_id=place.id,
         resource=names.name_of(place, lang),
@@ -49,7 +50,7 @@ def outages(
         past=[row for row in reversed(shown) if row.slot.end <= now],
         kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],
         can_edit=may(actor, Action.MANAGE_OUTAGES, institution_id=place.institution_id),
-        met=[_met(one, firms[one.booking.id], places.get(one.resource_id or ""), lang, now) for one in met],
+        met=[_met(one, firms[one.booking.id], places, now) for one in met],
         proposed=tokens(met),
         plans=[
             Choice("proposed", _("Do what is proposed for each")),
@@ -60,7 +61,7 @@ def outages(
     )
 
 
-def _met(one: Proposal, customer: str, place: Resource | None, lang: Lang, now: datetime) -> MetBooking:
+def _met(one: Proposal, customer: str, places: Mapping[str, str], now: datetime) -> MetBooking:
     row = one.booking
     return MetBooking(
         row.id,
@@ -70,7 +71,8 @@ def _met(one: Proposal, customer: str, place: Resource | None, lang: Lang, now: 
         row.starts_at <= now,
         step=one.step.value,
         to=one.slot,
-        place=names.name_of(place, lang) if place else None,
+        place=places.get(one.resource_id or ""),
+        of=places.get(row.resource_id),
     )
 
 

@@ -39,6 +39,7 @@ from web.reasons import sentence
 from web.refusals import title
 from web.views.frame import Choice, Lang
 from web.views.resource import Booked, CellKind, Fact, Panel, Praise, Quote, QuoteLine, RefusalPanel, ResourceView, Week
+from web.wall import is_near
 from web.weekgrid import Busy, panel_choices, week, week_of
 
 NEWEST_TEXTS = 20
@@ -74,7 +75,7 @@ def read_instant(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return found if found.tzinfo and is_near(found) else None
 
 
 def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: Lang, now: datetime) -> ResourceView:

@@ -34,6 +34,8 @@ class MetBooking:
     """What is proposed: keep, shift (to `to`), move (to `place`) or cancel."""
     to: Slot | None = None
     place: str | None = None
+    of: str | None = None
+    """Which machine it is a booking of, where that takes this one along."""
 
 
 @dataclass(frozen=True, slots=True)

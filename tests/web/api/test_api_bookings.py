@@ -214,6 +214,8 @@ def test_the_plan_of_an_outage_is_proposed_approved_and_carried_out(world: World
     refused(world.post(path, world.manager, json={**body, "plan": plan[:1]}), 422)
     longer = [{**one, "proposal": {**one["proposal"], **span(tomorrow(8), 3)}} for one in plan]
     assert fields(refused(world.post(path, world.manager, json={**body, "plan": longer}), 422)) == {"plan.0.end"}
+    inside = [{**one, "proposal": {"action": "shift", "start": one["start"], "end": one["end"]}} for one in plan]
+    assert fields(refused(world.post(path, world.manager, json={**body, "plan": inside}), 422)) == {"plan.0.start"}
     done = world.post(path, world.manager, json={**body, "plan": plan})
     assert done.status_code == 201, done.text
     for one in plan:
