@@ -1,4 +1,4 @@
-"""What a writing request does in its thread: nothing that waits for another thread while it holds the database's one write lock."""
+"""What a writing request does in its thread: nothing that waits for another while it holds the one write lock of SQLite."""
 
 import importlib
 import pkgutil
