@@ -27,12 +27,19 @@ def world(product: Product, database: str) -> Iterator[World]:
 
 def at_once(world: World, base_url: str, bodies: list[dict[str, Any]], key: str | None) -> list[httpx2.Response]:
     """All bodies at the same instant, each over a connection of its own."""
+    more = {"idempotency-key": key} if key else {}
+    return sent(world, base_url, "POST", f"/resources/{world.resource}/bookings", bodies, more)
+
+
+def sent(
+    world: World, base_url: str, method: str, path: str, bodies: list[dict[str, Any]], more: dict[str, str]
+) -> list[httpx2.Response]:
     start = threading.Barrier(len(bodies))
 
     def send(body: dict[str, Any]) -> httpx2.Response:
-        headers = {"authorization": f"Bearer {world.member}", **({"idempotency-key": key} if key else {})}
+        headers = {"authorization": f"Bearer {world.member}", **more}
         start.wait(PATIENCE_S)
-        return client.post(f"/api/v1/resources/{world.resource}/bookings", json=body, headers=headers)
+        return client.request(method, f"/api/v1{path}", json=body, headers=headers)
 
     many = httpx2.Limits(max_connections=len(bodies))
     with httpx2.Client(base_url=base_url, timeout=PATIENCE_S, limits=many) as client, ThreadPoolExecutor(len(bodies)) as pool:
@@ -50,6 +57,14 @@ def test_of_64_who_want_one_slot_one_gets_it_and_63_get_alternatives(world: Worl
             assert len(body["alternatives"]) == 3
     assert len(world.get("/bookings", world.member).json()["items"]) == 1
     assert "deadlock" not in product.log
+
+
+def test_of_64_who_move_one_booking_one_does_and_63_are_told_that_it_changed(world: World, product: Product) -> None:
+    """More than there are threads: none may wait for a thread while it holds what they all wait for."""
+    path = f"/bookings/{world.a_booking(**span(tomorrow()))['id']}"
+    replies = sent(world, product.base_url, "PATCH", path, [span(tomorrow(5))] * CLIENTS, {"if-match": '"1"'})
+    codes = sorted(reply.status_code for reply in replies)
+    assert codes == [200] + [412] * (CLIENTS - 1), product.log[-2000:]
 
 
 def test_one_request_sent_eight_times_at_once_is_one_booking(world: World, product: Product) -> None:
