@@ -35,7 +35,7 @@ def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
         real = [at for at in found if at.astimezone(zone).replace(tzinfo=None, fold=0) == local]
     except (ValueError, OverflowError):
         return []
-    return sorted(real) if local.tzinfo is None and is_near(local) else []
+    return sorted(real) if local.tzinfo is None and datetime.min.year < local.year < datetime.max.year else []
 
 
 def turn_of(name: str) -> str:
