@@ -1,7 +1,7 @@
 """What a date and time typed by the wall clock of a place may mean."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from marketplace.refusals import Invalid
@@ -35,7 +35,7 @@ def moments(typed: str, zone: ZoneInfo) -> Sequence[datetime]:
         real = [at for at in found if at.astimezone(zone).replace(tzinfo=None, fold=0) == local]
     except (ValueError, OverflowError):
         return []
-    return sorted(real) if local.tzinfo is None and datetime.min.year < local.year < datetime.max.year else []
+    return sorted(real) if local.tzinfo is None and MINYEAR < local.year < MAXYEAR else []
 
 
 def turn_of(name: str) -> str:
