@@ -133,7 +133,7 @@ def seek_ways_out(session: Session, refusal: SlotRefused, *, now: datetime, igno
 
 def _are_enough(place: Place) -> bool:
     """Whether a use of the place meets no other claims than its own near ones."""
-    return place.claimed == (place.resource_id,) and max(place.rules.buffers.setup, place.rules.buffers.cleaning) <= queries.NEAR
+    return place.stands_alone and max(place.rules.buffers.setup, place.rules.buffers.cleaning) <= queries.NEAR
 
 
 def grants(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> bool:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, ScalarSelect, bindparam, literal, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CTE, ScalarSelect, bindparam, exists, literal, select, update
+from sqlalchemy.orm import Session, aliased
 
 from booking.audience import Group, Welcome
 from booking.availability import Hours, Opening
@@ -68,6 +68,11 @@ class Place:
     """In the order of their ids: the first one who is free is taken."""
     attended: bool = False
     """Whether one of them has to be free."""
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether a use of it claims nothing else."""
+        return not (self.parts or self.attendants)
 
     @property
     def claimed(self) -> tuple[str, ...]:
@@ -154,13 +159,18 @@ def lock_place(session: Session, resource_id: str) -> Place:
     return _only(lock_places(session, [resource_id]), resource_id)
 
 
-def locked_place(resource_id: str) -> Question[Place]:
-    """What `lock_place` asks. Raises, once it is answered: NotFound."""
+def try_lock(resource_id: str) -> Question[bool]:
+    """Whether the row of the resource is ours now: nobody is waited for. Not tried with parts: all go in one order."""
+    return Question(_trying(), {"id": resource_id}, lambda _session, rows: bool(rows))
 
-    def understand(session: Session, rows: Sequence[Sequence[Any]]) -> Place:
-        return _only(_understood(session, [resource_id], rows, lock=True), resource_id)
 
-    return Question(_reading(1, lock=True), spread([resource_id]), understand)
+def place_of(resource_id: str) -> Question[Place | None]:
+    """What `get_place` asks; None where there is none."""
+
+    def understand(session: Session, rows: Sequence[Sequence[Any]]) -> Place | None:
+        return _understood(session, [resource_id], rows, lock=False).get(resource_id)
+
+    return Question(_reading(1, lock=False), spread([resource_id]), understand)
 
 
 def _only(found: dict[str, Place], resource_id: str) -> Place:
@@ -268,6 +278,14 @@ def _reading(count: int, *, lock: bool) -> Read:
     asked = asked.add_columns(Resource.timezone, Resource.capacity, Resource.state, _newest())
     asked = asked.join(Resource, Resource.id == tree.c.part)
     return Read(asked.order_by(Resource.id).with_for_update(of=Resource, key_share=True) if lock else asked)
+
+
+@lru_cache(maxsize=1)
+def _trying() -> Read:
+    below, shared = aliased(Resource), SharedPart
+    no_parts = ~exists().where(below.parent_id == Resource.id), ~exists().where(shared.resource_id == Resource.id)
+    asked = select(Resource.id).where(Resource.id == bindparam("id"), *no_parts)
+    return Read(asked.with_for_update(of=Resource, key_share=True, skip_locked=True))
 
 
 def _newest() -> ScalarSelect[str]:

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Dialect, Executable, Insert, Select, Table, bindparam, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, make_transient_to_detached
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, make_transient_to_detached
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
@@ -26,6 +26,7 @@ _Row = TypeVar("_Row", bound=DeclarativeBase)
 _T1 = TypeVar("_T1")
 _T2 = TypeVar("_T2")
 _T3 = TypeVar("_T3")
+_T4 = TypeVar("_T4")
 _Waiting = tuple["Append[Any]", Sequence[Mapping[str, Any]], Refusals]
 
 
@@ -185,9 +186,11 @@ class Appending(Session):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: list[_Waiting] = []
+        self.starts_over = False
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
         self.write_waiting()
+        self.begin_again()
         super().flush(objects)
 
     def write_waiting(self, *, last: bool = False) -> None:
@@ -200,6 +203,18 @@ class Appending(Session):
         """Whether nothing but the waiting rows is to be written before the whole transaction ends."""
         return not (self.in_nested_transaction() or self.new or self.deleted or self.dirty)
 
+    def begin_again(self) -> None:
+        """What `start_over` has put off."""
+        if self.starts_over:
+            _run(self, [])
+
+    def is_in_one_transaction(self) -> bool:
+        """Whether PostgreSQL has begun one for the session, and no savepoint in it."""
+        if not self.in_transaction() or self.in_nested_transaction():
+            return False
+        raw = self.connection().connection.driver_connection
+        return isinstance(raw, psycopg.Connection) and raw.info.transaction_status is TransactionStatus.INTRANS
+
     def expunge_all(self) -> None:
         self.waiting = []
         super().expunge_all()
@@ -208,11 +223,26 @@ class Appending(Session):
 @event.listens_for(Appending, "before_commit")
 def _before_commit(session: Appending) -> None:
     session.write_waiting(last=session.is_last())
+    session.begin_again()
+
+
+@event.listens_for(Appending, "do_orm_execute")
+def _before_execute(state: ORMExecuteState) -> None:
+    state.session.begin_again()  # type: ignore[attr-defined]
 
 
 @event.listens_for(Appending, "after_soft_rollback")
 def _after_rollback(session: Appending, _previous: SessionTransaction) -> None:
-    session.waiting = []
+    session.waiting, session.starts_over = [], False
+
+
+def start_over(session: Session) -> None:
+    """Roll back and go on in a new transaction: on PostgreSQL with the round trip of the next statement from here."""
+    if isinstance(session, Appending) and session.is_in_one_transaction():
+        session.expunge_all()
+        session.starts_over = True
+    else:
+        session.rollback()
 
 
 def spread(values: Iterable[str]) -> dict[str, str]:
@@ -238,10 +268,13 @@ class Question(Generic[_T1]):
         return self.understand(session, _read(session, [(self.read, self.values)])[0])
 
 
-def ask_together(session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3]) -> tuple[_T1, _T2, _T3]:
+def ask_together(
+    session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3], fourth: Question[_T4]
+) -> tuple[_T1, _T2, _T3, _T4]:
     """Asked one after the other: on PostgreSQL in one round trip, each seeing what was committed before it."""
-    one, two, three = _read(session, [(question.read, question.values) for question in (first, second, third)])
-    return first.understand(session, one), second.understand(session, two), third.understand(session, three)
+    one, two, three, four = _read(session, [(question.read, question.values) for question in (first, second, third, fourth)])
+    answers = first.understand(session, one), second.understand(session, two), third.understand(session, three)
+    return *answers, fourth.understand(session, four)
 
 
 def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> list[list[Sequence[Any]]]:
@@ -289,18 +322,21 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]], *, last: bool
     connection = session.connection()
     raw: Any = connection.connection
     driver = connection.dialect.loaded_dbapi
-    cursors = []
+    cursors: list[Any] = []
+    before = []
+    if isinstance(session, Appending) and session.starts_over:
+        before, session.starts_over = [("ROLLBACK", (), False), ("BEGIN", (), False)], False
     try:
         if last and isinstance(raw.driver_connection, psycopg.Connection):
             calls = [*calls, ("COMMIT", (), False)]
-        with _one_trip(raw.driver_connection, len(calls)):
-            for sql, values, many in calls:
+        with _one_trip(raw.driver_connection, len(before) + len(calls)):
+            for sql, values, many in [*before, *calls]:
                 cursor = _cursor(raw)
                 cursors.append(cursor)
                 (cursor.executemany if many else cursor.execute)(sql, values)
-        return cursors
+        return cursors[len(before) :]
     except driver.Error as error:
-        wrapped = DBAPIError.instance(calls[0][0], None, error, driver.Error, dialect=connection.dialect)
+        wrapped = DBAPIError.instance([*before, *calls][0][0], None, error, driver.Error, dialect=connection.dialect)
         if connection.dialect.is_disconnect(error, raw.driver_connection, None):
             connection.invalidate(error)
             connection.engine.dispose()  # the pool's others were lost with it

@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 import structlog
+from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -25,6 +27,8 @@ from web.security import BodyLimit, SecurityHeaders
 
 log = structlog.get_logger()
 PROBLEM = "application/problem+json"
+THREADS = 12
+"""Requests that work at once in one process; with more, passing the interpreter's lock around takes longer than their work."""
 
 
 class Internal(Refusal):
@@ -47,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
         app.state.engine.dispose()
 
@@ -95,8 +100,10 @@ ERRORS: dict[int | str, str] = {
 
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
-    def refused(request: Request, refusal: Refusal) -> Response:
-        return answer(request, refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        if request.url.path.startswith("/api/"):  # nothing to wait for
+            return answer(request, refusal)
+        return await run_in_threadpool(answer, request, refusal)
 
     @app.exception_handler(RequestValidationError)
     def misshapen(request: Request, error: RequestValidationError) -> Response:

@@ -16,15 +16,13 @@ from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
-from booking.outages import actions as outages
-from booking.outages.plans import Proposal, Step
-from booking.places import get_place, lock_places, locked_place
+from booking.places import get_place, place_of, try_lock
 from booking.presence import actions as presence
 from booking.requests import actions as requests
 from booking.requests.tables import Grounds
 from booking.series import actions as series
 from booking.series.actions import Outcome
-from booking.tables import Booking, Category, OnConflict, Outage
+from booking.tables import Booking, Category, OnConflict
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
@@ -37,15 +35,6 @@ from marketplace.slot import Slot
 
 TEACHING = "teaching"
 """The purpose that makes a use of one's own house teaching."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedOutage:
-    """When a resource cannot be used, whether that was planned, and why."""
-
-    slot: Slot
-    planned: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +62,16 @@ def book(
     Without `seek` a refusal comes before its ways out are sought. Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
     at = order.resource_id
-    asked = _offer_to(actor, order), locked_place(at), queries.claims_near(at, order.slot)
-    offer, place, claims = ask_together(session, *asked)
+    asked = _offer_to(actor, order), try_lock(at), place_of(at), queries.claims_near(at, order.slot)
+    offer, locked, place, claims = ask_together(session, *asked)
     wish, card = _wish_for(offer, actor, order)
-    until = now + hold if card else None
-    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=claims, seek=seek, now=now)
+    if place is None:
+        raise NotFound(kind="resource")
+    ours = locked and place.stands_alone
+    if not ours:
+        place = actions.in_turn(session, place=place, wish=wish, claims=claims, seek=seek, now=now)
+    until, known = now + hold if card else None, claims if ours else None
+    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=known, seek=seek, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)
 
 
@@ -259,12 +253,12 @@ def cancel(
 
     Raises: NotFound, NotAllowed, WrongState, Invalid.
     """
-    booking, fee = _cancel(session, actor, booking_id, now, by, reason, told)
+    booking, fee = give_up(session, actor, booking_id, now, by, reason, told)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
     return booking, fee
 
 
-def _cancel(
+def give_up(
     session: Session,
     actor: Actor,
     booking_id: str,
@@ -273,6 +267,7 @@ def _cancel(
     reason: str | None = None,
     told: Told = Told.ALONE,
 ) -> tuple[Booking, Money]:
+    """`cancel` whose time is not offered to anybody yet. Raises: NotFound, NotAllowed, WrongState, Invalid."""
     found = queries.get_booking_for(session, actor, booking_id)
     if by is CancelledBy.CUSTOMER and not is_own(actor, found):
         require(actor, Action.DECIDE_BOOKINGS, institution_id=found.institution_id)
@@ -291,60 +286,6 @@ def settle(session: Session, booking: Booking, *, now: datetime) -> Money:
 def may_attend(actor: Actor, booking: Booking) -> bool:
     """Whether the actor may say that the customer is there or has left: the customer itself, and the staff at the machine."""
     return is_own(actor, booking) or may(actor, Action.REVIEW_USE, institution_id=booking.institution_id)
-
-
-def record_outage(
-    session: Session, *, actor: Actor, resource_id: str, outage: PlannedOutage, plan: Sequence[Proposal], now: datetime
-) -> Outage:
-    """Take a resource out of use and carry out what was approved for the bookings it meets, in one transaction.
-
-    What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
-    Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
-    """
-    met = {one.booking.resource_id for one in plan}
-    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
-    offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
-    made = outages.record_outage(
-        session,
-        resource_id=resource_id,
-        slot=outage.slot,
-        planned=outage.planned,
-        reason=outage.reason,
-        actor_id=actor.known_id,
-        now=now,
-    )
-    left = [(one.booking.resource_id, one.booking.slot) for one in plan if one.step is not Step.KEEP]
-    for number, one in enumerate(plan):
-        if one.step is Step.CANCEL:
-            _cancel(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
-        elif one.step is not Step.KEEP:
-            _check_step(session, one, number, outage.slot)
-            booking = actions.move(
-                session,
-                booking_id=one.booking.id,
-                slot=one.slot or one.booking.slot,
-                version=one.booking.version,
-                resource_id=one.resource_id,
-                actor_id=actor.known_id,
-                now=now,
-            )
-            quotes.requote_booking(session, booking=booking, now=now)
-    for left_place, slot in left:
-        offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
-    return made
-
-
-def _check_step(session: Session, one: Proposal, number: int, outage: Slot) -> None:
-    """A provider shifts out of the outage and moves within its house, for as long as was booked. Raises: Invalid."""
-    slot, length = one.slot or one.booking.slot, one.booking.slot.duration
-    if slot.duration != length:
-        raise Invalid(field=f"plan.{number}.end", reason="is not as long as the booking")
-    if one.step is Step.SHIFT and slot.overlaps(outage):
-        raise Invalid(field=f"plan.{number}.start", reason="lies in the outage")
-    if one.resource_id:
-        house = catalogue.get_resource(session, one.resource_id).institution_id
-        if house != one.booking.institution_id:
-            raise Invalid(field=f"plan.{number}.resource_id", reason="belongs to another institution")
 
 
 def require_present(actor: Actor, booking: Booking) -> None:

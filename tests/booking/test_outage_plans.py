@@ -14,7 +14,7 @@ from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource
 from tests.booking.asking import NOW, booked, hours
 from tests.builders import a_resource, an_institution
-from web import checkout
+from web.outages import PlannedOutage, record_outage
 from web.running import audit
 
 
@@ -22,8 +22,8 @@ def carried_out(db: Session, place: Resource, slot: Slot, plan: list[Proposal]) 
     manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=place.institution_id)}))
     for one in plan:
         quote_booking(db, booking=one.booking, organisation=None, payment_method=None, now=NOW)
-    outage = checkout.PlannedOutage(slot, planned=True, reason="检修")
-    checkout.record_outage(db, actor=manager, resource_id=place.id, outage=outage, plan=plan, now=NOW)
+    outage = PlannedOutage(slot, planned=True, reason="检修")
+    record_outage(db, actor=manager, resource_id=place.id, outage=outage, plan=plan, now=NOW)
     for one in plan:
         db.refresh(one.booking)
 

@@ -27,7 +27,8 @@ from marketplace.tables import ListingState, Resource, Settlement
 from tests.builders import a_member, a_person, a_resource, an_institution, an_organisation
 from tests.flows import oracle
 from web import checkout, repeating
-from web.checkout import Order, PlannedOutage
+from web.checkout import Order
+from web.outages import PlannedOutage, record_outage
 
 START = datetime(2027, 3, 26, 6, tzinfo=UTC)
 """Two days before the clocks go forward in Berlin, where the town lies."""
@@ -287,7 +288,7 @@ class Visitor:
         if how != "proposed":
             plan = [Proposal(one.booking, Step(how) if one.booking.starts_at > self.now else Step.KEEP) for one in plan]
         wanted = PlannedOutage(slot, self.dice.random() < 0.8, "保养")
-        checkout.record_outage(session, actor=self.town.manager, resource_id=machine, outage=wanted, plan=plan, now=self.now)
+        record_outage(session, actor=self.town.manager, resource_id=machine, outage=wanted, plan=plan, now=self.now)
         return [told(one.booking) for one in plan if one.step is not Step.KEEP]
 
     def new_rules(self, session: Session) -> Changed:

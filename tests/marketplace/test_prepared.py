@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from marketplace.ids import new_id
-from marketplace.prepared import Append, Question, Read, ask_together
+from marketplace.prepared import Append, Question, Read, ask_together, start_over
 from marketplace.tables import AuditEntry, Membership, Message, Person
 from tests.builders import a_person
 
@@ -55,8 +55,8 @@ def test_what_is_appended_is_read_as_the_mapping_reads_it(db: Session) -> None:
 def test_a_read_sees_what_waits_and_turns_values_as_the_mapping_does(db: Session) -> None:
     person = a_person(db, name="王小明", created_at=NOW)
     ENTRIES.add(db, [entry("obj_1"), entry("obj_1")])
-    rows = asked_for(NAMED, person=person.id), asked_for(COUNTED, what="obj_1"), asked_for(COUNTED, what="obj_2")
-    assert ask_together(db, *rows) == ([("王小明", NOW, None)], [(2,)], [(0,)])
+    counted = (asked_for(COUNTED, what=f"obj_{number}") for number in range(1, 4))
+    assert ask_together(db, asked_for(NAMED, person=person.id), *counted) == ([("王小明", NOW, None)], [(2,)], [(0,)], [(0,)])
 
 
 def test_rows_go_out_in_the_order_of_the_program(db: Session) -> None:
@@ -165,3 +165,39 @@ def test_a_transaction_that_ended_with_its_rows_is_followed_by_another(committed
             ENTRIES.add(session, [entry("obj_1")])
             session.rollback()
             assert count(session, "obj_1") == number + 1
+
+
+def test_who_starts_over_leaves_nothing_behind_and_goes_on_in_a_transaction_of_its_own(
+    committed_db: sessionmaker[Session],
+) -> None:
+    """Whatever comes next: a read, a row of the mapping or an appended one, or nothing but the commit."""
+    with committed_db() as session:
+        for kept in ("read", "mapped", "appended", "nothing"):
+            ENTRIES.add(session, [entry("obj_gone")])
+            assert asked_for(COUNTED, what="obj_gone").ask(session) == [(1,)]
+            ENTRIES.add(session, [entry("obj_waiting")])
+            start_over(session)
+            if kept == "read":
+                assert asked_for(COUNTED, what="obj_gone").ask(session) == [(0,)]
+            elif kept == "mapped":
+                assert count(session, "obj_gone") == 0
+                session.add(AuditEntry(**entry(kept)))
+            elif kept == "appended":
+                ENTRIES.add(session, [entry(kept)])
+            session.commit()
+    with committed_db() as session:
+        names = ("obj_gone", "obj_waiting", "mapped", "appended")
+        assert [count(session, name) for name in names] == [0, 0, 1, 1]
+
+
+def test_who_starts_over_lets_go_of_rows_with_the_next_statement(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as session:
+        person = a_person(session).id
+    mine = select(Person.id).where(Person.id == person).with_for_update(nowait=True)
+    with committed_db() as session, committed_db() as other:
+        if session.get_bind().dialect.name != "postgresql":
+            pytest.skip("SQLite has one writer")
+        assert session.scalar(mine) == person
+        start_over(session)
+        assert asked_for(COUNTED, what="obj_1").ask(session) == [(0,)]
+        assert other.scalar(mine) == person

@@ -19,7 +19,7 @@ from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
-from web.deps import AnyActor, Configured, Db, Now, OneAnswer, PreconditionRequired, ReadDb, SignedIn
+from web.deps import AnyActor, Configured, Db, Now, Once, OneAnswer, OneGo, PreconditionRequired, ReadDb, SignedIn
 from web.refusals import malformed
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
@@ -119,14 +119,14 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(resource_id: str, body: shapes.BookingIn, once: OneAnswer, settings: Configured) -> Response:
+def book(resource_id: str, body: shapes.BookingIn, go: OneGo, settings: Configured) -> Response:
     order, hold = order_of(resource_id, body), timedelta(minutes=settings.hold_minutes)
 
-    def make() -> dict[str, Any]:
+    def make(once: Once) -> dict[str, Any]:
         booking, quote = checkout.book(once.session, actor=once.actor, order=order, now=once.now, hold=hold, seek=False)
         return shape(booking, shapes.money(quote))
 
-    return once.answer(201, make)
+    return go.answer(201, make)
 
 
 @router.post("/bookings", status_code=201)

@@ -14,10 +14,10 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
-from web import checkout
 from web.api import shapes
 from web.api.bookings import read_slot
 from web.deps import Db, Now, OneAnswer, SignedIn
+from web.outages import PlannedOutage, record_outage
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 
@@ -29,7 +29,7 @@ def outage(
     """Take it out of use, with a step for each booking in the way; a dry run tells the mildest ones and stores nothing."""
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
-    wanted = checkout.PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
+    wanted = PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
     if dry_run:
         plan = read_plan(db, resource_id, wanted.slot, body.plan or "proposed", now)
         return once.answer(200, lambda: {"affected": [_told(one) for one in plan]})
@@ -37,7 +37,7 @@ def outage(
     def make() -> dict[str, Any]:
         plan = read_plan(db, resource_id, wanted.slot, body.plan or "keep", now)
         told = [_told(one) for one in plan]
-        made = checkout.record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
+        made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
         facts = {"planned": made.planned, "reason": made.reason}
         return {"id": made.id, **shapes.slot(wanted.slot), **facts, "affected": told}
 

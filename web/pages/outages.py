@@ -12,10 +12,9 @@ from marketplace.permissions import Action
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web import checkout
-from web.checkout import PlannedOutage
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
+from web.outages import PlannedOutage, record_outage
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import outages
@@ -48,7 +47,7 @@ def enter(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedI
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, met=met, form=Form(typed(fields)))
         return pen.page("outages.html", view, status=409, area=Area.DESK, zone=place.timezone)
     plan = chosen(text(fields, "plan"), met)
-    checkout.record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
+    record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
     return pen.go(f"/desk/resources/{place.id}/outages", "outage")
 
 

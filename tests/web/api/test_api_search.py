@@ -40,7 +40,7 @@ def test_a_search_by_time_leaves_out_whom_it_is_not_for(world: World) -> None:
 
 def test_what_one_has_already_counts_towards_the_quota(world: World) -> None:
     chain, quota = new_id("c"), {"limit": 1, "unit": "count", "per": "week", "by": "organisation"}
-    place = world.a_resource(chain=chain, rules={"quotas": [quota], "horizon_days": 2})
+    place = world.a_resource(chain=chain, rules={"quotas": [quota], "horizon_days": 4})
     assert ask(world, world.member, chain=chain, days=1)["total"] == 1
     world.made(f"/resources/{place}/bookings", world.member, span(tomorrow(20), 1))
     assert ask(world, world.member, chain=chain, days=1)["total"] == (1 if tomorrow(16).weekday() == 6 else 0)
