@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from marketplace.prepared import Appending
 from marketplace.turns import Turns
@@ -179,7 +179,7 @@ def open_engine(url: str) -> Engine:
 
 def _pool(url: str) -> dict[str, Any]:
     """All connections stay open once they were: opening one costs as much as ten bookings. The last one used goes first."""
-    pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_use_lifo": True}
+    pool = {"poolclass": QueuePool, "pool_size": POOL_SIZE, "max_overflow": 0, "pool_use_lifo": True}
     if url.startswith("sqlite"):
         return {**pool, "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
     options = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c timezone=UTC"
