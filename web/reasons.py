@@ -191,7 +191,7 @@ def sentence(code: str, values: Mapping[str, Any], translate: Translate) -> str:
     if told.get("group") in GROUP:
         told["group"] = translate(GROUP[told["group"]])
     if told.get("state") in STATES:
-        told["state"] = translate(STATES[told["state"]])
+        told["named"] = translate(STATES[told["state"]])
     return words(code, told, translate)
 
 

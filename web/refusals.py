@@ -92,9 +92,7 @@ SENTENCES: Mapping[str, str] = {
     "stale": _(
         "It was changed since you opened it (now version {version}). Nothing was saved. Reload and apply your change again."
     ),
-    "wrong_state": _(
-        "It is “{state}” now, so this step is not possible any more. Nothing was changed. Reload to see where it stands."
-    ),
+    "wrong_state": _("It is “{named}” now, which does not allow this step. Nothing was changed. Reload to see where it stands."),
     "invalid": _("The value of {field} does not fit: {reason}. Nothing was saved. Correct it and send it again."),
     "too_many_requests": _("There were too many attempts from here. Wait {retry_after_s} seconds and try again."),
     "refused_by_rules": _("Nothing was booked or charged. Choose another time."),
@@ -177,6 +175,29 @@ SENTENCES: Mapping[str, str] = {
 }
 
 
+WRONG_STATE: Mapping[str, str] = {
+    "begun": _("It has begun, so this step is not possible any more. Nothing was changed. Reload to see where it stands."),
+    "not_begun": _("Its time has not begun yet. Nothing was changed. Come back when it has."),
+    "over": _("Its time is over, so this step is not possible any more. Nothing was changed."),
+    "without_gaps": _("The series has no gap that can still be filled. Nothing was changed."),
+    "changed": _("One of the two bookings has changed since. Nothing was exchanged. Propose the exchange anew."),
+    "needed": _(
+        "A booking to come needs this operator, and nobody else is free then. Nothing was changed."
+        " Move that booking first, or add another operator."
+    ),
+    "rate:completed": _("It cannot be rated: only a use that somebody paid for can, and not for ever. Nothing was changed."),
+    "rated": _("It was rated too long ago to be changed. Nothing was changed."),
+    "revoked": _("It has been revoked already. Nothing was changed."),
+    "unpublished": _("Nothing is published for this period yet, so there is nothing to recompute. Publish it first."),
+    "swap:proposed": _(
+        "An exchange of one of these bookings is proposed already. Nothing was changed. Withdraw it or have it answered first."
+    ),
+    "answer": _("This exchange is not open any more. Nothing was exchanged. Reload to see where it stands."),
+    "return:settled": _("Nothing is left to be returned for it. Nothing was changed."),
+}
+"""Instead of the state's name, by "move:state", move or state: what is in the way where that is no state of its own."""
+
+
 def malformed(errors: Sequence[Any], *, within: int = 0) -> Malformed:
     """What pydantic found, a reason for each field; the first `within` steps to a field are left out of its name."""
     found = []
@@ -197,6 +218,11 @@ def status_of(refusal: Refusal) -> int:
 def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
     """The sentence for `code` with its values; the code itself where no sentence was written."""
     sentence = SENTENCES.get(code)
+    if code == "wrong_state":
+        state, move = str(values["state"]), str(values["move"])
+        found = (WRONG_STATE.get(key) for key in (f"{move}:{state}", move, state))
+        sentence = next((one for one in found if one), sentence)
+        values = {"named": state.replace("_", " "), **values}
     if "reason" in values:
         values = {**values, "reason": fill(str(values["reason"]), values)}
     return translate(sentence).format_map(_Values(values)) if sentence else code.replace("_", " ")
