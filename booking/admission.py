@@ -136,6 +136,11 @@ def _are_enough(place: Place) -> bool:
     return place.stands_alone and max(place.rules.buffers.setup, place.rules.buffers.cleaning) <= queries.NEAR
 
 
+def of_its_own(reasons: Sequence[Reason]) -> list[Reason]:
+    """The same where a request has taken the time itself, with another of its parts or occurrences."""
+    return [Reason("meets_itself") if reason.code == "slot_taken" else reason for reason in reasons]
+
+
 def grants(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> bool:
     """Whether `admit` would."""
     claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)

@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     _answer_errors(app)
     app.add_middleware(Patience)
     app.add_middleware(GZipMiddleware, minimum_size=500)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, refuse=answer)
     app.add_middleware(SecurityHeaders)
     return app
 

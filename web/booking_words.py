@@ -27,6 +27,7 @@ EVERY = {
 ON_CONFLICT = {"refuse": _("Change nothing, tell me"), "skip": _("Leave that time out and change the others")}
 GAP = {
     "slot_taken": _("taken"),
+    "meets_itself": _("taken by the request itself"),
     "no_such_time": _("does not exist: the clocks are changed"),
     "outside_hours": _("closed"),
     "beyond_horizon": _("too far ahead"),

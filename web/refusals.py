@@ -11,7 +11,7 @@ from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web.deps import PreconditionRequired
-from web.security import ForgedRequest
+from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
 MOST_REASONS = 50
@@ -50,6 +50,7 @@ STATUS: Mapping[type[Refusal], int] = {
     KeyReused: 422,
     Unreadable: 422,
     ForgedRequest: 403,
+    TooLarge: 413,
     PreconditionRequired: 428,
 }
 """A subclass answers as its nearest ancestor here; anything else is 409."""
@@ -77,6 +78,7 @@ TITLES: Mapping[str, str] = {
     "busy": _("The system is busy"),
     "forged_request": _("This form did not come from our page"),
     "malformed": _("The request is malformed"),
+    "too_large": _("The request is too large"),
     "method_not_allowed": _("That cannot be done here"),
     "idempotency_key_reused": _("That key belongs to another request"),
     "bad_signature": _("Not signed by the sender it names"),
@@ -122,9 +124,11 @@ SENTENCES: Mapping[str, str] = {
     "slot_taken": _(
         "Part of this time has been taken by someone else. Nothing was booked or charged. Choose one of the free times."
     ),
+    "meets_itself": _("The request has this time twice. Nothing was booked. Choose shorter times, or ones further apart."),
     "field": _("{field}: {reason}."),
     "idempotency_key_reused": _("This key was used before for another request. Nothing was changed. Send a new key."),
     "bad_signature": _("The signature does not fit ({reason}). Nothing was saved."),
+    "too_large": _("The request is larger than {mib} MiB. Nothing was saved. Send less at a time."),
     "malformed": _("The request could not be read. Nothing was saved. Correct what is named and send it again."),
     "method_not_allowed": _("This address does not take that method. Nothing was changed."),
     "too_short": _("Shorter than the minimum of {min_min} minutes."),

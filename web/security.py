@@ -1,17 +1,23 @@
 """ASGI middleware: security headers on every answer, bounded bodies, no cross-site writes."""
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketplace.refusals import Refusal
 
-BODY_LIMIT = 1 << 20
+MIB = 1 << 20
+BODY_LIMIT = MIB
 """Bytes of a request body; the largest form or JSON document is far below."""
+CALENDAR_LIMIT = 8 * MIB
+"""Of one that brings a calendar, whose two million bytes JSON may write with up to four times as many."""
+CALENDARS = re.compile(r"/desk/resources/[^/]+/external(/[^/]+/file)?$|/resources/[^/]+/external-calendars(/[^/]+/refresh)?$")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -34,6 +40,12 @@ class ForgedRequest(Refusal):
     """A form that did not come from our own page."""
 
     code = "forged_request"
+
+
+class TooLarge(Refusal):
+    """A body of more bytes than its address takes. `mib` tells how many."""
+
+    code = "too_large"
 
 
 class SecurityHeaders:
@@ -59,29 +71,40 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Answers 413 to bodies over `BODY_LIMIT`, whether they announce their length or not."""
+    """Answers 413 to bodies over the limit of their address, whether they announce their length or not.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    `refuse` makes the answer, in a thread: a page may have to look up who asks.
+    """
+
+    def __init__(self, app: ASGIApp, refuse: Callable[[Request, Refusal], Response]) -> None:
+        self.app, self._refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
             await self.app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdigit() or int(announced) > BODY_LIMIT:
-            await _too_large(send)
+        limit = CALENDAR_LIMIT if CALENDARS.search(scope["path"]) else BODY_LIMIT
+        body = await _read(Headers(scope=scope), receive, limit)
+        if body is not None:
+            await self.app(scope, _replay(body, receive), send)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > BODY_LIMIT:
-                await _too_large(send)
-                return
-            if message["type"] == "http.disconnect" or not message.get("more_body"):
-                break
-        await self.app(scope, _replay(bytes(body), receive), send)
+        response = await run_in_threadpool(self._refuse, Request(scope), TooLarge(mib=limit // MIB))
+        await response(scope, receive, send)
+
+
+async def _read(headers: Headers, receive: Receive, limit: int) -> bytes | None:
+    """The whole body; None where it is longer than `limit` or lies about its length."""
+    announced = headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > limit:
+        return None
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return None
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -97,23 +120,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _too_large(send: Send) -> None:
-    body = (
-        b'{"type":"about:blank","title":"Too large","status":413,"code":"too_large","reasons":[{"code":"too_large",'
-        b'"detail":"The request is larger than 1 MiB."}],"detail":"Nothing was saved. Send less than 1 MiB at a time."}'
-    )
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def check_origin(request: Request) -> None:
-    """Refuse writes that another site made the browser send. Raises: ForgedRequest."""
+    """Refuse writes that another site made the browser send, or one that hides who it is. Raises: ForgedRequest."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site not in {"same-origin", "none"}:
         raise ForgedRequest
     origin = request.headers.get("origin")
-    if origin is not None and origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+    hidden = origin == "null" and site == "same-origin"  # a browser that tells no page's address; pages cannot set the other
+    if origin is not None and not hidden and urlsplit(origin).netloc != request.headers.get("host"):
         raise ForgedRequest
 
 

@@ -9,7 +9,7 @@ from math import lcm
 from sqlalchemy.orm import Session
 
 from booking import actions, queries, terms
-from booking.admission import LOOK_AROUND, SlotRefused, Wish, grants
+from booking.admission import LOOK_AROUND, SlotRefused, Wish, decide, grants, of_its_own
 from booking.bundles import shifts
 from booking.places import Place, lock_places
 from booking.tables import Booking
@@ -60,10 +60,18 @@ def book_bundle(
         try:
             made.append(actions.take(session, place=place, wish=wish, hold_until=until, bundle_id=bundle_id, now=now))
         except SlotRefused as refused:
-            refusals[part] = refused
+            refusals[part] = _by_whom(session, place, refused, [one.id for one in made], now)
     if refusals:
         raise BundleRefused(refusals, _ways_out(session, places, wishes, [one.id for one in made], now))
     return made
+
+
+def _by_whom(session: Session, place: Place, refused: SlotRefused, made: Sequence[str], now: datetime) -> SlotRefused:
+    """The same, told apart where only parts of the bundle itself stand in the way."""
+    claims = queries.taken(session, place.claimed, within=refused.wish.slot, ignoring=made)
+    if not refused.conflicts or decide(session, place, refused.wish, claims, now=now, ignoring=made).clashes:
+        return refused
+    return SlotRefused(refused.wish, of_its_own(refused.reasons), [], refused.alternatives)
 
 
 def _ways_out(

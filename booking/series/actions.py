@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from booking import queries, terms
-from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, use_of
+from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, of_its_own, use_of
 from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, lock_place
@@ -63,6 +63,10 @@ class Outcome:
     series: BookingSeries
     bookings: Sequence[Booking]
     gaps: Sequence[Gap]
+
+
+OCCURRENCE = "occurrence "
+"""What owns the time of those granted before in the same request begins so."""
 
 
 class SeriesRefused(Refused):
@@ -143,12 +147,16 @@ def admit_all(
         one = replace(wish, slot=slot)
         around = ledger.around(place.claimed, slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER))
         verdict = decide(session, place, one, around, now=now, ignoring=ignoring, beside=granted)
+        if verdict.clashes and granted:
+            others = {at: [taken for taken in held if not taken.owner.startswith(OCCURRENCE)] for at, held in around.items()}
+            if not decide(session, place, one, others, now=now, ignoring=ignoring, beside=granted).clashes:
+                verdict = replace(verdict, reasons=of_its_own(verdict.reasons), clashes=())
         if verdict.reasons:
             found.append(Gap(slot, verdict.reasons, verdict.clashes))
             continue
         found.append(Granted(one, verdict.units))
         granted.append(use_of(one))
-        _note(ledger, place, verdict.units, Taken(f"occurrence {len(granted)}", 0, 0, slot))
+        _note(ledger, place, verdict.units, Taken(f"{OCCURRENCE}{len(granted)}", 0, 0, slot))
     return found
 
 

@@ -157,3 +157,12 @@ def test_candidates_are_in_a_range_of_each_part_and_the_nearest_is_among_them(
     assert bool(found) == bool(fitting)
     if fitting:
         assert abs(found[0]) / half == min(abs(at) for at in fitting)
+
+
+def test_parts_that_meet_one_another_are_told_apart_from_what_others_have(db: Session, ask: Asks) -> None:
+    oven = a_resource(db)
+    refused = ask.refusal((oven, hours(2, 4)), (oven, hours(3, 5)))
+    assert (refused.code, [one.code for one in refused.reasons], refused.conflicts) == ("bundle_refused", ["meets_itself"], ())
+    ask.alone(oven, hours(4, 6))
+    other = ask.refusal((oven, hours(2, 4)), (oven, hours(3, 5)))
+    assert (other.code, [one.code for one in other.reasons]) == ("slot_taken", ["slot_taken"])

@@ -121,9 +121,10 @@ def test_an_occurrence_in_the_hour_that_is_skipped_is_a_gap(ask: Asks) -> None:
 
 def test_occurrences_stand_in_each_others_way(db: Session, ask: Asks) -> None:
     refused = ask.refusal(at("2027-03-14", "09:00", "23:00").widen(timedelta(), timedelta(hours=20)), "FREQ=DAILY;COUNT=3")
-    assert refused.code == "slot_taken"
+    assert {one.code for one in refused.reasons} == {"meets_itself"}
     ask.rules(cleaning_min=120)
-    assert ask.refusal(Slot(NOW, NOW + timedelta(hours=23)), "FREQ=DAILY;COUNT=2").code == "slot_taken"
+    with_buffer = ask.refusal(Slot(NOW, NOW + timedelta(hours=23)), "FREQ=DAILY;COUNT=2")
+    assert [one.code for one in with_buffer.reasons] == ["meets_itself"]
     assert len(ask.series(Slot(NOW, NOW + timedelta(hours=22)), "FREQ=DAILY;COUNT=3").bookings) == 3
     assert audit(db) == []
 
@@ -177,3 +178,15 @@ def test_of_two_series_at_once_on_the_same_times_one_is_whole_and_the_other_refu
     with committed_db() as session:
         assert session.scalar(select(func.count()).select_from(Booking)) == 20
         assert audit(session) == []
+
+
+def test_occurrences_that_meet_one_another_are_told_apart_from_what_others_have(ask: Asks) -> None:
+    ask.rules(max_min=60 * 60)
+    long = Slot(at("2027-03-14").start, at("2027-03-15", "10:00", "11:00").start)
+    refused = ask.refusal(long, "FREQ=DAILY;COUNT=3")
+    assert (refused.code, [one.code for one in refused.reasons], refused.conflicts) == ("series_refused", ["meets_itself"], ())
+    ask.alone(at("2027-03-15", "20:00", "21:00"))
+    both = ask.refusal(long, "FREQ=DAILY;COUNT=3")
+    assert (both.code, [one.code for one in both.reasons]) == ("slot_taken", ["slot_taken"])
+    made = ask.series(long, "FREQ=DAILY;COUNT=6", OnConflict.SKIP)
+    assert [gap["reasons"] for gap in made.series.gaps] == [["slot_taken"], ["meets_itself"], ["meets_itself"]]

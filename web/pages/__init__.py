@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from marketplace.permissions import NOBODY, Actor
 from marketplace.refusals import NotSignedIn, Refusal, Refused
 from web.deps import find_actor
 from web.dist import Assets
@@ -82,13 +83,21 @@ def include(app: FastAPI) -> None:
     app.mount("/static", Assets(), name="static")
 
 
+def _reader(request: Request) -> Actor:
+    """Whose page it is; nobody's where the request itself hides or forges that."""
+    try:
+        return find_actor(request)
+    except Refusal:
+        return NOBODY
+
+
 def refusal_page(request: Request, refusal: Refusal, status: int) -> Response:
     """The page that says what happened, what was kept, and what to do; a person who must sign in is led there."""
     language = language_of(request)
     if isinstance(refusal, NotSignedIn) and request.method == "GET":
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/{language}/signin?next={target.replace('&', '%26')}", 303)
-    actor = find_actor(request)
+    actor = _reader(request)
     pen = Pen(request, language, actor, count_unread(request, actor))  # type: ignore[arg-type]
     translate = translator(pen.lang)
     reasons = refusal.reasons if isinstance(refusal, Refused) else ()
