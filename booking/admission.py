@@ -80,12 +80,13 @@ def decide(
 ) -> Decision:
     """The verdict on `wish`, given the active claims around it; `beside` is what the customer is granted with it.
 
-    A wish with `override` is held to what nobody may override only: taken time, the past, the capacity.
+    A wish with `override` is held to what nobody may override only: taken time, the past, the capacity, far years.
     """
     place = place.attended_for(wanted=wish.assisted)
     reasons = _against_rules(session, place, wish, now, ignoring, beside)
     if wish.override is not None:
-        reasons = [reason for reason in reasons if not reason.override_by]
+        firm = [reason for reason in reasons if not reason.override_by and reason.code != "starts_in_past"]
+        reasons = [*terms.reasons_in_spite(wish.slot, zone=place.zone, now=now), *firm]
     units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
     if clashes:
         reasons.append(Reason("slot_taken"))

@@ -63,6 +63,9 @@ class Rules:
         return Slot(earliest, max(now + timedelta(days=self.horizon_days), earliest + timedelta(minutes=1)))
 
 
+AT_MOST = Rules(max_min=366 * 24 * 60, horizon_days=5 * 366)
+
+
 def bookable_hours(rules: Rules, zone: ZoneInfo, within: Slot) -> list[Slot]:
     """The parts of `within` in which a use may lie by the opening hours, with its buffers where those must be open too."""
     if rules.buffers_in_closed:
@@ -80,6 +83,12 @@ def reasons(slot: Slot, *, rules: Rules, zone: ZoneInfo, opened: Sequence[Slot],
     """
     in_hours = _of_hours(judged(slot), rules, opened)
     return [*_of_length(slot, rules), *_of_grid(slot, rules, zone), *_of_time(slot, rules, now), *in_hours]
+
+
+def reasons_in_spite(slot: Slot, *, zone: ZoneInfo, now: datetime) -> list[Reason]:
+    """What holds where a publisher sets the rules aside: whole minutes, a year, a few years ahead."""
+    found = (*_of_length(slot, AT_MOST), *_of_grid(slot, AT_MOST, zone), *_of_time(slot, AT_MOST, now))
+    return [Reason(reason.code, reason.values) for reason in found]
 
 
 def _of_length(slot: Slot, rules: Rules) -> Iterable[Reason]:

@@ -70,6 +70,27 @@ def test_taken_time_the_past_and_what_is_not_there_stay_refused(db: Session) -> 
     assert codes(db, wanted(db, paused, hours(6, 7), "calibration")) == ["not_bookable"]
 
 
+def test_whole_minutes_a_year_and_a_few_years_ahead_hold_for_everybody(db: Session) -> None:
+    resource, half_a_second, year = a_resource(db), timedelta(milliseconds=500), timedelta(days=366)
+    minute = timedelta(minutes=1)
+    far = Slot(NOW + 5 * year - timedelta(hours=1), NOW + 5 * year)
+    refused = {
+        Slot(DAY, DAY + timedelta(hours=1) + half_a_second): ["off_step"],
+        Slot(DAY + half_a_second, DAY + timedelta(hours=1) + half_a_second): ["off_step"],
+        Slot(DAY, DAY + half_a_second): ["too_short", "off_step"],
+        Slot(DAY, DAY + year + minute): ["too_long"],
+        far.shift(minute): ["beyond_horizon"],
+    }
+    for slot, reasons in refused.items():
+        assert codes(db, wanted(db, resource, slot, "calibration")) == reasons
+    with pytest.raises(SlotRefused) as caught:
+        actions.book(db, wish=wanted(db, resource, far.shift(minute), "calibration"), now=NOW)
+    assert [(one.values, one.override_by) for one in caught.value.reasons] == [({"horizon_days": 1830}, ())]
+    assert codes(db, wanted(db, resource, Slot(DAY, DAY + half_a_second), None)) == ["too_short", "off_step"]
+    for slot in (Slot(DAY, DAY + year), far):
+        assert actions.book(db, wish=wanted(db, resource, slot, "calibration"), now=NOW).slot == slot
+
+
 def test_a_move_sets_rules_aside_too_and_nothing_is_on_record_where_none_is_broken(db: Session) -> None:
     resource, manager = a_resource(db), a_person(db)
     booking = actions.book(db, wish=wanted(db, resource, hours(2, 4), "not needed"), now=NOW)
