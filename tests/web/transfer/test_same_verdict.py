@@ -54,6 +54,8 @@ NOW = clock.now().replace(minute=0, second=0, microsecond=0)
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 DAY = (NOW.astimezone(SHANGHAI) + timedelta(days=14 - NOW.astimezone(SHANGHAI).weekday() + 2)).replace(hour=0)
 """A Wednesday to come, as the machines' clock has it."""
+SOON = ((NOW + timedelta(hours=15)).astimezone(SHANGHAI).date() - DAY.date()).days
+"""From that Wednesday to the day whose next ten o'clock is at most a day away."""
 EN = translator(Lang.EN)
 
 
@@ -124,7 +126,7 @@ WISHES = [
     wish("too long", "ruled", 9, 14, days=7),
     wish("off the grid", "ruled", 14.25, 15.75, days=1),
     wish("in the past", "plain", 10, 12, days=-30),
-    wish("too soon", "ruled", 10, 11, days=-((DAY - NOW).days)),
+    wish("too soon", "ruled", 10, 11, days=SOON),
     wish("beyond the horizon", "ruled", 10, 11, days=70),
     wish("before it opens", "ruled", 7, 9, days=7),
     wish("on a Sunday", "ruled", 10, 12, days=4),
