@@ -48,6 +48,8 @@ class AskedStep:
     quantity: int = 1
     gap_min: timedelta = timedelta()
     gap_max: timedelta | None = None
+    assisted: bool = False
+    """With an operator of the institution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Part:
     slot: Slot
     quantity: int
     price: Money
+    assisted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,8 @@ def _option(world: _World, row: Row, step: AskedStep) -> Option | None:
     place, asker, asked = world.known.places.get(row.id), world.asker, world.asked
     if place is None or (asker.organisation_id is None and row.institution_id not in asker.houses):
         return None
-    room = finding.room_of(world.known, place, asker, Wanted(asked.within, step.length, step.quantity), world.now)
+    wanted = Wanted(asked.within, step.length, step.quantity, step.assisted)
+    room = finding.room_of(world.known, place, asker, wanted, world.now)
     first = room.first() if room else None
     if room is None or first is None:
         return None
@@ -201,7 +205,7 @@ def _granted(session: Session, world: _World, chain: Chain) -> bool:
     for number, (leg, step) in enumerate(zip(chain.legs, world.asked.steps, strict=True)):
         place, quantity = known.places[leg.option.resource_id], step.quantity
         firm = asker.at(place.institution_id).organisation_id
-        wish = Wish(place.resource_id, leg.slot, asker.person_id or "", firm, Category.EXT, quantity)
+        wish = Wish(place.resource_id, leg.slot, asker.person_id or "", firm, Category.EXT, quantity, assisted=step.assisted)
         beside = uses.setdefault(place.resource_id, [])
         decision = decide(session, place, wish, claims, now=world.now, beside=beside)
         if decision.reasons:
@@ -224,7 +228,7 @@ def _ranked(world: _World, found: Sequence[Chain], sort: str) -> list[Proposal]:
 
 def _proposal(world: _World, chain: Chain, best: Sequence[str]) -> Proposal:
     parts = [
-        Part(world.resources[leg.option.resource_id], leg.slot, step.quantity, leg.option.price)
+        Part(world.resources[leg.option.resource_id], leg.slot, step.quantity, leg.option.price, step.assisted)
         for leg, step in zip(chain.legs, world.asked.steps, strict=True)
     ]
     return Proposal(parts, chain.totals, len(chain.houses), best)

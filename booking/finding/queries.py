@@ -36,6 +36,8 @@ class Wanted:
     within: Slot
     length: timedelta | None = None
     quantity: int = 1
+    assisted: bool = False
+    """Somebody of the house is to stand by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,14 @@ def _records(session: Session, places: Collection[Place], person_ids: set[str]) 
 
 def room_of(known: Known, place: Place, asker: Asker, wanted: Wanted, now: datetime) -> Room | None:
     """Every start on the place that admission would grant the asker; None where it is not open to them at all."""
+    place = place.attended_for(wanted=wanted.assisted)
     length = wanted.length or fitting.whole_steps(place.rules.min_min * MINUTE, place.rules)
     window = _open_to(place, asker, wanted.within.clip(place.rules.window(now)))
     if window is None or place.state is not ListingState.PUBLISHED or wanted.quantity > place.capacity:
         return None
     if not terms.may_last(Slot(window.start, window.start + length), place.rules):
         return None
-    fit = _fit_in(known, place, asker, window)
+    fit = _fit_in(known, place, asker, window, assisted=wanted.assisted)
     if fit is None:
         return None
     customer = asker.at(place.institution_id)
@@ -157,10 +160,10 @@ def _open_to(place: Place, asker: Asker, window: Slot | None) -> Slot | None:
     return Slot(earliest, window.end) if earliest < window.end else None
 
 
-def _fit_in(known: Known, place: Place, asker: Asker, window: Slot) -> Slot | None:
+def _fit_in(known: Known, place: Place, asker: Asker, window: Slot, *, assisted: bool) -> Slot | None:
     """The part of `window` in which the asker is qualified to begin; whoever is not known has been granted nothing."""
     record = known.records.get((asker.person_id or "", place.resource_id), Record())
-    return competence.fit_in(place.rules.qualifications, place.rules.assistance, record, window, wanted=False)
+    return competence.fit_in(place.rules.qualifications, place.rules.assistance, record, window, wanted=assisted)
 
 
 def _beside_own(known: Known, place: Place, use: Use, allowed: Sequence[Range]) -> Iterator[datetime]:

@@ -75,7 +75,12 @@ RULES = st.fixed_dictionaries(
         "audience": st.sampled_from(AUDIENCES),
     }
 )
-ASSISTANCE: Sequence[dict[str, Any]] = ({}, {"mode": "required", "operators": [], "supervised_runs": 0})
+ASSISTANCE: Sequence[dict[str, Any]] = (
+    {},
+    {"mode": "required", "operators": [], "supervised_runs": 0},
+    {"mode": "optional", "operators": [], "supervised_runs": 0},
+    {"mode": "optional", "operators": [], "supervised_runs": 1},
+)
 NEEDS = st.sampled_from(["nothing", "what the asker holds until a day", "what nobody holds", "it unless assisted"])
 POOL = {"buffer_mode": Gap.SUM, "waive_own_buffers": False, "pooled": True}
 PEOPLE = st.fixed_dictionaries(
@@ -97,17 +102,18 @@ ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "Australia/Lord_Howe"
     begin=st.integers(0, 40),
     length=st.sampled_from([60, 90, 240, 540]),
     quantity=st.integers(1, 2),
+    assisted=st.booleans(),
 )
 def test_the_first_slot_found_is_the_first_that_admission_grants(
     db: Session, rules: dict[str, Any], people: dict[str, Any], capacity: int, taken: list[tuple[int, int, bool, int]], zone: str,
-    begin: int, length: int, quantity: int,
+    begin: int, length: int, quantity: int, assisted: bool,
 ) -> None:  # fmt: skip
     with db.begin_nested() as undone:
         firm, other, person = an_organisation(db), an_organisation(db), a_person(db)
         resource = a_demanding_resource(db, rules, people, person, capacity=capacity, timezone=zone)
         fill(db, resource, taken, own=(person, firm), other=(a_person(db), other))
         within = Slot(NOW.replace(minute=0) + begin * QUARTER, NOW.replace(minute=0) + (begin + 160) * QUARTER)
-        wanted = Wanted(within, timedelta(minutes=length), quantity)
+        wanted = Wanted(within, timedelta(minutes=length), quantity, assisted)
         found = rooms(db, [resource.id], wanted=wanted, askers=[asker_of(person.id, firm, frozenset())], now=NOW)
         room = found.get(resource.id)
         assert (room.first() if room else None) == first_granted(db, resource, wanted, person, firm)
@@ -160,7 +166,8 @@ def first_granted(db: Session, resource: Resource, wanted: Wanted, person: Perso
     assert wanted.length
     while at + wanted.length <= wanted.within.end:
         slot = Slot(at, at + wanted.length)
-        if grants(db, place, Wish(resource.id, slot, person.id, firm.id, Category.EXT, wanted.quantity), now=NOW):
+        wish = Wish(resource.id, slot, person.id, firm.id, Category.EXT, wanted.quantity, assisted=wanted.assisted)
+        if grants(db, place, wish, now=NOW):
             return slot
         at += QUARTER
     return None
@@ -178,7 +185,9 @@ def test_what_is_listed_as_free_is_granted_and_what_is_not_is_refused(
     rules |= {"quotas": [], "audience": [], "waive_own_buffers": False}
     with db.begin_nested() as undone:
         firm, person = an_organisation(db), a_person(db)
-        resource = a_demanding_resource(db, rules, {**people, "needs": "nothing"}, person, capacity=capacity, timezone=zone)
+        alone = {"needs": "nothing", "assistance": {**people["assistance"], "supervised_runs": 0}}  # nobody asks for themselves
+        people = {**people, **(alone if people["assistance"] else {"needs": "nothing"})}
+        resource = a_demanding_resource(db, rules, people, person, capacity=capacity, timezone=zone)
         fill(db, resource, taken, own=(person, firm), other=(a_person(db), an_organisation(db)))
         within = Slot(NOW, NOW + timedelta(hours=40))
         listed = queries.free_time(db, resource.id, within=within, now=NOW, quantity=quantity)

@@ -9,8 +9,14 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
+from booking.operators.actions import add_operator
+from booking.rules.actions import Further, RuleSet, set_rules
+from booking.tables import Booking
 from marketplace import clock
+from marketplace.db import open_engine, open_sessions
+from marketplace.people.queries import find_person_by_email
 from tests.web.desks import TOKEN, Desk, Reader
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -119,3 +125,28 @@ def test_where_nothing_is_free_the_search_leads_to_the_nearest(desk: Desk) -> No
     assert "Nothing is free then" in page
     assert f"day={clock.now().astimezone(ZONE):%Y}" in page or "Search from that day on" in page
     assert re.search(rf'href="/en/r/{desk.resource}\?start=', page)
+
+
+def test_with_an_operator_is_said_found_and_booked_so(desk: Desk) -> None:
+    assert "Nothing matches" in desk.reader("customer").get(f"/search?{urlencode([*window(), ('assisted', '1')])}").text
+    with open_sessions(open_engine(desk.settings.database_url))() as session:
+        technician = find_person_by_email(session, "technician@example.com")
+        assert technician is not None
+        hours = [{"weekday": day, "open_min": 600, "close_min": 960} for day in range(7)]
+        add_operator(session, institution_id=desk.house, person_id=technician.id, hours=hours, actor_id=None, now=clock.now())
+        offered = Further(assistance={"mode": "optional", "operators": [], "supervised_runs": 0})
+        set_rules(session, resource_id=desk.resource, rules=RuleSet(), further=offered, actor_id=None, now=clock.now())
+        session.commit()
+    customer = desk.reader("customer")
+    page = customer.get(f"/search?{urlencode([*window(), ('hours', '2'), ('assisted', '1')])}").text
+    assert "10:00–12:00</a>" in page
+    assert 'name="assisted" value="1" checked' in page
+    link = unescape(re.findall(r'href="/en(/r/\w+\?start=[^"]+)"', page)[0])
+    panel = customer.get(link.partition("#")[0]).text
+    assert re.search(r'name="assisted"[^>]* checked', panel)
+    chosen = [("assisted", ""), ("assisted", "1")]
+    review = review_of(customer.get(f"/chains?{urlencode([*STEPS, *window(), *chosen])}").text)
+    assert "with an operator" in customer.get(review).text
+    assert str(send(customer, review).url).endswith("done=booked")
+    with open_sessions(open_engine(desk.settings.database_url))() as session:
+        assert session.scalars(select(Booking.assisted).order_by(Booking.starts_at)).all() == [False, True]

@@ -29,6 +29,8 @@ class ChainStepIn(shapes.Shape):
     quantity: Annotated[shapes.Whole, Field(ge=1, le=1000)] = 1
     gap_min: Minutes = 0
     gap_max: Minutes | None = None
+    assisted: shapes.Flag = False
+    """With an operator of the institution; the part is booked so."""
 
     def value(self) -> AskedStep:
         return AskedStep(
@@ -39,6 +41,7 @@ class ChainStepIn(shapes.Shape):
             quantity=self.quantity,
             gap_min=timedelta(minutes=self.gap_min),
             gap_max=None if self.gap_max is None else timedelta(minutes=self.gap_max),
+            assisted=self.assisted,
         )
 
 
@@ -90,6 +93,7 @@ def _proposal(found: Proposal) -> dict[str, Any]:
             "name_en": part.resource.name_en,
             **shapes.slot(part.slot),
             "quantity": part.quantity,
+            "assisted": part.assisted,
             "price": shapes.money(part.price),
         }
         for part in found.parts

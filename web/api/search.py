@@ -41,6 +41,8 @@ class SearchParams(shapes.Shape):
     quantity: Annotated[int, Field(ge=1, le=1000)] = 1
     organisation_id: str | None = None
     """For whom a time is sought; without it for whom one would book."""
+    assisted: bool = False
+    """With an operator of the institution, whose time has to be free too; it is booked with `assisted`."""
     sort: Literal["match", "price", "name", "earliest"] = "match"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: str | None = None
@@ -82,9 +84,8 @@ def read_search(params: SearchParams) -> finding.Search:
     prices = Prices(most=HIGHEST if params.max_price is None else params.max_price, currency=params.currency) if asked else None
     budget = None if params.budget is None else Money(params.budget, params.currency or "CNY")
     if params.free_from is None:
-        for name in ("free_to", "hours", "budget"):
-            if getattr(params, name) is not None:
-                raise Invalid(field="free_from", reason="is missing: free_to, hours and budget count from it")
+        if params.assisted or not {params.free_to, params.hours, params.budget} <= {None}:
+            raise Invalid(field="free_from", reason="is missing: free_to, hours, budget and assisted count from it")
         return finding.Search(params.q[:200], prices, chosen)
     within = read_slot(params.free_from, params.free_to or params.free_from + timedelta(days=7))
     if within.duration > LONGEST_LOOK:
@@ -92,4 +93,4 @@ def read_search(params: SearchParams) -> finding.Search:
     length = timedelta(seconds=round(float(params.hours or 1) * 3600))
     if not length:
         raise Invalid(field="hours", reason="must be at least a minute")
-    return finding.Search(params.q[:200], prices, chosen, Wanted(within, length, params.quantity), budget)
+    return finding.Search(params.q[:200], prices, chosen, Wanted(within, length, params.quantity, params.assisted), budget)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -11,7 +12,6 @@ from booking import queries
 from booking.bundles.actions import BundleRefused
 from marketplace import idempotency
 from marketplace.refusals import Invalid, Refusal, Refused
-from marketplace.slot import Slot
 from web import checkout
 from web.chains import MOST_STEPS
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
@@ -19,7 +19,7 @@ from web.i18n import translator
 from web.pages.drawing import Drawing, Fields, text
 from web.pages.public import day_of
 from web.present import chains as present
-from web.present.chains import Typed, TypedStep
+from web.present.chains import Leg, Typed, TypedStep
 from web.reasons import sentence
 from web.refusals import status_of
 from web.views.frame import Area
@@ -46,6 +46,7 @@ def chains_page(
     hours: Many = [],  # noqa: B006
     gap_min: Many = [],  # noqa: B006
     gap_max: Many = [],  # noqa: B006
+    assisted: Many = [],  # noqa: B006
     day: str = "",
     until: str = "",
     budget: str = "",
@@ -54,7 +55,7 @@ def chains_page(
     organisation_id: str = "",
     more: str = "",
 ) -> Response:
-    columns = (q, kind, hours, gap_min, gap_max)
+    columns = (q, kind, hours, gap_min, gap_max, assisted)
     steps = [TypedStep(*(_cell(column, n) for column in columns)) for n in range(max(map(len, columns)))]
     typed = Typed(
         steps=steps,
@@ -87,13 +88,14 @@ def book(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now, settin
     firm, key, purpose = text(fields, "organisation_id")[:40], text(fields, "key")[:100], text(fields, "purpose")[:1000]
     orders = [
         checkout.Order(
-            resource_id=resource_id,
-            slot=slot,
+            resource_id=part.resource_id,
+            slot=part.slot,
             organisation_id=firm or None,
             purpose=purpose or None,
             payment_method=settings.test_payment_method or None,
+            assisted=part.assisted,
         )
-        for resource_id, slot in parts
+        for part in parts
     ]
     try:
         with db.begin_nested():
@@ -106,8 +108,8 @@ def book(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now, settin
 def _once(pen: Drawing, db: Db, key: str, orders: Sequence[checkout.Order], hold: timedelta, now: Now) -> str:
     """The first booking of the bundle; sent twice, the form makes one bundle. Raises: BundleRefused, Invalid, NotAllowed."""
     names = {"principal": pen.actor.known_id, "method": "POST", "path": "/chains/bookings", "key": key}
-    content = "".join(f"{order.resource_id}{order.slot.start}" for order in orders)
-    saved = idempotency.begin(db, **names, request_hash=content[:80], now=now) if key else None
+    content = "".join(f"{order.resource_id}{order.slot.start}{order.assisted}" for order in orders)
+    saved = idempotency.begin(db, **names, request_hash=sha256(content.encode()).hexdigest(), now=now) if key else None
     if saved:
         return saved.body.decode()
     made = checkout.book_bundle(db, actor=pen.actor, orders=orders, now=now, hold=hold)
@@ -117,9 +119,7 @@ def _once(pen: Drawing, db: Db, key: str, orders: Sequence[checkout.Order], hold
     return first
 
 
-def _refused(
-    pen: Drawing, db: Db, parts: Sequence[tuple[str, Slot]], refusal: Refusal, firm: str, purpose: str, now: Now
-) -> Response:
+def _refused(pen: Drawing, db: Db, parts: Sequence[Leg], refusal: Refusal, firm: str, purpose: str, now: Now) -> Response:
     if isinstance(refusal, BundleRefused):
         note(db, refusal, now)
     translate = translator(pen.lang)

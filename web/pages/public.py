@@ -80,6 +80,7 @@ def search_page(
     chain: Annotated[list[str], Query()] = [],  # noqa: B006
     district: Annotated[list[str], Query()] = [],  # noqa: B006
     free: str = "",
+    assisted: str = "",
     min_price: str = "",
     max_price: str = "",
     budget: str = "",
@@ -95,6 +96,7 @@ def search_page(
         chain=next(iter(chain), None),
         district=next(iter(district), None),
         free=free == "1",
+        assisted=assisted == "1",
         min_price=min_price[:20],
         max_price=max_price[:20],
         budget=budget[:20],

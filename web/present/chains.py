@@ -41,10 +41,30 @@ class TypedStep:
     hours: str = ""
     gap_min: str = ""
     gap_max: str = ""
+    assisted: str = ""
 
     @property
     def empty(self) -> bool:
         return not (self.text.strip() or self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A step of a proposal, as an address carries it."""
+
+    resource_id: str
+    slot: Slot
+    assisted: bool = False
+
+    @property
+    def token(self) -> str:
+        told = [
+            self.resource_id,
+            self.slot.start.isoformat(),
+            self.slot.end.isoformat(),
+            *(["assisted"] if self.assisted else []),
+        ]
+        return "~".join(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,7 @@ def _step(number: int, step: TypedStep) -> AskedStep:
         length=length,
         gap_min=gap_min,
         gap_max=None if gap_max is None else max(gap_min, gap_max),
+        assisted=bool(step.assisted),
     )
 
 
@@ -131,7 +152,7 @@ def _hours(field: str, text: str) -> timedelta:
 
 def _row(number: int, step: TypedStep) -> StepRow:
     kinds = [Choice(kind.value, kind.value, kind.value == step.kind) for kind in ResourceKind]
-    return StepRow(number, step.text[:200], step.hours[:20], step.gap_min[:20], step.gap_max[:20], kinds)
+    return StepRow(number, step.text[:200], step.hours[:20], step.gap_min[:20], step.gap_max[:20], kinds, bool(step.assisted))
 
 
 def _problems(answer: Answer, steps: Sequence[StepRow]) -> list[Problem]:
@@ -154,27 +175,25 @@ def _card(session: Session, found: Proposal, asked: AskedChain, lang: Lang) -> P
             price=part.price,
             x=round(100 * ((part.slot.start - whole.start) / whole.duration), 2),
             width=round(100 * (part.slot.duration / whole.duration), 2),
+            assisted=part.assisted,
         )
         for number, part in enumerate(found.parts, 1)
     ]
-    tokens = [token_of(part.resource.id, part.slot) for part in found.parts]
+    tokens = [Leg(part.resource.id, part.slot, part.assisted).token for part in found.parts]
     return ProposalCard(
         parts, whole, parts[0].zone, found.totals, found.houses, found.best, review_url(lang, tokens, asked.organisation_id)
     )
 
 
-def token_of(resource_id: str, slot: Slot) -> str:
-    """A part as an address carries it."""
-    return f"{resource_id}~{slot.start.isoformat()}~{slot.end.isoformat()}"
-
-
-def read_tokens(tokens: Sequence[str]) -> list[tuple[str, Slot]]:
+def read_tokens(tokens: Sequence[str]) -> list[Leg]:
     """Raises: Invalid."""
     found = []
     for token in tokens[:MOST_STEPS]:
         try:
-            resource_id, start, end = token.split("~")
-            found.append((resource_id, Slot(datetime.fromisoformat(start), datetime.fromisoformat(end))))
+            resource_id, start, end, *assisted = token.split("~")
+            found.append(
+                Leg(resource_id, Slot(datetime.fromisoformat(start), datetime.fromisoformat(end)), assisted == ["assisted"])
+            )
         except (ValueError, EmptySlot, OverflowError) as error:
             raise Invalid(field="part", reason="not one that a page before gave") from error
     if not found:
@@ -188,11 +207,11 @@ def review_url(lang: Lang, tokens: Sequence[str], organisation_id: str | None) -
 
 
 def review(
-    session: Session, parts: Sequence[tuple[str, Slot]], *, actor: Actor, organisation_id: str, lang: Lang, purpose: str = "",
+    session: Session, parts: Sequence[Leg], *, actor: Actor, organisation_id: str, lang: Lang, purpose: str = "",
     key: str = "",
 ) -> ReviewView:  # fmt: skip
     """Raises: NotFound (also for a listing the actor may not know of), NotAllowed."""
-    rows = [catalogue.get_visible(session, actor, resource_id) for resource_id, _ in parts]
+    rows = [catalogue.get_visible(session, actor, part.resource_id) for part in parts]
     places = load_places(session, {row.id for row in rows})
     if len(places) < len({row.id for row in rows}):
         raise NotFound(kind="resource")
@@ -207,16 +226,17 @@ def review(
             name=names.name_of(row, lang),
             foreign=names.foreign_of(row, lang),
             institution=houses.get(row.institution_id, ""),
-            slot=slot,
+            slot=part.slot,
             zone=row.timezone,
-            price=quotes.quote_slot(price=hour_for(row.price, row.id, row.institution_id, asker, prices), slot=slot),
+            price=quotes.quote_slot(price=hour_for(row.price, row.id, row.institution_id, asker, prices), slot=part.slot),
+            assisted=part.assisted,
             by_request=places[row.id].rules.asks(asker.at(row.institution_id).organisation_id),
         )
-        for number, (row, (_, slot)) in enumerate(zip(rows, parts, strict=True), 1)
+        for number, (row, part) in enumerate(zip(rows, parts, strict=True), 1)
     ]
     return ReviewView(
         parts=drawn,
-        tokens=[token_of(*part) for part in parts],
+        tokens=[part.token for part in parts],
         totals=_sums([part.price for part in drawn]),
         organisation_id=organisation_id,
         organisation=firm.name if firm else None,
@@ -234,8 +254,8 @@ def _sums(prices: Sequence[Money]) -> list[Money]:
     return [sums[currency] for currency in sorted(sums)]
 
 
-def moved(parts: Sequence[tuple[str, Slot]], ways_out: Sequence[Slot], lang: Lang, organisation_id: str) -> list[str]:
+def moved(parts: Sequence[Leg], ways_out: Sequence[Slot], lang: Lang, organisation_id: str) -> list[str]:
     """The addresses of this review with all its parts moved together to each of the stretches."""
-    start = min(slot.start for _, slot in parts)
-    tokens = [[token_of(one, slot.shift(way.start - start)) for one, slot in parts] for way in ways_out]
+    start = min(part.slot.start for part in parts)
+    tokens = [[replace(part, slot=part.slot.shift(way.start - start)).token for part in parts] for way in ways_out]
     return [review_url(lang, one, organisation_id) for one in tokens]

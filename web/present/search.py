@@ -58,6 +58,7 @@ class Wanted:
     chain: str | None = None
     district: str | None = None
     free: bool = False
+    assisted: bool = False
     min_price: str = ""
     max_price: str = ""
     budget: str = ""
@@ -66,7 +67,7 @@ class Wanted:
 
     @property
     def asks_for_time(self) -> bool:
-        return bool(self.day or self.until or self.hours or minor_of(self.budget))
+        return bool(self.day or self.until or self.hours or minor_of(self.budget) or self.assisted)
 
     @property
     def as_query(self) -> dict[str, str]:
@@ -79,6 +80,7 @@ class Wanted:
             "chain": self.chain or "",
             "district": self.district or "",
             "free": "1" if self.free else "",
+            "assisted": "1" if self.assisted else "",
             "min_price": self.min_price,
             "max_price": self.max_price,
             "budget": self.budget,
@@ -111,6 +113,7 @@ def view(session: Session, wanted: Wanted, *, actor: Actor, lang: Lang, now: dat
         until=wanted.until,
         lengths=[Choice(f"{h}", words[f"{h}h"], wanted.hours == h) for h in LENGTHS],
         only_free=wanted.free,
+        assisted=wanted.assisted,
         min_price=wanted.min_price,
         max_price=wanted.max_price,
         budget=wanted.budget,
@@ -144,7 +147,7 @@ def as_search(wanted: Wanted, now: datetime) -> Search:
     chosen = Chosen(kind, wanted.chain, wanted.district)
     if not wanted.asks_for_time:
         return Search(wanted.q, prices, chosen)
-    use = Use(window_of(wanted.day, wanted.until, now), timedelta(hours=wanted.hours or 1))
+    use = Use(window_of(wanted.day, wanted.until, now), timedelta(hours=wanted.hours or 1), assisted=wanted.assisted)
     return Search(wanted.q, prices, chosen, use, None if budget is None else Money(budget, YUAN))
 
 

@@ -20,6 +20,7 @@ class StepRow:
     gap_min: str = ""
     gap_max: str = ""
     kinds: Sequence[Choice] = ()
+    assisted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class PartRow:
     x: float = 0.0
     width: float = 100.0
     by_request: bool = False
+    assisted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

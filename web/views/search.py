@@ -83,6 +83,7 @@ class SearchView:
     lengths: Sequence[Choice]
     """Hours wanted: values "1", "2", "4", "8" … with labels."""
     only_free: bool
+    assisted: bool
     min_price: str
     max_price: str
     budget: str

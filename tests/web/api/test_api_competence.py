@@ -207,3 +207,41 @@ def test_each_class_of_customers_has_its_price_and_the_answer_says_whose(world: 
     for wrong in ({"students": 1}, {"academic": -1}, {"academic": "1"}, [1]):
         answer = world.post("/resources", world.manager, json=world.listing(policy={"class_prices": wrong}))
         assert all(field.startswith("policy.class_prices") for field in fields(refused(answer, 422)))
+
+
+def a_house_with_one_operator(world: World, chain: str) -> tuple[str, str]:
+    """A machine with and one without the offer of help; the operator is there from 08:00 to 12:00, every day."""
+    an_operator(world, hours=[{"weekday": day, "open": "08:00", "close": "12:00"} for day in range(7)])
+    helped = world.a_resource(chain=chain, rules={"assistance": {"mode": "optional", "supervised_runs": 0}})
+    return helped, world.a_resource(chain=chain)
+
+
+def test_a_search_for_help_finds_when_somebody_is_there(world: World) -> None:
+    name = new_id("c")
+    helped, _ = a_house_with_one_operator(world, name)
+    time = {"free_from": tomorrow(0).isoformat(), "free_to": tomorrow(0, days=3).isoformat()}
+    asked = {"chain": name, "hours": "2", **time}
+    assert world.get("/resources", world.member, params=asked).json()["total"] == 2
+    (hit,) = world.get("/resources", world.member, params={**asked, "assisted": True}).json()["items"]
+    assert hit["id"] == helped
+    booked = world.made(f"/resources/{helped}/bookings", world.member, {**hit["first_free"], "assisted": True})
+    assert (booked["assisted"], booked["quote"]) == (True, hit["cost"])
+    (later,) = world.get("/resources", world.member, params={**asked, "assisted": True}).json()["items"]
+    assert later["first_free"]["start"] >= booked["end"]
+    assert world.get("/resources", world.member, params={**asked, "hours": "5", "assisted": True}).json()["total"] == 0
+    assert "free_from" in fields(refused(world.get("/resources", params={"assisted": True}), 422))
+
+
+def test_a_step_of_a_chain_with_an_operator_is_booked_with_one(world: World) -> None:
+    helped, alone = a_house_with_one_operator(world, new_id("c"))
+    steps = [{"resource_id": alone, "minutes": 60}, {"resource_id": helped, "minutes": 180, "assisted": True, "gap_max": 1440}]
+    window = {"from": tomorrow(0).isoformat(), "until": tomorrow(0, days=3).isoformat()}
+    answer = world.post("/chains/proposals", world.member, json={"steps": steps, **window}).json()
+    parts = answer["proposals"][0]["parts"]
+    assert [part["assisted"] for part in parts] == [False, True]
+    wanted = [{name: part[name] for name in ("resource_id", "start", "end", "assisted")} for part in parts]
+    made = world.made("/bookings", world.member, {"parts": wanted})
+    assert [one["assisted"] for one in made["bookings"]] == [False, True]
+    steps = [{"resource_id": alone, "minutes": 60, "assisted": True}]
+    answer = world.post("/chains/proposals", world.member, json={"steps": steps, **window}).json()
+    assert (answer["proposals"], [one["step"] for one in answer["unserved"]]) == ([], [0])
