@@ -54,7 +54,7 @@ NOW = clock.now().replace(minute=0, second=0, microsecond=0)
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 DAY = (NOW.astimezone(SHANGHAI) + timedelta(days=14 - NOW.astimezone(SHANGHAI).weekday() + 2)).replace(hour=0)
 """A Wednesday to come, as the machines' clock has it."""
-SOON = ((NOW + timedelta(hours=15)).astimezone(SHANGHAI).date() - DAY.date()).days
+SOON = ((NOW + timedelta(hours=14)).astimezone(SHANGHAI).date() - DAY.date()).days
 """From that Wednesday to the day whose next ten o'clock is at most a day away."""
 EN = translator(Lang.EN)
 
