@@ -16,7 +16,7 @@ from booking.operators import queries as operators
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
-from booking.queries import Claims
+from booking.queries import Sight
 from booking.series.moved import note_move
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
@@ -46,13 +46,13 @@ def book(session: Session, *, wish: Wish, hold_until: datetime | None = None, no
     return take(session, place=place, wish=wish, hold_until=hold_until, now=now)
 
 
-def in_turn(session: Session, *, place: Place, wish: Wish, claims: Claims, seek: bool, now: datetime) -> Place:
-    """The same place with its rows locked, once those before us have them no longer.
+def in_turn(session: Session, *, seen: Sight, wish: Wish, seek: bool, now: datetime) -> Place:
+    """The place that was seen with its rows locked, once those before us have them no longer.
 
     Nobody waits to hear a no that holds already: of two hundred who want one slot few stand in line for it.
     Raises: NotFound, SlotRefused.
     """
-    admit(session, place, wish, now=now, claims=claims, seek=seek)
+    admit(session, seen.place, wish, now=now, seen=seen, seek=seek)
     return lock_place(session, wish.resource_id)
 
 
@@ -63,15 +63,15 @@ def take(
     wish: Wish,
     hold_until: datetime | None,
     bundle_id: str | None = None,
-    claims: Claims | None = None,
+    seen: Sight | None = None,
     seek: bool = True,
     now: datetime,
 ) -> Booking:
-    """`book` where the rows of the place and its parts are locked already, and after that maybe its claims read.
+    """`book` where the rows of the place and its parts are locked already, and it was maybe seen after that.
 
     Without `seek` a refusal comes before its ways out are sought. Raises: SlotRefused.
     """
-    units = admit(session, place, wish, now=now, claims=claims, seek=seek)
+    units = admit(session, place, wish, now=now, seen=seen, seek=seek)
     row = new_booking(place, wish, hold_until, now)
     [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))

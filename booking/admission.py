@@ -13,7 +13,7 @@ from booking.competence import Record
 from booking.occupancy import Taken
 from booking.places import Place
 from booking.qualifications import queries as qualifications
-from booking.queries import Claims
+from booking.queries import Claims, Sight
 from booking.quotas import Use
 from booking.rules import queries as rules
 from booking.tables import Category
@@ -53,6 +53,8 @@ class SlotRefused(Refused):
     def __init__(self, wish: Wish, reasons: Sequence[Reason], conflicts: Sequence[Slot], alternatives: Sequence[Slot]) -> None:
         super().__init__(reasons, conflicts, alternatives)
         self.wish = wish
+        self.seen: Sight | None = None
+        """What the verdict was found on."""
         self.sought_at: Place | None = None
         """Where the ways out are still to be sought."""
         if conflicts:
@@ -105,20 +107,19 @@ def admit(
     *,
     now: datetime,
     ignoring: Collection[str] = (),
-    claims: Claims | None = None,
+    seen: Sight | None = None,
     seek: bool = True,
 ) -> Units:
     """The units to take; the claims of the bookings `ignoring` do not stand in the way.
 
-    `claims` where those near the slot were read already. Without `seek` a refusal comes before its ways out are sought.
+    `seen` where the place was looked at already. Without `seek` a refusal comes before its ways out are sought.
     Raises: SlotRefused.
     """
-    if claims is None or not _are_enough(place):
-        claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
+    claims = _claims(session, place, wish.slot, _longest_buffer(place), ignoring, seen)
     found = decide(session, place, wish, claims, now=now, ignoring=ignoring)
     if found.reasons:
         refusal = SlotRefused(wish, found.reasons, found.clashes, [])
-        refusal.sought_at = place
+        refusal.sought_at, refusal.seen = place, seen
         if seek:
             seek_ways_out(session, refusal, now=now, ignoring=ignoring)
         raise refusal
@@ -128,13 +129,21 @@ def admit(
 def seek_ways_out(session: Session, refusal: SlotRefused, *, now: datetime, ignoring: Collection[str] = ()) -> None:
     """Add them where they are still to be sought: who holds a row gives it back first, others wait for it."""
     if refusal.sought_at is not None:
-        refusal.alternatives = tuple(find_ways_out(session, refusal.sought_at, refusal.wish, now=now, ignoring=ignoring))
-        refusal.sought_at = None
+        found = find_ways_out(session, refusal.sought_at, refusal.wish, now=now, ignoring=ignoring, seen=refusal.seen)
+        refusal.alternatives, refusal.sought_at = tuple(found), None
 
 
-def _are_enough(place: Place) -> bool:
-    """Whether a use of the place meets no other claims than its own near ones."""
-    return place.stands_alone and max(place.rules.buffers.setup, place.rules.buffers.cleaning) <= queries.NEAR
+def _claims(
+    session: Session, place: Place, within: Slot, buffer: timedelta, ignoring: Collection[str], seen: Sight | None
+) -> Claims:
+    """The active claims that matter to a use inside `within`: as they were seen, where that is enough, else read."""
+    if seen is not None and not ignoring and seen.shows(within, buffer):
+        return seen.claims
+    return queries.taken(session, place.claimed, within=within, ignoring=ignoring)
+
+
+def _longest_buffer(place: Place) -> timedelta:
+    return max(place.rules.buffers.setup, place.rules.buffers.cleaning)
 
 
 def of_its_own(reasons: Sequence[Reason]) -> list[Reason]:
@@ -263,7 +272,9 @@ def _standing_by(place: Place, claims: Claims, slot: Slot) -> str | None:
     return next((one.resource_id for one in free), None)
 
 
-def find_ways_out(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> list[Slot]:
+def find_ways_out(
+    session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = (), seen: Sight | None = None
+) -> list[Slot]:
     """The nearest slots that would be granted: sought around the wish, and to the horizon where too few are near."""
     place = place.attended_for(wanted=wish.assisted)
     bookable = place.state is ListingState.PUBLISHED and wish.quantity <= place.capacity
@@ -273,7 +284,7 @@ def find_ways_out(session: Session, place: Place, wish: Wish, *, now: datetime, 
     if window is None:
         return []
     near = wish.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(window)
-    found = _alternatives(session, place, wish, near, now, ignoring) if near else []
+    found = _alternatives(session, place, wish, near, now, ignoring, seen) if near else []
     return found if len(found) == terms.ALTERNATIVES else _alternatives(session, place, wish, window, now, ignoring)
 
 
@@ -306,9 +317,9 @@ def _fit_in(session: Session, place: Place, wish: Wish, window: Slot) -> Slot | 
 
 
 def _alternatives(
-    session: Session, place: Place, wish: Wish, window: Slot, now: datetime, ignoring: Collection[str]
+    session: Session, place: Place, wish: Wish, window: Slot, now: datetime, ignoring: Collection[str], seen: Sight | None = None
 ) -> list[Slot]:
-    claims = queries.taken(session, place.claimed, within=window, ignoring=ignoring)
+    claims = _claims(session, place, window, _longest_buffer(place), ignoring, seen)
     free = _within_quotas(session, place, wish, window, ignoring, queries.free_in(place, claims, window, wish.quantity))
     return terms.alternatives(free, wish.slot, rules=place.rules, zone=place.zone, now=now)
 

@@ -27,8 +27,23 @@ LONGEST_BUFFER = timedelta(days=2)
 """Claims are looked for this far around a window, so that buffers outside it are seen."""
 NEAR = timedelta(hours=6)
 """What most buffers are shorter than: so far around one slot its claims are asked for before its rules are known."""
+FAR = timedelta(days=16)
+"""So far where a no is likely: ways out are sought for two weeks around, and buffers are never longer than two days."""
 Claims = Mapping[str, Sequence[Taken]]
 """Active claims by resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a resource at one moment: its place, and the active claims that touch `reach` on it alone."""
+
+    place: Place
+    claims: Claims
+    reach: Slot
+
+    def shows(self, within: Slot, buffer: timedelta) -> bool:
+        """Whether no other claims matter to a use inside `within` that is kept clear of others by `buffer`."""
+        return self.place.stands_alone and self.reach.contains(within.widen(buffer, buffer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +74,9 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
     return _claims(resource_ids, within.widen(LONGEST_BUFFER, LONGEST_BUFFER), ignoring).ask(session)
 
 
-def claims_near(resource_id: str, slot: Slot) -> Question[Claims]:
-    """The active claims of one resource that touch `slot` or come as close to it as `NEAR`."""
-    return _claims([resource_id], slot.widen(NEAR, NEAR), ())
+def claims_on(resource_id: str, reach: Slot) -> Question[Claims]:
+    """The active claims of one resource that touch `reach`."""
+    return _claims([resource_id], reach, ())
 
 
 def _claims(resource_ids: Collection[str], reach: Slot, ignoring: Collection[str]) -> Question[Claims]:

@@ -1,5 +1,6 @@
 """The ASGI application: routes, error answers, security headers."""
 
+import gc
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,10 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from billing.webhooks import read_secrets
-from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
+from marketplace.db import lost_a_lock, open_engine, open_notes, open_readers, open_sessions
 from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
+from web.lanes import Lanes
 from web.patience import Patience
 from web.refusals import Busy, Malformed, malformed, problem, status_of
 from web.security import BodyLimit, SecurityHeaders
@@ -41,7 +43,10 @@ class MethodNotAllowed(Refusal):
 
 def from_environment() -> FastAPI:
     """The factory that server processes call."""
-    return create_app(Settings())
+    app = create_app(Settings())
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: swept with the rest it held all requests up for a sixth of a second
+    return app
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -83,6 +88,8 @@ def connect(app: FastAPI, settings: Settings) -> None:
     app.state.metadata = schema.METADATA
     app.state.sessions = open_sessions(engine)
     app.state.readers = open_readers(engine)
+    app.state.notes = open_notes(engine)
+    app.state.lanes = Lanes()
 
 
 ERRORS: dict[int | str, str] = {

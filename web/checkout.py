@@ -18,6 +18,7 @@ from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
 from booking.places import get_place, place_of, try_lock
 from booking.presence import actions as presence
+from booking.queries import NEAR, Sight
 from booking.requests import actions as requests
 from booking.requests.tables import Grounds
 from booking.series import actions as series
@@ -55,24 +56,40 @@ class Order:
 
 
 def book(
-    session: Session, *, actor: Actor, order: Order, now: datetime, hold: timedelta, seek: bool = True
+    session: Session,
+    *,
+    actor: Actor,
+    order: Order,
+    now: datetime,
+    hold: timedelta,
+    seek: bool = True,
+    around: timedelta = NEAR,
 ) -> tuple[Booking, Money]:
     """Claim, quote and (for cards) queue the hold, in one transaction; returns the booking and its quote.
 
-    Without `seek` a refusal comes before its ways out are sought. Raises: NotFound, NotAllowed, Invalid, SlotRefused.
+    Claims are read as far `around` the slot. Without `seek` a refusal comes before its ways out are sought.
+    Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
-    at = order.resource_id
-    asked = _offer_to(actor, order), try_lock(at), place_of(at), queries.claims_near(at, order.slot)
+    at, reach = order.resource_id, order.slot.widen(around, around)
+    asked = _offer_to(actor, order), try_lock(at), place_of(at), queries.claims_on(at, reach)
     offer, locked, place, claims = ask_together(session, *asked)
     wish, card = _wish_for(offer, actor, order)
     if place is None:
         raise NotFound(kind="resource")
-    ours = locked and place.stands_alone
-    if not ours:
-        place = actions.in_turn(session, place=place, wish=wish, claims=claims, seek=seek, now=now)
-    until, known = now + hold if card else None, claims if ours else None
-    booking = actions.take(session, place=place, wish=wish, hold_until=until, claims=known, seek=seek, now=now)
+    now_seen: Sight | None = Sight(place, claims, reach)
+    if not (locked and place.stands_alone):
+        place, now_seen = actions.in_turn(session, seen=Sight(place, claims, reach), wish=wish, seek=seek, now=now), None
+    until = now + hold if card else None
+    booking = actions.take(session, place=place, wish=wish, hold_until=until, seen=now_seen, seek=seek, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)
+
+
+def check(session: Session, *, actor: Actor, order: Order, seen: Sight, now: datetime) -> None:
+    """Whether the order may still be granted, by what was seen of its resource since it came.
+
+    Raises: NotFound, NotAllowed, Invalid, SlotRefused.
+    """
+    admit(session, seen.place, _wish(session, actor, order)[0], now=now, seen=seen)
 
 
 def foresee(session: Session, *, actor: Actor, order: Order, now: datetime) -> Refusal | None:

@@ -79,7 +79,7 @@ def demo(
 @app.command()
 def serve(
     host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="PORT")] = 8000,
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(help="server processes; more than one needs PostgreSQL")] = 0,
 ) -> None:
     """Serve pages and API from the database of the settings; run `pilotbench work` beside it."""
@@ -97,8 +97,8 @@ def work() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema and check its guard against double booking."""
-    engine = open_engine(Settings().database_url)
-    to_newest(engine)
+    with _engine(Settings()) as engine:
+        to_newest(engine)
     typer.echo("The database is at the newest schema; overlapping claims are refused.")
 
 
@@ -123,7 +123,7 @@ def create_token(
     ] = False,
 ) -> None:
     """A new API token; printed once, kept only as a hash."""
-    with open_sessions(open_engine(Settings().database_url))() as session:
+    with _engine(Settings()) as engine, open_sessions(engine)() as session:
         now = clock.now()
         person = known.find_person_by_email(session, email.strip().lower())
         if person is None and operator:
@@ -210,7 +210,7 @@ def pack(
     scheme: str = DEFAULT,
 ) -> None:
     """Write a period's facts and figures as a pack that anyone can recompute."""
-    with open_sessions(open_engine(Settings().database_url))() as session:
+    with _engine(Settings()) as engine, open_sessions(engine)() as session:
         evaluation.write_pack(session, period=period, directory=out, now=clock.now(), scheme=scheme)
     typer.echo(f"Written to {out}. Recompute it with: pilotbench verify {out}")
 
@@ -226,7 +226,7 @@ def verify(directory: Path) -> None:
 @app.command()
 def audit(as_json: AsJson = False) -> None:
     """Re-derive every invariant from what is stored; exit 1 if one is broken."""
-    with open_sessions(open_engine(Settings().database_url))() as session:
+    with _engine(Settings()) as engine, open_sessions(engine)() as session:
         found = running.audit(session, since=clock.now())
     show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
     raise typer.Exit(1 if found else 0)

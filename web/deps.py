@@ -21,6 +21,7 @@ from marketplace.permissions import NOBODY, Actor
 from marketplace.prepared import start_over
 from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
+from web.lanes import Place
 from web.security import check_origin
 from web.wall import is_near
 
@@ -70,6 +71,10 @@ def _keep_note(session: Session, refusal: Exception, now: datetime) -> None:
     start_over(session)
     if isinstance(refusal, SlotRefused):
         seek_ways_out(session, refusal, now=now)
+    _note_now(session, refusal, now)
+
+
+def _note_now(session: Session, refusal: Exception, now: datetime) -> None:
     note(session, refusal, now)  # type: ignore[arg-type]
     session.commit()
     refusal.noted = True  # type: ignore[attr-defined]
@@ -98,17 +103,21 @@ def find_actor(request: Request) -> Actor:
 
     Raises: NotSignedIn, ForgedRequest (another site made the browser write).
     """
-    now = clock.now()
-    header = request.headers.get("authorization", "")
     with request.app.state.readers() as session:
-        if header:
-            scheme, _, token = header.partition(" ")
-            actor = people.find_actor_by_token(session, token.strip(), now=now) if scheme.lower() == "bearer" else None
-            if actor is None:
-                raise NotSignedIn
-            return actor
-        secret = request.cookies.get(session_cookie(request), "")
-        actor = people.find_actor_by_session(session, secret, now=now) if secret else None
+        return actor_of(session, request)
+
+
+def actor_of(session: Session, request: Request) -> Actor:
+    """The same by a session that is open."""
+    now = clock.now()
+    if header := request.headers.get("authorization", ""):
+        scheme, _, token = header.partition(" ")
+        actor = people.find_actor_by_token(session, token.strip(), now=now) if scheme.lower() == "bearer" else None
+        if actor is None:
+            raise NotSignedIn
+        return actor
+    secret = request.cookies.get(session_cookie(request), "")
+    actor = people.find_actor_by_session(session, secret, now=now) if secret else None
     if actor and request.method not in SAFE:
         check_origin(request)
     return actor or NOBODY
@@ -219,19 +228,40 @@ class AtOnce:
     The framework would send each of these to a thread and back, which takes longer than what is done there.
     """
 
-    def __init__(self, request: Request, body: bytes, now: datetime) -> None:
-        self._request, self._body, self._now = request, body, now
+    def __init__(self, request: Request, body: bytes, now: datetime, place: Place) -> None:
+        self._request, self._body, self._now, self.place = request, body, now, place
+
+    def check(self, judge: Callable[..., None]) -> None:
+        """Let what those before us saw since we came refuse us, without a look of our own.
+
+        `judge` is called with the session, `actor` and `seen`. Raises: NotSignedIn, ForgedRequest, what `judge` raises.
+        """
+        if self.place.seen is None or self._request.headers.get("idempotency-key"):
+            return
+        with self._request.app.state.notes() as session:
+            try:
+                judge(session, actor=signed_in(actor_of(session, self._request)), seen=self.place.seen)
+            except SlotRefused as refusal:
+                _note_now(session, refusal, self._now)
+                raise
 
     def answer(self, status: int, make: Callable[[Once], Any]) -> Response:
         """Raises: NotSignedIn, ForgedRequest, what `make` raises."""
         actor = signed_in(find_actor(self._request))
         with self._request.app.state.sessions() as session:
             once = Once(session, self._request, actor, self._body, self._now)
-            return once.answer(status, partial(make, once))
+            try:
+                return once.answer(status, partial(make, once))
+            except SlotRefused as refusal:
+                self.place.show(refusal.seen)
+                raise
 
 
-async def open_at_once(request: Request, now: Now) -> AtOnce:
-    return AtOnce(request, await request.body(), now)
+async def open_at_once(resource_id: str, request: Request, now: Now) -> AsyncIterator[AtOnce]:
+    """In its turn among those who ask for the same resource."""
+    body = await request.body()
+    async with request.app.state.lanes.turn(resource_id) as place:
+        yield AtOnce(request, body, now, place)
 
 
 OneGo = Annotated[AtOnce, Depends(open_at_once, scope="function")]

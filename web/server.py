@@ -22,12 +22,10 @@ class PortTaken(Refusal):
 
 def check_port(host: str, port: int) -> None:
     """Raises: PortTaken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(port=port) from error
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        raise PortTaken(port=port) from error
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -39,15 +37,44 @@ def serve(host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         log_level="warning",
+        access_log=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=START_S,
     )
-    listening = config.bind_socket()
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer's body waits 40 ms behind its head
     if workers > 1:
-        Multiprocess(config, sockets=[listening]).run()
+        Evenly(config, sockets=[]).run()
     else:
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listen(host, port)])
+
+
+def listen(host: str, port: int, *, beside_others: bool = False) -> socket.socket:
+    """A bound socket; `beside_others` of the same port, among which the kernel deals out new connections.
+
+    Raises: OSError.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, beside_others)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer's body waits 40 ms behind its head
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    listening.set_inheritable(True)
+    return listening
+
+
+class Evenly(Multiprocess):
+    """Each process with a socket of its own: of one they share, whoever wakes first takes nearly all of a burst."""
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [listen(self.config.host, self.config.port, beside_others=True)]
+
+    @sockets.setter
+    def sockets(self, given: list[socket.socket]) -> None:
+        """Asked for anew at each start of a process."""
 
 
 def serve_stand_in(port: int) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 import httpx2
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
@@ -59,6 +60,16 @@ class Desk:
     def settings(self) -> Settings:
         settings: Settings = self.app.state.settings
         return settings
+
+    @contextmanager
+    def database(self) -> Iterator[Session]:
+        """A session on the desk's own database, for what no page does or shows."""
+        engine = open_engine(self.settings.database_url)
+        try:
+            with open_sessions(engine)() as session:
+                yield session
+        finally:
+            engine.dispose()
 
     def reader(self, name: str) -> Reader:
         """Signed in once, then kept."""

@@ -8,7 +8,6 @@ from devices import actions as intake
 from devices import queries as devices
 from devices.readings import Envelope, Reason
 from marketplace import clock
-from marketplace.db import open_engine, open_sessions
 from tests.web.desks import Desk, Reader, error_beside
 from web.present.rejections import reason_in_words
 from web.views.frame import Lang
@@ -97,13 +96,11 @@ def test_a_disabled_device_is_enabled_with_a_new_secret(desk: Desk) -> None:
 
 def test_what_was_turned_away_is_counted_by_reason(desk: Desk) -> None:
     device, key = a_device(desk)
-    engine = open_engine(desk.settings.database_url)
-    with open_sessions(engine)() as session:
+    with desk.database() as session:
         broken = [(f"d/{key}/t", b"{"), (f"d/{key}/t", b'{"p": "many"}'), (f"d/{key}/t", b"[")]
         intake.store(session, [Envelope(topic, payload, clock.now()) for topic, payload in broken])
         session.commit()
         assert devices.count_rejected(session, [key]) == {key: 3}
-    engine.dispose()
     page = desk.reader("technician").get(f"/desk/devices/{device}").text
     assert "3 in all" in page
     assert "The text is not valid JSON" in page

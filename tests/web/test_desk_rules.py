@@ -9,7 +9,6 @@ from sqlalchemy import select
 from booking.states import BookingState
 from booking.tables import RuleVersion
 from marketplace import clock
-from marketplace.db import open_engine, open_sessions
 from marketplace.tables import Organisation, Resource
 from tests.builders import a_booking
 from tests.web.desks import Desk, Reader, error_beside
@@ -47,24 +46,18 @@ def sent(desk: Desk, reader: Reader, **changes: str) -> tuple[str, dict[str, str
 
 def a_past(desk: Desk, count: int) -> str:
     """So many used bookings of the last month, an hour each; the name of the firm."""
-    engine = open_engine(desk.settings.database_url)
-    with open_sessions(engine)() as session:
+    with desk.database() as session:
         machine, firm = session.get_one(Resource, desk.resource), session.scalars(select(Organisation)).first()
         for day in range(count):
             start = clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=10 + day)
             a_booking(session, resource=machine, organisation=firm, start=start, hours=1, state=BookingState.COMPLETED)
         session.commit()
-        name = firm.name if firm else ""
-    engine.dispose()
-    return name
+        return firm.name if firm else ""
 
 
 def versions(desk: Desk) -> int:
-    engine = open_engine(desk.settings.database_url)
-    with open_sessions(engine)() as session:
-        count = len(session.scalars(select(RuleVersion).where(RuleVersion.resource_id == desk.resource)).all())
-    engine.dispose()
-    return count
+    with desk.database() as session:
+        return len(session.scalars(select(RuleVersion).where(RuleVersion.resource_id == desk.resource)).all())
 
 
 def test_a_change_is_shown_on_the_past_and_saved_when_it_is_sent_back(desk: Desk) -> None:

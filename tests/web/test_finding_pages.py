@@ -15,7 +15,6 @@ from booking.operators.actions import add_operator
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Booking
 from marketplace import clock
-from marketplace.db import open_engine, open_sessions
 from marketplace.people.queries import find_person_by_email
 from tests.web.desks import TOKEN, Desk, Reader
 
@@ -129,7 +128,7 @@ def test_where_nothing_is_free_the_search_leads_to_the_nearest(desk: Desk) -> No
 
 def test_with_an_operator_is_said_found_and_booked_so(desk: Desk) -> None:
     assert "Nothing matches" in desk.reader("customer").get(f"/search?{urlencode([*window(), ('assisted', '1')])}").text
-    with open_sessions(open_engine(desk.settings.database_url))() as session:
+    with desk.database() as session:
         technician = find_person_by_email(session, "technician@example.com")
         assert technician is not None
         hours = [{"weekday": day, "open_min": 600, "close_min": 960} for day in range(7)]
@@ -148,5 +147,5 @@ def test_with_an_operator_is_said_found_and_booked_so(desk: Desk) -> None:
     review = review_of(customer.get(f"/chains?{urlencode([*STEPS, *window(), *chosen])}").text)
     assert "with an operator" in customer.get(review).text
     assert str(send(customer, review).url).endswith("done=booked")
-    with open_sessions(open_engine(desk.settings.database_url))() as session:
+    with desk.database() as session:
         assert session.scalars(select(Booking.assisted).order_by(Booking.starts_at)).all() == [False, True]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -119,13 +120,18 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(resource_id: str, body: shapes.BookingIn, go: OneGo, settings: Configured) -> Response:
+def book(resource_id: str, body: shapes.BookingIn, go: OneGo, now: Now, settings: Configured) -> Response:
     order, hold = order_of(resource_id, body), timedelta(minutes=settings.hold_minutes)
 
+    around = queries.FAR if go.place.is_crowded else queries.NEAR
+
     def make(once: Once) -> dict[str, Any]:
-        booking, quote = checkout.book(once.session, actor=once.actor, order=order, now=once.now, hold=hold, seek=False)
+        booking, quote = checkout.book(
+            once.session, actor=once.actor, order=order, now=once.now, hold=hold, seek=False, around=around
+        )
         return shape(booking, shapes.money(quote))
 
+    go.check(partial(checkout.check, order=order, now=now))
     return go.answer(201, make)
 
 

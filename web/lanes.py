@@ -1,0 +1,63 @@
+"""One request at a time for one resource: they would take turns at its row anyway, and wait here without a thread.
+
+What the one before was refused on was seen after those behind it had come, so that it may answer them too.
+"""
+
+from asyncio import Lock
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from weakref import WeakValueDictionary
+
+from booking.queries import Sight
+
+
+class Lane:
+    """Of one resource, for as long as somebody is in it."""
+
+    def __init__(self) -> None:
+        self.turn = Lock()
+        self.inside = 0
+        self.seen: Sight | None = None
+        self.seen_since = 0.0
+
+
+class Place:
+    """In a lane, at its head."""
+
+    def __init__(self, lane: Lane, came_at: float) -> None:
+        self._lane, self._came_at, self._begins_at = lane, came_at, monotonic()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether others wait behind."""
+        return self._lane.inside > 1
+
+    @property
+    def seen(self) -> Sight | None:
+        """What was seen of the resource after this request had come."""
+        return self._lane.seen if self._came_at < self._lane.seen_since else None
+
+    def show(self, seen: Sight | None) -> None:
+        """To those behind, what was seen since this request began; its first sight is still the newest one."""
+        if seen is not None and seen is not self._lane.seen:
+            self._lane.seen, self._lane.seen_since = seen, self._begins_at
+
+
+class Lanes:
+    """Those of one process and its event loop."""
+
+    def __init__(self) -> None:
+        self._lanes: WeakValueDictionary[str, Lane] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[Place]:
+        """Wait in the order of coming until nobody is before us in the lane of that name."""
+        came_at = monotonic()
+        lane = self._lanes.setdefault(name, Lane())
+        lane.inside += 1
+        try:
+            async with lane.turn:
+                yield Place(lane, came_at)
+        finally:
+            lane.inside -= 1
