@@ -68,7 +68,10 @@ def open_slots(hours: Opening, zone: ZoneInfo, within: Slot) -> list[Slot]:
     if hours.always:
         return [within]
     first, last = _edge_days(within, zone)
-    return [seen for span in _opened(hours, zone, first, last) if (seen := span.clip(within))]
+    opened = _opened(hours, zone, first, last)
+    if opened and within.contains(opened[0]) and within.contains(opened[-1]):
+        return list(opened)
+    return [seen for span in opened if (seen := span.clip(within))]
 
 
 @lru_cache(maxsize=SPANS_KEPT)
@@ -94,6 +97,21 @@ def next_on_grid(instant: datetime, step_min: int, zone: ZoneInfo) -> datetime:
     if at.utcoffset() == local.utcoffset() and at.date() == local.date():
         return instant + ahead
     return _later_on_grid(instant, step_min, zone, local.date())
+
+
+def has_plain_grid(within: Slot, step_min: int, zone: ZoneInfo) -> bool:
+    """Whether in all of `within` the grid of local time is that of UTC, so that no instant has to be turned into local time."""
+    return DAY_MIN % step_min == 0 and _all_offsets_are_of(step_min, zone, *_edge_days(within, zone))
+
+
+@lru_cache(maxsize=SPANS_KEPT)
+def _all_offsets_are_of(step_min: int, zone: ZoneInfo, first: date, last: date) -> bool:
+    return not any(offset % (step_min * MINUTE) for day in _days(first, last) for _, offset in _stretches(day, zone))
+
+
+def is_on_plain_grid(instant: datetime, step_min: int) -> bool:
+    """Of an instant in UTC."""
+    return not ((instant.hour * 60 + instant.minute) % step_min or instant.second or instant.microsecond)
 
 
 def _later_on_grid(instant: datetime, step_min: int, zone: ZoneInfo, day: date) -> datetime:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from booking.availability import MINUTE, day_pieces, local_days, next_on_grid
+from booking.availability import MINUTE, day_pieces, has_plain_grid, is_on_plain_grid, local_days, next_on_grid
 from booking.terms import Rules
 from marketplace.slot import Slot
 
@@ -15,18 +15,21 @@ Range = tuple[datetime, datetime]
 """Starts from the first to the last, both included; between two instants, so it may hold one only."""
 
 
-def trimmed(free: Iterable[Slot], rules: Rules, zone: ZoneInfo) -> list[Slot]:
+def trimmed(free: Sequence[Slot], rules: Rules, zone: ZoneInfo) -> list[Slot]:
     """Each stretch from the first to the last instant that a use inside it may touch; none that is too short for one."""
     found: list[Slot] = []
     shortest = whole_steps(rules.min_min * MINUTE, rules)
-    if shortest > rules.max_min * MINUTE:
+    if not free or shortest > rules.max_min * MINUTE:
         return found
+    is_plain = has_plain_grid(Slot(free[0].start, free[-1].end), rules.step_min, zone)
     for stretch in free:
-        start = next_on_grid(stretch.start, rules.step_min, zone)
-        if start + shortest <= stretch.end:
+        if is_plain and is_on_plain_grid(stretch.start, rules.step_min) and is_on_plain_grid(stretch.end, rules.step_min):
+            start, end = stretch.start, stretch.end
+        else:
+            start = next_on_grid(stretch.start, rules.step_min, zone)
             end = _last_end(start, stretch, rules.step_min, zone)
-            if not found or end > found[-1].end:
-                found.append(Slot(start, end))
+        if start + shortest <= end and (not found or end > found[-1].end):
+            found.append(stretch if start is stretch.start and end is stretch.end else Slot(start, end))
     return found
 
 
@@ -44,7 +47,7 @@ def _last_end(start: datetime, stretch: Slot, step_min: int, zone: ZoneInfo) -> 
     """The latest end of whole steps: counted from `start`, and where the grid begins anew inside from there too."""
     step = step_min * MINUTE
     latest = stretch.end - (stretch.end - start) % step
-    if latest == stretch.end or HALF_HOUR_MIN % step_min == 0:
+    if latest == stretch.end or HALF_HOUR_MIN % step_min == 0 or start >= stretch.end:
         return latest
     for anew in _fresh_starts(Slot(start, stretch.end), step_min, zone):
         latest = max(latest, anew + (stretch.end - anew) // step * step)

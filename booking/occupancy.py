@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
+from typing import NamedTuple
 
 from marketplace.slot import Slot, common, union
 
@@ -34,8 +36,7 @@ class Buffers:
         return [slot.widen(self.setup, timedelta()), slot.widen(timedelta(), self.cleaning)]
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """An active claim: `owner` (a booking, outage or waiting entry) has `unit` in `lane` for `slot`, buffers included."""
 
     owner: str
@@ -73,44 +74,42 @@ def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: S
     `taken` must hold all claims that touch `within` widened by the buffers.
     """
     horizon = within.widen(buffers.setup, buffers.cleaning)
-    found = []
-    for lanes in _lanes(taken, capacity):
-        if buffers.gap is Gap.SUM:
-            stretches = _fitting(horizon, lanes[0] + lanes[1], buffers.setup, buffers.cleaning)
-        else:
-            stretches = common(
-                _fitting(horizon, lanes[0], buffers.setup, timedelta()),
-                _fitting(horizon, lanes[1], timedelta(), buffers.cleaning),
-            )
-        found.append([piece for stretch in stretches if (piece := stretch.clip(within))])
-    return found
+    if buffers.gap is Gap.SUM:
+        return [_fitting(horizon, held, buffers.setup, buffers.cleaning) for held in _by_unit(taken, capacity)]
+    before, after = (_by_unit(claims, capacity) for claims in _lanes(taken))
+    return [
+        common(_fitting(horizon, held, buffers.setup, timedelta()), _fitting(horizon, kept, timedelta(), buffers.cleaning))
+        for held, kept in zip(before, after, strict=True)
+    ]
 
 
-def _lanes(taken: Sequence[Taken], capacity: int) -> list[tuple[list[Slot], list[Slot]]]:
-    """Each unit's claims in lane 0 and lane 1; an owner that holds lane 0 only stands in both."""
-    two_lanes = {(claim.owner, claim.unit) for claim in taken if claim.lane == 1}
-    units: list[tuple[list[Slot], list[Slot]]] = [([], []) for _ in range(capacity)]
-    for claim in taken:
-        if claim.unit >= capacity:
-            continue
-        units[claim.unit][claim.lane].append(claim.slot)
-        if claim.lane == 0 and (claim.owner, claim.unit) not in two_lanes:
-            units[claim.unit][1].append(claim.slot)
+def _by_unit(taken: Iterable[Taken], capacity: int) -> list[list[Slot]]:
+    units: list[list[Slot]] = [[] for _ in range(capacity)]
+    for _, unit, _, slot in taken:
+        if unit < capacity:
+            units[unit].append(slot)
     return units
 
 
+def _lanes(taken: Sequence[Taken]) -> tuple[list[Taken], list[Taken]]:
+    """The claims in lane 0 and in lane 1; an owner that holds lane 0 only stands in both."""
+    two_lanes = {(claim.owner, claim.unit) for claim in taken if claim.lane == 1}
+    second = [claim for claim in taken if claim.lane == 1 or (claim.owner, claim.unit) not in two_lanes]
+    return [claim for claim in taken if claim.lane == 0], second
+
+
 def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
+    """The gaps of `horizon` between `claims`, each shorter by the buffers."""
     found, free_from = [], horizon.start
     for claim in [*sorted(claims, key=_start), Slot(horizon.end, horizon.end + timedelta(days=1))]:
-        until = min(claim.start, horizon.end)
-        if free_from < until and (start := free_from + before) < (end := until - after):
+        if free_from < claim.start and (start := free_from + before) < (end := min(claim.start, horizon.end) - after):
             found.append(Slot(start, end))
-        free_from = max(free_from, claim.end)
+        if claim.end > free_from:
+            free_from = claim.end
     return found
 
 
-def _start(slot: Slot) -> datetime:
-    return slot.start
+_start = attrgetter("start")
 
 
 def free(units: Sequence[Sequence[Slot]], quantity: int) -> list[Slot]:
@@ -169,7 +168,7 @@ def _kept_clear(taken: Sequence[Taken], buffers: Buffers) -> list[Taken]:
         shared = buffers.gap is Gap.MAX and (claim.owner, claim.unit) in two_lanes
         before = buffers.cleaning if claim.lane == 1 or not shared else timedelta()
         after = buffers.setup if claim.lane == 0 or not shared else timedelta()
-        found.append(replace(claim, slot=claim.slot.widen(before, after)))
+        found.append(claim._replace(slot=claim.slot.widen(before, after)))
     return found
 
 

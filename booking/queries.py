@@ -84,9 +84,9 @@ def _claims(resource_ids: Collection[str], reach: Slot, ignoring: Collection[str
 
     def understand(_session: Session, rows: Sequence[Sequence[Any]]) -> Claims:
         by_resource: dict[str, list[Taken]] = defaultdict(list)
-        for resource_id, booking_id, owner, unit, lane, start, end in rows:
-            if booking_id not in ignoring:
-                by_resource[resource_id].append(Taken(booking_id or owner, unit, lane, Slot(start, end)))
+        for resource_id, owner, unit, lane, start, end in rows:
+            if owner not in ignoring:
+                by_resource[resource_id].append(Taken(owner, unit, lane, Slot(start, end)))
         return by_resource
 
     return Question(_claims_of(len(ids)), {"start": reach.start, "end": reach.end, **ids}, understand)
@@ -96,8 +96,8 @@ def _claims(resource_ids: Collection[str], reach: Slot, ignoring: Collection[str
 def _claims_of(count: int) -> Read:
     """Active claims of `count` resources, `id0` and on, that touch `start` to `end`."""
     named = Claim.resource_id.in_([bindparam(f"id{number}") for number in range(count)])
-    other = func.coalesce(Claim.outage_id, Claim.external_id, Claim.waiting_id)
-    facts = (Claim.resource_id, Claim.booking_id, other, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
+    owner = func.coalesce(Claim.booking_id, Claim.outage_id, Claim.external_id, Claim.waiting_id)
+    facts = (Claim.resource_id, owner, Claim.unit, Claim.lane, Claim.starts_at, Claim.ends_at)
     return Read(select(*facts).where(Claim.active, named, Claim.starts_at < bindparam("end"), Claim.ends_at > bindparam("start")))
 
 

@@ -30,7 +30,7 @@ def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, slot: Slo
     for unit in {claim.unit for claim in taken if claim.owner in own and claim.unit < capacity}:
         here = [claim for claim in taken if claim.unit == unit]
         kept = _kept(buffers, {claim.owner for claim in here}, beside)
-        trimmed = [replace(trim(claim, slot, beside), unit=0) for claim in here]
+        trimmed = [trim(claim, slot, beside)._replace(unit=0) for claim in here]
         (found[unit],) = occupancy.usable(trimmed, capacity=1, buffers=kept, within=slot)
     return found
 
@@ -47,7 +47,7 @@ def trim(claim: Taken, slot: Slot, beside: Beside) -> Taken:
     """`claim` without the buffer towards a use of `slot`, where it is of `beside`."""
     start = max(claim.slot.start, slot.end) if claim.owner in beside.after else claim.slot.start
     end = min(claim.slot.end, slot.start) if claim.owner in beside.before else claim.slot.end
-    return replace(claim, slot=Slot(start, end))
+    return claim._replace(slot=Slot(start, end))
 
 
 def regrown(claim: Taken, wanted: Slot, unit: Sequence[Taken]) -> Slot:

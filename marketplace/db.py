@@ -66,9 +66,9 @@ class Utc(TypeDecorator[datetime]):
         """Raises, with a value: NaiveDatetime."""
         return _to_text if dialect.name == "sqlite" else _to_utc
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        """Like the other without the detours of a decorator: a list of free time reads thousands of instants."""
-        return _from_text if dialect.name == "sqlite" else _from_zone
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """PostgreSQL's come in UTC, the time zone of each connection that `open_engine` makes."""
+        return _from_text if dialect.name == "sqlite" else None
 
 
 def _to_utc(value: datetime | None) -> datetime | None:
@@ -87,13 +87,10 @@ def _to_text(value: datetime | None) -> str | None:
 def _from_text(value: str | None) -> datetime | None:
     if value is None:
         return None
-    return datetime.fromisoformat(value + "+00:00") if len(value) == WRITTEN else _from_zone(datetime.fromisoformat(value))
-
-
-def _from_zone(value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if len(value) == WRITTEN:
+        return datetime.fromisoformat(value + "+00:00")
+    found = datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 Id = Annotated[str, mapped_column(String(40))]

@@ -116,12 +116,15 @@ def common(a: Sequence[Slot], b: Sequence[Slot]) -> list[Slot]:
     found: list[Slot] = []
     i = j = 0
     while i < len(a) and j < len(b):
-        if piece := a[i].clip(b[j]):
-            found.append(piece)
-        if a[i].end <= b[j].end:
+        one, other = a[i], b[j]
+        start, end = one.start if one.start >= other.start else other.start, one.end
+        if end <= other.end:
             i += 1
         else:
+            end = other.end
             j += 1
+        if start < end:
+            found.append(Slot(start, end))
     return found
 
 

@@ -1,7 +1,6 @@
 """Keeps the ledger true where one customer's bookings touch: their buffers go when they meet and come back when one leaves."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select, update
@@ -76,7 +75,7 @@ def leave_resource(session: Session, booking: Booking, resource_id: str) -> None
     for number, claim in enumerate(present):
         if claim.owner in own:
             unit = [other for other in present if other.unit == claim.unit]
-            present[number] = replace(claim, slot=regrown(claim, _wanted(session, claim), unit))
+            present[number] = claim._replace(slot=regrown(claim, _wanted(session, claim), unit))
             _resize(session, resource_id, claim, present[number].slot)
 
 

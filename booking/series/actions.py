@@ -165,7 +165,7 @@ def _note(ledger: Ledger, place: Place, units: Units, taken: Taken) -> None:
     for resource_id, chosen in units.items():
         for unit in chosen:
             for lane, span in enumerate(spans_of(resource_id, taken.slot, place.rules.buffers)):
-                ledger.add(resource_id, replace(taken, unit=unit, lane=lane, slot=span))
+                ledger.add(resource_id, taken._replace(unit=unit, lane=lane, slot=span))
 
 
 def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
