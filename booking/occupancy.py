@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import NamedTuple
@@ -104,8 +104,7 @@ def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: ti
     for claim in [*sorted(claims, key=_start), Slot(horizon.end, horizon.end + timedelta(days=1))]:
         if free_from < claim.start and (start := free_from + before) < (end := min(claim.start, horizon.end) - after):
             found.append(Slot(start, end))
-        if claim.end > free_from:
-            free_from = claim.end
+        free_from = max(free_from, claim.end)
     return found
 
 
