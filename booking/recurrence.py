@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,8 @@ FURTHEST = timedelta(days=3 * 366)
 LONGEST_TEXT, LONGEST_PERIOD = 500, 366
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"}
+YEARLY_ONLY = {"BYWEEKNO", "BYYEARDAY"}
+PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST", *YEARLY_ONLY}
 BY_DAY = re.compile(r"([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU)")
 NO_RULE = "is no recurrence rule such as FREQ=WEEKLY;COUNT=10"
 
@@ -44,6 +46,8 @@ class Rule:
     by_day: tuple[tuple[int | None, int], ...] = ()
     by_month_day: tuple[int, ...] = ()
     by_month: tuple[int, ...] = ()
+    by_week_no: tuple[int, ...] = ()
+    by_year_day: tuple[int, ...] = ()
     by_set_pos: tuple[int, ...] = ()
     week_start: int = 0
 
@@ -105,16 +109,30 @@ def _names(rule: Rule, day: date, start: date) -> bool:
     """Whether the rule names `day` in a period that counts."""
     if rule.by_month and day.month not in rule.by_month:
         return False
-    if rule.by_month_day and not {day.day, day.day - _month(day)[1] - 1} & set(rule.by_month_day):
+    if not all(
+        _among(numbers, place(day))
+        for numbers, place in (
+            (rule.by_month_day, _month),
+            (rule.by_year_day, _year),
+            (rule.by_week_no, partial(_week, rule.week_start)),
+        )
+        if numbers
+    ):
         return False
     if rule.by_day:
         return any(day.weekday() == weekday and _nth(rule, day, nth) for nth, weekday in rule.by_day)
-    if rule.by_month_day or rule.freq == "DAILY":
+    if rule.by_month_day or rule.by_year_day or rule.freq == "DAILY":
         return True
-    if rule.freq == "WEEKLY":
+    if rule.by_week_no or rule.freq == "WEEKLY":
         return day.weekday() == start.weekday()
     same_month = rule.freq == "MONTHLY" or bool(rule.by_month) or day.month == start.month
     return same_month and day.day == start.day
+
+
+def _among(numbers: tuple[int, ...], place: tuple[int, int]) -> bool:
+    """Whether the place, of so many, is one of `numbers`, which may count from the end."""
+    at, length = place
+    return at in numbers or at - length - 1 in numbers
 
 
 def _nth(rule: Rule, day: date, nth: int | None) -> bool:
@@ -133,6 +151,13 @@ def _month(day: date) -> tuple[int, int]:
 
 def _year(day: date) -> tuple[int, int]:
     return day.timetuple().tm_yday, date(day.year, 12, 31).timetuple().tm_yday
+
+
+def _week(week_start: int, day: date) -> tuple[int, int]:
+    """The number of the day's week in the year that has most of that week, and how many weeks that year has."""
+    at, length = _year(day + timedelta(days=3 - (day.weekday() - week_start) % 7))
+    number = (at - 1) // 7 + 1
+    return number, number + (length - at) // 7
 
 
 def _on(start: datetime, end: datetime, zone: ZoneInfo) -> Slot | Skipped:
@@ -165,6 +190,10 @@ def read_rule(text: str, zone: ZoneInfo) -> Rule:
         raise Invalid(field="rrule", reason=NO_RULE)
     if parts["FREQ"] == "WEEKLY" and "BYMONTHDAY" in parts:
         raise Invalid(field="rrule", reason=NO_RULE)
+    if YEARLY_ONLY & set(parts) and parts["FREQ"] != "YEARLY":
+        raise Invalid(field="rrule", reason=NO_RULE)
+    if "BYWEEKNO" in parts and any(nth for nth, _ in by_day):
+        raise Invalid(field="rrule", reason=NO_RULE)
     if parts.get("WKST", "MO") not in WEEKDAYS:
         raise Invalid(field="rrule", reason=NO_RULE)
     return Rule(
@@ -175,6 +204,8 @@ def read_rule(text: str, zone: ZoneInfo) -> Rule:
         by_day=by_day,
         by_month_day=_numbers(parts.get("BYMONTHDAY"), -31, 31),
         by_month=_numbers(parts.get("BYMONTH"), 1, 12),
+        by_week_no=_numbers(parts.get("BYWEEKNO"), -53, 53),
+        by_year_day=_numbers(parts.get("BYYEARDAY"), -366, 366),
         by_set_pos=_numbers(parts.get("BYSETPOS"), -366, 366),
         week_start=WEEKDAYS.index(parts.get("WKST", "MO")),
     )

@@ -3,14 +3,14 @@
 Days are tried one by one as for our own series (docs/decisions/0008), so a rule that never comes true costs no more than any.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from itertools import chain, islice, product
 
 from booking.external.lines import Unreadable
 from booking.external.times import Length, Wall
-from booking.recurrence import LONGEST_PERIOD, Rule, days, read_rule
+from booking.recurrence import LONGEST_PERIOD, NO_RULE, Rule, days, read_rule
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 
@@ -19,6 +19,8 @@ MOST_TIMES = 20_000
 MOST_DAYS = 1_500_000
 """Days tried for all rules of a calendar: some seconds of work."""
 CLOCK = {"BYHOUR": 24, "BYMINUTE": 60, "BYSECOND": 60}
+WITHIN_A_DAY = {"HOURLY": (timedelta(hours=1), {"BYHOUR"}), "MINUTELY": (timedelta(minutes=1), {"BYHOUR", "BYMINUTE"})}
+"""Frequencies of less than a day: what is counted, and the parts of the clock that run where the rule does not name them."""
 
 
 class Effort:
@@ -57,6 +59,16 @@ class Planned:
     clocks: list[time]
     since: date
     last: date
+    counted: timedelta | None = None
+    """An hour or a minute where it is those that the interval counts."""
+    interval: int = 1
+
+    def counts(self, at: datetime, start: datetime) -> bool:
+        """Whether `at` lies in an hour or minute that the interval reaches from `start`."""
+        if not self.counted:
+            return True
+        midnight = datetime.combine(start.date(), time())
+        return ((at - midnight) // self.counted - (start - midnight) // self.counted) % self.interval == 0
 
 
 def plan(start: Wall, rules: list[str], within: Slot, effort: Effort) -> list[Planned]:
@@ -69,13 +81,18 @@ def plan(start: Wall, rules: list[str], within: Slot, effort: Effort) -> list[Pl
 
 def _planned(start: Wall, text: str, within: Slot) -> Planned | None:
     """From the window's first day on; from the event's start where its occurrences are counted."""
-    days_only, clocks = _clocks(text, start.at.time())
-    rule = read_rule(days_only, start.zone)
+    parts = _parts(text)
+    clocks = _clocks(parts, start.at.time())
+    counted, _ = WITHIN_A_DAY.get(parts.get("FREQ", ""), (None, ()))
+    rule = read_rule(_joined({**parts, "FREQ": "DAILY"} if counted else parts), start.zone)
+    interval = rule.interval
+    if counted:
+        rule = replace(rule, interval=1)
     if rule.by_set_pos and len(clocks) > 1:
         raise Invalid(field="rrule", reason="repeats daily, weekly, monthly or yearly only")
     last = min(within.end.astimezone(start.zone).date(), rule.until.date() if rule.until else date.max)
     since = start.at.date() if rule.count else max(start.at.date(), within.start.astimezone(start.zone).date())
-    return Planned(rule, clocks, since, last) if since <= last else None
+    return Planned(rule, clocks, since, last, counted, interval) if since <= last else None
 
 
 def starts(
@@ -107,20 +124,37 @@ def _after(start: Wall, planned: Planned) -> Iterator[Wall]:
     for day in days(rule, start.at.date(), planned.last, since=planned.since):
         for clock in planned.clocks:
             wall = Wall(datetime.combine(day, clock), start.zone, start.whole_day)
-            if wall.at > start.at and wall.exists and (rule.until is None or wall.at <= rule.until):
+            if (
+                wall.at > start.at
+                and wall.exists
+                and planned.counts(wall.at, start.at)
+                and not (rule.until and wall.at > rule.until)
+            ):
                 yield wall
 
 
-def _clocks(text: str, usual: time) -> tuple[str, list[time]]:
-    """The rule without what it says of hours, minutes and seconds, and the times of day that it names. Raises: Invalid."""
-    parts = [part for part in text.strip().strip(";").split(";") if part]
-    named = {name.strip().upper(): value for name, _, value in (part.partition("=") for part in parts)}
-    if not set(CLOCK) & set(named):
-        return text, [usual]
-    given = [_numbers(named.get(name), below) for name, below in CLOCK.items()]
-    hours, minutes, seconds = (one or [same] for one, same in zip(given, (usual.hour, usual.minute, usual.second), strict=True))
-    rest = ";".join(part for part in parts if part.partition("=")[0].strip().upper() not in CLOCK)
-    return rest, [time(*clock) for clock in sorted(set(product(hours, minutes, seconds)))]
+def _parts(text: str) -> dict[str, str]:
+    """By name, in capitals. Raises: Invalid (one is given twice)."""
+    given = [part.partition("=") for part in text.strip().strip(";").split(";") if part]
+    parts = {name.strip().upper(): value.strip().upper() for name, _, value in given}
+    if len(parts) < len(given):
+        raise Invalid(field="rrule", reason=NO_RULE)
+    return parts
+
+
+def _joined(parts: Mapping[str, str]) -> str:
+    """What the rule says of days."""
+    return ";".join(f"{name}={value}" for name, value in parts.items() if name not in CLOCK)
+
+
+def _clocks(parts: Mapping[str, str], usual: time) -> list[time]:
+    """The times of day that a rule names. Raises: Invalid."""
+    _, running = WITHIN_A_DAY.get(parts.get("FREQ", ""), (None, set()))
+    same = {"BYHOUR": usual.hour, "BYMINUTE": usual.minute, "BYSECOND": usual.second}
+    hours, minutes, seconds = (
+        _numbers(parts.get(name), below) or (range(below) if name in running else [same[name]]) for name, below in CLOCK.items()
+    )
+    return [time(*clock) for clock in sorted(set(product(hours, minutes, seconds)))]
 
 
 def _numbers(text: str | None, below: int) -> list[int]:
@@ -128,7 +162,7 @@ def _numbers(text: str | None, below: int) -> list[int]:
         return []
     found = [one.strip() for one in text.split(",")]
     if not all(one.isascii() and one.isdigit() and len(one) < 3 and int(one) < below for one in found):
-        raise Invalid(field="rrule", reason="is no recurrence rule such as FREQ=WEEKLY;COUNT=10")
+        raise Invalid(field="rrule", reason=NO_RULE)
     return sorted({int(one) for one in found})
 
 

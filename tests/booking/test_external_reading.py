@@ -306,6 +306,37 @@ def test_rules_give_what_another_library_gives() -> None:
         assert [one[:5] for one in said(calendar(*lines))] == inside, rule
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=HOURLY;INTERVAL=5;COUNT=30",
+        "FREQ=HOURLY;INTERVAL=7;UNTIL=20270320T000000Z",
+        "FREQ=HOURLY;BYHOUR=9,14;BYDAY=MO,WE;COUNT=12",
+        "FREQ=HOURLY;INTERVAL=2;BYMINUTE=0,30;COUNT=20",
+        "FREQ=MINUTELY;INTERVAL=90;COUNT=40",
+        "FREQ=MINUTELY;BYHOUR=10;BYMINUTE=0,20,40;BYDAY=FR;COUNT=10",
+        "FREQ=YEARLY;BYWEEKNO=12,30;BYDAY=TU",
+        "FREQ=YEARLY;BYYEARDAY=60,100,-1",
+    ],
+)
+def test_rules_by_the_hour_the_minute_the_week_and_the_day_of_the_year(rule: str) -> None:
+    first = datetime(2027, 3, 1, 9)  # noqa: DTZ001
+    wanted = {first, *rrulestr(rule.replace("Z", ""), dtstart=first).between(datetime(2027, 1, 1), datetime(2028, 1, 1))}  # noqa: DTZ001
+    count = int(rule.partition("COUNT=")[2] or 0)  # the start is the first of those counted, here, whatever the rule says of it
+    inside = sorted(f"{one:%m-%dT%H:%M}" for one in wanted)[: count or None]
+    assert [one.split("/")[0] for one in said(calendar("DTSTART:20270301T090000Z", "DURATION:PT10M", f"RRULE:{rule}"))] == inside
+
+
+def test_a_rule_by_the_second_is_told_and_only_its_first_time_is_taken() -> None:
+    found = read(calendar("DTSTART:20270301T090000Z", "DURATION:PT1S", "RRULE:FREQ=SECONDLY"), zone=SHANGHAI, within=YEAR)
+    assert (len(found.busy), [note.code for note in found.notes]) == (1, ["bad_rule"])
+
+
+def test_every_minute_for_a_year_is_too_much() -> None:
+    with pytest.raises(Unreadable):
+        read(calendar("DTSTART:20270301T090000Z", "DURATION:PT1M", "RRULE:FREQ=MINUTELY"), zone=SHANGHAI, within=YEAR)
+
+
 def test_our_own_bookings_do_not_come_back_to_us() -> None:
     data = calendar("DTSTART:20270310T010000Z", "DURATION:PT1H").replace(b"UID:one", b"UID:bk_1@pilotbench")
     assert said(data) == []

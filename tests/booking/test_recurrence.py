@@ -39,6 +39,10 @@ def rules(draw: st.DrawFn) -> str:
         parts["BYMONTHDAY"] = ",".join(map(str, draw(st.lists(month_days, min_size=1, max_size=4))))
     if draw(st.booleans()):
         parts["BYMONTH"] = ",".join(map(str, draw(st.lists(st.integers(1, 12), min_size=1, max_size=6))))
+    if freq == "YEARLY" and "BYDAY" in parts and not any(sign in parts["BYDAY"] for sign in "125") and draw(st.booleans()):
+        parts["BYWEEKNO"] = ",".join(map(str, draw(st.lists(st.integers(-53, 53).filter(bool), min_size=1, max_size=6))))
+    if freq == "YEARLY" and draw(st.booleans()):
+        parts["BYYEARDAY"] = ",".join(map(str, draw(st.lists(st.integers(-366, 366).filter(bool), min_size=1, max_size=9))))
     if freq in {"MONTHLY", "YEARLY"} and ("BYDAY" in parts or "BYMONTHDAY" in parts) and draw(st.booleans()):
         parts["BYSETPOS"] = draw(st.sampled_from(["1", "2", "-1", "1,3", "-2,4", "6"]))
     if draw(st.booleans()):
@@ -56,6 +60,21 @@ def test_days_are_those_of_a_second_implementation(rule: str, offset: int) -> No
         other = rrulestr(f"{rule};UNTIL={last:%Y%m%d}T000000", dtstart=datetime.combine(start, clock_module.time()))
         expected = [at.date() for at in other]
     assert list(days(parse(f"{rule};COUNT=1", BERLIN), start, last)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO;COUNT=3", ["1997-05-12", "1998-05-11", "1999-05-17"]),
+        ("FREQ=YEARLY;INTERVAL=3;COUNT=10;BYYEARDAY=1,100,200", ["1997-01-01", "1997-04-10", "1997-07-19", "2000-01-01"]),
+        ("FREQ=YEARLY;BYWEEKNO=-1;COUNT=3", ["1997-12-22", "1998-12-28", "1999-12-27"]),
+    ],
+)
+def test_weeks_and_days_of_the_year_are_those_of_the_standard(rule: str, expected: list[str]) -> None:
+    """The first two are of RFC 5545, 3.8.5.3; the third keeps the weekday of its start, as the standard has what is not said."""
+    start = date.fromisoformat(expected[0])
+    found = days(parse(rule, NEW_YORK), start, date(2000, 2, 1))
+    assert [f"{day}" for day in found] == expected
 
 
 def test_nine_in_the_morning_stays_nine_in_the_morning() -> None:
@@ -122,6 +141,11 @@ def test_the_last_one_may_be_given_in_utc_in_local_time_or_as_a_day(until: str, 
         "FREQ=DAILY;COUNT=3;BYDAY=XX",
         "FREQ=DAILY;COUNT=3;BYDAY=1MO",
         "FREQ=DAILY;COUNT=3;BYSETPOS=5",
+        "FREQ=WEEKLY;COUNT=3;BYWEEKNO=20",
+        "FREQ=MONTHLY;COUNT=3;BYYEARDAY=100",
+        "FREQ=YEARLY;COUNT=3;BYWEEKNO=20;BYDAY=1MO",
+        "FREQ=YEARLY;COUNT=3;BYWEEKNO=54",
+        "FREQ=YEARLY;COUNT=3;BYYEARDAY=0",
         "FREQ=MONTHLY;COUNT=3;BYMONTHDAY=0",
         "FREQ=MONTHLY;COUNT=3;BYMONTHDAY=32",
         "FREQ=DAILY;COUNT=3;BYMONTH=2;BYMONTHDAY=30",
