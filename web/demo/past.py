@@ -34,7 +34,7 @@ from web import checkout, worker
 from web.checkout import Order
 from web.demo import equipment
 from web.demo.equipment import Fleet
-from web.demo.story import ZONE, Cast, Equipment
+from web.demo.story import ZONE, Cast, Equipment, qualify
 
 DAYS_BACK, DAYS_AHEAD = 45, 6
 HOLD = timedelta(minutes=10)
@@ -86,6 +86,7 @@ def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
         live_through(stage, machines, stage.day(number), chance)
     with stage.sessions() as session:
         publish(session, stage)
+        qualify(session, stage.cast, now=stage.now)
         session.commit()
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from booking.rules.actions import RuleSet
+from booking.operators.actions import add_operator
+from booking.qualifications.actions import Named, define, grant
+from booking.qualifications.queries import find_known_person
+from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Approval
 from devices.machines import Sends
 from devices.registry.actions import Credentials, register_device
@@ -87,6 +90,9 @@ def enter(session: Session, *, now: datetime) -> Cast:
         cast.firms[firm["key"]] = _firm(session, firm, cast, now)
     for person in story()["people"]:
         cast.people[person["email"]] = _person(session, person, cast, now)
+    for one in story()["operators"]:
+        house, person_id, hours = cast.institutions[one["house"]], cast.people[one["email"]], HOURS[one["hours"]]
+        add_operator(session, institution_id=house, person_id=person_id, hours=hours, actor_id=cast.operator, now=now)
     for one in story()["resources"]:
         _equipment(session, one, cast, now)
     return cast
@@ -123,6 +129,40 @@ def _person(session: Session, person: Mapping[str, Any], cast: Cast, now: dateti
     return row.id
 
 
+def qualify(session: Session, cast: Cast, *, now: datetime) -> None:
+    """From `now` on equipment asks for what those hold who have worked with it, or for somebody of the house beside."""
+    for one in story()["qualifications"]:
+        kind = define(
+            session,
+            institution_id=cast.institutions[one["house"]],
+            kind=Named(one["name"], one["name_en"]),
+            levels=[Named(**level) for level in one["levels"]],
+            actor_id=cast.operator,
+            now=now,
+        )
+        for email in one["holders"]:
+            if not find_known_person(session, kind.institution_id, email):
+                continue  # chance has not let them work there
+            grant(session, qualification_id=kind.id, email=email, level=1, valid_until=None, actor_id=cast.operator, now=now)
+        resource_id = cast.equipment[one["asked_by"]].resource_id
+        told = next(listed for listed in story()["resources"] if listed["key"] == one["asked_by"])
+        asked = [{"qualification_id": kind.id, "level": 1, "unless_assisted": True}]
+        further = Further(**told["further"], qualifications=asked)
+        set_rules(session, resource_id=resource_id, rules=_rules(told), further=further, actor_id=cast.operator, now=now)
+
+
+def _rules(one: Mapping[str, Any]) -> RuleSet:
+    return RuleSet(
+        hours=HOURS["always" if one.get("always") else one["hours"]],
+        step_min=one["step_min"],
+        min_min=one["min_min"],
+        max_min=24 * 60,
+        horizon_days=60,
+        cleaning_min=one.get("cleaning_min", 0),
+        approval=Approval(one.get("approval", "instant")),
+    )
+
+
 def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: datetime) -> None:
     said = Listing(
         kind=ResourceKind(one["kind"]),
@@ -140,15 +180,7 @@ def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: dateti
         value_minor=one["value"] * 100,
         commissioned_on=one["commissioned"] if isinstance(one["commissioned"], date) else None,
     )
-    rules = RuleSet(
-        hours=HOURS["always" if one.get("always") else one["hours"]],
-        step_min=one["step_min"],
-        min_min=one["min_min"],
-        max_min=24 * 60,
-        horizon_days=60,
-        cleaning_min=one.get("cleaning_min", 0),
-        approval=Approval(one.get("approval", "instant")),
-    )
+    rules = _rules(one)
     row = listing.open_resource(
         session,
         institution_id=cast.institutions[one["house"]],
@@ -158,6 +190,9 @@ def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: dateti
         actor_id=cast.operator,
         now=now,
     )
+    if "further" in one:
+        further = Further(**one["further"])
+        set_rules(session, resource_id=row.id, rules=rules, further=further, actor_id=cast.operator, now=now)
     sends = Sends(one["sends"]) if "sends" in one else None
     if sends:
         _, cast.credentials[row.id] = register_device(
