@@ -193,8 +193,12 @@ def lock_places(session: Session, resource_ids: Collection[str]) -> dict[str, Pl
 
 
 def lock_places_of(session: Session, booking_ids: Collection[str]) -> None:
-    """Lock the resources of several bookings that one transaction is about to change."""
-    lock_places(session, session.scalars(select(Booking.resource_id).where(Booking.id.in_(booking_ids)).distinct()).all())
+    """Lock the resources of several bookings that one transaction is about to change, wherever they have been moved meanwhile."""
+    of_them = select(Booking.resource_id).where(Booking.id.in_(booking_ids)).distinct()
+    locked: set[str] = set()
+    while not (found := set(session.scalars(of_them))) <= locked:
+        locked |= found
+        lock_places(session, locked)
 
 
 class _Row(NamedTuple):

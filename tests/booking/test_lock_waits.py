@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.admission import Wish
 from booking.lines.actions import share
+from booking.places import lock_place, lock_places_of
 from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Category, Claim, RuleVersion
 from marketplace.slot import Slot
-from tests.builders import a_person, a_resource
+from marketplace.tables import Resource
+from tests.builders import a_booking, a_person, a_resource
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 SLOT = Slot(NOW + timedelta(days=7, hours=2), NOW + timedelta(days=7, hours=4))
@@ -83,3 +86,36 @@ def test_rules_that_changed_while_a_booking_waited_are_its_rules(postgres: sessi
             select(RuleVersion.id).where(RuleVersion.resource_id == machine_id).order_by(RuleVersion.number.desc())
         ).first()
         assert session.get_one(Booking, made[0]).rules_id == newest
+
+
+def test_who_is_about_to_change_a_booking_locks_where_it_was_moved_meanwhile(postgres: sessionmaker[Session]) -> None:
+    with postgres.begin() as session:
+        machine = a_resource(session)
+        other = a_resource(session, institution_id=machine.institution_id)
+        booking_id = a_booking(session, resource=machine).id
+        machine_id, other_id = machine.id, other.id
+    done = threading.Event()
+    refused: list[str] = []
+
+    def end_it() -> None:
+        with postgres.begin() as session:
+            lock_places_of(session, [booking_id])
+            with postgres() as besides:
+                for resource_id in (machine_id, other_id):
+                    try:
+                        besides.execute(select(Resource.id).where(Resource.id == resource_id).with_for_update(nowait=True))
+                    except OperationalError:
+                        refused.append(resource_id)
+                    besides.rollback()
+        done.set()
+
+    with postgres() as session, postgres() as watching:
+        lock_place(session, machine_id)
+        thread = threading.Thread(target=end_it)
+        thread.start()
+        _wait_for_waiter(watching)
+        session.get_one(Booking, booking_id).resource_id = other_id
+        session.commit()
+    assert done.wait(PATIENCE_S)
+    thread.join(PATIENCE_S)
+    assert refused == [machine_id, other_id]
