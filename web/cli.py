@@ -36,11 +36,13 @@ from web.migrate import migrate as to_newest
 from web.refusals import words
 from web.transfer import running as transfers
 from web.transfer.files import Format
+from web.transfer.kinds import ICS, Kind
 from web.transfer.taking import Outcome, Verdict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Book, measure, bill and evaluate shared equipment (中试台).")
 tokens = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(tokens, name="token")
+KINDS = f"{', '.join(Kind)} or {ICS}"
 AsJson = Annotated[bool, typer.Option("--json", help="answer with JSON")]
 
 
@@ -234,7 +236,7 @@ def audit(as_json: AsJson = False) -> None:
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="institutions, organisations, people, resources, bookings or ics")],
+    kind: Annotated[str, typer.Argument(help=KINDS)],
     file: Annotated[Path, typer.Argument(help="CSV, JSON or JSON lines, one object a row; an .ics file for ics")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="tell the verdicts, keep nothing")] = False,
     all_or_nothing: Annotated[bool, typer.Option("--all-or-nothing", help="keep nothing if one row is refused")] = False,
@@ -304,7 +306,7 @@ def _together(
 
 @app.command("export")
 def export_rows(
-    kind: Annotated[str, typer.Argument(help="institutions, organisations, people, resources, bookings or ics")],
+    kind: Annotated[str, typer.Argument(help=KINDS)],
     form: Annotated[Format, typer.Option("--format", help="csv, json or jsonl")] = Format.CSV,
     out: Annotated[Path | None, typer.Option(help="a file instead of standard output; its ending is the format")] = None,
     resource: Annotated[str, typer.Option(help="for ics: of which resource, by id or key")] = "",

@@ -69,21 +69,23 @@ def grant(
     email: str,
     level: int,
     valid_until: date | None,
+    anyone: bool = False,
     actor_id: str,
     now: datetime,
 ) -> QualificationGrant:
     """Give a person known to the house a level, to the end of `valid_until` on the institution's clock, and tell them.
 
-    Raises: NotFound, Invalid.
+    With `anyone` the house need not know them: on the operator's word. Raises: NotFound, Invalid.
     """
     kind = queries.get_qualification(session, qualification_id)
     if not 1 <= level <= len(kind.levels):
         raise Invalid(field="level", reason="must be {low} to {high}", low=1, high=len(kind.levels))
-    zone = ZoneInfo(people.get_institution(session, kind.institution_id).timezone)
-    expires_at = local_day(valid_until, zone).end if valid_until else None
+    expires_at = _end_of(session, kind, valid_until) if valid_until else None
     if expires_at and expires_at <= now:
         raise Invalid(field="valid_until", reason="is over already")
-    person = queries.find_known_person(session, kind.institution_id, email.strip().lower())
+    address = email.strip().lower()
+    known = queries.find_known_person(session, kind.institution_id, address)
+    person = people.find_person_by_email(session, address) if anyone else known
     if person is None:
         raise Invalid(field="email", reason="nobody who works here, has booked here or has asked for time has this address")
     row = QualificationGrant(
@@ -100,6 +102,15 @@ def grant(
     _record(session, kind, "grant_qualification", _facts(row), actor_id, now)
     _tell(session, kind, row, "qualification_granted", now)
     return row
+
+
+def is_over(session: Session, qualification_id: str, valid_until: date, now: datetime) -> bool:
+    """Whether that last day has ended on the institution's clock. Raises: NotFound."""
+    return _end_of(session, queries.get_qualification(session, qualification_id), valid_until) <= now
+
+
+def _end_of(session: Session, kind: Qualification, day: date) -> datetime:
+    return local_day(day, ZoneInfo(people.get_institution(session, kind.institution_id).timezone)).end
 
 
 def revoke(session: Session, *, grant_id: str, actor_id: str, now: datetime) -> QualificationGrant:

@@ -1,6 +1,8 @@
 """Reads of qualifications and of who holds them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -10,7 +12,9 @@ from booking.qualifications.tables import Qualification, QualificationGrant
 from booking.states import BookingState
 from booking.tables import Booking, RefusedRequest
 from marketplace.refusals import NotFound
-from marketplace.tables import Membership, Person, Resource
+from marketplace.tables import Institution, Membership, Person, Resource
+
+MOMENT = timedelta(microseconds=1)
 
 
 def get_qualification(session: Session, qualification_id: str) -> Qualification:
@@ -55,6 +59,21 @@ def grants_to(session: Session, person_id: str) -> Sequence[tuple[QualificationG
     asked = select(QualificationGrant, Qualification).join(Qualification, Qualification.id == QualificationGrant.qualification_id)
     asked = asked.where(QualificationGrant.person_id == person_id, QualificationGrant.revoked_at.is_(None))
     return [(grant, kind) for grant, kind in session.execute(asked.order_by(QualificationGrant.id.desc()).limit(200))]
+
+
+def last_days(session: Session, grants: Collection[QualificationGrant]) -> dict[str, str | None]:
+    """By grant, the last day on its institution's clock; None for ever."""
+    kinds = qualifications(session, {one.qualification_id for one in grants})
+    asked = select(Institution.id, Institution.timezone).where(
+        Institution.id.in_({kind.institution_id for kind in kinds.values()})
+    )
+    zones = {house: ZoneInfo(zone) for house, zone in session.execute(asked)}
+    return {
+        one.id: f"{(one.expires_at - MOMENT).astimezone(zones[kinds[one.qualification_id].institution_id]).date()}"
+        if one.expires_at
+        else None
+        for one in grants
+    }
 
 
 def find_known_person(session: Session, institution_id: str, email: str) -> Person | None:

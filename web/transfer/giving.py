@@ -11,14 +11,18 @@ from sqlalchemy.orm import Session
 
 from billing import queries as bills
 from booking import queries as booking
-from booking.tables import Booking
+from booking.lines.queries import shared_by
+from booking.operators.tables import Operator
+from booking.qualifications import queries as training
+from booking.qualifications.tables import Qualification, QualificationGrant
+from booking.tables import Booking, SharedPart
 from marketplace.catalogue.queries import LISTABLE
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
 from marketplace.tables import Institution, Membership, Organisation, Person, Resource
 from web.api import shapes
 from web.api.rules import told
-from web.transfer.kinds import MEMBERS, Kind
+from web.transfer.kinds import Kind, renamed
 
 AT_ONCE = 200
 Table = Any
@@ -26,16 +30,25 @@ Table = Any
 Keys = Mapping[str, str]
 
 
+SHARES = Resource.id.in_(select(SharedPart.resource_id))
+WHICH: Mapping[Kind, Sequence[Any]] = {
+    Kind.PEOPLE: (Person.disabled_at.is_(None),),
+    Kind.GRANTS: (QualificationGrant.revoked_at.is_(None),),
+    Kind.OPERATORS: (Operator.left_at.is_(None),),
+    Kind.RESOURCES: (
+        Resource.parent_id.is_(None) & LISTABLE & ~SHARES,
+        Resource.parent_id.is_(None) & LISTABLE & SHARES,
+        Resource.parent_id.is_not(None),
+    ),
+}
+"""Which rows of a kind are given out, one part after the other: what others name comes before them."""
+
+
 def give(session: Session, kind: Kind) -> Iterator[Mapping[str, Any]]:
     """Every row of a kind, oldest first, a few at a time."""
     table, shape = SOURCES[kind]
-    if kind is Kind.RESOURCES:
-        yield from _batches(session, kind, table, shape, Resource.parent_id.is_(None) & LISTABLE)
-        yield from _batches(session, kind, table, shape, Resource.parent_id.is_not(None))
-    elif kind is Kind.PEOPLE:
-        yield from _batches(session, kind, table, shape, Person.disabled_at.is_(None))
-    else:
-        yield from _batches(session, kind, table, shape, table.id != "")
+    for which in WHICH.get(kind, (table.id != "",)):
+        yield from _batches(session, kind, table, shape, which)
 
 
 def _batches(session: Session, kind: Kind, table: Table, shape: "Shaped", which: Any) -> Iterator[Mapping[str, Any]]:
@@ -104,6 +117,8 @@ def _membership(row: Membership, houses: Keys, firms: Keys) -> dict[str, str]:
 def _resources(session: Session, rows: Sequence[Resource]) -> Iterable[dict[str, Any]]:
     houses = _keys(session, Kind.INSTITUTIONS, (row.institution_id for row in rows))
     lines = _keys(session, Kind.RESOURCES, (row.parent_id for row in rows))
+    shared = {row.id: shared_by(session, row.id) for row in rows}
+    parts = _keys(session, Kind.RESOURCES, (one for ids in shared.values() for one in ids))
     for row in rows:
         version = booking.rules_of(session, row.id)
         policy = bills.find_policy_version(session, row.id)
@@ -118,6 +133,7 @@ def _resources(session: Session, rows: Sequence[Resource]) -> Iterable[dict[str,
             "price_per_hour": shapes.money(row.price),
             "value": {"minor": row.value_minor, "currency": row.currency} if row.value_minor is not None else None,
             "commissioned_on": row.commissioned_on.isoformat() if row.commissioned_on else None,
+            "shares": [parts[one] for one in shared[row.id]],
             "rules": _rules(session, told(version)),
             "policy": policy.document if policy else None,
             "state": row.state.value,
@@ -125,31 +141,45 @@ def _resources(session: Session, rows: Sequence[Resource]) -> Iterable[dict[str,
 
 
 def _rules(session: Session, rules: dict[str, Any]) -> dict[str, Any]:
-    named = [one["organisation_id"] for one in rules["audience"] if "organisation_id" in one]
-    firms = _keys(session, Kind.ORGANISATIONS, (*named, *rules["trusted"]))
-    audience = [
-        {**one, "organisation_id": firms[one["organisation_id"]]} if "organisation_id" in one else one
-        for one in rules["audience"]
-    ]
-    quotas = [_quota(session, one) for one in rules["quotas"]]
-    return {**rules, "audience": audience, "trusted": [firms[one] for one in rules["trusted"]], "quotas": quotas}
+    def named(kind: Kind, ids: Sequence[str]) -> list[str]:
+        found = _keys(session, kind, ids)
+        return [found[one] for one in ids]
+
+    return {**rules, **renamed(rules, named)}
 
 
-def _quota(session: Session, quota: dict[str, Any]) -> dict[str, Any]:
-    """With keys for the members that it names."""
-    found = dict(quota)
-    for name, kind in MEMBERS.items():
-        if named := found.get(name):
-            keys = _keys(session, kind, named)
-            found[name] = [keys[one] for one in named]
-    return found
+def _qualifications(session: Session, rows: Sequence[Qualification]) -> Iterable[dict[str, Any]]:
+    houses = _keys(session, Kind.INSTITUTIONS, (row.institution_id for row in rows))
+    for row in rows:
+        yield {"institution_id": houses[row.institution_id], "name": row.name, "name_en": row.name_en, "levels": row.levels}
+
+
+def _grants(session: Session, rows: Sequence[QualificationGrant]) -> Iterable[dict[str, Any]]:
+    """Also those that are over, for the record."""
+    kinds = _keys(session, Kind.QUALIFICATIONS, (row.qualification_id for row in rows))
+    addresses = _addresses(session, (row.person_id for row in rows))
+    last_days = training.last_days(session, rows)
+    for row in rows:
+        yield {
+            "qualification_id": kinds[row.qualification_id],
+            "email": addresses[row.person_id],
+            "level": row.level,
+            "valid_until": last_days[row.id],
+        }
+
+
+def _operators(session: Session, rows: Sequence[Operator]) -> Iterable[dict[str, Any]]:
+    houses = _keys(session, Kind.INSTITUTIONS, (row.institution_id for row in rows))
+    persons = _keys(session, Kind.PEOPLE, (row.person_id for row in rows))
+    for row in rows:
+        hours = shapes.hours(booking.rules_of(session, row.id).hours)
+        yield {"institution_id": houses[row.institution_id], "person_id": persons[row.person_id], "hours": hours}
 
 
 def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, Any]]:
     places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
     firms = _keys(session, Kind.ORGANISATIONS, (row.organisation_id for row in rows))
-    asked = select(Person.id, Person.email).where(Person.id.in_({row.person_id for row in rows}))
-    addresses = {person_id: email for person_id, email in session.execute(asked)}  # noqa: C416
+    addresses = _addresses(session, (row.person_id for row in rows))
     for row in rows:
         yield {
             "resource_id": places[row.resource_id],
@@ -161,6 +191,11 @@ def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, A
             "assisted": row.assisted,
             "state": row.state.value,
         }
+
+
+def _addresses(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    asked = select(Person.id, Person.email).where(Person.id.in_(set(ids)))
+    return {person_id: email for person_id, email in session.execute(asked)}  # noqa: C416
 
 
 def _keys(session: Session, kind: Kind, ids: Iterable[str | None]) -> Keys:
@@ -176,6 +211,9 @@ SOURCES: Mapping[Kind, tuple[Table, Shaped]] = {
     Kind.INSTITUTIONS: (Institution, _institutions),
     Kind.ORGANISATIONS: (Organisation, _organisations),
     Kind.PEOPLE: (Person, _people),
+    Kind.QUALIFICATIONS: (Qualification, _qualifications),
+    Kind.GRANTS: (QualificationGrant, _grants),
+    Kind.OPERATORS: (Operator, _operators),
     Kind.RESOURCES: (Resource, _resources),
     Kind.BOOKINGS: (Booking, _bookings),
 }

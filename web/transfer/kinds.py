@@ -9,6 +9,8 @@ from pydantic import Field
 
 from booking.states import BookingState
 from web.api import shapes
+from web.api.operators import OperatorIn
+from web.api.qualifications import GrantIn, QualificationIn
 from web.api.resources import ResourceIn
 from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, Text
 
@@ -19,6 +21,9 @@ class Kind(StrEnum):
     INSTITUTIONS = "institutions"
     ORGANISATIONS = "organisations"
     PEOPLE = "people"
+    QUALIFICATIONS = "qualifications"
+    GRANTS = "grants"
+    OPERATORS = "operators"
     RESOURCES = "resources"
     BOOKINGS = "bookings"
 
@@ -30,6 +35,24 @@ ICS = "ics"
 class TagIn(shapes.Shape):
     zh: Text
     en: Text
+
+
+class QualificationRow(QualificationIn):
+    """The API's kind of qualification, and whose it is."""
+
+    institution_id: Text
+
+
+class GrantRow(GrantIn):
+    """The API's grant, and of what. One that is over is passed over."""
+
+    qualification_id: Text
+
+
+class OperatorRow(OperatorIn):
+    """The API's operator, and of which institution."""
+
+    institution_id: Text
 
 
 class ResourceRow(ResourceIn):
@@ -53,6 +76,9 @@ SHAPES: Mapping[Kind, type[shapes.Shape]] = {
     Kind.INSTITUTIONS: InstitutionIn,
     Kind.ORGANISATIONS: OrganisationIn,
     Kind.PEOPLE: PersonIn,
+    Kind.QUALIFICATIONS: QualificationRow,
+    Kind.GRANTS: GrantRow,
+    Kind.OPERATORS: OperatorRow,
     Kind.RESOURCES: ResourceRow,
     Kind.BOOKINGS: BookingRow,
 }
@@ -62,10 +88,13 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
     ),
     Kind.ORGANISATIONS: ("key", "name", "credit_code", "is_sme", "customer_class", "institution_id"),
     Kind.PEOPLE: ("key", "email", "name", "locale", "memberships"),
+    Kind.QUALIFICATIONS: ("key", "institution_id", "name", "name_en", "levels"),
+    Kind.GRANTS: ("key", "qualification_id", "email", "level", "valid_until"),
+    Kind.OPERATORS: ("key", "institution_id", "person_id", "hours"),
     Kind.RESOURCES: (
         *("key", "institution_id", "parent_id", "kind", "name", "name_en", "summary", "summary_en", "tags", "icon", "timezone"),
         *("district", "address", "chain", "capacity", "step_min", "hours", "price_per_hour", "quota_hours", "value"),
-        *("commissioned_on", "rules", "policy", "state"),
+        *("commissioned_on", "shares", "rules", "policy", "state"),
     ),
     Kind.BOOKINGS: (
         "key",
@@ -99,18 +128,39 @@ def _nested(cell: str) -> object:
 
 
 TURNS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours"), _whole),
+    **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours", "level"), _whole),
     **dict.fromkeys(("is_sme", "assisted"), _flag),
-    **dict.fromkeys(("memberships", "tags", "hours", "price_per_hour", "value", "rules", "policy", "override"), _nested),
+    **dict.fromkeys(("memberships", "levels", "tags", "hours", "price_per_hour", "value"), _nested),
+    **dict.fromkeys(("shares", "rules", "policy", "override"), _nested),
 }
 """How the cells of a table become numbers, yes and no, and JSON; what is none stays text, and is refused by its column's name."""
 
 REFERENCES: Mapping[str, Kind] = {
     "institution_id": Kind.INSTITUTIONS,
     "organisation_id": Kind.ORGANISATIONS,
+    "person_id": Kind.PEOPLE,
+    "qualification_id": Kind.QUALIFICATIONS,
     "parent_id": Kind.RESOURCES,
     "resource_id": Kind.RESOURCES,
 }
 """Columns that name another thing, by the key that its own file gave it or by its id."""
 MEMBERS = {"organisation_ids": Kind.ORGANISATIONS, "person_ids": Kind.PEOPLE}
 """Fields of a quota that name members, and of what kind those are."""
+
+
+def renamed(rules: Mapping[str, Any], turn: Callable[[Kind, Sequence[str]], Sequence[str]]) -> dict[str, Any]:
+    """Those fields of `rules` that name other things, ids turned into keys or keys into ids."""
+
+    def one_in(entry: Mapping[str, Any], name: str, kind: Kind) -> dict[str, Any]:
+        return {**entry, name: turn(kind, [entry[name]])[0]} if name in entry else dict(entry)
+
+    def all_in(entry: Mapping[str, Any], named: Mapping[str, Kind]) -> dict[str, Any]:
+        return {**entry, **{name: list(turn(kind, entry[name])) for name, kind in named.items() if entry.get(name)}}
+
+    return {
+        "audience": [one_in(entry, "organisation_id", Kind.ORGANISATIONS) for entry in rules["audience"]],
+        "trusted": list(turn(Kind.ORGANISATIONS, rules["trusted"])),
+        "quotas": [all_in(quota, MEMBERS) for quota in rules["quotas"]],
+        "qualifications": [one_in(need, "qualification_id", Kind.QUALIFICATIONS) for need in rules["qualifications"]],
+        "assistance": all_in(rules["assistance"], {"operators": Kind.OPERATORS}),
+    }

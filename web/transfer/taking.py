@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session
 
 from booking.external import actions as external
 from booking.external import queries as calendars
+from booking.operators import actions as operators
+from booking.qualifications import actions as training
+from booking.qualifications.actions import Named
 from booking.states import HOLDING
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
@@ -32,7 +35,17 @@ from web.api.rules import read_further, read_rules
 from web.api.shapes import InstitutionIn, OrganisationIn, PersonIn
 from web.refusals import malformed, problem
 from web.transfer.files import Row
-from web.transfer.kinds import MEMBERS, REFERENCES, SHAPES, BookingRow, Kind, ResourceRow
+from web.transfer.kinds import (
+    REFERENCES,
+    SHAPES,
+    BookingRow,
+    GrantRow,
+    Kind,
+    OperatorRow,
+    QualificationRow,
+    ResourceRow,
+    renamed,
+)
 
 LONGEST_KEY = 200
 
@@ -149,25 +162,44 @@ def _person(hand: Hand, row: PersonIn) -> str:
     ).id
 
 
+def _qualification(hand: Hand, row: QualificationRow) -> str:
+    levels = [Named(one.name, one.name_en) for one in row.levels]
+    kind, who, now = Named(row.name, row.name_en), hand.actor.known_id, hand.now
+    return training.define(hand.session, institution_id=row.institution_id, kind=kind, levels=levels, actor_id=who, now=now).id
+
+
+def _grant(hand: Hand, row: GrantRow) -> str | None:
+    if row.valid_until and training.is_over(hand.session, row.qualification_id, row.valid_until, hand.now):
+        return None
+    return training.grant(hand.session, **row.model_dump(), anyone=True, actor_id=hand.actor.known_id, now=hand.now).id
+
+
+def _operator(hand: Hand, row: OperatorRow) -> str:
+    hours = [span.minutes() for span in row.hours]
+    return operators.add_operator(
+        hand.session,
+        institution_id=row.institution_id,
+        person_id=row.person_id,
+        hours=hours,
+        actor_id=hand.actor.known_id,
+        now=hand.now,
+    ).id
+
+
 def _resource(hand: Hand, row: ResourceRow) -> str:
+    def ids(kind: Kind, named: Sequence[str]) -> list[str]:
+        return [keys.id_of(hand.session, kind, one) for one in named]
+
     further = read_further(row.rules)
-    organisation = Kind.ORGANISATIONS
-    audience = [
-        {**one, "organisation_id": keys.id_of(hand.session, organisation, one["organisation_id"])}
-        if "organisation_id" in one
-        else one
-        for one in further.audience
-    ]
-    trusted = [keys.id_of(hand.session, organisation, one) for one in further.trusted]
-    quotas = [_quota(hand, one) for one in further.quotas]
     told = replace(listing_of(row), address=row.address, icon=row.icon, tags=[{"zh": one.zh, "en": one.en} for one in row.tags])
     made = listing.draft_resource(
         hand.session,
         institution_id=row.institution_id,
         listing=told,
         rules_set=read_rules(row.rules, hours=row.hours, step_min=row.step_min),
-        further=replace(further, audience=audience, trusted=trusted, quotas=quotas),
+        further=replace(further, **renamed(asdict(further), ids)),
         policy=row.policy,
+        shares=ids(Kind.RESOURCES, row.shares),
         actor_id=hand.actor.known_id,
         now=hand.now,
     )
@@ -177,12 +209,6 @@ def _resource(hand: Hand, row: ResourceRow) -> str:
         step = catalogue.pause if row.state == "paused" else catalogue.retire
         step(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
     return made.id
-
-
-def _quota(hand: Hand, quota: Mapping[str, Any]) -> dict[str, Any]:
-    """With ids for the members that it names by their keys."""
-    named = {name: kind for name, kind in MEMBERS.items() if name in quota}
-    return {**quota, **{name: [keys.id_of(hand.session, kind, one) for one in quota[name]] for name, kind in named.items()}}
 
 
 def _booking(hand: Hand, row: BookingRow) -> str | None:
@@ -202,6 +228,9 @@ MAKERS: Mapping[Kind, Callable[[Hand, Any], str | None]] = {
     Kind.INSTITUTIONS: _institution,
     Kind.ORGANISATIONS: _organisation,
     Kind.PEOPLE: _person,
+    Kind.QUALIFICATIONS: _qualification,
+    Kind.GRANTS: _grant,
+    Kind.OPERATORS: _operator,
     Kind.RESOURCES: _resource,
     Kind.BOOKINGS: _booking,
 }

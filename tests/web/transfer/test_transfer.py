@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 from typer.testing import CliRunner
 
@@ -65,6 +64,23 @@ LINE = {
     },
     "policy": {"cancel_tiers": [{"hours": 48, "rate": "0"}]},
 }
+LICENCE = {
+    "key": "Q1",
+    "institution_id": "H1",
+    "name": "激光安全",
+    "name_en": "Laser safety",
+    "levels": [{"name": "初级", "name_en": None}, {"name": "高级", "name_en": "Advanced"}],
+}
+GRANT = {"key": "G1", "qualification_id": "Q1", "email": "firm@example.com", "level": 2, "valid_until": "2059-12-31"}
+PUMP = {
+    "key": "R3",
+    "institution_id": "H1",
+    "kind": "instrument",
+    "name": "真空泵",
+    "timezone": "Asia/Shanghai",
+    "price_per_hour": {"minor": 0, "currency": "CNY"},
+    "state": "draft",
+}
 MONDAYS = [{"weekday": 0, "open": "08:00", "close": "20:00"}]
 STATION = {
     **LINE,
@@ -75,6 +91,19 @@ STATION = {
     "hours": MONDAYS,
     "rules": {},
     "state": "paused",
+}
+
+
+LASER = {
+    **PUMP,
+    "key": "R4",
+    "name": "激光器",
+    "shares": ["R3"],
+    "state": "published",
+    "rules": {
+        "qualifications": [{"qualification_id": "Q1", "level": 2, "unless_assisted": True}],
+        "assistance": {"mode": "optional", "operators": ["O1"], "supervised_runs": 1},
+    },
 }
 
 
@@ -120,7 +149,10 @@ class Desk:
             ("institutions", [HOUSE]),
             ("organisations", [FIRM]),
             ("people", PEOPLE),
-            ("resources", [LINE, STATION]),
+            ("qualifications", [LICENCE]),
+            ("grants", [GRANT]),
+            ("operators", [{"key": "O1", "institution_id": "H1", "person_id": "P2", "hours": MONDAYS}]),
+            ("resources", [LINE, STATION, PUMP, LASER]),
         ):
             told = self.take(kind, found)
             assert told["made"] == len(found), told
@@ -160,7 +192,7 @@ def test_what_is_given_out_comes_in_equal(
         if kind is Kind.PEOPLE:
             mine, theirs = ([row for row in found if "@x.org" not in row["email"]] for found in (mine, theirs))
         assert theirs == mine
-        assert len(mine) == {Kind.INSTITUTIONS: 1, Kind.ORGANISATIONS: 1}.get(kind, 2)
+        assert len(mine) == {Kind.PEOPLE: 2, Kind.RESOURCES: 4, Kind.BOOKINGS: 2}.get(kind, 1)
         assert {verdict for _, verdict in verdicts(other.answer("import", kind, str(file)))} <= {"known", "refused"}
     with other.sessions() as session:
         assert audit(session) == []
@@ -337,5 +369,25 @@ def test_rules_that_name_what_is_not_here_are_refused_by_their_field_and_nothing
     told = desk.take("resources", [{**LINE, "key": "R9", "rules": {**LINE["rules"], **named}}])
     assert (told["made"], told["refused"]) == (0, 1)
     assert field in json.dumps(told["rows"])
-    with desk.sessions() as session:
-        assert len(session.scalars(select(Resource.id)).all()) == 2
+    assert [row["key"] for row in desk.given("resources")] == ["R1", "R3", "R4", "R2"]  # what others name comes before them
+
+
+def test_grants_are_taken_in_for_whoever_has_the_address_unless_they_are_over(desk: Desk) -> None:
+    desk.fill()
+    over = {**GRANT, "key": "G2", "valid_until": f"{tomorrow(0) - timedelta(days=3):%Y-%m-%d}"}
+    nobody = {**GRANT, "key": "G3", "email": "nobody@example.com"}
+    other = {**GRANT, "key": "G4", "qualification_id": "Q9"}
+    found = [over, nobody, other, {**GRANT, "key": "G5", "level": 3}, {**GRANT, "key": "G6", "level": 1, "valid_until": None}]
+    told = desk.take("grants", found)
+    assert [verdict for _, verdict in verdicts(told)] == ["passed_over", "refused", "refused", "refused", "made"]
+    assert [row.get("code") for row in told["rows"]] == [None, "invalid", "not_found", "invalid", None]
+    assert [row["key"] for row in desk.given("grants")] == ["G1", "G6"]
+
+
+def test_an_imported_machine_asks_for_what_its_file_names(desk: Desk) -> None:
+    desk.fill()
+    wish = {"resource_id": "R4", "person": "lab@example.com"}
+    told = desk.take("bookings", [a_booking("B1", 1, 3, **wish), a_booking("B2", 1, 3, resource_id="R4", quantity=1)])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused", "refused"]
+    codes = [[reason["code"] for reason in row["reasons"]] for row in told["rows"]]
+    assert codes == [["supervised_run_first", "qualification_missing"], ["supervised_run_first"]]
