@@ -1,13 +1,20 @@
 """Who waits in a lane for one resource, and what those before are allowed to have seen for them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from booking.queries import Sight
 from web.lanes import Lanes, Place
 
 ONE, OTHER = (cast("Sight", object()) for _ in range(2))
+
+
+def run_to_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """In a thread of its own: where a browser is driven, this one has a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(work())).result()
 
 
 def in_a_row(lanes: Lanes, *steps: tuple[str, Callable[[Place], Any]]) -> list[Any]:
@@ -21,7 +28,7 @@ def in_a_row(lanes: Lanes, *steps: tuple[str, Callable[[Place], Any]]) -> list[A
     async def all_of_them() -> list[Any]:
         return await asyncio.gather(*(take(name, step) for name, step in steps))
 
-    return asyncio.run(all_of_them())
+    return run_to_end(all_of_them)
 
 
 def show(seen: Sight | None) -> Callable[[Place], None]:
@@ -67,7 +74,7 @@ def test_a_sight_is_as_old_as_its_first_look() -> None:
         await asyncio.gather(before_them(), first(), second())
         await asyncio.gather(*tasks)
 
-    asyncio.run(run())
+    run_to_end(run)
     assert late == [None]
 
 
@@ -98,4 +105,4 @@ def test_who_gives_up_waiting_leaves_the_lane() -> None:
         async with lanes.turn("a") as place:
             return place.is_crowded
 
-    assert asyncio.run(run()) is False
+    assert run_to_end(run) is False

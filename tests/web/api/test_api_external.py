@@ -54,7 +54,7 @@ def test_a_file_closes_time_and_its_removal_opens_it(world: World, path: str) ->
 
 def test_a_booking_that_stands_in_busy_time_is_listed(world: World, path: str) -> None:
     booking = world.a_booking()
-    made = connected(world, path, ics=file(tomorrow(2), 4, "DTSTAMP:x", "RRULE:FREQ=HOURLY"))
+    made = connected(world, path, ics=file(tomorrow(2), 4, "DTSTAMP:x", "RRULE:FREQ=SECONDLY"))
     assert made["conflicts"] == [{"booking_id": booking["id"], **span(tomorrow(2), 1)}]
     assert [note["code"] for note in made["notes"]] == ["bad_rule"]
     assert world.get(f"/bookings/{booking['id']}", world.member).json()["state"] == "confirmed"
