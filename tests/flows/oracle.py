@@ -74,7 +74,7 @@ def overlapping(ledger: Ledger) -> Iterator[str]:
 
 
 def owner_of(claim: Claim) -> str:
-    return str(claim.booking_id or claim.outage_id or claim.external_id)
+    return str(claim.booking_id or claim.outage_id or claim.external_id or claim.waiting_id)
 
 
 def overbooked(ledger: Ledger) -> Iterator[str]:
