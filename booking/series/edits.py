@@ -175,7 +175,7 @@ def _leave(session: Session, place: Place, bookings: Sequence[Booking]) -> None:
     """Release the claims of all."""
     for booking in bookings:
         actions.lock_operator(session, booking, place)
-    if series_queries.ever_waived(session, place.claimed):
+    if series_queries.waived_in(session, [place.institution_id]):
         for booking in bookings:
             beside.leave(session, booking)
         return

@@ -22,12 +22,6 @@ def moved_from(session: Session, series_id: str) -> dict[str, Slot]:
     return {row.booking_id: row.slot for row in rows}
 
 
-def ever_waived(session: Session, resource_ids: Collection[str]) -> bool:
-    """Whether claims of the resources may have given up buffers towards each other, by these rules or by earlier ones."""
-    waiving = exists().where(RuleVersion.resource_id.in_(resource_ids), RuleVersion.waive_own_buffers)
-    return bool(session.scalar(select(waiving)))
-
-
 def waived_in(session: Session, institution_ids: Collection[str]) -> bool:
     """Whether any resource of these houses ever waived buffers: claims of its lines and parts may hang on each other then."""
     of_house = Resource.id.in_(select(RuleVersion.resource_id).where(RuleVersion.waive_own_buffers))

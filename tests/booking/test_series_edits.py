@@ -1,7 +1,7 @@
 """Edits of series: this one, this and the following, all; whole or with gaps; and gaps that are booked later."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.actions import CancelledBy
+from booking.lines.actions import share
 from booking.recurrence import Skipped, occurrences
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.series.actions import Outcome, SeriesRefused
@@ -27,7 +28,7 @@ from marketplace.roles import Role
 from marketplace.slot import Slot
 from marketplace.tables import AuditEntry, Institution, Message
 from tests.booking.test_series import NOW, Asks, at
-from tests.builders import a_member, a_rule_version
+from tests.builders import a_member, a_resource, a_rule_version
 from web.running import audit
 
 REFUSE, SKIP = OnConflict.REFUSE, OnConflict.SKIP
@@ -322,6 +323,22 @@ def test_own_buffers_are_waived_towards_the_new_neighbours_and_come_back_to_the_
     assert _ends(db, before) == [at("2027-03-15").start]
     ask.edit(at("2027-03-15", "12:00", "13:00"))
     assert _ends(db, before) == [at("2027-03-15", "09:00", "10:00").end]
+    assert audit(db) == []
+
+
+def test_what_another_machine_gave_up_on_a_shared_part_comes_back_to_it(db: Session, ask: Edits) -> None:
+    house = db.get_one(Institution, ask.resource.institution_id)
+    pump, other = a_resource(db, institution=house), a_resource(db, institution=house)
+    for machine in (ask.resource, other):
+        share(db, resource_id=machine.id, part_ids=[pump.id], actor_id="per_1", now=NOW)
+    waived = Further(waive_own_buffers=True)
+    set_rules(db, resource_id=other.id, rules=RuleSet(setup_min=60), further=waived, actor_id=None, now=NOW)
+    wish = replace(ask.wish(at("2027-03-14", "11:00", "12:00")), resource_id=other.id)
+    beside = actions.book(db, wish=wish, now=NOW)
+    on_the_pump = select(Claim.starts_at).where(Claim.booking_id == beside.id, Claim.resource_id == pump.id, Claim.active)
+    assert db.scalars(on_the_pump).all() == [at("2027-03-14", "11:00", "12:00").start]
+    ask.edit(at("2027-03-14", "14:00", "16:00"))
+    assert db.scalars(on_the_pump).all() == [at("2027-03-14", "10:00", "12:00").start]
     assert audit(db) == []
 
 
