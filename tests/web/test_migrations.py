@@ -119,6 +119,26 @@ def test_rules_that_were_stored_before_get_the_defaults(empty_database_url: str)
     engine.dispose()
 
 
+def test_a_paid_hold_that_became_a_request_is_no_hold_any_more(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0021")
+    *first, booking = STORED.split(";")
+    audited = """INSERT INTO audit_entries (id, actor_id, action, object_kind, object_id, at, before, "after")
+        VALUES ('aud_1', NULL, 'confirm_hold', 'booking', 'bk_asked', '2026-03-01 00:00:00+00:00', NULL,
+        '{"state": "requested"}')"""
+    with engine.begin() as connection:
+        for statement in (*first, audited):
+            connection.execute(text(statement))
+        for key, state in (("bk_waits", "requested"), ("bk_asked", "cancelled"), ("bk_held", "held"), ("bk_unpaid", "expired")):
+            connection.execute(text(booking.replace("'bk_1'", f"'{key}'").replace("'requested'", f"'{state}'")))
+            connection.execute(text(f"UPDATE bookings SET hold_until = '2026-03-01 00:30:00+00:00' WHERE id = '{key}'"))
+    migrate(engine)
+    with engine.connect() as connection:
+        holds = connection.execute(select(Booking.id).where(Booking.hold_until.is_not(None)).order_by(Booking.id)).scalars().all()
+    engine.dispose()
+    assert holds == ["bk_held", "bk_unpaid"]
+
+
 def test_a_database_that_lost_its_guard_is_not_served(database_url: str) -> None:
     drop = {
         "postgresql": ["ALTER TABLE claims DROP CONSTRAINT claims_no_overlap"],
