@@ -179,17 +179,21 @@ def _against_rules(
 
 
 def _against_record(session: Session, place: Place, wish: Wish) -> list[Reason]:
-    """What the booker lacks."""
-    if not (place.rules.tests_bookers or wish.assisted):
+    return lacking(session, place, wish.person_id, wish.slot.start, assisted=wish.assisted)
+
+
+def lacking(session: Session, place: Place, person_id: str, start: datetime, *, assisted: bool) -> list[Reason]:
+    """What the booker lacks for a use that begins at `start`, with an operator beside or without."""
+    if not (place.rules.tests_bookers or assisted):
         return []
-    record, asks = _record(session, place, wish), place.rules.assistance
-    return competence.reasons(place.rules.qualifications, asks, record, wish.slot.start, wanted=wish.assisted)
+    record, asks = _record(session, place, person_id), place.rules.assistance
+    return competence.reasons(place.rules.qualifications, asks, record, start, wanted=assisted)
 
 
-def _record(session: Session, place: Place, wish: Wish) -> Record:
+def _record(session: Session, place: Place, person_id: str) -> Record:
     return qualifications.record_of(
         session,
-        wish.person_id,
+        person_id,
         place.resource_id,
         qualification_ids={need.qualification_id for need in place.rules.qualifications},
         runs=place.rules.assistance.supervised_runs > 0,
@@ -312,7 +316,7 @@ def _fit_in(session: Session, place: Place, wish: Wish, window: Slot) -> Slot | 
     """The part of `window` for which the booker is qualified."""
     if not (place.rules.tests_bookers or wish.assisted):
         return window
-    record, asks = _record(session, place, wish), place.rules.assistance
+    record, asks = _record(session, place, wish.person_id), place.rules.assistance
     return competence.fit_in(place.rules.qualifications, asks, record, window, wanted=wish.assisted)
 
 

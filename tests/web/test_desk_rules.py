@@ -211,6 +211,12 @@ def test_a_listing_tells_its_conditions_and_books_with_an_operator(desk: Desk) -
     panel = customer.get(f"/r/{desk.resource}?start={slot['start'][:16]}Z&end={slot['end'][:16]}Z").text
     assert 'name="assisted"' in panel
     assert "the first 1 with an operator" in panel
+    assert re.search(r'name="assisted"[^>]* checked', panel), "who may not book alone is led to an operator"
+    assert "With an operator beside you it can be booked." in panel
+    visitor = (
+        desk.reader("stranger").get(f"/r/{desk.resource}?start={slot['start'][:16]}Z&end={slot['end'][:16]}Z", lang="zh").text
+    )
+    assert "由操作员在场协助即可预约。" in visitor
     alone = customer.post(f"/r/{desk.resource}/bookings", **slot)
     assert alone.status_code == 409
     assert "Book with an operator" in alone.text

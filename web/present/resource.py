@@ -17,7 +17,7 @@ from billing.quotes import actions as quotes
 from billing.quotes.queries import class_prices_of, price_of
 from billing.settlement import hold_for
 from booking import queries as booking
-from booking.admission import SlotRefused
+from booking.admission import SlotRefused, lacking
 from booking.availability import local_midnight
 from booking.competence import Mode
 from booking.places import Place, get_place
@@ -232,6 +232,7 @@ def panel(
         start=start,
         end=slot.end if slot else None,
     )
+    lacks, helped = _lacking(session, place, actor, slot, lang) if slot else ((), False)
     return Panel(
         resource_id=row.id,
         zone=row.timezone,
@@ -246,10 +247,21 @@ def panel(
         purpose=asked.purpose,
         review=place.rules.by_request or billing.takes_cards(session, institution_id=row.institution_id),
         assistance=place.rules.assistance.mode.value,
-        assisted=asked.assisted,
+        assisted=asked.assisted or helped,
+        lacking=lacks,
+        helped=helped,
         by_request=place.rules.by_request,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
+
+
+def _lacking(session: Session, place: Place, actor: Actor, slot: Slot, lang: Lang) -> tuple[Sequence[str], bool]:
+    """What somebody signed in lacks for the slot without an operator, and whether one would make up for it."""
+    if actor.person_id is None:
+        return (), False
+    alone, beside = (lacking(session, place, actor.person_id, slot.start, assisted=wanted) for wanted in (False, True))
+    helped = bool(alone) and place.rules.assistance.mode is Mode.OPTIONAL and not beside
+    return [sentence(one.code, one.values, translator(lang)) for one in alone], helped
 
 
 def organisation_choices(session: Session, actor: Actor, chosen: str = "") -> Sequence[Choice]:

@@ -144,7 +144,11 @@ class Panel:
     assistance: str = "none"
     """Whether an operator stands by: none, optional, required."""
     assisted: bool = False
-    """Asked for before a refusal."""
+    """Asked for before a refusal, or all that the booker has without a qualification."""
+    lacking: Sequence[str] = ()
+    """What the booker lacks for the chosen time without an operator."""
+    helped: bool = False
+    """Whether an operator would make up for it."""
     by_request: bool = False
     """The institution answers each request before it stands."""
     closed: str | None = None
