@@ -208,8 +208,11 @@ class BundleIn(Shape):
     payment_method: Text | None = None
 
 
+RRule = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_clean)]
+
+
 class SeriesIn(BookingIn):
-    rrule: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_clean)]
+    rrule: RRule
     on_conflict: Literal["refuse", "skip"] = "refuse"
 
 
@@ -226,7 +229,7 @@ class EditSeriesIn(Shape):
     start: Instant
     """Of the first occurrence that changes."""
     end: Instant
-    rrule: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_clean)] | None = None
+    rrule: RRule | None = None
     on_conflict: Literal["refuse", "skip"] = "refuse"
 
     @model_validator(mode="after")

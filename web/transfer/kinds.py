@@ -12,7 +12,7 @@ from web.api import shapes
 from web.api.operators import OperatorIn
 from web.api.qualifications import GrantIn, QualificationIn
 from web.api.resources import ResourceIn
-from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, Text
+from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
 
 
 class Kind(StrEnum):
@@ -65,11 +65,13 @@ class ResourceRow(ResourceIn):
 
 
 class BookingRow(BookingIn):
-    """The API's booking, for whom and of what. A booking that is over is passed over."""
+    """The API's booking, or with `rrule` its series, for whom and of what. A booking that is over is passed over."""
 
     resource_id: Text
     person: Email
     state: BookingState | None = None
+    rrule: RRule | None = None
+    on_conflict: Literal["refuse", "skip"] = "refuse"
 
 
 SHAPES: Mapping[Kind, type[shapes.Shape]] = {

@@ -17,6 +17,7 @@ from booking.operators import actions as operators
 from booking.qualifications import actions as training
 from booking.qualifications.actions import Named
 from booking.states import HOLDING
+from booking.tables import OnConflict
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.imports import actions as imports
@@ -220,6 +221,12 @@ def _booking(hand: Hand, row: BookingRow) -> str | None:
     if person is None:
         raise NotFound(kind="person")
     actor = known.get_actor(hand.session, person.id)
+    if row.rrule:
+        on_conflict = OnConflict(row.on_conflict)
+        series, _ = checkout.book_series(
+            hand.session, actor=actor, order=order, rrule=row.rrule, on_conflict=on_conflict, now=hand.now
+        )
+        return series.series.id
     made, _ = checkout.book(hand.session, actor=actor, order=order, now=hand.now, hold=hand.hold)
     return made.id
 

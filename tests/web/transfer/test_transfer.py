@@ -391,3 +391,21 @@ def test_an_imported_machine_asks_for_what_its_file_names(desk: Desk) -> None:
     assert [verdict for _, verdict in verdicts(told)] == ["refused", "refused"]
     codes = [[reason["code"] for reason in row["reasons"]] for row in told["rows"]]
     assert codes == [["supervised_run_first", "qualification_missing"], ["supervised_run_first"]]
+
+
+def test_a_row_with_a_recurrence_rule_is_a_series_whole_or_with_its_gaps(desk: Desk) -> None:
+    desk.fill()
+    weekly = {"rrule": "FREQ=DAILY;COUNT=3"}
+    found = [
+        a_booking("B1", 1, 3),
+        a_booking("S1", 2, 4, **weekly),
+        a_booking("S2", 2, 4, **weekly, on_conflict="skip"),
+        a_booking("S3", 5, 6, rrule="FREQ=DAILY"),
+    ]
+    told = desk.take("bookings", found)
+    assert [verdict for _, verdict in verdicts(told)] == ["made", "refused", "made", "refused"]
+    assert [row.get("code") for row in told["rows"]] == [None, "slot_taken", None, "invalid"]
+    assert [reason["start"] for reason in told["rows"][1]["reasons"]] == [tomorrow(2).isoformat()]
+    assert told["rows"][2]["id"].startswith("ser_")
+    assert len(desk.given("bookings")) == 3
+    assert verdicts(desk.take("bookings", found[2:3])) == [(1, "known")]
