@@ -33,6 +33,12 @@ class NotSignedIn(Refusal):
     code = "not_signed_in"
 
 
+class Busy(Refusal):
+    """A lock, or one's turn, was not had in time; nothing was done."""
+
+    code = "busy"
+
+
 class Stale(Refusal):
     """The version the actor edited is not the present one. `version` is."""
 

@@ -19,12 +19,12 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from billing.webhooks import read_secrets
 from marketplace.db import lost_a_lock, open_engine, open_notes, open_readers, open_sessions
-from marketplace.refusals import NotFound, NotSignedIn, Reason, Refusal, TooMany
+from marketplace.refusals import Busy, NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
 from web.lanes import Lanes
 from web.patience import Patience
-from web.refusals import Busy, Malformed, malformed, problem, status_of
+from web.refusals import Malformed, malformed, problem, status_of
 from web.security import BodyLimit, SecurityHeaders
 
 log = structlog.get_logger()
@@ -135,9 +135,7 @@ def _answer_errors(app: FastAPI) -> None:
     def locked(request: Request, error: SQLAlchemyError) -> Response:
         log.warning("database_busy", path=request.url.path, error=str(error)[:200])
         request.state.lock_lost = lost_a_lock(error)
-        response = answer(request, Busy(), 503)
-        response.headers["retry-after"] = "1"
-        return response
+        return answer(request, Busy())
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
@@ -148,10 +146,12 @@ def _answer_errors(app: FastAPI) -> None:
 def answer(request: Request, refusal: Refusal, status: int | None = None) -> Response:
     """The refusal as a page for browsers, as RFC 9457 for programs."""
     code = status or status_of(refusal)
-    if not request.url.path.startswith("/api/") and request.method != "HEAD":
-        return pages.refusal_page(request, refusal, code)
-    body = {**problem(refusal), "status": code}
-    response = Response(_written(body), code, media_type=PROBLEM)
+    if request.url.path.startswith("/api/") or request.method == "HEAD":
+        response = Response(_written({**problem(refusal), "status": code}), code, media_type=PROBLEM)
+    else:
+        response = pages.refusal_page(request, refusal, code)
+    if isinstance(refusal, Busy):
+        response.headers["retry-after"] = "1"
     if isinstance(refusal, NotSignedIn):
         response.headers["www-authenticate"] = "Bearer"
     if isinstance(refusal, TooMany):

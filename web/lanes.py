@@ -3,13 +3,18 @@
 What the one before was refused on was seen after those behind it had come, so that it may answer them too.
 """
 
-from asyncio import Lock
+from asyncio import Lock, timeout
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 from weakref import WeakValueDictionary
 
 from booking.queries import Sight
+from marketplace.db import BUSY_TIMEOUT_S
+from marketplace.refusals import Busy
+
+LONGEST_S = BUSY_TIMEOUT_S
+"""As long as a writer waits for the one lock of SQLite."""
 
 
 class Lane:
@@ -52,12 +57,23 @@ class Lanes:
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[Place]:
-        """Wait in the order of coming until nobody is before us in the lane of that name."""
+        """Wait in the order of coming until nobody is before us in the lane of that name. Raises: Busy (not within LONGEST_S)."""
         came_at = monotonic()
         lane = self._lanes.setdefault(name, Lane())
         lane.inside += 1
         try:
-            async with lane.turn:
+            await _had(lane.turn)
+            try:
                 yield Place(lane, came_at)
+            finally:
+                lane.turn.release()
         finally:
             lane.inside -= 1
+
+
+async def _had(turn: Lock) -> None:
+    try:
+        async with timeout(LONGEST_S):
+            await turn.acquire()
+    except TimeoutError as error:
+        raise Busy from error

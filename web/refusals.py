@@ -23,12 +23,6 @@ def _(text: str) -> str:
     return text
 
 
-class Busy(Refusal):
-    """A lock was not had in time."""
-
-    code = "busy"
-
-
 class Malformed(Refused):
     """The request's shape is wrong; every field that is, is named."""
 
@@ -46,6 +40,7 @@ STATUS: Mapping[type[Refusal], int] = {
     refusals.Invalid: 422,
     refusals.TooMany: 429,
     refusals.Refused: 409,
+    refusals.Busy: 503,
     Malformed: 422,
     KeyReused: 422,
     Unreadable: 422,

@@ -5,7 +5,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+import pytest
+
 from booking.queries import Sight
+from marketplace.refusals import Busy
+from web import lanes
 from web.lanes import Lanes, Place
 
 ONE, OTHER = (cast("Sight", object()) for _ in range(2))
@@ -17,11 +21,11 @@ def run_to_end(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return thread.submit(lambda: asyncio.run(work())).result()
 
 
-def in_a_row(lanes: Lanes, *steps: tuple[str, Callable[[Place], Any]]) -> list[Any]:
+def in_a_row(found: Lanes, *steps: tuple[str, Callable[[Place], Any]]) -> list[Any]:
     """What each step answers; all come at once, in this order."""
 
     async def take(name: str, step: Callable[[Place], Any]) -> Any:
-        async with lanes.turn(name) as place:
+        async with found.turn(name) as place:
             await asyncio.sleep(0)
             return step(place)
 
@@ -40,34 +44,34 @@ def see(place: Place) -> Sight | None:
 
 
 def test_those_behind_see_what_was_seen_after_they_came_and_nobody_else() -> None:
-    lanes = Lanes()
-    assert in_a_row(lanes, ("a", see), ("a", show(ONE)), ("a", see), ("b", see), ("a", see)) == [None, None, ONE, None, ONE]
-    assert in_a_row(lanes, ("a", see)) == [None]
+    found = Lanes()
+    assert in_a_row(found, ("a", see), ("a", show(ONE)), ("a", see), ("b", see), ("a", see)) == [None, None, ONE, None, ONE]
+    assert in_a_row(found, ("a", see)) == [None]
 
 
 def test_a_sight_is_as_old_as_its_first_look() -> None:
     """Handed on, it is not newer for those who came in between."""
-    lanes, late = Lanes(), []
+    found, late = Lanes(), []
 
     async def latecomer() -> None:
-        async with lanes.turn("a") as place:
+        async with found.turn("a") as place:
             late.append(place.seen)
 
     async def first() -> None:
-        async with lanes.turn("a") as place:
+        async with found.turn("a") as place:
             place.show(ONE)
             tasks.append(asyncio.create_task(latecomer()))
             await asyncio.sleep(0)
 
     async def second() -> None:
-        async with lanes.turn("a") as place:
+        async with found.turn("a") as place:
             assert place.seen is ONE
             place.show(place.seen)
 
     tasks: list[asyncio.Task[None]] = []
 
     async def before_them() -> None:
-        async with lanes.turn("a"):
+        async with found.turn("a"):
             await asyncio.sleep(0)
 
     async def run() -> None:
@@ -90,10 +94,10 @@ def test_only_the_last_of_a_lane_is_alone() -> None:
 
 
 def test_who_gives_up_waiting_leaves_the_lane() -> None:
-    lanes = Lanes()
+    found = Lanes()
 
     async def wait() -> None:
-        async with lanes.turn("a"):
+        async with found.turn("a"):
             await asyncio.sleep(60)
 
     async def run() -> bool:
@@ -102,7 +106,22 @@ def test_who_gives_up_waiting_leaves_the_lane() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        async with lanes.turn("a") as place:
+        async with found.turn("a") as place:
+            return place.is_crowded
+
+    assert run_to_end(run) is False
+
+
+def test_nobody_waits_for_ever_and_the_lane_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "LONGEST_S", 0.02)
+    found = Lanes()
+
+    async def run() -> bool:
+        async with found.turn("a"):
+            with pytest.raises(Busy):
+                async with found.turn("a"):
+                    pass
+        async with found.turn("a") as place:
             return place.is_crowded
 
     assert run_to_end(run) is False

@@ -18,10 +18,10 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, require
-from marketplace.refusals import NotFound, Reason, Refusal
+from marketplace.refusals import Busy, NotFound, Reason, Refusal
 from web.deps import note
 from web.present import feeds
-from web.refusals import Busy, Malformed
+from web.refusals import Malformed
 from web.running import first_operator
 from web.transfer import files, giving
 from web.transfer.files import Format, UnreadableFile

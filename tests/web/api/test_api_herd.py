@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from booking.tables import RefusedRequest
 from marketplace.ids import new_id
 from tests.web.api.world import Reply, World, refused, span, tomorrow
+from web import lanes
 
 MANY = 24
 
@@ -77,3 +79,17 @@ def test_the_same_key_has_one_answer_among_many(world: World) -> None:
     won = [reply.json()["id"] for reply in replies if reply.status_code == 201]
     assert len(set(won)) == 1
     assert Counter(reply.status_code for reply in replies) == {201: len(won), 409: MANY - len(won)}
+
+
+def test_whose_turn_does_not_come_in_time_is_asked_to_try_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "LONGEST_S", 0)
+    path = f"/resources/{world.resource}/bookings"
+    replies = all_at_once(world, [world.member] * MANY, path, **span(tomorrow(2)))
+    late = [reply for reply in replies if reply.status_code == 503]
+    for reply in late:
+        refused(reply, 503, "busy")
+        assert reply.headers["retry-after"] == "1"
+    assert late
+    assert Counter(reply.status_code for reply in replies) == {201: 1, 409: MANY - 1 - len(late), 503: len(late)}
+    monkeypatch.undo()
+    refused(world.post(path, world.member, json=span(tomorrow(2))), 409, "slot_taken")
