@@ -129,8 +129,8 @@ def move(
 
 
 def _only_longer(booking: Booking, slot: Slot, now: datetime) -> bool:
-    """Whether a running booking would just end later; an earlier end is booking.presence.actions.finish."""
-    runs = booking.state is BookingState.CONFIRMED and now < booking.ends_at
+    """Whether a running booking would just end later; an earlier end is booking.presence.actions.finish, and it is the last."""
+    runs = booking.state is BookingState.CONFIRMED and now < booking.ends_at and booking.finished_at is None
     return runs and slot.start == booking.starts_at and slot.end > booking.ends_at
 
 
@@ -174,9 +174,9 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
 
 
 def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
-    """Raises: NotFound, WrongState (also once the deadline is over, whether a timer has seen it or not)."""
+    """Raises: NotFound, WrongState (also from its start or its deadline on, whether a timer has seen it or not)."""
     booking = refresh_locked(session, booking_id)
-    if booking.state is BookingState.REQUESTED and booking.decide_by is not None and booking.decide_by <= now:
+    if booking.state is BookingState.REQUESTED and booking.answer_by <= now:
         after(BookingState.EXPIRED, Move.APPROVE)
     return _advance(session, booking, Move.APPROVE, "approve", now, actor_id)
 

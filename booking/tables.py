@@ -192,6 +192,11 @@ class Booking(Base):
         Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
     )
 
+    @property
+    def answer_by(self) -> datetime:
+        """From when on a request is over: its deadline, at the latest its start."""
+        return min(self.decide_by or self.starts_at, self.starts_at)
+
 
 class MovedOccurrence(Base):
     """A booking that was moved alone and stays in its series: where the series' rule has it."""

@@ -1,5 +1,6 @@
 """Writes of bundles: every part is granted, or nothing is stored."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,10 +10,13 @@ from math import lcm
 from sqlalchemy.orm import Session
 
 from booking import actions, queries, terms
-from booking.admission import LOOK_AROUND, SlotRefused, Wish, decide, grants, of_its_own
+from booking.admission import LOOK_AROUND, SlotRefused, Wish, decide, of_its_own, use_of
 from booking.bundles import shifts
+from booking.occupancy import Taken
 from booking.places import Place, lock_places
+from booking.quotas import Use
 from booking.tables import Booking
+from booking.writing import spans_of
 from marketplace.ids import new_id
 from marketplace.refusals import NotFound, Reason, Refused
 from marketplace.slot import Slot, union
@@ -68,8 +72,13 @@ def book_bundle(
 
 def _by_whom(session: Session, place: Place, refused: SlotRefused, made: Sequence[str], now: datetime) -> SlotRefused:
     """The same, told apart where only parts of the bundle itself stand in the way."""
-    claims = queries.taken(session, place.claimed, within=refused.wish.slot, ignoring=made)
-    if not refused.conflicts or decide(session, place, refused.wish, claims, now=now, ignoring=made).clashes:
+    claims = queries.taken(session, place.claimed, within=refused.wish.slot)
+    own, others = (
+        {one: [claim for claim in held if (claim.owner in made) is mine] for one, held in claims.items()}
+        for mine in (True, False)
+    )
+    by_own, by_others = (decide(session, place, refused.wish, held, now=now, ignoring=made).clashes for held in (own, others))
+    if not refused.conflicts or by_others or not by_own:
         return refused
     return SlotRefused(refused.wish, of_its_own(refused.reasons), [], refused.alternatives)
 
@@ -88,9 +97,29 @@ def _ways_out(
         moved = whole.shift(shift)
         if len(found) < terms.ALTERNATIVES and not any(moved.overlaps(other) for other in found):
             there = [replace(wish, slot=wish.slot.shift(shift)) for wish in wishes]
-            if all(grants(session, places[wish.resource_id], wish, now=now, ignoring=made) for wish in there):
+            if _fit_together(session, places, there, made, now):
                 found.append(moved)
     return found
+
+
+def _fit_together(
+    session: Session, places: Mapping[str, Place], wishes: Sequence[Wish], made: Sequence[str], now: datetime
+) -> bool:
+    """Whether all would be granted one after the other, each with what those before it claim and use up."""
+    own: dict[str, list[Taken]] = defaultdict(list)
+    uses: dict[str, list[Use]] = defaultdict(list)
+    for part, wish in enumerate(wishes):
+        place = places[wish.resource_id]
+        others = queries.taken(session, place.claimed, within=wish.slot, ignoring=made)
+        claims = {one: [*others.get(one, ()), *own[one]] for one in place.claimed}
+        verdict = decide(session, place, wish, claims, now=now, ignoring=made, beside=uses[wish.resource_id])
+        if verdict.reasons:
+            return False
+        uses[wish.resource_id].append(use_of(wish))
+        for resource_id, units in verdict.units.items():
+            spans = list(enumerate(spans_of(resource_id, wish.slot, place.rules.buffers)))
+            own[resource_id] += [Taken(f"part {part}", unit, lane, span) for unit in units for lane, span in spans]
+    return True
 
 
 def _room(session: Session, place: Place, wish: Wish, made: Sequence[str], now: datetime) -> list[shifts.Range]:
@@ -106,6 +135,12 @@ def _meet(places: Mapping[str, Place], wishes: Sequence[Wish]) -> bool:
     reach = []
     for wish in wishes:
         place = places[wish.resource_id]
-        buffers = place.rules.buffers
-        reach.append((set(place.claimed), wish.slot.widen(buffers.setup, buffers.cleaning)))
-    return any(a & b and one.overlaps(other) for (a, one), (b, other) in combinations(reach, 2))
+        needs = {place.resource_id: (wish.quantity, place.capacity)}
+        needs |= {part.resource_id: (part.needed, part.capacity) for part in place.parts}
+        reach.append((needs, wish.slot.widen(place.rules.buffers.setup, place.rules.buffers.cleaning)))
+    return any(one.overlaps(other) and _exceed(a, b) for (a, one), (b, other) in combinations(reach, 2))
+
+
+def _exceed(needs: Mapping[str, tuple[int, int]], others: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether both together need more units of a resource than it has."""
+    return any(needs[one][0] + others[one][0] > needs[one][1] for one in needs.keys() & others.keys())

@@ -36,11 +36,13 @@ def check_in(session: Session, *, booking_id: str, actor_id: str, now: datetime)
 def finish(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
     """End a running booking at the next full minute; the rest of its time is free again, after the cleaning.
 
-    What it costs is still counted over the time that was booked; what others book of the rest is credited.
-    Raises: NotFound, WrongState (not confirmed, not begun, or over).
+    What it costs is still counted over the time that was booked; what others book of the rest is credited. Doing it again
+    changes nothing. Raises: NotFound, WrongState (not confirmed, not begun, or over).
     """
     booking = refresh_locked(session, booking_id)
     _must_run(booking, booking.slot, "finish", now)
+    if booking.finished_at is not None:
+        return booking
     whole, left = now.replace(second=0, microsecond=0), booking.slot
     end = min(whole if whole == now and whole > booking.starts_at else whole + MINUTE, booking.ends_at)
     before = {"end": booking.ends_at.isoformat()}

@@ -65,6 +65,8 @@ class Outcome:
     gaps: Sequence[Gap]
 
 
+NO_SUCH_TIME = "no_such_time"
+"""Of an occurrence that the clocks leave out: it cannot be had later either."""
 OCCURRENCE = "occurrence "
 """What owns the time of those granted before in the same request begins so."""
 
@@ -142,7 +144,7 @@ def admit_all(
     granted: list[Use] = []
     for wish, slot in asked:
         if isinstance(slot, Skipped):
-            found.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason("no_such_time")]))
+            found.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason(NO_SUCH_TIME)]))
             continue
         one = replace(wish, slot=slot)
         around = ledger.around(place.claimed, slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER))

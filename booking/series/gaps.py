@@ -13,7 +13,7 @@ from booking.outages.plans import wish_of
 from booking.places import lock_place
 from booking.series import queries as series_queries
 from booking.series import telling
-from booking.series.actions import Gap, Granted, Outcome, SeriesRefused, add_bookings, admit_all, claim_all
+from booking.series.actions import NO_SUCH_TIME, Gap, Granted, Outcome, SeriesRefused, add_bookings, admit_all, claim_all
 from booking.tables import BookingSeries
 from marketplace import audit
 from marketplace.refusals import Invalid, WrongState
@@ -62,7 +62,7 @@ def fill_gaps(session: Session, *, series_id: str, starts: Collection[datetime] 
 
 
 def _chosen(series: BookingSeries, starts: Collection[datetime] | None, now: datetime) -> Sequence[dict[str, Any]]:
-    known = {_slot(gap).start: gap for gap in series.gaps}
+    known = {_slot(gap).start: gap for gap in series.gaps if NO_SUCH_TIME not in gap["reasons"]}
     if starts is None:
         return [gap for start, gap in known.items() if start > now]
     if not set(starts) <= known.keys():

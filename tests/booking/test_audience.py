@@ -157,6 +157,15 @@ def test_a_request_is_over_at_the_deadline_to_the_second_and_its_slot_is_free(db
     assert queries.undecided_requests(db, now=deadline) == []
 
 
+@pytest.mark.parametrize("within_h", [None, 8784])
+def test_nobody_says_yes_to_a_use_that_has_begun(db: Session, within_h: int | None) -> None:
+    resource = ruled(db, Approval.REQUEST, decide_within_h=within_h)
+    asked = actions.book(db, wish=wanted(db, resource, an_organisation(db), hours(2, 3)), now=NOW)
+    assert asked.answer_by == asked.starts_at
+    with pytest.raises(WrongState):
+        actions.approve(db, booking_id=asked.id, actor_id=asked.person_id, now=asked.starts_at)
+
+
 def test_a_booking_that_is_asked_for_again_has_a_deadline_from_then(db: Session) -> None:
     resource = ruled(db, Approval.REQUEST, decide_within_h=4)
     booking = actions.book(db, wish=wanted(db, resource, an_organisation(db), hours(2, 3)), now=NOW)

@@ -14,7 +14,7 @@ from booking import actions
 from booking.admission import Wish
 from booking.bundles import shifts
 from booking.bundles.actions import BundleRefused, book_bundle
-from booking.rules.actions import RuleSet, set_rules
+from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Booking, Category, Claim
 from marketplace.slot import Slot
 from marketplace.tables import Resource
@@ -166,3 +166,41 @@ def test_parts_that_meet_one_another_are_told_apart_from_what_others_have(db: Se
     ask.alone(oven, hours(4, 6))
     other = ask.refusal((oven, hours(2, 4)), (oven, hours(3, 5)))
     assert (other.code, [one.code for one in other.reasons]) == ("slot_taken", ["slot_taken"])
+
+
+@pytest.mark.parametrize(
+    ("quota", "parts"),
+    [
+        ({"limit": 3, "unit": "hours", "per": "week", "by": "organisation"}, [(2, 4), (26, 28)]),
+        ({"limit": 1, "unit": "count", "per": "day", "by": "organisation"}, [(2, 4), (5, 7)]),
+        ({"limit": 1, "unit": "count", "per": "month", "by": "person"}, [(2, 4), (26, 28)]),
+    ],
+)
+def test_the_ways_out_count_the_parts_together(
+    db: Session, ask: Asks, quota: dict[str, object], parts: list[tuple[int, int]]
+) -> None:
+    machine = a_resource(db)
+    set_rules(db, resource_id=machine.id, rules=RuleSet(), further=Further(quotas=[quota]), actor_id=None, now=NOW)
+    refused = ask.refusal(*((machine, hours(*part)) for part in parts))
+    assert {reason.code for reason in refused.reasons} <= {"over_quota_hours", "over_quota_count"}
+    whole = Slot(hours(*parts[0]).start, hours(*parts[-1]).end)
+    for way in refused.alternatives:
+        by = way.start - whole.start
+        with db.begin_nested() as undone:
+            ask.bundle(*((machine, hours(*part).shift(by)) for part in parts))
+            undone.rollback()
+
+
+def test_parts_for_which_only_others_leave_no_room_are_told_of_the_others(db: Session, ask: Asks) -> None:
+    machine = a_resource(db, capacity=2)
+    Asks(db).alone(machine, hours(2, 3))
+    refused = ask.refusal((machine, hours(2, 3)), (machine, hours(2, 3)))
+    assert [reason.code for reason in refused.reasons] == ["slot_taken"]
+    assert refused.conflicts == (hours(2, 3),)
+    for way in refused.alternatives:
+        with db.begin_nested() as undone:
+            assert len(ask.bundle((machine, way), (machine, way))) == 2
+            undone.rollback()
+    assert refused.alternatives
+    three = ask.refusal(*[(machine, hours(5, 6))] * 3)
+    assert [reason.code for reason in three.reasons] == ["meets_itself"]

@@ -109,3 +109,16 @@ def test_a_running_booking_is_extended_up_to_the_next_one(db: Session) -> None:
         with pytest.raises(WrongState):
             extend(**change)
     assert audit(db) == []
+
+
+def test_who_has_finished_neither_comes_back_nor_finishes_again(db: Session, resource: Resource) -> None:
+    """The price stays that of the time that was booked."""
+    booking = booked(db, resource)
+    finish(db, booking_id=booking.id, actor_id="per_1", now=minute(10.2))
+    version = booking.version
+    longer = Slot(booking.starts_at, minute(20))
+    with pytest.raises(WrongState):
+        actions.move(db, booking_id=booking.id, slot=longer, version=version, actor_id="per_1", now=minute(10.5))
+    again = finish(db, booking_id=booking.id, actor_id="per_1", now=minute(10.7))
+    assert (again.version, again.ends_at) == (version, minute(11))
+    assert audit(db) == []

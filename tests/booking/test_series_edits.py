@@ -342,5 +342,14 @@ def test_what_another_machine_gave_up_on_a_shared_part_comes_back_to_it(db: Sess
     assert audit(db) == []
 
 
+def test_a_time_that_the_clocks_leave_out_is_not_tried_again(db: Session) -> None:
+    ask = Asks(db)
+    made = ask.series(at("2027-03-27", "02:30", "04:00"), "FREQ=DAILY;COUNT=3", SKIP)
+    with pytest.raises(WrongState):
+        fill_gaps(db, series_id=made.series.id, starts=None, actor_id=ask.person, now=NOW)
+    with pytest.raises(Invalid):
+        fill_gaps(db, series_id=made.series.id, starts=[made.gaps[0].slot.start], actor_id=ask.person, now=NOW)
+
+
 def _ends(db: Session, booking: Booking) -> list[datetime]:
     return list(db.scalars(select(Claim.ends_at).where(Claim.booking_id == booking.id, Claim.active)))

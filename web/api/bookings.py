@@ -91,7 +91,7 @@ def shape(booking: Booking, quote: dict[str, Any] | None = None) -> dict[str, An
         "hold_until": shapes.instant(booking.hold_until),
         "checked_in_at": shapes.instant(booking.checked_in_at),
         "finished_at": shapes.instant(booking.finished_at),
-        "decide_by": shapes.instant(booking.decide_by),
+        "decide_by": shapes.instant(booking.answer_by if booking.decide_by or booking.state == "requested" else None),
         "version": booking.version,
     }
     return {**body, "quote": quote} if quote else body

@@ -74,7 +74,7 @@ def search(params: Annotated[SearchParams, Query()], db: ReadDb, actor: AnyActor
 
 def _hit(hit: Hit, first: Slot | None, cost: Money | None) -> dict[str, Any]:
     body = {**resource(hit.resource), "score": round(hit.score, 4), "why": list(hit.why)}
-    return {**body, "first_free": shapes.slot(first) if first else None, **({"cost": shapes.money(cost)} if cost else {})}
+    return {**body, "first_free": shapes.slot(first) if first else None, **({} if cost is None else {"cost": shapes.money(cost)})}
 
 
 def read_search(params: SearchParams) -> finding.Search:

@@ -74,8 +74,8 @@ def rows(session: Session, found: Sequence[Booking], lang: Lang) -> list[Request
                 price=Money(quote.quote_minor, quote.currency) if quote else zero(place.currency),
                 purpose=row.purpose,
                 asked_at=row.submitted_at,
-                deadline=row.decide_by or row.starts_at,
-                by_start=row.decide_by is None,
+                deadline=row.answer_by,
+                by_start=row.answer_by == row.starts_at,
                 before=_neighbour(before, who, row.starts_at - before.ends_at) if before else None,
                 after=_neighbour(after, who, after.starts_at - row.ends_at) if after else None,
                 setup_min=int(buffers.setup.total_seconds() // 60),
@@ -120,7 +120,7 @@ def _why_not(session: Session, row: Booking, refusal: Refusal, zone: str, lang: 
     if last is None:
         return sentence(refusal.code, refusal.values, _)
     who = people.names_of(session, {last.actor_id}).get(last.actor_id, "") if last.actor_id else ""
-    overdue = isinstance(refusal, WrongState) and refusal.values.get("state") == "expired" and row.decide_by
+    overdue = isinstance(refusal, WrongState) and refusal.values.get("state") == "expired"
     if overdue and last.action != "expire":
-        return said["expire"].format(at=Formats(lang).moment(row.decide_by or row.starts_at, zone))
+        return said["expire"].format(at=Formats(lang).moment(row.answer_by, zone))
     return said[last.action].format(who=who or _("Someone else"), at=Formats(lang).moment(last.at, zone))

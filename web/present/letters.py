@@ -227,7 +227,7 @@ def _to_decide(matter: Matter) -> Facts:
     _, row = matter.say, matter.row
     if row.state is not BookingState.REQUESTED:
         return []
-    until = min(row.starts_at, row.decide_by or row.starts_at)
+    until = row.answer_by
     return [(_("Decide"), _("by {at}, on the page below; unanswered it ends then").format(at=matter.at(until)))]
 
 
