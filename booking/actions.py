@@ -196,7 +196,7 @@ def cancel(
     booking = refresh_locked(session, booking_id)
     after(booking.state, Move.CANCEL)
     if booking.starts_at <= now and by is CancelledBy.CUSTOMER:
-        after(BookingState.COMPLETED, Move.CANCEL)
+        raise WrongState(state="begun", move="cancel")
     booking.cancelled_at, booking.cancelled_by = now, actor_id
     booking.cancelled_by_provider = by is CancelledBy.PROVIDER
     return _advance(session, booking, Move.CANCEL, "cancel", now, actor_id, told)

@@ -116,9 +116,7 @@ SENTENCES: Mapping[str, str] = {
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
-    "slot_taken": _(
-        "Part of this time has been taken by someone else. Nothing was booked or charged. Choose one of the free times."
-    ),
+    "slot_taken": _("Part of this time is taken already. Nothing was booked or charged. Choose one of the free times."),
     "meets_itself": _("The request has this time twice. Nothing was booked. Choose shorter times, or ones further apart."),
     "field": _("{field}: {reason}."),
     "idempotency_key_reused": _("This key was used before for another request. Nothing was changed. Send a new key."),
@@ -197,13 +195,28 @@ WRONG_STATE: Mapping[str, str] = {
 """Instead of the state's name, by "move:state", move or state: what is in the way where that is no state of its own."""
 
 
+READ_AS: Mapping[str, str] = {
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "a whole number is needed",
+    "int_parsing": "a whole number is needed",
+    "int_type": "a whole number is needed",
+    "less_than_equal": "must be at most {le}",
+    "missing": "is missing",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+}
+"""What pydantic found, in the words of web.reasons; anything else in its own."""
+BOUNDS = ("ge", "le", "max_length", "min_length")
+
+
 def malformed(errors: Sequence[Any], *, within: int = 0) -> Malformed:
     """What pydantic found, a reason for each field; the first `within` steps to a field are left out of its name."""
     found = []
     for error in errors[:MOST_REASONS]:
         name = ".".join(str(part) for part in error["loc"][within:]) or str((*error["loc"], "row")[0])
-        said = str(error["msg"]).removeprefix("Value error, ")
-        found.append(Reason("field", {"field": name[:200], "reason": said[:200]}))
+        said = READ_AS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+        bounds = {bound: error.get("ctx", {})[bound] for bound in BOUNDS if bound in error.get("ctx", {})}
+        found.append(Reason("field", {"field": name[:200], "reason": said[:200], **bounds}))
     return Malformed(found)
 
 

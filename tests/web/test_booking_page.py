@@ -3,6 +3,8 @@
 import re
 from datetime import datetime, timedelta
 
+import pytest
+
 from booking import actions
 from booking.rules.actions import RuleSet, set_rules
 from booking.states import BookingState
@@ -154,3 +156,20 @@ def test_strangers_change_nothing(desk: Desk) -> None:
     assert technician.post(f"/bookings/{booking}/move", version="1", **fields_of(day(13))).status_code == 403
     assert technician.post(f"/bookings/{booking}/hand-over", email="customer@example.com").status_code == 403
     assert "Change this booking" not in technician.get(f"/bookings/{booking}").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"start": ""}, "开始：须为带时区的时间"),
+        ({"quantity": "0"}, "设备数：不能小于 1"),
+        ({"quantity": "abc"}, "设备数：须为整数"),
+        ({"purpose": "a\x00b"}, "用途：含有控制字符"),
+        ({"organisation_id": "x" * 500}, "最多 200 个字符"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_chinese_throughout(desk: Desk, fields: dict[str, str], said: str) -> None:
+    slot = {"start": day(13).isoformat(), "end": day(14).isoformat()}
+    answer = desk.reader("customer").post(f"/r/{desk.resource}/bookings", lang="zh", **{**slot, **fields})
+    assert said in answer.text
+    assert "Input should" not in answer.text

@@ -90,7 +90,7 @@ def overview(session: Session, asked: Asked, *, lang: Lang, now: datetime) -> Ov
     seen = Slot(within.start, min(within.end, max(now, within.start + timedelta(hours=1))))
     before = Slot(within.start - seen.duration, within.start) if asked.compare == "before" else None
     found = overviews.overview(session, within=within, now=now, institution_ids=only, compare=before)
-    translate = translations(lang).gettext
+    _ = translations(lang).gettext
     rows = [_rank(one, found.names, lang, scheme.params.cov_min) for one in found.standings]
     ranking = sorted(rows, key=lambda row: _order(row, asked.sort))
     published = {row.institution_id: row for row in queries.latest_revisions(session, period=asked.period, scheme=DEFAULT)}
@@ -101,10 +101,8 @@ def overview(session: Session, asked: Asked, *, lang: Lang, now: datetime) -> Ov
         institutions=found.institutions,
         units=found.units,
         periods=periods(now, asked.period),
-        districts=[
-            Choice(name, word(translate, "district", name), name == asked.district) for name in overviews.districts(session)
-        ],
-        comparisons=[Choice("before", translate("the time before"), asked.compare == "before")],
+        districts=[Choice(name, word(_, "district", name), name == asked.district) for name in overviews.districts(session)],
+        comparisons=[Choice("before", _("the time before"), asked.compare == "before")],
         kpis=[_tile(kpi) for kpi in found.kpis],
         trend=_trend(found.weeks, found.weeks_before, scheme),
         target=None,
