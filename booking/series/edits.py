@@ -77,7 +77,7 @@ class _Occurrence:
 @dataclass(frozen=True, slots=True)
 class _Present:
     """The part of the series that changes: the bookings and where the rule has each on the wall clock, the rule's occurrences
-    from there on, which of them are gaps; and how many lie before, which stay."""
+    from there on, which of them are gaps; and how many lie before, which stay: none where not one of those was ever booked."""
 
     bookings: Sequence[Booking]
     at: Mapping[str, datetime]
@@ -122,13 +122,13 @@ def _present(session: Session, place: Place, series: BookingSeries, change: Chan
     ahead = {row.id for row in rows if row.state in HOLDING and row.starts_at > now and row.resource_id == place.resource_id}
     changing = [row for row in rows if row.id in ahead & set(editor.bookings) and at[row.id] in walls]
     since = at[_first(rows, changing, at, change.since, now).id]
-    before = walls.index(since)
+    first = walls.index(since)
     return _Present(
         bookings=sorted((row for row in changing if at[row.id] >= since), key=lambda row: at[row.id]),
         at=at,
-        places=places[before:],
+        places=places[first:],
         gaps={_gap_wall(gap, place.zone) for gap in series.gaps},
-        before=before,
+        before=first if any(at[row.id] < since for row in rows) else 0,
         zone=place.zone,
     )
 
@@ -192,9 +192,12 @@ def _admit(
     change: Change,
     now: datetime,
 ) -> list[Granted | Gap]:
-    """The verdict on each occurrence. Raises: SeriesRefused."""
+    """The verdict on each occurrence, those that have to be had before the gaps that are tried again. Raises: SeriesRefused."""
     own = [one.id for one in present.bookings]
-    found = admit_all(session, place, [(one.wish, one.slot) for one in wanted], now=now, ignoring=own)
+    order = sorted(range(len(wanted)), key=lambda number: not (wanted[number].booking or change.rrule))
+    asked = [(wanted[number].wish, wanted[number].slot) for number in order]
+    verdicts = dict(zip(order, admit_all(session, place, asked, now=now, ignoring=own), strict=True))
+    found = [verdicts[number] for number in range(len(wanted))]
     needed = [one for one, at in zip(found, wanted, strict=True) if at.booking or change.rrule]
     gaps = [one for one in needed if isinstance(one, Gap)]
     if len(gaps) < len(needed) and (not gaps or change.on_conflict is OnConflict.SKIP):

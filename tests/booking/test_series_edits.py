@@ -351,5 +351,34 @@ def test_a_time_that_the_clocks_leave_out_is_not_tried_again(db: Session) -> Non
         fill_gaps(db, series_id=made.series.id, starts=[made.gaps[0].slot.start], actor_id=ask.person, now=NOW)
 
 
+def test_gaps_that_are_tried_again_take_nothing_from_what_was_booked(db: Session) -> None:
+    ask, other = Asks(db), Asks(db)
+    quota = {"limit": 6, "unit": "hours", "per": "week", "by": "organisation"}
+    set_rules(db, resource_id=ask.resource.id, rules=RuleSet(), further=Further(quotas=[quota]), actor_id=None, now=NOW)
+    actions.book(db, wish=replace(other.wish(at("2027-04-06")), resource_id=ask.resource.id), now=NOW)
+    made = ask.series(at("2027-04-05", "09:00", "10:00"), "FREQ=DAILY;COUNT=3", SKIP)
+    change = Change(None, at("2027-04-05", "14:00", "17:00"), None, REFUSE)
+    editor = Editor(ask.person, {one.id for one in made.bookings}, CancelledBy.CUSTOMER)
+    edited = edit_series(db, series_id=made.series.id, version=made.series.version, change=change, editor=editor, now=NOW)
+    assert [one.slot for one in edited.moved] == [at("2027-04-05", "14:00", "17:00"), at("2027-04-07", "14:00", "17:00")]
+    assert [[one.code for one in gap.reasons] for gap in edited.gaps] == [["over_quota_hours"]]
+    assert audit(db) == []
+
+
+def test_a_series_whose_first_times_were_never_had_stays_whole_from_its_first_booking_on(db: Session) -> None:
+    ask, other = Asks(db), Asks(db)
+    actions.book(db, wish=replace(other.wish(at("2027-04-01")), resource_id=ask.resource.id), now=NOW)
+    made = ask.series(at("2027-04-01"), "FREQ=DAILY;COUNT=4", SKIP)
+    editor = Editor(ask.person, {one.id for one in made.bookings}, CancelledBy.CUSTOMER)
+    change = Change(made.bookings[0].id, at("2027-04-02", "12:00", "13:00"), None, REFUSE)
+    edited = edit_series(db, series_id=made.series.id, version=made.series.version, change=change, editor=editor, now=NOW)
+    assert edited.series.id == made.series.id
+    assert [one.slot.start.day for one in edited.moved] == [2, 3, 4]
+    assert [datetime.fromisoformat(gap["start"]) for gap in edited.series.gaps] == [at("2027-04-01").start]
+    with pytest.raises(SeriesRefused):
+        fill_gaps(db, series_id=made.series.id, starts=None, actor_id=ask.person, now=NOW)
+    assert audit(db) == []
+
+
 def _ends(db: Session, booking: Booking) -> list[datetime]:
     return list(db.scalars(select(Claim.ends_at).where(Claim.booking_id == booking.id, Claim.active)))
