@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from booking import queries as booking
 from booking.recurrence import parse
 from booking.series import queries as series
+from booking.series.actions import NO_SUCH_TIME
 from booking.states import HOLDING
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
@@ -93,7 +94,7 @@ def _since(ahead: Sequence[Booking], zone: str, lang: Lang) -> list[Choice]:
 def _gap(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
     slot = Slot(datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"]))
     reasons = [labels.word(translate, "gap", code) for code in gap["reasons"]]
-    return GapRow(slot, instant(slot.start), reasons, slot.start > now)
+    return GapRow(slot, instant(slot.start), reasons, slot.start > now and NO_SUCH_TIME not in gap["reasons"])
 
 
 def rule_words(rrule: str, zone: ZoneInfo, lang: Lang) -> str:
