@@ -92,7 +92,7 @@ SENTENCES: Mapping[str, str] = {
     "wrong_state": _("It is “{named}” now, which does not allow this step. Nothing was changed. Reload to see where it stands."),
     "invalid": _("The value of {field} does not fit: {reason}. Nothing was saved. Correct it and send it again."),
     "too_many_requests": _("There were too many attempts from here. Wait {retry_after_s} seconds and try again."),
-    "refused_by_rules": _("Nothing was booked or charged. Choose another time."),
+    "refused_by_rules": _("Nothing was changed or charged; what you had booked stays. Choose another time."),
     "series_refused": _("Not every time of the series can be had, so nothing was booked. Choose other times, or skip those."),
     "free_now": _("This can be booked now, so you were not put in the line. Book it."),
     "waiting_in_vain": _("It would be refused even if it were free. You were not put in the line. Choose another time."),
@@ -116,7 +116,9 @@ SENTENCES: Mapping[str, str] = {
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
-    "slot_taken": _("Part of this time is taken already. Nothing was booked or charged. Choose one of the free times."),
+    "slot_taken": _(
+        "Part of this time is taken already. Nothing was changed or charged; what you had booked stays. Choose a free time."
+    ),
     "meets_itself": _("The request has this time twice. Nothing was booked. Choose shorter times, or ones further apart."),
     "field": _("{field}: {reason}."),
     "idempotency_key_reused": _("This key was used before for another request. Nothing was changed. Send a new key."),
