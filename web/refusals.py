@@ -11,6 +11,7 @@ from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web.deps import PreconditionRequired
+from web.labels import ELSEWHERE
 from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
@@ -110,7 +111,7 @@ SENTENCES: Mapping[str, str] = {
     "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),
     "credit_code_taken": _("A firm or institution with this credit code is registered. Nothing was saved. Ask it to invite you."),
     "wrong_password": _("E-mail and password do not fit together. Try again, or reset the password."),
-    "calendar_unreadable": _("No calendar could be read ({reason}). Nothing was changed. Export it anew as iCalendar (.ics)."),
+    "calendar_unreadable": _("No calendar could be read, and nothing was changed. {reason}"),
     "received_before": _("This entry of the bank was recorded before. Nothing was saved. Check the serial number."),
     "no_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
@@ -238,7 +239,8 @@ def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
         sentence = next((one for one in found if one), sentence)
         values = {"named": state.replace("_", " "), **values}
     if "reason" in values:
-        values = {**values, "reason": fill(str(values["reason"]), values)}
+        said = translate(ELSEWHERE[values["reason"]]) if code == Unreadable.code else str(values["reason"])
+        values = {**values, "reason": fill(said, values)}
     return translate(sentence).format_map(_Values(values)) if sentence else code.replace("_", " ")
 
 

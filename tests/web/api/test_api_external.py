@@ -88,7 +88,9 @@ def test_only_who_minds_the_machine_may_see_or_change_them(world: World, path: s
 )
 def test_what_is_no_calendar_is_refused(world: World, path: str, body: dict[str, Any], code: str) -> None:
     assert fields is not None
-    refused(world.post(path, world.manager, json=body), 422, code)
+    told = refused(world.post(path, world.manager, json=body), 422, code)
+    assert "{" not in told["detail"]
+    assert ("is no iCalendar file" in told["detail"]) == (code == "calendar_unreadable")
     assert world.get(path, world.manager).json()["items"] == []
 
 
