@@ -70,7 +70,12 @@ def overlapping(ledger: Ledger) -> Iterator[str]:
             standing = [claim for claim in claims if claim.lane == lane or (lane and owner_of(claim) not in two_lanes)]
             for one, other in pairwise(standing):
                 if one.ends_at > other.starts_at:
-                    yield f"{resource_id} unit {unit} lane {lane}: {one.id} and {other.id}"
+                    yield f"{resource_id} unit {unit} lane {lane}: {told(one)} and {told(other)}"
+
+
+def told(claim: Claim) -> str:
+    """What a failure has to say for itself, as it may not come again."""
+    return f"{claim.id} ({claim.kind} of {owner_of(claim)}, lane {claim.lane}, {claim.starts_at} to {claim.ends_at})"
 
 
 def owner_of(claim: Claim) -> str:
