@@ -60,8 +60,10 @@ class Ledger:
 
     def around(self, resource_ids: Iterable[str], reach: Slot) -> dict[str, list[Taken]]:
         """By resource, every claim that touches `reach`, and some beside it."""
-        near = {one: (claim for day in _days(reach) for claim in self._days.get((one, day), ())) for one in resource_ids}
-        return {one: list(dict.fromkeys(claims)) for one, claims in near.items()}
+        days = _days(reach)
+        return {
+            one: list(dict.fromkeys(claim for day in days for claim in self._days.get((one, day), ()))) for one in resource_ids
+        }
 
 
 def _days(slot: Slot) -> range:

@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.admission import Wish
+from booking.occupancy import Gap
+from booking.outages.actions import record_outage
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.series.actions import Outcome, SeriesRefused, book_series
 from booking.tables import Approval, Booking, BookingSeries, Category, OnConflict
 from marketplace.slot import Slot
-from marketplace.tables import Message, Resource
+from marketplace.tables import Institution, Message, Resource
 from tests.builders import a_person, a_resource, an_organisation
 from web.running import audit
 
@@ -190,3 +192,16 @@ def test_occurrences_that_meet_one_another_are_told_apart_from_what_others_have(
     assert (both.code, [one.code for one in both.reasons]) == ("slot_taken", ["slot_taken"])
     made = ask.series(long, "FREQ=DAILY;COUNT=6", OnConflict.SKIP)
     assert [gap["reasons"] for gap in made.series.gaps] == [["slot_taken"], ["meets_itself"], ["meets_itself"]]
+
+
+def test_what_stands_in_the_way_of_a_series_is_told_apart_for_a_line_and_its_stations(db: Session, ask: Asks) -> None:
+    """The ledger guards a lane by itself; that a clean-down keeps off an outage is for admission to see."""
+    ask.rules(setup_min=15, cleaning_min=15, buffer_mode=Gap.MAX)
+    house = db.get_one(Institution, ask.resource.institution_id)
+    a_resource(db, institution=house, parent_id=ask.resource.id, timezone="Europe/Berlin")
+    closed = at("2027-03-15", "10:00", "14:00")
+    record_outage(db, resource_id=ask.resource.id, slot=closed, planned=True, reason="保养", actor_id="per_1", now=NOW)
+    refused = ask.refusal(at("2027-03-14", "09:00", "10:00"), "FREQ=DAILY;COUNT=3")
+    assert [one.values["start"] for one in refused.reasons] == [at("2027-03-15", "09:00", "10:00").start.isoformat()]
+    assert len(ask.series(at("2027-03-14", "08:45", "09:45"), "FREQ=DAILY;COUNT=3").bookings) == 3
+    assert audit(db) == []
