@@ -151,12 +151,6 @@ def of_its_own(reasons: Sequence[Reason]) -> list[Reason]:
     return [Reason("meets_itself") if reason.code == "slot_taken" else reason for reason in reasons]
 
 
-def grants(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> bool:
-    """Whether `admit` would."""
-    claims = queries.taken(session, place.claimed, within=wish.slot, ignoring=ignoring)
-    return not decide(session, place, wish, claims, now=now, ignoring=ignoring).reasons
-
-
 def overridden(session: Session, place: Place, wish: Wish, *, now: datetime, ignoring: Collection[str] = ()) -> list[str]:
     """The codes of the rules that a wish with `override` breaks; none without one."""
     if wish.override is None:

@@ -84,8 +84,10 @@ def grant(
     if expires_at and expires_at <= now:
         raise Invalid(field="valid_until", reason="is over already")
     address = email.strip().lower()
-    known = queries.find_known_person(session, kind.institution_id, address)
-    person = people.find_person_by_email(session, address) if anyone else known
+    if anyone:
+        person = people.find_person_by_email(session, address)
+    else:
+        person = queries.find_known_person(session, kind.institution_id, address)
     if person is None:
         raise Invalid(field="email", reason="nobody who works here, has booked here or has asked for time has this address")
     row = QualificationGrant(

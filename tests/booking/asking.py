@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from booking import actions
-from booking.admission import SlotRefused, Wish
+from booking import actions, queries
+from booking.admission import SlotRefused, Wish, decide
+from booking.places import Place
 from booking.tables import Booking, Category
 from marketplace.slot import Slot
 from marketplace.tables import Resource
@@ -25,6 +26,12 @@ def hours(start: float, end: float) -> Slot:
 def booked(db: Session, resource: Resource, slot: Slot) -> Booking:
     wish = Wish(resource.id, slot, a_person(db).id, an_organisation(db).id, Category.EXT)
     return actions.book(db, wish=wish, now=NOW)
+
+
+def grants(db: Session, place: Place, wish: Wish, *, now: datetime) -> bool:
+    """Whether admission would say yes, by the claims as they stand."""
+    claims = queries.taken(db, place.claimed, within=wish.slot)
+    return not decide(db, place, wish, claims, now=now).reasons
 
 
 def refusal(db: Session, resource: Resource, slot: Slot) -> SlotRefused:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.actions import book
-from booking.admission import SlotRefused, Wish, decide, grants
+from booking.admission import SlotRefused, Wish, decide
 from booking.finding.askers import STRANGER, Asker
 from booking.finding.queries import Wanted, asker_of, rooms
 from booking.fitting import trimmed, whole_steps
@@ -29,6 +29,7 @@ from marketplace.ids import new_id
 from marketplace.roles import Role
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Organisation, Person, Resource
+from tests.booking.asking import grants
 from tests.builders import a_member, a_person, a_resource, an_institution, an_organisation
 
 NOW = datetime(2026, 3, 9, 0, 7, tzinfo=UTC)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking import actions
 from booking.actions import CancelledBy
-from booking.admission import SlotRefused, Wish, admit, grants
+from booking.admission import SlotRefused, Wish, admit
 from booking.audience import Group
 from booking.places import get_place
 from booking.quotas import By, Members, Per, Quota, Unit, Use, full, periods, reach, reasons
@@ -27,6 +27,7 @@ from booking.tables import Booking, Category, OnConflict
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from marketplace.tables import Organisation, Person, Resource
+from tests.booking.asking import grants
 from tests.builders import a_booking, a_person, a_resource, an_institution, an_organisation
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")

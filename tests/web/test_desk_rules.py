@@ -217,6 +217,13 @@ def test_a_listing_tells_its_conditions_and_books_with_an_operator(desk: Desk) -
         desk.reader("stranger").get(f"/r/{desk.resource}?start={slot['start'][:16]}Z&end={slot['end'][:16]}Z", lang="zh").text
     )
     assert "由操作员在场协助即可预约。" in visitor
+    (operator,) = set(re.findall(r"/desk/operators/(opr_\w+)", reader.get(f"/desk/operators?institution={desk.house}").text))
+    away = {"start": f"{start + timedelta(days=2):%Y-%m-%dT%H:%M}", "end": f"{start + timedelta(days=4):%Y-%m-%dT%H:%M}"}
+    assert "The absence is entered" in reader.post(f"/desk/operators/{operator}/absences", **away, reason="培训").text
+    then = f"start={start + timedelta(days=3):%Y-%m-%dT%H:%M}Z&end={start + timedelta(days=3, hours=2):%Y-%m-%dT%H:%M}Z"
+    lonely = customer.get(f"/r/{desk.resource}?{then}").text
+    assert 'name="assisted"' in lonely
+    assert "With an operator beside you" not in lonely, "nobody is there then"
     alone = customer.post(f"/r/{desk.resource}/bookings", **slot)
     assert alone.status_code == 409
     assert "Book with an operator" in alone.text

@@ -32,6 +32,8 @@ from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import NotFound, Refusal, Refused
 from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ListingState, Resource
+from web import checkout
+from web.checkout import Order
 from web.i18n import Formats, translator
 from web.present import names
 from web.present.training import titled
@@ -232,7 +234,8 @@ def panel(
         start=start,
         end=slot.end if slot else None,
     )
-    lacks, helped = _lacking(session, place, actor, slot, lang) if slot else ((), False)
+    beside = Order(row.id, slot, asked.organisation or None, assisted=True) if slot else None
+    lacks, helped = _lacking(session, place, actor, beside, lang, now) if beside else ((), False)
     return Panel(
         resource_id=row.id,
         zone=row.timezone,
@@ -255,12 +258,13 @@ def panel(
     )
 
 
-def _lacking(session: Session, place: Place, actor: Actor, slot: Slot, lang: Lang) -> tuple[Sequence[str], bool]:
-    """What somebody signed in lacks for the slot without an operator, and whether one would make up for it."""
+def _lacking(session: Session, place: Place, actor: Actor, order: Order, lang: Lang, now: datetime) -> tuple[Sequence[str], bool]:
+    """What somebody signed in lacks for the slot without an operator, and whether one would make up for it then."""
     if actor.person_id is None:
         return (), False
-    alone, beside = (lacking(session, place, actor.person_id, slot.start, assisted=wanted) for wanted in (False, True))
-    helped = bool(alone) and place.rules.assistance.mode is Mode.OPTIONAL and not beside
+    alone = lacking(session, place, actor.person_id, order.slot.start, assisted=False)
+    optional = bool(alone) and place.rules.assistance.mode is Mode.OPTIONAL
+    helped = optional and not isinstance(checkout.foresee(session, actor=actor, order=order, now=now), SlotRefused)
     return [sentence(one.code, one.values, translator(lang)) for one in alone], helped
 
 
