@@ -180,7 +180,8 @@ def _pool(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {**pool, "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}}
     options = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c timezone=UTC"
-    return {**pool, "isolation_level": "READ COMMITTED", "connect_args": {"options": options}}
+    arguments = {"options": options, "prepare_threshold": None}  # it would forget the statements of `trips` with its own
+    return {**pool, "isolation_level": "READ COMMITTED", "connect_args": arguments}
 
 
 def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:

@@ -5,7 +5,6 @@ own pending rows for the next flush, and then goes out in the order of the progr
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -16,6 +15,8 @@ from sqlalchemy import Dialect, Executable, Insert, Select, Table, bindparam, ev
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, make_transient_to_detached
+
+from marketplace import trips
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
@@ -28,6 +29,8 @@ _T2 = TypeVar("_T2")
 _T3 = TypeVar("_T3")
 _T4 = TypeVar("_T4")
 _Waiting = tuple["Append[Any]", Sequence[Mapping[str, Any]], Refusals]
+_Call = tuple[str, Sequence[Sequence[Any]]]
+"""SQL, and each of the values that it is carried out with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,7 @@ def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> 
     if session.new or (isinstance(session, Appending) and session.waiting):
         session.flush()
     texts = [(read.text(session), values) for read, values in asked]
-    answers = [cursor.fetchall() for cursor in _run(session, [(text.sql, text.values(values), False) for text, values in texts])]
+    answers = _run(session, [(text.sql, [text.values(values)]) for text, values in texts])
     return [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
 
 
@@ -298,43 +301,34 @@ def _write(session: Session, waiting: Sequence[_Waiting], *, last: bool = False)
         raise
 
 
-def _calls(session: Session, parts: Sequence[tuple[Append[Any], Sequence[Mapping[str, Any]]]]) -> list[tuple[str, Any, bool]]:
+def _calls(session: Session, parts: Sequence[tuple[Append[Any], Sequence[Mapping[str, Any]]]]) -> list[_Call]:
     """Few rows of several tables as one statement where the database can, else a statement a table."""
     if len(parts) > 1 and sum(len(rows) for _, rows in parts) <= MOST_AT_ONCE and session.get_bind().dialect.name == "postgresql":
         together = _together(tuple((append, len(rows)) for append, rows in parts))
         text = together.text(session)
-        return [(text.sql, text.values(together.named(rows for _, rows in parts)), False)]
-    calls = []
-    for append, rows in parts:
-        text = append.text(session)
-        values = [text.values(row) for row in rows]
-        calls.append((text.sql, values[0] if len(values) == 1 else values, len(values) != 1))
-    return calls
+        return [(text.sql, [text.values(together.named(rows for _, rows in parts))])]
+    texts = ((append.text(session), rows) for append, rows in parts)
+    return [(text.sql, [text.values(row) for row in rows]) for text, rows in texts]
 
 
-def _run(session: Session, calls: Sequence[tuple[str, Any, bool]], *, last: bool = False) -> list[Any]:
-    """Hand (SQL, values, many) to the driver; its cursors, with what was answered.
+def _run(session: Session, calls: Sequence[_Call], *, last: bool = False) -> list[trips.Rows]:
+    """Hand them to the driver; what each answers, with each of its values.
 
     With `last` PostgreSQL commits in the same trip, and the session's own commit finds nothing to do.
 
     Raises: DBAPIError, after telling the pool of a connection that is lost.
     """
     connection = session.connection()
-    raw: Any = connection.connection
-    driver = connection.dialect.loaded_dbapi
-    cursors: list[Any] = []
-    before = []
+    raw, driver = connection.connection, connection.dialect.loaded_dbapi
+    before: list[_Call] = []
     if isinstance(session, Appending) and session.starts_over:
-        before, session.starts_over = [("ROLLBACK", (), False), ("BEGIN", (), False)], False
+        before, session.starts_over = [("ROLLBACK", [()]), ("BEGIN", [()])], False
     try:
-        if last and isinstance(raw.driver_connection, psycopg.Connection):
-            calls = [*calls, ("COMMIT", (), False)]
-        with _one_trip(raw.driver_connection, len(before) + len(calls)):
-            for sql, values, many in [*before, *calls]:
-                cursor = _cursor(raw)
-                cursors.append(cursor)
-                (cursor.executemany if many else cursor.execute)(sql, values)
-        return cursors[len(before) :]
+        if not isinstance(raw.driver_connection, psycopg.Connection):
+            return [rows for sql, values in calls for rows in _executed(raw.cursor(), sql, values)]
+        asked = [*before, *calls, *([("COMMIT", [()])] if last else [])]
+        statements = [(sql, each) for sql, values in asked for each in values]
+        return trips.carry(raw.driver_connection, statements, raw.info.setdefault("trips", {}))[len(before) :]
     except driver.Error as error:
         wrapped = DBAPIError.instance([*before, *calls][0][0], None, error, driver.Error, dialect=connection.dialect)
         if connection.dialect.is_disconnect(error, raw.driver_connection, None):
@@ -343,14 +337,8 @@ def _run(session: Session, calls: Sequence[tuple[str, Any, bool]], *, last: bool
         raise wrapped from error
 
 
-def _cursor(raw: Any) -> Any:
-    driver = raw.driver_connection
-    return psycopg.RawCursor(driver) if isinstance(driver, psycopg.Connection) else raw.cursor()
-
-
-def _one_trip(connection: Any, statements: int) -> AbstractContextManager[Any]:
-    """psycopg's pipeline: statements go out without waiting for the answers to those before, BEGIN included."""
-    if not isinstance(connection, psycopg.Connection):
-        return nullcontext()
-    begins = not connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE
-    return connection.pipeline() if statements + begins > 1 else nullcontext()
+def _executed(cursor: Any, sql: str, values: Sequence[Sequence[Any]]) -> list[trips.Rows]:
+    if len(values) > 1:
+        cursor.executemany(sql, values)
+        return []
+    return [cursor.execute(sql, values[0]).fetchall()]
