@@ -42,7 +42,7 @@ def test_each_statement_answers_with_its_own_rows(connection: psycopg.Connection
         )
         assert found[:2] == [(), [("中试 'quoted' \\ %s", NOW, number == 1, {"a": [1]})]]
         assert found[2] == [(one,) for one in range(1, number + 1)]
-    assert is_open(connection) and len(names) == 4
+    assert (is_open(connection), len(names)) == (True, 4)
 
 
 def test_a_later_value_may_be_larger_than_the_first_or_given_at_last(connection: psycopg.Connection) -> None:
@@ -84,7 +84,7 @@ def test_much_in_both_directions_does_not_wait_for_itself(connection: psycopg.Co
     """More than both sockets hold: who only sent would wait for a server that waits until its answers are read."""
     word = "x" * 20_000
     found = carry(connection, [("SELECT $1::VARCHAR", (word,))] * 1_500, {})
-    assert len(found) == 1_500 and all(rows == [(word,)] for rows in found)
+    assert found == [[(word,)]] * 1_500
 
 
 def test_who_commits_by_itself_gets_no_transaction(connection: psycopg.Connection) -> None:
