@@ -76,7 +76,7 @@ def _to_utc(value: datetime | None) -> datetime | None:
         return None
     if value.tzinfo is None:
         raise NaiveDatetime(str(value))
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _to_text(value: datetime | None) -> str | None:
@@ -215,11 +215,11 @@ def _let_writers_queue(engine: Engine) -> None:
 
     def begin(connection: Any) -> None:
         if connection.get_execution_options().get("reads_only"):
-            connection.exec_driver_sql("BEGIN")
+            _execute(connection, "BEGIN")
             return
         record = connection.connection.record_info
         record["has_turn"] = record.get("has_turn") or turns.take(BUSY_TIMEOUT_S)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _execute(connection, "BEGIN IMMEDIATE")
 
     def checkin(_connection: object, record: ConnectionPoolEntry) -> None:
         if (record.record_info or {}).pop("has_turn", None):
@@ -229,9 +229,22 @@ def _let_writers_queue(engine: Engine) -> None:
     event.listen(engine, "checkin", checkin)
 
 
+def _execute(connection: Any, statement: str) -> None:
+    """Past the events of SQLAlchemy, which cost more than to begin. Raises: DBAPIError."""
+    try:
+        connection.connection.driver_connection.execute(statement)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(statement, None, error, sqlite3.Error, dialect=connection.dialect) from error
+
+
 def open_sessions(engine: Engine) -> sessionmaker[Session]:
     """Sessions that write: on SQLite each holds the one write lock from its first statement."""
     return sessionmaker(engine, class_=Appending, expire_on_commit=False)
+
+
+def locks_as_it_begins(session: Session) -> bool:
+    """Whether its first statement takes a lock that all writers need, even a statement that only reads."""
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def open_readers(engine: Engine) -> sessionmaker[Session]:

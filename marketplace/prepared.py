@@ -38,19 +38,14 @@ class _Text:
     """A statement in one database's SQL, with how its values are turned on the way in and out."""
 
     sql: str
-    order: Sequence[str]
-    """The names of the values in their places."""
-    own: Mapping[str, Any]
-    """What each value is where none is given."""
-    binds: Sequence[tuple[str, _Turn]]
+    places: Sequence[tuple[str, Any, _Turn | None]]
+    """What stands in each: its name, its value where none is given, and how a value is turned on the way in."""
     results: Sequence[tuple[int, _Turn]]
     """By the place in the row."""
 
     def values(self, given: Mapping[str, Any]) -> list[Any]:
-        turned = {**self.own, **given}
-        for name, turn in self.binds:
-            turned[name] = turn(turned[name])
-        return [turned[name] for name in self.order]
+        value = given.get
+        return [turn(value(name, own)) if turn else value(name, own) for name, own, turn in self.places]
 
     def read(self, row: Sequence[Any]) -> Sequence[Any]:
         if not self.results:
@@ -144,15 +139,14 @@ class _Together(_Prepared):
     def __init__(self, parts: Sequence[tuple[Append[Any], int]]) -> None:
         super().__init__()
         self._parts = parts
+        self._cells: list[tuple[int, int, str, Any, _Turn | None]] = []
 
-    def named(self, rows: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-        """The values of each part's rows under the statement's own names for them."""
-        named: dict[str, Any] = {}
-        for part, several in enumerate(rows):
-            for number, row in enumerate(several):
-                prefix = _row_name(part, number)
-                named.update((prefix + name, value) for name, value in row.items())
-        return named
+    def call(self, session: Session, rows: Sequence[Sequence[Mapping[str, Any]]]) -> _Call:
+        """With the rows of each part."""
+        text = self.text(session)
+        self._cells = self._cells or [(*_cell(name), own, turn) for name, own, turn in text.places]
+        found = ((rows[part][number].get(column, own), turn) for part, number, column, own, turn in self._cells)
+        return text.sql, [[turn(value) if turn else value for value, turn in found]]
 
     def _compile(self, dialect: Dialect) -> _Text:
         *first, last = (
@@ -163,7 +157,13 @@ class _Together(_Prepared):
 
 
 def _row_name(part: int, number: int) -> str:
-    return f"p{part}_{number}_"
+    return f"{part}_{number}_"
+
+
+def _cell(name: str) -> tuple[int, int, str]:
+    """The part, the row in it and the column that `_row_name` stands before."""
+    part, number, column = name.split("_", 2)
+    return int(part), int(number), column
 
 
 @lru_cache(maxsize=256)
@@ -179,8 +179,8 @@ def _compiled(
     by_place: Dialect = kind(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
     made: Any = statement.compile(dialect=by_place, column_keys=names)  # type: ignore[attr-defined]
     own = {name: None if bind.required else bind.value for name, bind in made.binds.items()}
-    turns = ((name, bind.type.dialect_impl(dialect).bind_processor(dialect)) for name, bind in made.binds.items())
-    return _Text(made.string, made.positiontup, own, [(name, turn) for name, turn in turns if turn], results)
+    turns = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in made.binds.items()}
+    return _Text(made.string, [(name, own[name], turns[name]) for name in made.positiontup], results)
 
 
 class Appending(Session):
@@ -305,8 +305,7 @@ def _calls(session: Session, parts: Sequence[tuple[Append[Any], Sequence[Mapping
     """Few rows of several tables as one statement where the database can, else a statement a table."""
     if len(parts) > 1 and sum(len(rows) for _, rows in parts) <= MOST_AT_ONCE and session.get_bind().dialect.name == "postgresql":
         together = _together(tuple((append, len(rows)) for append, rows in parts))
-        text = together.text(session)
-        return [(text.sql, [text.values(together.named(rows for _, rows in parts))])]
+        return [together.call(session, [rows for _, rows in parts])]
     texts = ((append.text(session), rows) for append, rows in parts)
     return [(text.sql, [text.values(row) for row in rows]) for text, rows in texts]
 

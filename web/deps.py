@@ -16,6 +16,7 @@ from booking.admission import SlotRefused, seek_ways_out
 from booking.bundles.actions import BundleRefused
 from booking.series.actions import SeriesRefused
 from marketplace import clock, idempotency
+from marketplace.db import locks_as_it_begins
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
 from marketplace.prepared import start_over
@@ -228,8 +229,14 @@ class AtOnce:
     The framework would send each of these to a thread and back, which takes longer than what is done there.
     """
 
-    def __init__(self, request: Request, body: bytes, now: datetime, place: Place) -> None:
-        self._request, self._body, self._now, self.place = request, body, now, place
+    def __init__(self, request: Request, body: bytes, place: Place) -> None:
+        self._request, self._body, self.place = request, body, place
+        self._state, self.now = request.app.state, clock.now()
+
+    @property
+    def settings(self) -> Settings:
+        settings: Settings = self._state.settings
+        return settings
 
     def check(self, judge: Callable[..., None]) -> None:
         """Let what those before us saw since we came refuse us, without a look of our own.
@@ -238,30 +245,33 @@ class AtOnce:
         """
         if self.place.seen is None or self._request.headers.get("idempotency-key"):
             return
-        with self._request.app.state.notes() as session:
+        with self._state.notes() as session:
             try:
                 judge(session, actor=signed_in(actor_of(session, self._request)), seen=self.place.seen)
             except SlotRefused as refusal:
-                _note_now(session, refusal, self._now)
+                _note_now(session, refusal, self.now)
                 raise
 
     def answer(self, status: int, make: Callable[[Once], Any]) -> Response:
         """Raises: NotSignedIn, ForgedRequest, what `make` raises."""
-        actor = signed_in(find_actor(self._request))
-        with self._request.app.state.sessions() as session:
-            once = Once(session, self._request, actor, self._body, self._now)
+        with self._state.sessions() as session:
+            once = Once(session, self._request, self._actor(session), self._body, self.now)
             try:
                 return once.answer(status, partial(make, once))
             except SlotRefused as refusal:
                 self.place.show(refusal.seen)
                 raise
 
+    def _actor(self, session: Session) -> Actor:
+        """Who asks, by the transaction's own session where it keeps nobody waiting by having begun."""
+        return signed_in(find_actor(self._request) if locks_as_it_begins(session) else actor_of(session, self._request))
 
-async def open_at_once(resource_id: str, request: Request, now: Now) -> AsyncIterator[AtOnce]:
+
+async def open_at_once(resource_id: str, request: Request) -> AsyncIterator[AtOnce]:
     """In its turn among those who ask for the same resource."""
     body = await request.body()
     async with request.app.state.lanes.turn(resource_id) as place:
-        yield AtOnce(request, body, now, place)
+        yield AtOnce(request, body, place)
 
 
 OneGo = Annotated[AtOnce, Depends(open_at_once, scope="function")]

@@ -120,9 +120,8 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(resource_id: str, body: shapes.BookingIn, go: OneGo, now: Now, settings: Configured) -> Response:
-    order, hold = order_of(resource_id, body), timedelta(minutes=settings.hold_minutes)
-
+def book(resource_id: str, body: shapes.BookingIn, go: OneGo) -> Response:
+    order, hold = order_of(resource_id, body), timedelta(minutes=go.settings.hold_minutes)
     around = queries.FAR if go.place.is_crowded else queries.NEAR
 
     def make(once: Once) -> dict[str, Any]:
@@ -131,7 +130,7 @@ def book(resource_id: str, body: shapes.BookingIn, go: OneGo, now: Now, settings
         )
         return shape(booking, shapes.money(quote))
 
-    go.check(partial(checkout.check, order=order, now=now))
+    go.check(partial(checkout.check, order=order, now=go.now))
     return go.answer(201, make)
 
 
