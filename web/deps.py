@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -267,14 +268,12 @@ class AtOnce:
         return signed_in(find_actor(self._request) if locks_as_it_begins(session) else actor_of(session, self._request))
 
 
-async def open_at_once(resource_id: str, request: Request) -> AsyncIterator[AtOnce]:
-    """In its turn among those who ask for the same resource."""
+@asynccontextmanager
+async def at_once(request: Request, resource_id: str) -> AsyncIterator[AtOnce]:
+    """In its turn among those who ask for the same resource. Raises: Busy."""
     body = await request.body()
     async with request.app.state.lanes.turn(resource_id) as place:
         yield AtOnce(request, body, place)
-
-
-OneGo = Annotated[AtOnce, Depends(open_at_once, scope="function")]
 
 
 def read_date(field: str, value: str | None) -> date | None:

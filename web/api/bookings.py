@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from booking import actions, queries
 from booking.presence import actions as presence
@@ -20,7 +21,7 @@ from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
 from web import checkout
 from web.api import shapes
-from web.deps import AnyActor, Configured, Db, Now, Once, OneAnswer, OneGo, PreconditionRequired, ReadDb, SignedIn
+from web.deps import AnyActor, AtOnce, Configured, Db, Now, Once, OneAnswer, PreconditionRequired, ReadDb, SignedIn, at_once
 from web.refusals import malformed
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
@@ -120,8 +121,14 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-def book(resource_id: str, body: shapes.BookingIn, go: OneGo) -> Response:
-    order, hold = order_of(resource_id, body), timedelta(minutes=go.settings.hold_minutes)
+async def book(resource_id: str, body: shapes.BookingIn, request: Request) -> Response:
+    order = order_of(resource_id, body)
+    async with at_once(request, resource_id) as go:
+        return await run_in_threadpool(_book, order, go)
+
+
+def _book(order: checkout.Order, go: AtOnce) -> Response:
+    hold = timedelta(minutes=go.settings.hold_minutes)
     around = queries.FAR if go.place.is_crowded else queries.NEAR
 
     def make(once: Once) -> dict[str, Any]:
