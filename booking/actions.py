@@ -65,17 +65,23 @@ def take(
     bundle_id: str | None = None,
     seen: Sight | None = None,
     seek: bool = True,
+    instead_of: Booking | None = None,
+    actor_id: str | None = None,
     now: datetime,
 ) -> Booking:
     """`book` where the rows of the place and its parts are locked already, and it was maybe seen after that.
 
-    Without `seek` a refusal comes before its ways out are sought. Raises: SlotRefused.
+    Without `seek` a refusal comes before its ways out are sought. `instead_of` is a booking that somebody else, `actor_id`,
+    has ended for it. Raises: SlotRefused.
     """
     units = admit(session, place, wish, now=now, seen=seen, seek=seek)
     row = new_booking(place, wish, hold_until, now)
     [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
-    _record(session, booking, "book", None, now)
+    if instead_of is not None:
+        _record(session, booking, "substitute", {**facts(instead_of), "booking_id": instead_of.id}, now, actor_id)
+    else:
+        _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)
     return booking
 

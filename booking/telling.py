@@ -23,6 +23,7 @@ class Told(StrEnum):
 TOLD = {
     "book": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
     "confirm_hold": {BookingState.CONFIRMED: "booking_confirmed", BookingState.REQUESTED: "booking_requested"},
+    "substitute": {BookingState.CONFIRMED: "booking_substituted", BookingState.REQUESTED: "booking_requested"},
     "approve": {BookingState.CONFIRMED: "booking_confirmed"},
     "refuse": {BookingState.REFUSED: "booking_refused"},
     "move": dict.fromkeys(HOLDING, "booking_changed"),
@@ -32,7 +33,7 @@ TOLD = {
 }
 """Which message the person gets after which action."""
 
-ASKING = frozenset({"book", "confirm_hold", "ask_again", "move", "swap"})
+ASKING = frozenset({"book", "substitute", "confirm_hold", "ask_again", "move", "swap"})
 """Actions that leave the institution with a request to decide."""
 
 SHORT_NOTICE = timedelta(hours=48)
@@ -46,6 +47,8 @@ def tell(
     data = {"booking_id": booking.id, "resource_id": booking.resource_id, **facts}
     if action in {"move", "swap"} and before:
         data["was"] = {"start": before["start"], "end": before["end"]}
+    if action == "substitute" and before:
+        data["instead_of"] = before["booking_id"]
     if kind := TOLD.get(action, {}).get(booking.state):
         cause = f"{booking.id}:{kind}:{booking.version}"
         outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)

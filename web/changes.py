@@ -20,6 +20,7 @@ def _(text: str) -> str:
 DONE = {
     ("booking", "book"): _("Booking made"),
     ("booking", "move"): _("Booking moved"),
+    ("booking", "substitute"): _("Booked in place of one that an outage took"),
     ("booking", "approve"): _("Booking approved"),
     ("booking", "refuse"): _("Booking declined"),
     ("booking", "cancel"): _("Booking cancelled"),

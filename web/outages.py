@@ -1,18 +1,23 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.orm import Session
 
+from billing import queries as bills
 from billing.quotes import actions as quotes
+from billing.quotes.queries import get_offer, hourly, snapshot_of
 from booking import actions
 from booking.actions import CancelledBy
 from booking.outages import actions as outages
-from booking.outages.plans import Proposal, Step
-from booking.places import lock_places
-from booking.tables import Outage
+from booking.outages import plans
+from booking.outages.plans import Proposal, Step, wish_of
+from booking.places import get_place, lock_places
+from booking.tables import Booking, Outage
+from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Actor
@@ -28,6 +33,25 @@ class PlannedOutage:
     slot: Slot
     planned: bool
     reason: str
+
+
+def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
+    """The mildest step for each booking in the way, other institutions' machines included. Raises: NotFound."""
+    return plans.propose(session, resource_id=resource_id, slot=slot, now=now, suits=partial(_suits, session))
+
+
+def _suits(session: Session, booking: Booking, resource_id: str) -> bool:
+    """Whether its organisation pays no more there than was agreed, and by statement: nobody is there to give a card."""
+    agreed = bills.find_quote(session, booking.id)
+    if booking.organisation_id is None or agreed is None:
+        return False
+    offer = get_offer(session, resource_id, booking.organisation_id)
+    if offer.buyer is None or offer.takes_cards:
+        return False
+    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
+    price, _ = hourly(offer.price, offer.institution_id, prices, offer.buyer)
+    asked = quotes.quote_slot(price=price, slot=booking.slot, quantity=booking.quantity)
+    return asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
 
 
 def record_outage(
@@ -54,8 +78,10 @@ def record_outage(
     for number, one in enumerate(plan):
         if one.step is Step.CANCEL:
             checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
+        elif one.step is Step.MOVE and _goes_elsewhere(session, one):
+            _substitute(session, actor, one, number, now)
         elif one.step is not Step.KEEP:
-            _check_step(session, one, number, outage.slot)
+            _check_step(one, number, outage.slot)
             booking = actions.move(
                 session,
                 booking_id=one.booking.id,
@@ -71,14 +97,33 @@ def record_outage(
     return made
 
 
-def _check_step(session: Session, one: Proposal, number: int, outage: Slot) -> None:
+def _goes_elsewhere(session: Session, one: Proposal) -> bool:
+    """Raises: NotFound."""
+    house = catalogue.get_resource(session, one.resource_id).institution_id if one.resource_id else None
+    return house is not None and house != one.booking.institution_id
+
+
+def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now: datetime) -> None:
+    """End the booking free of charge, and book the same time at another institution in its place, by that one's rules and policy.
+
+    Its person gets one message of both. Raises: NotFound, Invalid, Stale, SlotRefused, WrongState.
+    """
+    old, there = one.booking, one.resource_id or ""
+    if one.slot not in (None, old.slot) or not _suits(session, old, there):
+        reason = "would change the time, cost more than was agreed, or cannot be paid by statement there"
+        raise Invalid(field=f"plan.{number}.resource_id", reason=reason)
+    offer = get_offer(session, there, old.organisation_id)
+    checkout.give_up(session, actor, old.id, now, CancelledBy.PROVIDER, told=Told.TOGETHER)
+    wish = replace(wish_of(old, resource_id=there), category=checkout.category_of(offer, old.purpose))
+    place, who = get_place(session, there), actor.known_id
+    made = actions.take(session, place=place, wish=wish, hold_until=None, instead_of=old, actor_id=who, now=now)
+    quotes.quote_booking(session, booking=made, organisation=offer.buyer, payment_method=None, offer=offer, now=now)
+
+
+def _check_step(one: Proposal, number: int, outage: Slot) -> None:
     """A provider shifts out of the outage and moves within its house, for as long as was booked. Raises: Invalid."""
     slot, length = one.slot or one.booking.slot, one.booking.slot.duration
     if slot.duration != length:
         raise Invalid(field=f"plan.{number}.end", reason="is not as long as the booking")
     if one.step is Step.SHIFT and slot.overlaps(outage):
         raise Invalid(field=f"plan.{number}.start", reason="lies in the outage")
-    if one.resource_id:
-        house = catalogue.get_resource(session, one.resource_id).institution_id
-        if house != one.booking.institution_id:
-            raise Invalid(field=f"plan.{number}.resource_id", reason="belongs to another institution")

@@ -183,6 +183,7 @@ REASONS = (
     _("there is no booking of that number"),
     _("there is one of this name already"),
     _("UNTIL is no day or time such as 20261231 or 20261231T010000Z"),
+    _("would change the time, cost more than was agreed, or cannot be paid by statement there"),
     _("you belong to several organisations, say for which one"),
 )
 """Why a value that came through a page does not fit; a test looks for each in the sources."""

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from booking.rules.actions import RuleSet, set_rules
-from booking.tables import Outage
+from booking.tables import Booking, Outage
 from marketplace import clock
 from marketplace.tables import Resource
+from tests.builders import a_resource, an_institution
 from tests.web.desks import Desk, error_beside
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -125,6 +126,34 @@ def test_what_is_proposed_is_carried_out_as_it_was_shown(desk: Desk) -> None:
     assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
     again = reader.get(address).text
     assert "1 booking lies" not in again
+
+
+def test_a_booking_that_goes_to_another_institution_is_shown_with_its_name(desk: Desk) -> None:
+    booking = a_booking(desk)
+    with desk.database() as session:
+        machine = session.get_one(Resource, desk.resource)
+        set_rules(session, resource_id=machine.id, rules=RuleSet(horizon_days=30), actor_id=None, now=clock.now())
+        other = an_institution(session, name="成都分析测试中心", name_en="Chengdu Analysis Centre")
+        like = {"kind": machine.kind, "chain": machine.chain, "tags": machine.tags, "price_minor": machine.price_minor}
+        there = a_resource(session, institution=other, name="喷雾干燥机", name_en="Spray dryer B", **like)
+        session.commit()
+        there_id = there.id
+    closed = {"start": f"{day(9):%Y-%m-%dT%H:%M}", "end": f"{day(9, 60):%Y-%m-%dT%H:%M}"}
+    local = (clock.now() + timedelta(hours=1)).astimezone(ZONE)
+    closed["start"] = f"{local:%Y-%m-%dT%H:%M}"
+    reader, address = desk.reader("technician"), f"/desk/resources/{desk.resource}/outages"
+    page = reader.post(address, **asked(**closed)).text
+    assert "same time on Spray dryer B of Chengdu Analysis Centre, booked there for no more than was agreed" in page
+    found = re.search(r'name="proposed" value="([^"]+)"', page)
+    assert found
+    done = reader.post(address, **asked(**closed, plan="proposed", seen=booking, proposed=found[1]))
+    assert "The outage is entered" in done.text
+    customer = desk.reader("customer")
+    assert "Cancelled" in customer.get(f"/bookings/{booking}").text
+    assert "Spray dryer B" in customer.get("/bookings").text
+    assert "Your booking goes to another institution" in customer.get("/messages").text
+    with desk.database() as session:
+        assert session.scalar(select(Booking.state).where(Booking.resource_id == there_id)) == "confirmed"
 
 
 def in_berlin(desk: Desk) -> None:

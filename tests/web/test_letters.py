@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import queries as bills
 from booking import actions as booking
+from booking.outages.plans import Proposal, Step
 from booking.qualifications import actions as qualifications
 from booking.qualifications.actions import Named
 from booking.tables import Booking
 from marketplace import clock, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import queries as people
-from marketplace.permissions import Actor
+from marketplace.permissions import Actor, Grant
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.slot import Slot
@@ -28,6 +29,7 @@ from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
 from web import checkout
 from web.checkout import Order
 from web.mail import SENDING, Post
+from web.outages import PlannedOutage, record_outage
 from web.worker import mail_once
 
 HOUR = timedelta(hours=1)
@@ -192,6 +194,26 @@ def test_an_institution_that_cancels_says_that_it_costs_nothing(firm: Firm) -> N
         checkout.cancel(session, actor=firm.actor(session), booking_id=booking_id, now=clock.now(), by=by)
     _, mail = firm.letters()
     assert "费用：无，由机构取消" in text_of(mail).splitlines()
+
+
+def test_who_is_sent_to_another_institution_by_an_outage_gets_one_letter_of_both(firm: Firm) -> None:
+    booking_id = firm.booked()
+    firm.letters()
+    with firm.sessions.begin() as session:
+        other = an_institution(session, name="成都分析测试中心")
+        there = a_resource(session, institution=other, name="喷雾干燥机", name_en=None, price_minor=20000).id
+        row = session.get_one(Booking, booking_id)
+        manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=row.institution_id)}))
+        outage, plan = PlannedOutage(SLOT, planned=True, reason="检修"), [Proposal(row, Step.MOVE, resource_id=there)]
+        record_outage(session, actor=manager, resource_id=firm.resource, outage=outage, plan=plan, now=clock.now())
+    (mail,) = firm.letters()
+    lines = text_of(mail).splitlines()
+    assert lines[0] == "您的预约改到另一家机构"
+    assert lines[2:4] == ["设备：喷雾干燥机", "地点：成都分析测试中心"]
+    assert f"原预约：{NAME}，天府合成生物中试基地, 成都市天府大道1号" in lines
+    assert "价格：最多 ¥400.00" in lines
+    (event,) = events_of(calendar_of(mail))
+    assert event["STATUS"] == "CONFIRMED"
 
 
 def test_a_message_is_sent_once_and_a_letter_that_is_turned_away_keeps_no_other_back(firm: Firm) -> None:

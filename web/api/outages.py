@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from booking.outages import actions as outages
-from booking.outages.plans import Proposal, Step, propose
+from booking.outages.plans import Proposal, Step
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, require
@@ -17,7 +17,7 @@ from marketplace.slot import Slot
 from web.api import shapes
 from web.api.bookings import read_slot
 from web.deps import Db, Now, OneAnswer, SignedIn
-from web.outages import PlannedOutage, record_outage
+from web.outages import PlannedOutage, propose, record_outage
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 
-from booking.outages.plans import Proposal, Step, propose
+from booking.outages.plans import Proposal, Step
 from marketplace.people.text import clean
 from marketplace.permissions import Action
 from marketplace.refusals import Invalid
@@ -14,7 +14,7 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
-from web.outages import PlannedOutage, record_outage
+from web.outages import PlannedOutage, propose, record_outage
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import outages

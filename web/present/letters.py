@@ -27,7 +27,7 @@ from web.mail import Attachment, Letter
 from web.present import calendars, external, messages, names
 from web.views.frame import Lang
 
-INVITES = {"booking_confirmed", "booking_changed", "booking_received"}
+INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted"}
 """These enter the reader's calendar or change there; what ended leaves it."""
 ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
 FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
@@ -91,7 +91,7 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     subject = matter.say("{said}: {what}, {when}").format(
         said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
     )
-    facts = [*_place_and_time(matter), *_more(session, message, matter, now)]
+    facts = [*_place_and_time(matter), *_instead(session, message, matter), *_more(session, message, matter, now)]
     calendar = _calendar(matter, base_url, Parties(organiser, reader.email))
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), calendar)
 
@@ -202,6 +202,18 @@ def _place_and_time(matter: Matter) -> Facts:
         return [*facts, (_("Old time"), matter.when(matter.was)), (_("New time"), matter.when(matter.slot))]
     times = [(_("Times"), str(matter.times))] if matter.times > 1 else []
     return [*facts, (_("When"), matter.when(matter.slot)), *times]
+
+
+def _instead(session: Session, message: Message, matter: Matter) -> Facts:
+    """Of a booking that an outage sent to another institution: where it was, and that it ended there at no cost."""
+    if (gone := message.data.get("instead_of")) is None:
+        return []
+    _, row = matter.say, booking.get_booking(session, gone)
+    place, house = catalogue.get_resource(session, row.resource_id), people.get_institution(session, row.institution_id)
+    before = calendars.place_of(place, house, matter.lang)
+    named = _("{what}, {where}").format(what=names.name_of(place, matter.lang), where=before)
+    why = _("It is out of use at that time. The booking there ended without a fee; this one is with the other institution.")
+    return [(_("Instead of"), named), (_("Why"), why)]
 
 
 def _more(session: Session, message: Message, matter: Matter, now: datetime) -> Facts:

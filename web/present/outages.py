@@ -41,7 +41,10 @@ def outages(
     shown = [_row(row, who.get(row.recorded_by or ""), now) for row in rows]
     firms = customers(session, [one.booking for one in met])
     asked = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
-    places = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, asked - {place.id})}
+    rows_of = catalogue.resources(session, asked - {place.id})
+    places = {row.id: names.name_of(row, lang) for row in rows_of}
+    elsewhere = {row.id: row.institution_id for row in rows_of if row.institution_id != place.institution_id}
+    houses = {key: names.name_of(people.get_institution(session, house), lang) for key, house in elsewhere.items()}
     return OutagesView(
         resource_id=place.id,
         resource=names.name_of(place, lang),
@@ -50,7 +53,7 @@ def outages(
         past=[row for row in reversed(shown) if row.slot.end <= now],
         kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],
         can_edit=may(actor, Action.MANAGE_OUTAGES, institution_id=place.institution_id),
-        met=[_met(one, firms[one.booking.id], places, now) for one in met],
+        met=[_met(one, firms[one.booking.id], places, houses, now) for one in met],
         proposed=tokens(met),
         plans=[
             Choice("proposed", _("Do what is proposed for each")),
@@ -61,7 +64,7 @@ def outages(
     )
 
 
-def _met(one: Proposal, customer: str, places: Mapping[str, str], now: datetime) -> MetBooking:
+def _met(one: Proposal, customer: str, places: Mapping[str, str], houses: Mapping[str, str], now: datetime) -> MetBooking:
     row = one.booking
     return MetBooking(
         row.id,
@@ -72,6 +75,7 @@ def _met(one: Proposal, customer: str, places: Mapping[str, str], now: datetime)
         step=one.step.value,
         to=one.slot,
         place=places.get(one.resource_id or ""),
+        house=houses.get(one.resource_id or ""),
         of=places.get(row.resource_id),
     )
 

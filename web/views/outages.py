@@ -34,6 +34,8 @@ class MetBooking:
     """What is proposed: keep, shift (to `to`), move (to `place`) or cancel."""
     to: Slot | None = None
     place: str | None = None
+    house: str | None = None
+    """The other institution that `place` belongs to."""
     of: str | None = None
     """Which machine it is a booking of, where that takes this one along."""
 

@@ -241,6 +241,26 @@ def test_where_no_time_is_left_a_like_machine_of_the_house_takes_the_booking_at_
     refused(world.post(f"/resources/{now['resource_id']}/bookings", world.member, json=span(start)), 409, "slot_taken")
 
 
+def test_where_no_machine_of_the_house_is_left_another_institution_takes_the_booking(world: World) -> None:
+    price = {"minor": 10000, "currency": "CNY"}
+    fixed = world.a_resource(rules={"horizon_days": 1}, price_per_hour=price)
+    theirs = world.an_institution()
+    there = str(world.made("/resources", world.operator, world.listing(institution_id=theirs, price_per_hour=price))["id"])
+    start = clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    made = world.made(f"/resources/{fixed}/bookings", world.member, span(start))
+    body = {**span(start - timedelta(hours=2), 40), "planned": True, "reason": "检修"}
+    (one,) = world.post(f"/resources/{fixed}/outages", world.manager, params={"dry_run": "true"}, json=body).json()["affected"]
+    assert one["proposal"] == {"action": "move", **span(start), "resource_id": there}
+    done = world.post(f"/resources/{fixed}/outages", world.manager, json={**body, "plan": [one]})
+    assert done.status_code == 201, done.text
+    assert world.get(f"/bookings/{made['id']}", world.member).json()["state"] == "cancelled"
+    mine = world.get("/bookings", world.member).json()["items"]
+    (new,) = [row for row in mine if row["resource_id"] == there]
+    assert (new["state"], new["start"], new["organisation_id"]) == ("confirmed", made["start"], world.organisation)
+    assert world.get(f"/bookings/{new['id']}", world.manager).status_code == 404
+    refused(world.post(f"/resources/{there}/bookings", world.member, json=span(start)), 409, "slot_taken")
+
+
 def test_use_and_statement_of_a_booking_to_come(world: World) -> None:
     path = f"/bookings/{world.a_booking()['id']}"
     use = world.get(f"{path}/use", world.member).json()
