@@ -256,11 +256,6 @@ def open_readers(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine.execution_options(reads_only=True, **level), expire_on_commit=False)
 
 
-def open_notes(engine: Engine) -> sessionmaker[Session]:
-    """Sessions that read, and write rows which mean something alone: on PostgreSQL each statement stands alone there too."""
-    return open_sessions(engine) if engine.dialect.name == "sqlite" else open_readers(engine)
-
-
 TRANSIENT = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL's states for a lost race, a deadlock and a lock not had in time: nothing was done, asking again may succeed."""
 

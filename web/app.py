@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from billing.webhooks import read_secrets
-from marketplace.db import lost_a_lock, open_engine, open_notes, open_readers, open_sessions
+from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
 from marketplace.refusals import Busy, NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
@@ -88,7 +88,6 @@ def connect(app: FastAPI, settings: Settings) -> None:
     app.state.metadata = schema.METADATA
     app.state.sessions = open_sessions(engine)
     app.state.readers = open_readers(engine)
-    app.state.notes = open_notes(engine)
     app.state.lanes = Lanes()
 
 

@@ -230,9 +230,9 @@ class AtOnce:
     The framework would send each of these to a thread and back, which takes longer than what is done there.
     """
 
-    def __init__(self, request: Request, body: bytes, place: Place) -> None:
-        self._request, self._body, self.place = request, body, place
-        self._state, self.now = request.app.state, clock.now()
+    def __init__(self, request: Request, body: bytes, now: datetime, place: Place) -> None:
+        self._request, self._body, self.now, self.place = request, body, now, place
+        self._state = request.app.state
 
     @property
     def settings(self) -> Settings:
@@ -246,7 +246,7 @@ class AtOnce:
         """
         if self.place.seen is None or self._request.headers.get("idempotency-key"):
             return
-        with self._state.notes() as session:
+        with self._state.sessions() as session:
             try:
                 judge(session, actor=signed_in(actor_of(session, self._request)), seen=self.place.seen)
             except SlotRefused as refusal:
@@ -269,11 +269,11 @@ class AtOnce:
 
 
 @asynccontextmanager
-async def at_once(request: Request, resource_id: str) -> AsyncIterator[AtOnce]:
+async def at_once(request: Request, resource_id: str, now: datetime) -> AsyncIterator[AtOnce]:
     """In its turn among those who ask for the same resource. Raises: Busy."""
     body = await request.body()
     async with request.app.state.lanes.turn(resource_id) as place:
-        yield AtOnce(request, body, place)
+        yield AtOnce(request, body, now, place)
 
 
 def read_date(field: str, value: str | None) -> date | None:

@@ -26,6 +26,8 @@ from web.refusals import malformed
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 LONGEST_LOOK_DAYS = 62
+Cursor = Annotated[str | None, Query(pattern=r"^bk_[0-9a-z]+$", max_length=40)]
+"""The last id of the page before."""
 
 
 def read_slot(start: datetime, end: datetime, field: str = "end") -> Slot:
@@ -121,9 +123,9 @@ def availability(
 
 
 @router.post("/resources/{resource_id}/bookings", status_code=201)
-async def book(resource_id: str, body: shapes.BookingIn, request: Request) -> Response:
+async def book(resource_id: str, body: shapes.BookingIn, request: Request, now: Now) -> Response:
     order = order_of(resource_id, body)
-    async with at_once(request, resource_id) as go:
+    async with at_once(request, resource_id, now) as go:
         return await run_in_threadpool(_book, order, go)
 
 
@@ -173,7 +175,7 @@ def sums(quotes: Sequence[Money]) -> list[dict[str, Any]]:
 
 @router.get("/bookings")
 def bookings(
-    db: ReadDb, actor: SignedIn, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
+    db: ReadDb, actor: SignedIn, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
     rows = queries.bookings_for(db, actor, after=cursor, limit=limit + 1)
     items = [shape(row) for row in rows[:limit]]

@@ -189,6 +189,7 @@ def test_bookings_are_paged_by_cursor(world: World) -> None:
     assert (len(found), set(found)) == (5, made)
     for wrong in ("0", "201", "x"):
         refused(world.get("/bookings", world.member, params={"limit": wrong}), 422, "malformed")
+    refused(world.get("/bookings", world.member, params={"cursor": "zzz"}), 422, "malformed")
 
 
 def test_an_outage_is_first_shown_and_stores_nothing_then_recorded(world: World) -> None:
