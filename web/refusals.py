@@ -79,7 +79,11 @@ TITLES: Mapping[str, str] = {
     "idempotency_key_reused": _("That key belongs to another request"),
     "bad_signature": _("Not signed by the sender it names"),
     "internal": _("Something went wrong on our side"),
-    "no_units": _("No equipment in this period"),
+    "no_reporting_units": _("No equipment in this period"),
+    "email_taken": _("That account exists already"),
+    "credit_code_taken": _("That firm or institution is here already"),
+    "wrong_password": _("Not signed in"),
+    "received_before": _("Recorded before"),
     "calendar_unreadable": _("No calendar could be read"),
 }
 
@@ -113,7 +117,7 @@ SENTENCES: Mapping[str, str] = {
     "wrong_password": _("E-mail and password do not fit together. Try again, or reset the password."),
     "calendar_unreadable": _("No calendar could be read, and nothing was changed. {reason}"),
     "received_before": _("This entry of the bank was recorded before. Nothing was saved. Check the serial number."),
-    "no_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
+    "no_reporting_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
@@ -126,6 +130,9 @@ SENTENCES: Mapping[str, str] = {
     "bad_signature": _("The signature does not fit ({reason}). Nothing was saved."),
     "too_large": _("The request is larger than {mib} MiB. Nothing was saved. Send less at a time."),
     "malformed": _("The request could not be read. Nothing was saved. Correct what is named and send it again."),
+    "forged_request": _(
+        "Another site, or an old page of ours, sent this form. Nothing was changed. Open the page anew and send it."
+    ),
     "method_not_allowed": _("This address does not take that method. Nothing was changed."),
     "too_short": _("Shorter than the minimum of {min_min} minutes."),
     "too_long": _("Longer than the maximum of {max_min} minutes."),
@@ -198,6 +205,17 @@ WRONG_STATE: Mapping[str, str] = {
 """Instead of the state's name, by "move:state", move or state: what is in the way where that is no state of its own."""
 
 
+NOT_ALLOWED: Mapping[str, str] = {
+    "book_without_organisation": _(
+        "Your account belongs to no firm, so nobody could be billed. Nothing was booked. Ask your firm to invite you."
+    ),
+    "book_for_organisation": _(
+        "Your account does not belong to that firm. Nothing was booked. Choose one of your own, or ask that one to invite you."
+    ),
+}
+"""By what was asked for, where not a role is missing."""
+
+
 READ_AS: Mapping[str, str] = {
     "greater_than_equal": "must be at least {ge}",
     "int_from_float": "a whole number is needed",
@@ -238,6 +256,8 @@ def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
         found = (WRONG_STATE.get(key) for key in (f"{move}:{state}", move, state))
         sentence = next((one for one in found if one), sentence)
         values = {"named": state.replace("_", " "), **values}
+    if code == refusals.NotAllowed.code:
+        sentence = NOT_ALLOWED.get(str(values.get("action")), sentence)
     if "reason" in values:
         said = translate(ELSEWHERE[values["reason"]]) if code == Unreadable.code else str(values["reason"])
         values = {**values, "reason": fill(said, values)}
