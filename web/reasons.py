@@ -156,6 +156,7 @@ REASONS = (
     _("names either a group of the audience or its members"),
     _("needs either an address or a file"),
     _("needs either COUNT or UNTIL"),
+    _("never comes, as the clocks are put forward over it; choose one before or after"),
     _("no customer or colleague of that name: {line}"),
     _("no gap of the series begins there"),
     _("nobody who works here, has booked here or has asked for time has this address"),

@@ -9,6 +9,7 @@ from marketplace.slot import EmptySlot, Slot
 
 EARLIEST, LATEST = 2000, 2100
 """The years that may be asked for: a place's clock cannot be counted on at the ends of the calendar."""
+SKIPPED = "never comes, as the clocks are put forward over it; choose one before or after"
 
 
 def is_near(day: date) -> bool:
@@ -49,6 +50,19 @@ def comes_twice(values: Mapping[str, str], name: str, zone: ZoneInfo) -> bool:
     return len(found) > 1 and values.get(turn_of(name), "") not in {at.isoformat() for at in found}
 
 
+def is_skipped(typed: str, zone: ZoneInfo) -> bool:
+    """Whether it is a local time that never comes, as the clocks are put forward over it.
+
+    >>> [is_skipped(f"2026-03-29T{clock}", ZoneInfo("Europe/Berlin")) for clock in ("01:59", "02:30", "x")]
+    [False, True, False]
+    """
+    try:
+        local = datetime.fromisoformat(typed)
+    except ValueError:
+        return False
+    return local.tzinfo is None and is_near(local) and not moments(typed, zone)
+
+
 def find_moment(values: Mapping[str, str], name: str, zone: ZoneInfo) -> datetime | None:
     """The instant of a field, of two the one that was chosen; None where there is none, or none was."""
     found = moments(values.get(name, "").strip(), zone)
@@ -65,7 +79,8 @@ def read_slot(values: Mapping[str, str], zone: ZoneInfo) -> Slot:
             raise Invalid(field=name, reason="comes twice, as the clocks are put back; say which is meant")
         at = find_moment(values, name, zone)
         if at is None:
-            raise Invalid(field=name, reason="not a time")
+            skipped = is_skipped(values.get(name, "").strip(), zone)
+            raise Invalid(field=name, reason=SKIPPED if skipped else "not a time")
         found.append(at)
     try:
         return Slot(*found)

@@ -173,7 +173,7 @@ def test_a_time_that_the_clocks_skip_is_told_beside_its_field(desk: Desk) -> Non
     span = {"start": f"{sunday(3)}T02:30", "end": f"{sunday(3)}T06:00"}
     answer = desk.reader("manager").post(f"/desk/resources/{desk.resource}/outages", **asked(**span))
     assert answer.status_code == 422
-    assert "no date and time" in error_beside(answer.text, "start")
+    assert "clocks are put forward over this time" in error_beside(answer.text, "start")
 
 
 def test_of_a_time_that_comes_twice_the_person_is_asked_which_is_meant(desk: Desk) -> None:

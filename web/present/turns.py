@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from web.i18n import translator
 from web.views.frame import Choice, FieldError, Form, Lang, Turn
-from web.wall import comes_twice, find_moment, moments, turn_of
+from web.wall import comes_twice, find_moment, is_skipped, moments, turn_of
 
 
 def asking(form: Form, zone: str, lang: Lang) -> Form:
@@ -23,6 +23,8 @@ def errors_of(form: Form, zone: str, lang: Lang) -> list[FieldError]:
     for name in ("start", "end"):
         if comes_twice(form.values, name, clock):
             errors.append(FieldError(name, _("The clocks are put back, so this time comes twice. Say below which is meant.")))
+        elif is_skipped(form.values.get(name, "").strip(), clock):
+            errors.append(FieldError(name, _("The clocks are put forward over this time, so it never comes. Choose another.")))
         elif find_moment(form.values, name, clock) is None:
             errors.append(FieldError(name, _("This is no date and time of this place. Choose both the day and the hour.")))
     start, end = (find_moment(form.values, name, clock) for name in ("start", "end"))
