@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -34,7 +35,7 @@ class Letter:
     to: str
     subject: str
     text: str
-    calendar: Attachment | None = None
+    calendars: Sequence[Attachment] = ()
 
 
 class Post:
@@ -70,7 +71,8 @@ class Post:
         mail["Message-ID"] = f"<{one.message_id}@pilotbench>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: holiday answers stay away
         mail.set_content(one.text)
-        if one.calendar:
-            kind = {"method": one.calendar.method.value, "charset": "utf-8"}
-            mail.add_attachment(one.calendar.content, "text", "calendar", params=kind, filename="booking.ics")
+        for number, calendar in enumerate(one.calendars, start=1):
+            kind = {"method": calendar.method.value, "charset": "utf-8"}
+            name = "booking.ics" if number == 1 else f"booking-{number}.ics"
+            mail.add_attachment(calendar.content, "text", "calendar", params=kind, filename=name)
         return mail

@@ -212,8 +212,9 @@ def test_who_is_sent_to_another_institution_by_an_outage_gets_one_letter_of_both
     assert lines[2:4] == ["设备：喷雾干燥机", "地点：成都分析测试中心"]
     assert f"原预约：{NAME}，天府合成生物中试基地, 成都市天府大道1号" in lines
     assert "价格：最多 ¥400.00" in lines
-    (event,) = events_of(calendar_of(mail))
-    assert event["STATUS"] == "CONFIRMED"
+    new, old = (events_of(part.get_payload(decode=True)) for part in mail.iter_attachments())  # type: ignore[arg-type]
+    assert [event["STATUS"] for event in (*new, *old)] == ["CONFIRMED", "CANCELLED"]
+    assert (old[0]["UID"].startswith(booking_id), new[0]["UID"] == old[0]["UID"]) == (True, False)
 
 
 def test_a_message_is_sent_once_and_a_letter_that_is_turned_away_keeps_no_other_back(firm: Firm) -> None:

@@ -1,6 +1,6 @@
 """Messages as letters in the reader's language that say what a person needs without opening a page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -91,9 +91,10 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     subject = matter.say("{said}: {what}, {when}").format(
         said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
     )
-    facts = [*_place_and_time(matter), *_instead(session, message, matter), *_more(session, message, matter, now)]
-    calendar = _calendar(matter, base_url, Parties(organiser, reader.email))
-    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), calendar)
+    ended = _ended(session, message, matter)
+    facts = [*_place_and_time(matter), *_instead(ended), *_more(session, message, matter, now)]
+    entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in (matter, *ended))
+    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), [one for one in entries if one])
 
 
 def _of_offer(session: Session, message: Message, reader: Person, said: str, link: str) -> Letter:
@@ -204,16 +205,24 @@ def _place_and_time(matter: Matter) -> Facts:
     return [*facts, (_("When"), matter.when(matter.slot)), *times]
 
 
-def _instead(session: Session, message: Message, matter: Matter) -> Facts:
-    """Of a booking that an outage sent to another institution: where it was, and that it ended there at no cost."""
+def _ended(session: Session, message: Message, matter: Matter) -> list[Matter]:
+    """The booking that an outage ended for this one at another institution."""
     if (gone := message.data.get("instead_of")) is None:
         return []
-    _, row = matter.say, booking.get_booking(session, gone)
+    row = booking.get_booking(session, gone)
     place, house = catalogue.get_resource(session, row.resource_id), people.get_institution(session, row.institution_id)
-    before = calendars.place_of(place, house, matter.lang)
-    named = _("{what}, {where}").format(what=names.name_of(place, matter.lang), where=before)
-    why = _("It is out of use at that time. The booking there ended without a fee; this one is with the other institution.")
-    return [(_("Instead of"), named), (_("Why"), why)]
+    return [replace(matter, kind="booking_cancelled", row=row, place=place, house=house, slot=row.slot, version=row.version)]
+
+
+def _instead(ended: Sequence[Matter]) -> Facts:
+    """Where it was, and that it ended there at no cost."""
+    facts: Facts = []
+    for one in ended:
+        _, before = one.say, calendars.place_of(one.place, one.house, one.lang)
+        named = _("{what}, {where}").format(what=names.name_of(one.place, one.lang), where=before)
+        why = _("It is out of use at that time. The booking there ended without a fee; this one is with the other institution.")
+        facts += [(_("Instead of"), named), (_("Why"), why)]
+    return facts
 
 
 def _more(session: Session, message: Message, matter: Matter, now: datetime) -> Facts:
