@@ -79,7 +79,7 @@ def take(
     [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
     if instead_of is not None:
-        _record(session, booking, "substitute", {**facts(instead_of), "booking_id": instead_of.id}, now, actor_id)
+        _record(session, booking, "substitute", None, now, actor_id, instead_of=instead_of.id)
     else:
         _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)
@@ -295,7 +295,9 @@ def _record(
     now: datetime,
     actor_id: str | None = None,
     told: Told = Told.ALONE,
+    **more: str,
 ) -> None:
+    after = {**facts(booking), **more}
     audit.record(
         session,
         actor_id=actor_id or (booking.person_id if action == "book" else None),
@@ -304,11 +306,11 @@ def _record(
         object_id=booking.id,
         institution_id=booking.institution_id,
         before=before,
-        after=facts(booking),
+        after=after,
         now=now,
     )
     if told is Told.ALONE:
-        tell(session, booking, action=action, before=before, facts=facts(booking), now=now)
+        tell(session, booking, action=action, before=before, facts=after, now=now)
 
 
 def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:

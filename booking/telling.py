@@ -47,12 +47,11 @@ def tell(
     data = {"booking_id": booking.id, "resource_id": booking.resource_id, **facts}
     if action in {"move", "swap"} and before:
         data["was"] = {"start": before["start"], "end": before["end"]}
-    if action == "substitute" and before:
-        data["instead_of"] = before["booking_id"]
     if kind := TOLD.get(action, {}).get(booking.state):
         cause = f"{booking.id}:{kind}:{booking.version}"
         outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
     if kind := for_managers(booking, action, before, now):
+        data = {name: value for name, value in data.items() if name != "instead_of"}  # where the customer comes from
         for person_id in people.staff_of(session, booking.institution_id, [Role.MANAGER]):
             if person_id != booking.person_id:
                 cause = f"{booking.id}:{kind}:{booking.version}:{person_id}"

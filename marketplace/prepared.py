@@ -22,6 +22,8 @@ Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
 MOST_AT_ONCE = 16
 """Rows that are written by one statement on PostgreSQL; more of them go out as one statement a table."""
+OUTDATED = frozenset({"0A000", "26000"})
+"""PostgreSQL's states of a prepared statement whose tables have changed since, or that is gone: another connection has none."""
 _Turn = Callable[[Any], Any]
 _Row = TypeVar("_Row", bound=DeclarativeBase)
 _T1 = TypeVar("_T1")
@@ -319,21 +321,27 @@ def _run(session: Session, calls: Sequence[_Call], *, last: bool = False) -> lis
     """
     connection = session.connection()
     raw, driver = connection.connection, connection.dialect.loaded_dbapi
-    before: list[_Call] = []
-    if isinstance(session, Appending) and session.starts_over:
-        before, session.starts_over = [("ROLLBACK", [()]), ("BEGIN", [()])], False
+    anew = isinstance(session, Appending) and session.starts_over
+    before: list[_Call] = [("ROLLBACK", [()]), (trips.BEGIN[0], [()])] if anew else []
     try:
         if not isinstance(raw.driver_connection, psycopg.Connection):
             return [rows for sql, values in calls for rows in _executed(raw.cursor(), sql, values)]
         asked = [*before, *calls, *([("COMMIT", [()])] if last else [])]
         statements = [(sql, each) for sql, values in asked for each in values]
-        return trips.carry(raw.driver_connection, statements, raw.info.setdefault("trips", {}))[len(before) :]
+        found = trips.carry(raw.driver_connection, statements, raw.info.setdefault("trips", {}))[len(before) :]
     except driver.Error as error:
-        wrapped = DBAPIError.instance([*before, *calls][0][0], None, error, driver.Error, dialect=connection.dialect)
+        if anew and getattr(error, "sqlstate", None):  # told by the server, which has begun anew by then
+            session.starts_over = False  # type: ignore[attr-defined]
+        wrapped = DBAPIError.instance([*calls, *before][0][0], None, error, driver.Error, dialect=connection.dialect)
         if connection.dialect.is_disconnect(error, raw.driver_connection, None):
             connection.invalidate(error)
             connection.engine.dispose()  # the pool's others were lost with it
+        elif getattr(error, "sqlstate", None) in OUTDATED:
+            connection.invalidate(error)
         raise wrapped from error
+    if anew:
+        session.starts_over = False  # type: ignore[attr-defined]
+    return found
 
 
 def _executed(cursor: Any, sql: str, values: Sequence[Sequence[Any]]) -> list[trips.Rows]:

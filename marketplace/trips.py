@@ -26,6 +26,7 @@ _Sent = Sequence[tuple[str, bytes | None]]
 
 BEGIN: Statement = ("BEGIN ISOLATION LEVEL READ COMMITTED", ())
 NARROWER, WIDEST = frozenset(psycopg.postgres.types[name].oid for name in ("int2", "int4")), psycopg.postgres.types["int8"].oid
+STREAMS = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 MOST_PREPARED = 500
 """Statements that a connection keeps by name; later ones are read anew each time."""
 
@@ -93,6 +94,8 @@ def _answers(pgconn: PGconn) -> list[PGresult]:
         answer = pgconn.get_result()
         if answer is not None and answer.status == ExecStatus.PIPELINE_SYNC:
             return found
+        if answer is not None and answer.status in STREAMS:
+            raise psycopg.NotSupportedError("COPY goes another way")
         if answer is not None:  # None ends what one statement answers
             found.append(answer)
         elif pgconn.status != ConnStatus.OK:
@@ -100,15 +103,17 @@ def _answers(pgconn: PGconn) -> list[PGresult]:
 
 
 def _understood(transformer: abc.Transformer, sent: _Sent, answers: Sequence[PGresult], names: Names) -> list[Rows]:
-    rows: list[Rows] = []
-    for (sql, name), answer in zip(sent, answers, strict=True):
-        if answer.status == ExecStatus.FATAL_ERROR:
-            raise error_from_result(answer)
-        if name is not None:
+    failed = next((answer for answer in answers if answer.status == ExecStatus.FATAL_ERROR), None)
+    for (sql, name), answer in zip(sent, answers, strict=True):  # before a row is read, which may fail: the server has them
+        if name is not None and answer.status == ExecStatus.COMMAND_OK:
             names[sql] = name
-        elif answer.status == ExecStatus.TUPLES_OK:
+    if failed is not None:
+        raise error_from_result(failed)
+    rows: list[Rows] = []
+    for (_, name), answer in zip(sent, answers, strict=True):
+        if name is None and answer.status == ExecStatus.TUPLES_OK:
             transformer.set_pgresult(answer)
             rows.append(transformer.load_rows(0, answer.ntuples, tuple))
-        else:
+        elif name is None:
             rows.append(())
     return rows

@@ -77,8 +77,8 @@ VALUES = {
     "decide_within_h": _("Answered within hours"),
 }
 STATES = {**STATEMENT, **LISTING, **BOOKING}
-UNTOLD = {"version", "number"}
-"""They change with everything."""
+UNTOLD = {"version", "number", "instead_of"}
+"""They change with everything, or are nothing to read."""
 
 
 def title(kind: str, action: str, translate: Translate) -> str:

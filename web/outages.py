@@ -1,27 +1,31 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
 from billing.quotes import actions as quotes
-from billing.quotes.queries import get_offer, hourly, snapshot_of
+from billing.quotes.queries import Offer, get_offer, hourly, snapshot_of
 from booking import actions
 from booking.actions import CancelledBy
+from booking.admission import SlotRefused
 from booking.outages import actions as outages
 from booking.outages import plans
 from booking.outages.plans import Proposal, Step, wish_of
+from booking.outages.substitutes import at_home, like
 from booking.places import get_place, lock_places
+from booking.states import BookingState
 from booking.tables import Booking, Outage
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
-from marketplace.permissions import Actor
-from marketplace.refusals import Invalid
+from marketplace.permissions import Action, Actor, may, require
+from marketplace.refusals import Invalid, Stale
 from marketplace.slot import Slot
 from web import checkout
 
@@ -35,23 +39,42 @@ class PlannedOutage:
     reason: str
 
 
-def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
-    """The mildest step for each booking in the way, other institutions' machines included. Raises: NotFound."""
-    return plans.propose(session, resource_id=resource_id, slot=slot, now=now, suits=partial(_suits, session))
+def propose(session: Session, *, actor: Actor, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
+    """The mildest step for each booking in the way; other institutions' machines included, where the actor decides on bookings.
+
+    Raises: NotFound.
+    """
+    house = catalogue.get_resource(session, resource_id).institution_id
+    decides = may(actor, Action.DECIDE_BOOKINGS, institution_id=house)
+    suits = partial(_suits, session, {}) if decides else at_home
+    return plans.propose(session, resource_id=resource_id, slot=slot, now=now, suits=suits)
 
 
-def _suits(session: Session, booking: Booking, resource_id: str) -> bool:
-    """Whether its organisation pays no more there than was agreed, and by statement: nobody is there to give a card."""
+Offers = dict[tuple[str, str], Offer]
+
+
+def _suits(session: Session, offers: Offers, booking: Booking, resource_id: str) -> bool:
+    """Whether it stands, and its organisation pays no more there, on the terms that were agreed, and by statement.
+
+    Nobody is there to give a card.
+    """
     agreed = bills.find_quote(session, booking.id)
-    if booking.organisation_id is None or agreed is None:
+    if booking.organisation_id is None or agreed is None or booking.state is not BookingState.CONFIRMED:
         return False
-    offer = get_offer(session, resource_id, booking.organisation_id)
+    key = resource_id, booking.organisation_id
+    offer = offers[key] = offers.get(key) or get_offer(session, *key)
     if offer.buyer is None or offer.takes_cards:
         return False
-    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
-    price, _ = hourly(offer.price, offer.institution_id, prices, offer.buyer)
+    document = snapshot_of(session, offer.policy_id).document
+    price, _ = hourly(offer.price, offer.institution_id, document.get("class_prices", {}), offer.buyer)
     asked = quotes.quote_slot(price=price, slot=booking.slot, quantity=booking.quantity)
-    return asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
+    cheap = asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
+    return cheap and _terms(document) == _terms(agreed.policy)
+
+
+def _terms(document: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a policy but its prices."""
+    return {name: value for name, value in document.items() if name != "class_prices"}
 
 
 def record_outage(
@@ -62,8 +85,12 @@ def record_outage(
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
-    met = {one.booking.resource_id for one in plan}
+    met, versions = {one.booking.resource_id for one in plan}, [one.booking.version for one in plan]
     lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
+    for one, version in zip(plan, versions, strict=True):
+        session.refresh(one.booking)
+        if one.booking.version != version:
+            raise Stale(version=one.booking.version)
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,
@@ -78,7 +105,7 @@ def record_outage(
     for number, one in enumerate(plan):
         if one.step is Step.CANCEL:
             checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
-        elif one.step is Step.MOVE and _goes_elsewhere(session, one):
+        elif one.step is Step.MOVE and _goes_elsewhere(session, actor, one):
             _substitute(session, actor, one, number, now)
         elif one.step is not Step.KEEP:
             _check_step(one, number, outage.slot)
@@ -97,26 +124,32 @@ def record_outage(
     return made
 
 
-def _goes_elsewhere(session: Session, one: Proposal) -> bool:
-    """Raises: NotFound."""
-    house = catalogue.get_resource(session, one.resource_id).institution_id if one.resource_id else None
+def _goes_elsewhere(session: Session, actor: Actor, one: Proposal) -> bool:
+    """Raises: NotFound (also for what the actor may not know of)."""
+    house = catalogue.get_visible(session, actor, one.resource_id).institution_id if one.resource_id else None
     return house is not None and house != one.booking.institution_id
 
 
 def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now: datetime) -> None:
     """End the booking free of charge, and book the same time at another institution in its place, by that one's rules and policy.
 
-    Its person gets one message of both. Raises: NotFound, Invalid, Stale, SlotRefused, WrongState.
+    Its person gets one message of both. Why that one does not take it is not told: it is not the actor's house.
+    Raises: NotFound, NotAllowed, Invalid, WrongState.
     """
     old, there = one.booking, one.resource_id or ""
-    if one.slot not in (None, old.slot) or not _suits(session, old, there):
-        reason = "would change the time, cost more than was agreed, or cannot be paid by statement there"
-        raise Invalid(field=f"plan.{number}.resource_id", reason=reason)
+    require(actor, Action.DECIDE_BOOKINGS, institution_id=old.institution_id)
+    own = catalogue.get_resource(session, old.resource_id)
+    fits = one.slot in (None, old.slot) and like(session, own, elsewhere=True, only=there)
+    if not fits or not _suits(session, {}, old, there):
+        raise Invalid(field=f"plan.{number}.resource_id", reason="is not alike, costs more, or has other terms than were agreed")
     offer = get_offer(session, there, old.organisation_id)
     checkout.give_up(session, actor, old.id, now, CancelledBy.PROVIDER, told=Told.TOGETHER)
     wish = replace(wish_of(old, resource_id=there), category=checkout.category_of(offer, old.purpose))
     place, who = get_place(session, there), actor.known_id
-    made = actions.take(session, place=place, wish=wish, hold_until=None, instead_of=old, actor_id=who, now=now)
+    try:
+        made = actions.take(session, place=place, wish=wish, hold_until=None, seek=False, instead_of=old, actor_id=who, now=now)
+    except SlotRefused as refused:
+        raise Invalid(field=f"plan.{number}.resource_id", reason="does not take this booking") from refused
     quotes.quote_booking(session, booking=made, organisation=offer.buyer, payment_method=None, offer=offer, now=now)
 
 
@@ -125,5 +158,5 @@ def _check_step(one: Proposal, number: int, outage: Slot) -> None:
     slot, length = one.slot or one.booking.slot, one.booking.slot.duration
     if slot.duration != length:
         raise Invalid(field=f"plan.{number}.end", reason="is not as long as the booking")
-    if one.step is Step.SHIFT and slot.overlaps(outage):
+    if one.resource_id in (None, one.booking.resource_id) and slot.overlaps(outage):
         raise Invalid(field=f"plan.{number}.start", reason="lies in the outage")

@@ -98,6 +98,7 @@ REASONS = (
     _("counted units need full buffers: clean down, then set up"),
     _("does not begin with the slot that was given"),
     _("does not fit between start and end"),
+    _("does not take this booking"),
     _("each interval must close after it opens"),
     _("give the bank's serial number"),
     _("give {low} to {high} levels"),
@@ -114,6 +115,7 @@ REASONS = (
     _("is no address of a calendar such as https://example.org/calendar.ics"),
     _("is no manager or technician of the institution"),
     _("is no recurrence rule such as FREQ=WEEKLY;COUNT=10"),
+    _("is not alike, costs more, or has other terms than were agreed"),
     _("is not as long as the booking"),
     _("is over already"),
     _("is paid in another currency"),
@@ -184,7 +186,6 @@ REASONS = (
     _("there is no booking of that number"),
     _("there is one of this name already"),
     _("UNTIL is no day or time such as 20261231 or 20261231T010000Z"),
-    _("would change the time, cost more than was agreed, or cannot be paid by statement there"),
     _("you belong to several organisations, say for which one"),
 )
 """Why a value that came through a page does not fit; a test looks for each in the sources."""

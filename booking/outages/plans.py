@@ -1,30 +1,27 @@
 """What becomes of the bookings that an outage meets: proposed first, carried out when it is approved."""
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from booking import queries, terms
-from booking.admission import LOOK_AROUND, Wish, decide
+from booking.admission import LOOK_AROUND, Wish, decide, use_of
 from booking.occupancy import Taken
 from booking.outages.actions import affected_by
+from booking.outages.substitutes import Substitutes, Suits, at_home
 from booking.places import Place, get_place, load_places
 from booking.queries import Claims
+from booking.quotas import Use
 from booking.tables import Booking
+from booking.writing import spans_of
 from marketplace.slot import Slot
-from marketplace.tables import ListingState, Resource
+from marketplace.tables import ListingState
 
-MOST_SUBSTITUTES = 20
-MOST_LOOKED_AT = 100
-"""Machines of a kind among which like ones are sought."""
-WORD = re.compile(r"(?=([\u4e00-\u9fff]{2}))|([^\W\d_\u4e00-\u9fff]{2,})")
 DAYS_AROUND = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
 """The same hours of a near day suit a customer better than an odd hour nearer by."""
 
@@ -48,13 +45,6 @@ class Proposal:
 
 Placed = tuple[Proposal, Place]
 """A proposal with the place that the booking has then."""
-Suits = Callable[[Booking, str], bool]
-"""Whether a booking may go to that resource of another institution, which has prices and ways to pay of its own."""
-
-
-def at_home(_booking: Booking, _resource_id: str) -> bool:
-    """Nothing goes to another institution."""
-    return False
 
 
 def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, suits: Suits = at_home) -> list[Proposal]:
@@ -67,22 +57,29 @@ def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, su
     closed = {resource_id: [Taken("outage", unit, 0, slot) for unit in range(get_place(session, resource_id).capacity)]}
     met = affected_by(session, resource_id=resource_id, slot=slot)
     places, found = load_places(session, {booking.resource_id for booking in met}), list[Placed]()
+    substitutes = Substitutes(session, suits)
     for booking in met:
-        found.append(_mildest(session, places[booking.resource_id], booking, closed, found, suits, now))
+        found.append(_mildest(session, places[booking.resource_id], booking, closed, found, substitutes, now))
     return [proposal for proposal, _ in found]
 
 
 def _mildest(
-    session: Session, place: Place, booking: Booking, closed: Claims, earlier: Sequence[Placed], suits: Suits, now: datetime
+    session: Session,
+    place: Place,
+    booking: Booking,
+    closed: Claims,
+    earlier: Sequence[Placed],
+    like: Substitutes,
+    now: datetime,
 ) -> Placed:
     if booking.starts_at <= now:
         return Proposal(booking, Step.KEEP), place
     if slot := _nearest(session, place.attended_for(wanted=booking.assisted), booking, closed, earlier, now):
         return Proposal(booking, Step.SHIFT, slot=slot), place
-    for other in _substitutes(session, place, booking, suits):
+    for other in like.of(place, booking):
         claims = _claims(session, other, booking.slot, booking, closed, earlier)
-        wish = wish_of(booking, resource_id=other.resource_id)
-        if not decide(session, other, wish, claims, now=now, ignoring=[booking.id]).reasons:
+        wish, beside = wish_of(booking, resource_id=other.resource_id), _beside(other, booking, earlier)
+        if not decide(session, other, wish, claims, now=now, ignoring=[booking.id], beside=beside).reasons:
             return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id), other
     return Proposal(booking, Step.CANCEL), place
 
@@ -121,66 +118,30 @@ def _claims(session: Session, place: Place, within: Slot, booking: Booking, clos
     for known in (queries.taken(session, place.claimed, within=within, ignoring=[booking.id, *gone]), closed):
         for resource_id in known.keys() & set(place.claimed):
             claims[resource_id] += known[resource_id]
-    for one, target in earlier:
-        spans = target.rules.buffers.spans(one.slot) if one.slot else []
+    for one, there in earlier:
+        target = there.attended_for(wanted=one.booking.assisted)
         for resource_id, capacity in _taken_along(target).items():
+            spans = spans_of(resource_id, one.slot, target.rules.buffers) if one.slot else []
             units = range(capacity) if resource_id in place.claimed else ()
             claims[resource_id] += [Taken(one.booking.id, unit, lane, s) for unit in units for lane, s in enumerate(spans)]
     return claims
 
 
+def _beside(place: Place, booking: Booking, earlier: Sequence[Placed]) -> list[Use]:
+    """What the same customer gets of the place by earlier proposals: it counts against their quotas there."""
+    return [
+        use_of(wish_of(one.booking, slot=one.slot))
+        for one, target in earlier
+        if target.resource_id == place.resource_id
+        and one.booking.resource_id != place.resource_id
+        and one.booking.organisation_id == booking.organisation_id
+    ]
+
+
 def _taken_along(place: Place) -> dict[str, int]:
-    """Units by machine that a use may take: all of them, as nobody knows yet which."""
-    return {place.resource_id: place.capacity, **{part.resource_id: part.capacity for part in place.parts}}
-
-
-def _substitutes(session: Session, place: Place, booking: Booking, suits: Suits) -> Iterator[Place]:
-    """Like machines that cost no more: those of the house first, then those of others that grant the time without being asked."""
-    own = session.get_one(Resource, place.resource_id)
-    yield from _places(session, [one for one in _cheaper(session, own, booking) if one.institution_id == own.institution_id])
-    if suits is at_home:
-        return
-    others = [one for one in _cheaper(session, own, booking, elsewhere=True) if suits(booking, one.id)]
-    yield from (place for place in _places(session, others) if not place.rules.asks(booking.organisation_id))
-
-
-def _places(session: Session, resources: Sequence[Resource]) -> list[Place]:
-    ids = [one.id for one in resources[:MOST_SUBSTITUTES]]
-    places = load_places(session, ids)
-    return [places[one] for one in ids if one in places]
-
-
-def _cheaper(session: Session, own: Resource, booking: Booking, *, elsewhere: bool = False) -> list[Resource]:
-    """Published ones like it, the nearest in price first; elsewhere those of its district before all."""
-    house = Resource.institution_id != own.institution_id if elsewhere else Resource.institution_id == own.institution_id
-    asked = (
-        select(Resource)
-        .where(house, Resource.state == ListingState.PUBLISHED, Resource.kind == own.kind, Resource.id != own.id)
-        .where(Resource.timezone == own.timezone, Resource.chain.is_not_distinct_from(own.chain))
-        .where(Resource.currency == own.currency, Resource.price_minor <= own.price_minor, Resource.capacity >= booking.quantity)
-        .order_by(Resource.price_minor.desc(), Resource.id)
-        .limit(MOST_LOOKED_AT)
-    )
-    like = [one for one in session.scalars(asked) if _alike(own, one, named=elsewhere)]
-    return sorted(like, key=lambda one: elsewhere and one.district != own.district)
-
-
-def _alike(one: Resource, other: Resource, *, named: bool) -> bool:
-    """With a tag in common; where neither has any, of a like name, or of any where they need not be `named` alike."""
-    tags, others = _tags(one), _tags(other)
-    if tags or others:
-        return bool(tags & others)
-    return not named or bool(_names(one) & _names(other))
-
-
-def _tags(resource: Resource) -> set[str]:
-    return {word for tag in resource.tags for word in tag.values()}
-
-
-def _names(resource: Resource) -> set[str]:
-    """Words of its names: in Chinese every two characters, else runs of letters."""
-    found = WORD.finditer(f"{resource.name} {resource.name_en or ''}".casefold())
-    return {match.group(1) or match.group(2) for match in found}
+    """Units by machine and operator that a use may take: all of them, as nobody knows yet which."""
+    staff = {one.resource_id: 1 for one in place.attendants} if place.attended else {}
+    return {place.resource_id: place.capacity, **{part.resource_id: part.capacity for part in place.parts}, **staff}
 
 
 def wish_of(booking: Booking, *, resource_id: str | None = None, slot: Slot | None = None) -> Wish:

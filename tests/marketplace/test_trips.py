@@ -87,6 +87,18 @@ def test_much_in_both_directions_does_not_wait_for_itself(connection: psycopg.Co
     assert found == [[(word,)]] * 1_500
 
 
+def test_an_answer_that_cannot_be_read_leaves_the_connection_usable(connection: psycopg.Connection) -> None:
+    names: trips.Names = {}
+    with pytest.raises(psycopg.DataError):
+        carry(connection, [("SELECT 'infinity'::TIMESTAMPTZ", ()), ("SELECT 1", ())], names)
+    assert carry(connection, [("SELECT 1", ()), ("SELECT 2", ()), ("SELECT 3", ())], names) == [[(1,)], [(2,)], [(3,)]]
+
+
+def test_what_streams_is_refused_and_nothing_waits_for_it(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.Error):
+        carry(connection, [("COPY (SELECT 1) TO STDOUT", ())], {})
+
+
 def test_who_commits_by_itself_gets_no_transaction(connection: psycopg.Connection) -> None:
     connection.autocommit = True
     assert carry(connection, [("SELECT 1", ())], {}) == [[(1,)]]

@@ -135,13 +135,13 @@ def test_a_booking_that_goes_to_another_institution_is_shown_with_its_name(desk:
         set_rules(session, resource_id=machine.id, rules=RuleSet(horizon_days=30), actor_id=None, now=clock.now())
         other = an_institution(session, name="成都分析测试中心", name_en="Chengdu Analysis Centre")
         like = {"kind": machine.kind, "chain": machine.chain, "tags": machine.tags, "price_minor": machine.price_minor}
-        there = a_resource(session, institution=other, name="喷雾干燥机", name_en="Spray dryer B", **like)
+        there = a_resource(session, institution=other, name="离心喷雾干燥机", name_en="Spray dryer B", **like)
         session.commit()
         there_id = there.id
     closed = {"start": f"{day(9):%Y-%m-%dT%H:%M}", "end": f"{day(9, 60):%Y-%m-%dT%H:%M}"}
     local = (clock.now() + timedelta(hours=1)).astimezone(ZONE)
     closed["start"] = f"{local:%Y-%m-%dT%H:%M}"
-    reader, address = desk.reader("technician"), f"/desk/resources/{desk.resource}/outages"
+    reader, address = desk.reader("manager"), f"/desk/resources/{desk.resource}/outages"
     page = reader.post(address, **asked(**closed)).text
     assert "same time on Spray dryer B of Chengdu Analysis Centre, booked there for no more than was agreed" in page
     found = re.search(r'name="proposed" value="([^"]+)"', page)

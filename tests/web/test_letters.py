@@ -201,7 +201,7 @@ def test_who_is_sent_to_another_institution_by_an_outage_gets_one_letter_of_both
     firm.letters()
     with firm.sessions.begin() as session:
         other = an_institution(session, name="成都分析测试中心")
-        there = a_resource(session, institution=other, name="喷雾干燥机", name_en=None, price_minor=20000).id
+        there = a_resource(session, institution=other, name="喷雾干燥机", name_en="Spray dryer 2", price_minor=20000).id
         row = session.get_one(Booking, booking_id)
         manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=row.institution_id)}))
         outage, plan = PlannedOutage(SLOT, planned=True, reason="检修"), [Proposal(row, Step.MOVE, resource_id=there)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from billing import queries as bills
 from billing.actions import set_policy
@@ -12,8 +12,9 @@ from booking.outages.plans import Proposal, Step
 from booking.states import BookingState
 from booking.tables import Approval, Booking, Category
 from marketplace.permissions import Actor, Grant
-from marketplace.refusals import Invalid
+from marketplace.refusals import Invalid, NotAllowed, Stale
 from marketplace.roles import Role
+from marketplace.slot import Slot
 from marketplace.tables import AuditEntry, Institution, Message, Resource, Settlement
 from tests.booking.asking import NOW, hours
 from tests.builders import a_member, a_resource, an_institution, an_organisation
@@ -32,33 +33,45 @@ def machine(db: Session) -> Resource:
 
 
 @pytest.fixture
-def booking(db: Session, machine: Resource) -> Booking:
-    firm = an_organisation(db)
-    person = a_member(db, Role.MEMBER, organisation=firm)
-    actor = Actor(person.id, grants=frozenset({Grant(Role.MEMBER, organisation_id=firm.id)}))
-    order = checkout.Order(machine.id, hours(9, 11), purpose="相组成")
-    made, _ = checkout.book(db, actor=actor, order=order, now=NOW, hold=hours(0, 1).duration)
+def firm(db: Session) -> Actor:
+    """One of its members."""
+    house = an_organisation(db)
+    person = a_member(db, Role.MEMBER, organisation=house)
+    return Actor(person.id, grants=frozenset({Grant(Role.MEMBER, organisation_id=house.id)}))
+
+
+def booked(db: Session, firm: Actor, place: Resource, slot: Slot) -> Booking:
+    order = checkout.Order(place.id, slot, purpose="相组成")
+    made, _ = checkout.book(db, actor=firm, order=order, now=NOW, hold=hours(0, 1).duration)
     db.flush()
     return made
+
+
+@pytest.fixture
+def booking(db: Session, machine: Resource, firm: Actor) -> Booking:
+    return booked(db, firm, machine, hours(9, 11))
 
 
 def another(db: Session, *, house: dict[str, Any] | None = None, rules: dict[str, Any] | None = None, **values: Any) -> Resource:
     """A like machine of another institution, cheaper by a third."""
     place = an_institution(db, name="成都分析测试中心", **(house or {}))
     return a_resource(
-        db, institution=place, rules=rules, **{"name": "X射线粉末衍射仪", "name_en": None, "price_minor": 20000, **values}
+        db, institution=place, rules=rules, **{"name": "粉末衍射仪 2", "name_en": None, "price_minor": 20000, **values}
     )
 
 
-def enter(db: Session, machine: Resource, plan: list[Proposal]) -> None:
-    manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=machine.institution_id)}))
+def staff(machine: Resource, role: Role = Role.MANAGER) -> Actor:
+    return Actor("per_1", grants=frozenset({Grant(role, institution_id=machine.institution_id)}))
+
+
+def enter(db: Session, machine: Resource, plan: list[Proposal], role: Role = Role.MANAGER) -> None:
     outage = PlannedOutage(CLOSED, planned=True, reason="检修")
-    record_outage(db, actor=manager, resource_id=machine.id, outage=outage, plan=plan, now=NOW)
+    record_outage(db, actor=staff(machine, role), resource_id=machine.id, outage=outage, plan=plan, now=NOW)
     db.flush()
 
 
-def planned(db: Session, machine: Resource) -> Proposal:
-    (found,) = propose(db, resource_id=machine.id, slot=CLOSED, now=NOW)
+def planned(db: Session, machine: Resource, role: Role = Role.MANAGER) -> Proposal:
+    (found,) = propose(db, actor=staff(machine, role), resource_id=machine.id, slot=CLOSED, now=NOW)
     return found
 
 
@@ -97,6 +110,7 @@ def test_a_machine_of_the_house_goes_before_one_of_another(db: Session, machine:
         {"currency": "EUR"},
         {"timezone": "Europe/Berlin"},
         {"name": "扫描电镜"},
+        {"name": "粉末衍射仪清洗机"},
         {"tags": [{"zh": "形貌", "en": "morphology"}]},
         {"chain": "biomedicine"},
         {"rules": {"approval": Approval.REQUEST}},
@@ -129,8 +143,90 @@ def test_its_own_houses_uses_stay_at_home(db: Session, machine: Resource, bookin
     assert planned(db, machine).step is Step.CANCEL
 
 
-@pytest.mark.parametrize("other", [{"price_minor": 30001}, {"house": {"settlement": Settlement.PLATFORM_COLLECTS}}])
-def test_nobody_is_sent_where_it_costs_more_or_takes_a_card(
+def test_other_terms_are_no_way_out(db: Session, machine: Resource, booking: Booking) -> None:
+    there = another(db)
+    strict = {"cancel_tiers": [{"hours": "0", "rate": "1"}]}
+    set_policy(db, resource_id=there.id, policy=strict, actor_id="per_1", now=NOW)
+    assert planned(db, machine).step is Step.CANCEL
+
+
+def test_what_nobody_has_paid_yet_ends(db: Session, machine: Resource, booking: Booking) -> None:
+    another(db)
+    booking.state = BookingState.HELD
+    assert planned(db, machine).step is Step.CANCEL
+
+
+def test_who_does_not_decide_on_bookings_sends_none_away(db: Session, machine: Resource, booking: Booking) -> None:
+    there = another(db)
+    assert planned(db, machine, Role.TECHNICIAN).step is Step.CANCEL
+    with pytest.raises(NotAllowed):
+        enter(db, machine, [Proposal(booking, Step.MOVE, resource_id=there.id)], Role.TECHNICIAN)
+
+
+def test_a_line_goes_to_no_single_machine(db: Session, machine: Resource, booking: Booking) -> None:
+    a_resource(db, institution=db.get_one(Institution, machine.institution_id), parent_id=machine.id, price_minor=90000)
+    another(db)
+    assert planned(db, machine).step is Step.CANCEL
+
+
+def test_many_that_would_have_to_ask_hide_none_that_need_not(db: Session, machine: Resource, booking: Booking) -> None:
+    for _ in range(21):
+        another(db, rules={"approval": Approval.REQUEST}, price_minor=25000)
+    there = another(db)
+    assert planned(db, machine).resource_id == there.id
+
+
+def test_two_that_meet_one_quota_there_do_not_both_go(db: Session, machine: Resource, firm: Actor, booking: Booking) -> None:
+    another(db, rules={"quotas": [{"limit": 1, "unit": "count", "per": "day", "by": "organisation"}]})
+    booked(db, firm, machine, hours(12, 13))
+    plan = propose(db, actor=staff(machine), resource_id=machine.id, slot=CLOSED, now=NOW)
+    assert [one.step for one in plan] == [Step.MOVE, Step.CANCEL]
+    enter(db, machine, plan)
+
+
+def test_a_plan_for_a_booking_that_has_moved_since_is_stale(committed_db: sessionmaker[Session], database: str) -> None:
+    if database == "sqlite":
+        pytest.skip("whoever plans there has the one write lock")
+    postgres = committed_db
+    with postgres.begin() as session:
+        machine = a_resource(session, name="粉末衍射仪", name_en=None, rules=NEAR)
+        another(session)
+        house = an_organisation(session)
+        person = a_member(session, Role.MEMBER, organisation=house)
+        firm = Actor(person.id, grants=frozenset({Grant(Role.MEMBER, organisation_id=house.id)}))
+        booking_id = booked(session, firm, machine, hours(9, 11)).id
+        machine_id = machine.id
+    with postgres() as session:
+        machine = session.get_one(Resource, machine_id)
+        plan = [planned(session, machine)]
+        with postgres.begin() as other:
+            checkout.move(other, actor=firm, booking_id=booking_id, slot=hours(14, 16), version=1, now=NOW)
+        with pytest.raises(Stale):
+            enter(session, machine, plan)
+    with postgres() as session:
+        assert session.get_one(Booking, booking_id).state is BookingState.CONFIRMED
+
+
+def test_why_the_other_house_does_not_take_it_is_not_told_and_no_demand_is_noted(
+    db: Session, machine: Resource, firm: Actor, booking: Booking
+) -> None:
+    there = another(db)
+    booked(db, firm, there, booking.slot)
+    with pytest.raises(Invalid) as refused:
+        enter(db, machine, [Proposal(booking, Step.MOVE, resource_id=there.id)])
+    assert refused.value.values["reason"] == "does not take this booking"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"price_minor": 30001},
+        {"house": {"settlement": Settlement.PLATFORM_COLLECTS}},
+        {"name": "会议室", "chain": "biomedicine"},
+        {"timezone": "America/New_York"},
+    ],
+)
+def test_nobody_is_sent_where_it_costs_more_takes_a_card_or_is_something_else(
     db: Session, machine: Resource, booking: Booking, other: dict[str, Any]
 ) -> None:
     there = another(db, **other)
@@ -145,4 +241,5 @@ def test_a_request_there_may_be_chosen_and_its_institution_decides(db: Session, 
     enter(db, machine, [Proposal(booking, Step.MOVE, resource_id=there.id)])
     made = db.scalars(select(Booking).where(Booking.resource_id == there.id)).one()
     assert made.state is BookingState.REQUESTED
-    assert db.scalars(select(Message.kind).where(Message.person_id == manager.id)).all() == ["request_to_decide"]
+    asked = db.scalars(select(Message).where(Message.person_id == manager.id)).one()
+    assert (asked.kind, asked.data.get("instead_of")) == ("request_to_decide", None)

@@ -11,7 +11,7 @@ from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
-from marketplace.permissions import Action, require
+from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from web.api import shapes
@@ -31,11 +31,11 @@ def outage(
     require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
     wanted = PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
     if dry_run:
-        plan = read_plan(db, resource_id, wanted.slot, body.plan or "proposed", now)
+        plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "proposed", now)
         return once.answer(200, lambda: {"affected": [_told(one) for one in plan]})
 
     def make() -> dict[str, Any]:
-        plan = read_plan(db, resource_id, wanted.slot, body.plan or "keep", now)
+        plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "keep", now)
         told = [_told(one) for one in plan]
         made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
         facts = {"planned": made.planned, "reason": made.reason}
@@ -45,11 +45,16 @@ def outage(
 
 
 def read_plan(
-    db: Session, resource_id: str, slot: Slot, plan: str | Sequence[shapes.PlanIn | shapes.ProposedIn], now: datetime
+    db: Session,
+    actor: Actor,
+    resource_id: str,
+    slot: Slot,
+    plan: str | Sequence[shapes.PlanIn | shapes.ProposedIn],
+    now: datetime,
 ) -> list[Proposal]:
     """A step for every booking in the way: the same for all, as proposed, or as given. Raises: Invalid."""
     if plan == "proposed":
-        return propose(db, resource_id=resource_id, slot=slot, now=now)
+        return propose(db, actor=actor, resource_id=resource_id, slot=slot, now=now)
     met = {row.id: row for row in outages.affected_by(db, resource_id=resource_id, slot=slot)}
     if isinstance(plan, str):
         begun = {row.id for row in met.values() if row.starts_at <= now}

@@ -42,7 +42,7 @@ def enter(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedI
     if not isinstance(wish, PlannedOutage):
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, form=Form(typed(fields), wish))
         return pen.page("outages.html", view, status=422, area=Area.DESK, zone=place.timezone)
-    met = propose(db, resource_id=place.id, slot=wish.slot, now=now)
+    met = propose(db, actor=actor, resource_id=place.id, slot=wish.slot, now=now)
     if met and not decided(fields, met):
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, met=met, form=Form(typed(fields)))
         return pen.page("outages.html", view, status=409, area=Area.DESK, zone=place.timezone)
