@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CTE, ScalarSelect, bindparam, exists, literal, select, update
+from sqlalchemy import CTE, Boolean, ScalarSelect, bindparam, exists, literal, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
 
 from booking.audience import Group, Welcome
@@ -159,18 +159,16 @@ def lock_place(session: Session, resource_id: str) -> Place:
     return _only(lock_places(session, [resource_id]), resource_id)
 
 
-def try_lock(resource_id: str) -> Question[bool]:
-    """Whether the row of the resource is ours now: nobody is waited for. Not tried with parts: all go in one order."""
-    return Question(_trying(), {"id": resource_id}, lambda _session, rows: bool(rows))
+def try_lock(resource_id: str) -> Question[Place | None]:
+    """The place, its row ours now; None where somebody else has it or it takes parts along: those go in one order.
 
-
-def place_of(resource_id: str) -> Question[Place | None]:
-    """What `get_place` asks; None where there is none."""
+    Nobody is waited for. Where its rules ask for operators these are not locked.
+    """
 
     def understand(session: Session, rows: Sequence[Sequence[Any]]) -> Place | None:
-        return _understood(session, [resource_id], rows, lock=False).get(resource_id)
+        return _understood(session, [resource_id], rows, lock=True, staff_too=False).get(resource_id)
 
-    return Question(_reading(1, lock=False), spread([resource_id]), understand)
+    return Question(_trying(), {"id": resource_id}, understand)
 
 
 def _only(found: dict[str, Place], resource_id: str) -> Place:
@@ -224,13 +222,13 @@ def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dic
 
 
 def _understood(
-    session: Session, resource_ids: Collection[str], rows: Sequence[Sequence[Any]], *, lock: bool
+    session: Session, resource_ids: Collection[str], rows: Sequence[Sequence[Any]], *, lock: bool, staff_too: bool = True
 ) -> dict[str, Place]:
     """Who waited for a row reads again if its rules or parts changed meanwhile: the statement knew what was when it began."""
     found = [_Row(*row) for row in rows]
     if lock and any(row.shape != row.seen for row in found if not row.shared):
         return _load(session, resource_ids, lock=True)
-    return _with_attendants(session, _places(session, found), lock=lock)
+    return _with_attendants(session, _places(session, found), lock=lock and staff_too)
 
 
 def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
@@ -286,9 +284,14 @@ def _reading(count: int, *, lock: bool) -> Read:
 
 @lru_cache(maxsize=1)
 def _trying() -> Read:
-    below, shared = aliased(Resource), SharedPart
+    """Of one resource without parts. What it was when the statement began is told by the row that is not locked."""
+    below, shared, seen = aliased(Resource), SharedPart, aliased(Resource)
     no_parts = ~exists().where(below.parent_id == Resource.id), ~exists().where(shared.resource_id == Resource.id)
-    asked = select(Resource.id).where(Resource.id == bindparam("id"), *no_parts)
+    asked = select(Resource.id, literal_column("false", Boolean()), seen.shape, Resource.shape)
+    asked = asked.add_columns(
+        Resource.id, Resource.institution_id, Resource.timezone, Resource.capacity, Resource.state, _newest()
+    )
+    asked = asked.join(seen, seen.id == Resource.id).where(Resource.id == bindparam("id"), *no_parts)
     return Read(asked.with_for_update(of=Resource, key_share=True, skip_locked=True))
 
 

@@ -29,7 +29,6 @@ _Row = TypeVar("_Row", bound=DeclarativeBase)
 _T1 = TypeVar("_T1")
 _T2 = TypeVar("_T2")
 _T3 = TypeVar("_T3")
-_T4 = TypeVar("_T4")
 _Waiting = tuple["Append[Any]", Sequence[Mapping[str, Any]], Refusals]
 _Call = tuple[str, Sequence[Sequence[Any]]]
 """SQL, and each of the values that it is carried out with."""
@@ -273,13 +272,10 @@ class Question(Generic[_T1]):
         return self.understand(session, _read(session, [(self.read, self.values)])[0])
 
 
-def ask_together(
-    session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3], fourth: Question[_T4]
-) -> tuple[_T1, _T2, _T3, _T4]:
+def ask_together(session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3]) -> tuple[_T1, _T2, _T3]:
     """Asked one after the other: on PostgreSQL in one round trip, each seeing what was committed before it."""
-    one, two, three, four = _read(session, [(question.read, question.values) for question in (first, second, third, fourth)])
-    answers = first.understand(session, one), second.understand(session, two), third.understand(session, three)
-    return *answers, fourth.understand(session, four)
+    one, two, three = _read(session, [(question.read, question.values) for question in (first, second, third)])
+    return first.understand(session, one), second.understand(session, two), third.understand(session, three)
 
 
 def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> list[list[Sequence[Any]]]:

@@ -16,7 +16,7 @@ from booking import actions, queries
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused, Wish, admit
 from booking.bundles import actions as bundles
-from booking.places import get_place, place_of, try_lock
+from booking.places import get_place, try_lock
 from booking.presence import actions as presence
 from booking.queries import NEAR, Sight
 from booking.requests import actions as requests
@@ -71,14 +71,12 @@ def book(
     Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
     at, reach = order.resource_id, order.slot.widen(around, around)
-    asked = _offer_to(actor, order), try_lock(at), place_of(at), queries.claims_on(at, reach)
-    offer, locked, place, claims = ask_together(session, *asked)
+    offer, place, claims = ask_together(session, _offer_to(actor, order), try_lock(at), queries.claims_on(at, reach))
     wish, card = _wish_for(offer, actor, order)
-    if place is None:
-        raise NotFound(kind="resource")
-    now_seen: Sight | None = Sight(place, claims, reach)
-    if not (locked and place.stands_alone):
-        place, now_seen = actions.in_turn(session, seen=Sight(place, claims, reach), wish=wish, seek=seek, now=now), None
+    now_seen = Sight(place, claims, reach) if place and place.stands_alone else None
+    if place is None or now_seen is None:
+        seen = Sight(place or get_place(session, at), claims, reach)
+        place = actions.in_turn(session, seen=seen, wish=wish, seek=seek, now=now)
     until = now + hold if card else None
     booking = actions.take(session, place=place, wish=wish, hold_until=until, seen=now_seen, seek=seek, now=now)
     return booking, _quote(session, booking, offer, order, card=card, now=now)

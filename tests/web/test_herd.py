@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking.admission import SlotRefused
 from booking.lines.actions import share
-from booking.places import Place, lock_place, place_of, try_lock
+from booking.places import get_place, lock_place, try_lock
 from booking.tables import Booking
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -117,13 +117,10 @@ def test_who_waited_is_refused_what_was_taken_meanwhile(rows: Market) -> None:
 def test_a_row_is_tried_only_where_it_is_the_only_one(market: Market) -> None:
     """The rows of a resource and its parts are locked in one order."""
     with market.store.begin() as session:
-        assert try_lock(market.machine).ask(session)
-        assert try_lock(market.pump).ask(session)
-        assert not try_lock(market.rig).ask(session)
-        assert not try_lock("res_none").ask(session)
-        place = place_of(market.rig).ask(session)
-        assert isinstance(place, Place)
-        assert (place.claimed, place.stands_alone) == ((market.rig, market.pump), False)
-        assert place_of("res_none").ask(session) is None
+        for alone in (market.machine, market.pump):
+            assert try_lock(alone).ask(session) == get_place(session, alone)
+        assert try_lock(market.rig).ask(session) is None
+        assert try_lock("res_none").ask(session) is None
+        assert get_place(session, market.rig).claimed == (market.rig, market.pump)
         with pytest.raises(NotFound):
             market.book_in(session, "res_none", SLOT)
