@@ -1,16 +1,14 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from billing import queries as bills
 from billing.quotes import actions as quotes
-from billing.quotes.queries import Offer, get_offer, hourly, snapshot_of
+from billing.quotes.queries import Offer, get_offer, is_as_agreed
 from booking import actions
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused
@@ -58,23 +56,11 @@ def _suits(session: Session, offers: Offers, booking: Booking, resource_id: str)
 
     Nobody is there to give a card.
     """
-    agreed = bills.find_quote(session, booking.id)
-    if booking.organisation_id is None or agreed is None or booking.state is not BookingState.CONFIRMED:
+    if booking.organisation_id is None or booking.state is not BookingState.CONFIRMED:
         return False
     key = resource_id, booking.organisation_id
     offer = offers[key] = offers.get(key) or get_offer(session, *key)
-    if offer.buyer is None or offer.takes_cards:
-        return False
-    document = snapshot_of(session, offer.policy_id).document
-    price, _ = hourly(offer.price, offer.institution_id, document.get("class_prices", {}), offer.buyer)
-    asked = quotes.quote_slot(price=price, slot=booking.slot, quantity=booking.quantity)
-    cheap = asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
-    return cheap and _terms(document) == _terms(agreed.policy)
-
-
-def _terms(document: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a policy but its prices."""
-    return {name: value for name, value in document.items() if name != "class_prices"}
+    return offer.buyer is not None and not offer.takes_cards and is_as_agreed(session, booking, offer)
 
 
 def record_outage(
@@ -136,13 +122,13 @@ def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now:
     Its person gets one message of both. Why that one does not take it is not told: it is not the actor's house.
     Raises: NotFound, NotAllowed, Invalid, WrongState.
     """
-    old, there = one.booking, one.resource_id or ""
+    old, there, offers = one.booking, one.resource_id or "", Offers()
     require(actor, Action.DECIDE_BOOKINGS, institution_id=old.institution_id)
     own = catalogue.get_resource(session, old.resource_id)
     fits = one.slot in (None, old.slot) and like(session, own, elsewhere=True, only=there)
-    if not fits or not _suits(session, {}, old, there):
+    if not fits or not _suits(session, offers, old, there):
         raise Invalid(field=f"plan.{number}.resource_id", reason="is not alike, costs more, or has other terms than were agreed")
-    offer = get_offer(session, there, old.organisation_id)
+    [offer] = offers.values()
     checkout.give_up(session, actor, old.id, now, CancelledBy.PROVIDER, told=Told.TOGETHER)
     wish = replace(wish_of(old, resource_id=there), category=checkout.category_of(offer, old.purpose))
     place, who = get_place(session, there), actor.known_id

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
-from billing import pricing
+from billing import pricing, queries
 from billing.tables import PolicyVersion
+from booking.tables import Booking
 from marketplace.money import Money, zero
 from marketplace.prepared import Question, Read
 from marketplace.refusals import NotFound
@@ -126,6 +127,21 @@ def hourly(
     if own_house:
         return zero(listed.currency), None
     return pricing.price_for(listed, prices, class_of(buyer, house))
+
+
+def is_as_agreed(session: Session, booking: Booking, offer: Offer) -> bool:
+    """Whether the offer's buyer would pay no more for the booking's time than was agreed, under the same terms of use."""
+    agreed, document = queries.find_quote(session, booking.id), snapshot_of(session, offer.policy_id).document
+    if agreed is None:
+        return False
+    price, _ = hourly(offer.price, offer.institution_id, document.get("class_prices", {}), offer.buyer)
+    asked = pricing.quote(price, booking.slot, booking.quantity)
+    cheap = asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
+    return cheap and _without_prices(document) == _without_prices(agreed.policy)
+
+
+def _without_prices(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "class_prices"}
 
 
 def price_of(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
@@ -34,17 +35,13 @@ class Substitutes:
 
     def of(self, place: Place, booking: Booking) -> Iterator[Place]:
         """Those of the house first, then those of others that grant the time without being asked."""
-        for _, other in zip(range(MOST_TRIED), self._like(place, booking, elsewhere=False), strict=False):
-            yield other
+        yield from islice(self._like(place, booking, elsewhere=False), MOST_TRIED)
         if self._suits is at_home:
             return
-        sure = (
-            other
-            for other in self._like(place, booking, elsewhere=True)
-            if not other.rules.asks(booking.organisation_id) and self._suits(booking, other.resource_id)
-        )
-        for _, other in zip(range(MOST_TRIED), sure, strict=False):
-            yield other
+        others = self._like(place, booking, elsewhere=True)
+        firm, suits = booking.organisation_id, self._suits
+        sure = (one for one in others if not one.rules.asks(firm) and suits(booking, one.resource_id))
+        yield from islice(sure, MOST_TRIED)
 
     def _like(self, place: Place, booking: Booking, *, elsewhere: bool) -> Iterator[Place]:
         key = place.resource_id, elsewhere
@@ -63,8 +60,8 @@ class Substitutes:
 def like(session: Session, own: Resource, *, elsewhere: bool, only: str | None = None) -> Sequence[Resource]:
     """Published machines like `own` that cost no more, the nearest in price first; elsewhere its district before all.
 
-    In its house any of its kind may stand in, tags permitting. Elsewhere it has the same chain and purpose and neither has
-    stations, as nobody here knows those. With `only` that resource alone is looked at.
+    In its house any of its kind may stand in, tags permitting. Elsewhere it has the same chain and neither has stations, as
+    nobody here knows those. With `only` that resource alone is looked at.
     """
     house = Resource.institution_id != own.institution_id if elsewhere else Resource.institution_id == own.institution_id
     asked = (

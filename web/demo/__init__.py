@@ -163,10 +163,9 @@ def prepared_empty(data_dir: Path) -> sessionmaker[Session]:
 
 def write_token(sessions: sessionmaker[Session], file: Path) -> None:
     """A new API token of the operator, in a file that only its owner may read; never half written."""
-    with sessions() as session:
+    with sessions.begin() as session:
         person = running.first_operator(session)
         token = people.create_token(session, person_id=person.id, label="demo", now=clock.now())
-        session.commit()
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(token + "\n")
@@ -201,7 +200,7 @@ def _open(data_dir: Path) -> sessionmaker[Session]:
 
 
 def _first_operator(sessions: sessionmaker[Session]) -> None:
-    with sessions() as session:
+    with sessions.begin() as session:
         people.create_person(
             session,
             email=story.OPERATOR_EMAIL,
@@ -211,7 +210,6 @@ def _first_operator(sessions: sessionmaker[Session]) -> None:
             actor_id=None,
             now=clock.now(),
         )
-        session.commit()
 
 
 def _build(sessions: sessionmaker[Session], stand_in: str, done: Path) -> None:
@@ -222,9 +220,8 @@ def _build(sessions: sessionmaker[Session], stand_in: str, done: Path) -> None:
     provider = running.provider_of(Settings(stripe_key=SecretStr(STRIPE_KEY), stripe_api_base=stand_in))
     if provider is None:
         raise RuntimeError(STRIPE_KEY)
-    with sessions() as session:
+    with sessions.begin() as session:
         cast = story.enter(session, now=born)
-        session.commit()
     fleet = equipment.fleet_of(cast, born)
     past.play(Stage(sessions, provider, cast, now), fleet, lambda step: typer.echo(f"  {step}"))
     equipment.save(fleet, done)
@@ -238,12 +235,10 @@ def catch_up(data_dir: Path, sessions: sessionmaker[Session]) -> None:
     for machine in _present(sessions, fleet):
         since = max(heard.get(machine.key) or fleet.born, now - MISSED_AT_MOST) + machine.every
         if since < now:
-            with sessions() as session:
+            with sessions.begin() as session:
                 devices.store(session, list(history(machine, Slot(since, now))))
-                session.commit()
-    with sessions() as session:
+    with sessions.begin() as session:
         devices.fold_devices(session, now=clock.now())
-        session.commit()
 
 
 @contextlib.contextmanager
@@ -264,9 +259,9 @@ def simulated(data_dir: Path, broker: RunningBroker, sessions: sessionmaker[Sess
 
 
 def _present(sessions: sessionmaker[Session], fleet: Fleet) -> list[Machine]:
-    with sessions() as session:
+    with sessions.begin() as session:
         past.occupy(session, fleet.live_resources, now=clock.now())
-        session.commit()
+    with sessions() as session:
         return equipment.machines(session, fleet, until=clock.now() + timedelta(days=1))
 
 

@@ -75,19 +75,18 @@ def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
     chance = Random(stage.today.toordinal())
     show("booking six weeks")
     book_all(stage, chance)
-    with stage.sessions() as session:
+    with stage.sessions.begin() as session:
         interrupt(session, stage)
         occupy(session, fleet.live_resources, now=stage.now)
-        session.commit()
+    with stage.sessions() as session:
         machines = equipment.machines(session, fleet, until=stage.now + timedelta(days=1))
     for number in range(-DAYS_BACK, 1):
         if number % 7 == 0:
             show(f"measured and billed until {stage.today + timedelta(days=number)}")
         live_through(stage, machines, stage.day(number), chance)
-    with stage.sessions() as session:
+    with stage.sessions.begin() as session:
         publish(session, stage)
         qualify(session, stage.cast, now=stage.now)
-        session.commit()
 
 
 def book_all(stage: Stage, chance: Random) -> None:
@@ -119,15 +118,14 @@ def _book(stage: Stage, key: str, one: Equipment, slot: Slot, chance: Random) ->
     email = "group@demo.example" if key in {"tem", "xrd"} and chance.random() < 0.3 else chance.choice(CUSTOMERS)
     asked_at = min(slot.start - timedelta(hours=30 + chance.randrange(40)), stage.now - timedelta(minutes=30))
     order = Order(one.resource_id, slot, purpose=chance.choice(PURPOSES), payment_method=CARD)
-    with stage.sessions() as session:
-        actor = known.get_actor(session, stage.cast.people[email])
-        try:
+    try:
+        with stage.sessions.begin() as session:
+            actor = known.get_actor(session, stage.cast.people[email])
             made, _ = checkout.book(session, actor=actor, order=order, now=asked_at, hold=HOLD)
-        except Refusal:
-            return
-        session.commit()
+    except Refusal:
+        return
+    with stage.sessions.begin() as session:
         _answer(stage, session, made, asked_at, chance)
-        session.commit()
 
 
 def _answer(stage: Stage, session: Session, made: Booking, asked_at: datetime, chance: Random) -> None:
@@ -177,23 +175,27 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
     end = min(day.end, stage.now)
     if end <= day.start:
         return
-    with stage.sessions() as session:
+    with stage.sessions.begin() as session:
         for machine in machines:
             devices.store(session, list(history(machine, Slot(day.start, end))))
-        session.commit()
-        while devices.fold_devices(session, now=end):
-            session.commit()
+    while _folded(stage, end):
+        pass
+    with stage.sessions.begin() as session:
         devices.confirm_uses(session, now=end)
         worker.conclude_bookings(session, end)
         billing.draft_statements(session, now=end)
         billing.accept_silent(session, now=end)
-        session.commit()
+    with stage.sessions.begin() as session:
         answer_statements(session, stage, end, chance)
         for person_id in stage.cast.people.values():
             inbox.mark_all_read(session, person_id=person_id, now=end - timedelta(days=1))
-        session.commit()
     while worker.pay_once(stage.provider, stage.sessions):
         pass
+
+
+def _folded(stage: Stage, now: datetime) -> int:
+    with stage.sessions.begin() as session:
+        return devices.fold_devices(session, now=now)
 
 
 def answer_statements(session: Session, stage: Stage, now: datetime, chance: Random) -> None:
