@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 from billing.policy import OVERRUN_MAX_MIN, Basis, Policy
 from marketplace.money import STEPS, Money, zero
@@ -119,7 +120,13 @@ def price_for(list_price: Money, prices: Mapping[str, int], customer_class: str 
 
 def quote(price_per_hour: Money, slot: Slot, quantity: int = 1) -> Money:
     """The booked minutes at the list price."""
-    return price_of(price_per_hour, minutes_of(slot.duration) * quantity)
+    return _quoted(price_per_hour, slot.duration, quantity)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(price_per_hour: Money, duration: timedelta, quantity: int) -> Money:
+    """Most slots are of the same few lengths."""
+    return price_of(price_per_hour, minutes_of(duration) * quantity)
 
 
 def dearest(budget: Money, minutes: Fraction) -> int:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, event, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from billing.ledger import Account, EntryKind
@@ -13,6 +13,7 @@ from billing.settlement import Funding
 from booking.tables import Booking
 from devices.tables import ConfirmedUse
 from marketplace.db import Base, Code, Document, Id, Line, Name, choice
+from marketplace.frozen import freeze
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Resource
 
@@ -296,26 +297,5 @@ class BankReceipt(Base):
     )
 
 
-SQLITE_FREEZE = """
-CREATE TRIGGER {table}_never_{verb} BEFORE {event} ON {table}
-BEGIN
-  SELECT RAISE(ABORT, 'rows of {table} never change');
-END
-"""
-
-POSTGRES_FREEZE = """
-CREATE OR REPLACE FUNCTION {table}_never_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  RAISE EXCEPTION 'rows of {table} never change' USING ERRCODE = 'integrity_constraint_violation';
-END $$;
-CREATE TRIGGER {table}_never_change BEFORE UPDATE OR DELETE ON {table}
-FOR EACH STATEMENT EXECUTE FUNCTION {table}_never_change()
-"""
-
 for frozen in (PolicyVersion, BookingQuote, JournalEntry, JournalLeg, BankReceipt):
-    name = frozen.__tablename__
-    for verb in ("update", "delete"):
-        freeze = DDL(SQLITE_FREEZE.format(table=name, verb=verb, event=verb.upper())).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
-        event.listen(frozen.__table__, "after_create", freeze)
-    freeze = DDL(POSTGRES_FREEZE.format(table=name).replace("%", "%%")).execute_if(dialect="postgresql")  # type: ignore[no-untyped-call]
-    event.listen(frozen.__table__, "after_create", freeze)
+    freeze(frozen.__table__, frozen.__tablename__)

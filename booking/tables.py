@@ -188,8 +188,7 @@ class Booking(Base):
         Index("ix_bookings_organisation", "organisation_id", "starts_at"),  # a firm's bookings
         sparse_index("ix_bookings_bundle", "bundle_id"),  # the other parts of a bundle
         sparse_index("ix_bookings_series", "series_id"),  # this and the following ones
-        Index("ix_bookings_starting", "state", "starts_at"),  # the worker's reminders
-        Index("ix_bookings_open", "state", "ends_at"),  # the worker's "what is not concluded yet"
+        Index("ix_bookings_starting", "state", "starts_at"),  # the worker's reminders, and what is not concluded yet
     )
 
     @property

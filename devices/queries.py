@@ -184,9 +184,10 @@ def bookings_to_confirm(session: Session, *, now: datetime, limit: int = 200) ->
     )
     undecided = ~exists().where(ConfirmedUse.booking_id == Booking.id)
     ready = or_(and_(sensed, stopped), ~sensed, Booking.ends_at <= now - OVERRUN_MAX)
+    over = and_(Booking.starts_at < now, Booking.ends_at <= now)  # by their start they are found in an index
     found = (
         select(Booking)
-        .where(Booking.state == BookingState.CONFIRMED, Booking.ends_at <= now, undecided, ready)
+        .where(Booking.state == BookingState.CONFIRMED, over, undecided, ready)
         .order_by(Booking.ends_at)
         .limit(limit)
     )

@@ -53,7 +53,7 @@ def history_of(session: Session, object_kind: str, object_id: str, *, limit: int
 
 def recent(session: Session, *, limit: int = 100) -> Sequence[AuditEntry]:
     """The platform's latest changes, newest first."""
-    return session.scalars(select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id.desc()).limit(limit)).all()
+    return session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)).all()
 
 
 def last_changes(session: Session, object_kind: str, object_ids: Collection[str]) -> dict[str, datetime]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
@@ -81,7 +82,13 @@ def _to_utc(value: datetime | None) -> datetime | None:
 
 def _to_text(value: datetime | None) -> str | None:
     utc = _to_utc(value)
-    return utc.isoformat(" ", "microseconds")[:WRITTEN] if utc else None
+    return _written(utc) if utc else None
+
+
+@lru_cache(maxsize=256)
+def _written(utc: datetime) -> str:
+    """One transaction writes the same few instants into many rows. Zones other than UTC would find each other's hour here."""
+    return utc.isoformat(" ", "microseconds")[:WRITTEN]
 
 
 def _from_text(value: str | None) -> datetime | None:
@@ -242,9 +249,9 @@ def open_sessions(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine, class_=Appending, expire_on_commit=False)
 
 
-def locks_as_it_begins(session: Session) -> bool:
-    """Whether its first statement takes a lock that all writers need, even a statement that only reads."""
-    return session.get_bind().dialect.name == "sqlite"
+def has_one_writer(engine: Engine) -> bool:
+    """Whether a transaction that writes keeps all others from writing, from its first statement on."""
+    return engine.dialect.name == "sqlite"
 
 
 def open_readers(engine: Engine) -> sessionmaker[Session]:

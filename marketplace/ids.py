@@ -4,8 +4,8 @@ Across processes to the millisecond; within one process exactly, so that what wa
 """
 
 import os
-import secrets
 import threading
+from functools import lru_cache
 
 from marketplace import clock
 
@@ -26,6 +26,9 @@ def is_operator(resource_id: str) -> bool:
 
 
 _RANDOM_BITS = 52
+_RANDOM_BYTES, _SPARE_BITS = 7, 4
+_DRAWN_BYTES = 1024
+_TAIL = (1 << 50) - 1
 _STEP_BYTES = 5
 """What a second id of the same millisecond lies above the first by, at most: still a number nobody guesses."""
 
@@ -36,21 +39,41 @@ class _Ascending:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """A process that goes two ways must not draw the same numbers on both."""
+        self._drawn, self._at = b"", 0
 
     def after(self, milliseconds: int) -> int:
         with self._lock:
             if milliseconds <= self._last >> _RANDOM_BITS <= milliseconds + 1:
-                self._last += 1 + int.from_bytes(os.urandom(_STEP_BYTES))
+                self._last += 1 + self._draw(_STEP_BYTES)
             else:
-                self._last = (milliseconds << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
+                self._last = (milliseconds << _RANDOM_BITS) | self._draw(_RANDOM_BYTES) >> _SPARE_BITS
             return self._last
+
+    def _draw(self, size: int) -> int:
+        """The system is asked for many bytes at once: that takes longer than all the rest."""
+        if self._at + size > len(self._drawn):
+            self._drawn, self._at = os.urandom(_DRAWN_BYTES), 0
+        self._at += size
+        return int.from_bytes(self._drawn[self._at - size : self._at])
 
 
 _numbers = _Ascending()
+os.register_at_fork(after_in_child=_numbers.forget)
 
 
 def new_id(prefix: str) -> str:
     """`prefix_` and 100 bits (milliseconds, then random) in base 32."""
     number = _numbers.after(int(clock.now().timestamp() * 1000))
-    digits = [_PAIRS[(number >> shift) & 1023] for shift in range(90, -1, -10)]
-    return f"{prefix}_{''.join(digits)}"
+    return f"{prefix}_{_head(number >> 50)}{_text(number & _TAIL)}"
+
+
+def _text(half: int) -> str:
+    return "".join([_PAIRS[(half >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
+
+
+_head = lru_cache(maxsize=1)(_text)
+"""The same for all ids of about one millisecond."""

@@ -11,10 +11,12 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Executable, Insert, Select, Table, bindparam, event
+from sqlalchemy import Dialect, Enum, Executable, Insert, Select, Table, bindparam, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction, make_transient_to_detached
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.types import TypeEngine
 
 from marketplace import trips
 
@@ -39,14 +41,20 @@ class _Text:
     """A statement in one database's SQL, with how its values are turned on the way in and out."""
 
     sql: str
-    places: Sequence[tuple[str, Any, _Turn | None]]
-    """What stands in each: its name, its value where none is given, and how a value is turned on the way in."""
+    places: Sequence[str]
+    """The name of the value that stands in each."""
+    own: Mapping[str, Any]
+    """The values that the statement brings along."""
+    turns: Sequence[tuple[int, _Turn]]
+    """How values are turned on the way in, by their place."""
     results: Sequence[tuple[int, _Turn]]
-    """By the place in the row."""
+    """And on the way out, by the place in the row."""
 
     def values(self, given: Mapping[str, Any]) -> list[Any]:
-        value = given.get
-        return [turn(value(name, own)) if turn else value(name, own) for name, own, turn in self.places]
+        found = list(map(({**self.own, **given} if self.own else given).get, self.places))
+        for place, turn in self.turns:
+            found[place] = turn(found[place])
+        return found
 
     def read(self, row: Sequence[Any]) -> Sequence[Any]:
         if not self.results:
@@ -84,7 +92,7 @@ class Read(_Prepared):
 
     def _compile(self, dialect: Dialect) -> _Text:
         columns = enumerate(self._statement.selected_columns)
-        turns = ((place, column.type.dialect_impl(dialect).result_processor(dialect, None)) for place, column in columns)
+        turns = ((place, _turn_back(column.type, dialect)) for place, column in columns)
         return _compiled(self._statement, dialect, [(place, turn) for place, turn in turns if turn])
 
 
@@ -117,7 +125,7 @@ class Append(_Prepared, Generic[_Row]):
         """Past the setters of the mapping, which note a change for each value."""
         found: _Row = self._kind.__mapper__.class_manager.new_instance()
         found.__dict__.update(self._nothing, **row)
-        make_transient_to_detached(found)
+        instance_state(found).key = self._kind.__mapper__.identity_key_from_instance(found)
         session.add(found)
         return found
 
@@ -140,14 +148,16 @@ class _Together(_Prepared):
     def __init__(self, parts: Sequence[tuple[Append[Any], int]]) -> None:
         super().__init__()
         self._parts = parts
-        self._cells: list[tuple[int, int, str, Any, _Turn | None]] = []
+        self._cells: list[tuple[int, int, str]] = []
 
     def call(self, session: Session, rows: Sequence[Sequence[Mapping[str, Any]]]) -> _Call:
         """With the rows of each part."""
         text = self.text(session)
-        self._cells = self._cells or [(*_cell(name), own, turn) for name, own, turn in text.places]
-        found = ((rows[part][number].get(column, own), turn) for part, number, column, own, turn in self._cells)
-        return text.sql, [[turn(value) if turn else value for value, turn in found]]
+        self._cells = self._cells or [_cell(name) for name in text.places]
+        found = [rows[part][number].get(column) for part, number, column in self._cells]
+        for place, turn in text.turns:
+            found[place] = turn(found[place])
+        return text.sql, [found]
 
     def _compile(self, dialect: Dialect) -> _Text:
         *first, last = (
@@ -179,9 +189,25 @@ def _compiled(
     kind: Any = type(dialect)
     by_place: Dialect = kind(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
     made: Any = statement.compile(dialect=by_place, column_keys=names)  # type: ignore[attr-defined]
-    own = {name: None if bind.required else bind.value for name, bind in made.binds.items()}
-    turns = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in made.binds.items()}
-    return _Text(made.string, [(name, own[name], turns[name]) for name in made.positiontup], results)
+    own = {name: bind.value for name, bind in made.binds.items() if not bind.required and bind.value is not None}
+    turns = {name: turn for name, bind in made.binds.items() if (turn := _turn_of(bind.type, dialect))}
+    turned = [(place, turns[name]) for place, name in enumerate(made.positiontup) if name in turns]
+    return _Text(made.string, made.positiontup, own, turned, results)
+
+
+def _turn_of(kind: TypeEngine[Any], dialect: Dialect) -> _Turn | None:
+    """Of a choice the look-up alone. Raises, as it is called: LookupError, of what is not to choose from."""
+    if isinstance(kind, Enum) and kind.enum_class:
+        known: dict[Any, Any] = {None: None, **{one: one.value for one in kind.enum_class}}
+        return known.__getitem__
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _turn_back(kind: TypeEngine[Any], dialect: Dialect) -> _Turn | None:
+    if isinstance(kind, Enum) and kind.enum_class:
+        known: dict[Any, Any] = {None: None, **{one.value: one for one in kind.enum_class}}
+        return known.__getitem__
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 class Appending(Session):
@@ -321,7 +347,8 @@ def _run(session: Session, calls: Sequence[_Call], *, last: bool = False) -> lis
     before: list[_Call] = [("ROLLBACK", [()]), (trips.BEGIN[0], [()])] if anew else []
     try:
         if not isinstance(raw.driver_connection, psycopg.Connection):
-            return [rows for sql, values in calls for rows in _executed(raw.cursor(), sql, values)]
+            cursor = raw.cursor()
+            return [rows for sql, values in calls for rows in _executed(cursor, sql, values)]
         asked = [*before, *calls, *([("COMMIT", [()])] if last else [])]
         statements = [(sql, each) for sql, values in asked for each in values]
         found = trips.carry(raw.driver_connection, statements, raw.info.setdefault("trips", {}))[len(before) :]
@@ -344,4 +371,5 @@ def _executed(cursor: Any, sql: str, values: Sequence[Sequence[Any]]) -> list[tr
     if len(values) > 1:
         cursor.executemany(sql, values)
         return []
-    return [cursor.execute(sql, values[0]).fetchall()]
+    cursor.execute(sql, values[0])
+    return [cursor.fetchall() if cursor.description else []]

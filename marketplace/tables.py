@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueCo
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from marketplace.db import Base, Code, Document, Id, Line, LongText, Name, choice, sparse_index
+from marketplace.frozen import freeze
 from marketplace.money import Money
 from marketplace.roles import Role
 
@@ -263,6 +264,9 @@ class AuditEntry(Base):
     __table_args__ = (Index("ix_audit_entries_object", "object_kind", "object_id", "at"),)  # an object's history
 
 
+freeze(AuditEntry.__table__, AuditEntry.__tablename__)
+
+
 class Message(Base):
     """A message to a person, queued in the transaction that caused it, sent by the worker, never twice."""
 
@@ -284,7 +288,9 @@ class Message(Base):
 
     __table_args__ = (
         UniqueConstraint("cause"),
-        Index("ix_messages_due", "run_at", postgresql_where=text("sent_at IS NULL")),  # the sender's claim
+        Index(  # the sender's claim
+            "ix_messages_due", "run_at", postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL")
+        ),
         Index("ix_messages_person", "person_id", "created_at"),  # a person's inbox
         Index(  # the number beside one's name, on every page
             "ix_messages_unread", "person_id", postgresql_where=text("read_at IS NULL"), sqlite_where=text("read_at IS NULL")

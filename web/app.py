@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from billing.webhooks import read_secrets
-from marketplace.db import lost_a_lock, open_engine, open_readers, open_sessions
+from marketplace.db import has_one_writer, lost_a_lock, open_engine, open_readers, open_sessions
+from marketplace.group_commit import GroupCommit
 from marketplace.refusals import Busy, NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
+        _end_writing(app)
         app.state.engine.dispose()
 
     app = FastAPI(
@@ -83,12 +85,20 @@ def create_app(settings: Settings) -> FastAPI:
 def connect(app: FastAPI, settings: Settings) -> None:
     """From the next request on `app` works with the database and the other settings given."""
     engine = open_engine(settings.database_url)
+    _end_writing(app)
     app.state.settings = settings
     app.state.engine = engine
     app.state.metadata = schema.METADATA
     app.state.sessions = open_sessions(engine)
     app.state.readers = open_readers(engine)
+    app.state.group = GroupCommit(engine) if has_one_writer(engine) else None
     app.state.lanes = Lanes()
+
+
+def _end_writing(app: FastAPI) -> None:
+    group: GroupCommit | None = getattr(app.state, "group", None)
+    if group is not None:
+        group.close()
 
 
 ERRORS: dict[int | str, str] = {

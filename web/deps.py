@@ -1,8 +1,9 @@
 """What routes are handed: a session that commits with the reply, the actor, the time, the settings, one answer per key."""
 
 import hashlib
+from asyncio import wrap_future
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import date, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -11,13 +12,14 @@ import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from booking.actions import note_refusal
 from booking.admission import SlotRefused, seek_ways_out
 from booking.bundles.actions import BundleRefused
 from booking.series.actions import SeriesRefused
 from marketplace import clock, idempotency
-from marketplace.db import locks_as_it_begins
+from marketplace.group_commit import GroupCommit
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
 from marketplace.prepared import start_over
@@ -233,6 +235,22 @@ class AtOnce:
     def __init__(self, request: Request, body: bytes, now: datetime, place: Place) -> None:
         self._request, self._body, self.now, self.place = request, body, now, place
         self._state = request.app.state
+        self._given: Session | None = None
+
+    async def run(self, handle: Callable[["AtOnce"], Response]) -> Response:
+        """In a thread of the route, or in the one thread that commits for all. Raises what `handle` raises."""
+        group: GroupCommit | None = self._state.group
+        if group is None:
+            return await run_in_threadpool(handle, self)
+        return await wrap_future(group.submit(partial(self._grouped, handle)))
+
+    def _grouped(self, handle: Callable[["AtOnce"], Response], session: Session) -> Response:
+        self._given = session
+        return handle(self)
+
+    def _session(self) -> AbstractContextManager[Session]:
+        session: Session = self._given or self._state.sessions()
+        return nullcontext(session) if self._given else session
 
     @property
     def settings(self) -> Settings:
@@ -246,7 +264,7 @@ class AtOnce:
         """
         if self.place.seen is None or self._request.headers.get("idempotency-key"):
             return
-        with self._state.sessions() as session:
+        with self._session() as session:
             try:
                 judge(session, actor=signed_in(actor_of(session, self._request)), seen=self.place.seen)
             except SlotRefused as refusal:
@@ -255,17 +273,13 @@ class AtOnce:
 
     def answer(self, status: int, make: Callable[[Once], Any]) -> Response:
         """Raises: NotSignedIn, ForgedRequest, what `make` raises."""
-        with self._state.sessions() as session:
-            once = Once(session, self._request, self._actor(session), self._body, self.now)
+        with self._session() as session:
+            once = Once(session, self._request, signed_in(actor_of(session, self._request)), self._body, self.now)
             try:
                 return once.answer(status, partial(make, once))
             except SlotRefused as refusal:
                 self.place.show(refusal.seen)
                 raise
-
-    def _actor(self, session: Session) -> Actor:
-        """Who asks, by the transaction's own session where it keeps nobody waiting by having begun."""
-        return signed_in(find_actor(self._request) if locks_as_it_begins(session) else actor_of(session, self._request))
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from booking import actions, queries
 from booking.presence import actions as presence
@@ -126,7 +125,7 @@ def availability(
 async def book(resource_id: str, body: shapes.BookingIn, request: Request, now: Now) -> Response:
     order = order_of(resource_id, body)
     async with at_once(request, resource_id, now) as go:
-        return await run_in_threadpool(_book, order, go)
+        return await go.run(partial(_book, order))
 
 
 def _book(order: checkout.Order, go: AtOnce) -> Response:

@@ -200,7 +200,7 @@ def seed(db: Session) -> dict[str, str]:
         "step_min": 30,
         "min_min": 60,
         "max_min": 240,
-        "notice_min": 1440,
+        "notice_min": 1500,
         "horizon_days": 60,
         "setup_min": 15,
         "cleaning_min": 30,
