@@ -57,7 +57,8 @@ class GroupCommit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: SimpleQueue[_Task[Any] | None] = SimpleQueue()
-        self._starting, self._thread = threading.Lock(), threading.Thread(target=self._serve, name="group commit", daemon=True)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[Session], _T]) -> Future[_T]:
         """Let `work` go on in a session of its own and commit it; the answer comes when the disk has what was committed.
@@ -66,16 +67,19 @@ class GroupCommit:
         """
         task = _Task(work, Future())
         with self._starting:
-            if not self._thread.is_alive():
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="group commit", daemon=True)
                 self._thread.start()
         self._waiting.put(task)
         return task.answer
 
     def close(self) -> None:
         """Carry out what waits, then end the thread."""
-        self._waiting.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
 
     def _serve(self) -> None:
         while (task := self._waiting.get()) is not None:

@@ -87,6 +87,7 @@ FIELDS: Mapping[str, str] = {
 
 REASONS = (
     _("a group of your own needs a name and its members"),
+    _("a resource stays with its institution"),
     _("a time without offset"),
     _("a whole number is needed"),
     _("belongs to another institution"),

@@ -61,6 +61,11 @@ class LiteConnection(sqlite3.Connection):
     def cursor(self, *_factory: Any) -> LiteCursor:
         return super().cursor(LiteCursor)
 
+    def commit(self) -> None:
+        """Several sessions may share it, so that none of them tells of its end."""
+        super().commit()
+        FATE.step()
+
 
 class PostgresCursor(psycopg.Cursor[Any]):
     def execute(self, *words: Any, **more: Any) -> "PostgresCursor":

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Executable, delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from marketplace import audit
@@ -136,3 +137,12 @@ def test_a_change_taken_back_takes_its_row_with_it(db: Session) -> None:
         a_house(db)
         savepoint.rollback()
     assert audit.recent(db) == []
+
+
+@pytest.mark.parametrize("change", [update(AuditEntry).values(action="other"), delete(AuditEntry)], ids=["update", "delete"])
+def test_the_database_itself_keeps_what_was_recorded(db: Session, change: Executable) -> None:
+    note(db, "one", 2)
+    db.flush()
+    with pytest.raises(IntegrityError, match="never change"), db.begin_nested():
+        db.execute(change)
+    assert [row.action for row in audit.history_of(db, "thing", "one")] == ["a2"]

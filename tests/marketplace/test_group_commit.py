@@ -221,6 +221,9 @@ def test_the_end_carries_out_what_waits(engine: Engine) -> None:
     group.close()
     assert all(future.done() for future in futures)
     assert len(stored(engine)) == 5
+    assert group.submit(noted("late")).result(WAIT_S) == "late"
+    group.close()
+    group.close()
 
 
 def test_of_many_threads_each_gets_its_own_answer(group: GroupCommit, engine: Engine) -> None:

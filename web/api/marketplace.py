@@ -213,6 +213,8 @@ def edit_resource(
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
     found = _require_to_list(db, actor, resource_id)
+    if body.institution_id != found.institution_id:
+        raise Invalid(field="institution_id", reason="a resource stays with its institution")
     edited = listing.edit_resource(
         db,
         resource_id=resource_id,

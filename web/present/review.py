@@ -48,7 +48,7 @@ def view(
     chosen = order.organisation_id or (firms[0].id if firms else None)
     quote = resource.quote(session, row, slot, actor, chosen or "", now=now)
     metered = devices.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
-    asks = place.rules.asks(chosen)
+    asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     return ReviewView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
@@ -64,7 +64,7 @@ def view(
         setup=_before(slot, place),
         cleaning=_after(slot, place),
         by_request=asks,
-        answer_by=place.rules.decide_by(now) if asks else None,
+        answer_by=min(until, slot.start) if asks and until else None,
         hold_min=int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=house.id) else None,
         organisations=[Choice(one.id, one.name, one.id == chosen) for one in firms] if len(firms) > 1 else [],
         organisation=firms[0].name if len(firms) == 1 else None,

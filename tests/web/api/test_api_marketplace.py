@@ -171,6 +171,9 @@ def test_an_edit_needs_the_version_that_was_read(world: World) -> None:
     refused(world.ask("PUT", path, token=world.manager, json=body), 428, "precondition_required")
     refused(world.ask("PUT", path, token=world.manager, json=body, headers={"if-match": "three"}), 422)
     refused(world.ask("PUT", path, token=world.member, json=body, headers={"if-match": etag}), 403)
+    elsewhere = {**body, "institution_id": world.an_institution()}
+    told = refused(world.ask("PUT", path, token=world.manager, json=elsewhere, headers={"if-match": etag}), 422, "invalid")
+    assert told["reasons"][0]["field"] == "institution_id"
     edited = world.ask("PUT", path, token=world.manager, json=body, headers={"if-match": etag})
     assert edited.status_code == 200
     assert edited.json()["name"] == "新名字"
