@@ -104,7 +104,7 @@ def store_denials(session: Session, denials: Sequence[Denial]) -> None:
 
 def read(envelope: Envelope, profile: Profile) -> list[Arrival] | Rejected:
     """The envelope's readings as they arrived, or why it is turned away."""
-    readings = families.decode(profile.family, envelope.topic, envelope.payload, profile.tz)
+    readings = families.decode(profile.family, envelope.topic, envelope.payload, profile.tz, profile.mapping)
     if isinstance(readings, Rejected):
         return readings
     marks = (envelope.retain, envelope.backlog, envelope.historical)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from devices.profile import Profile
-from devices.readings import Channel, Reading
+from devices.readings import Channel, Envelope, Reading, Told
 
 BACKLOG_REACH = timedelta(hours=24)
 """A broker's backlog older than this is not trusted with the device's clock."""
@@ -21,6 +21,12 @@ class Arrival:
     retain: bool = False
     backlog: bool = False
     historical: bool = False
+
+
+def arrived(envelope: Envelope, told: Told) -> Arrival:
+    """A reading of a message, as the message came."""
+    historical = envelope.historical or told.historical
+    return Arrival(told.reading, envelope.received_at, envelope.payload, envelope.retain, envelope.backlog, historical)
 
 
 @dataclass(frozen=True, slots=True)

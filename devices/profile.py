@@ -7,11 +7,14 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from devices.codecs.families import FAMILIES
+import orjson
+
+from devices.codecs.families import FAMILIES, MAPPING, described_by
 from marketplace.refusals import Invalid
 
 P_IDLE_W = 5.0
 LONGEST_S = 30 * 86400
+LONGEST_MAPPING = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Profile:
     """Names and defaults of devices.md: powers in W, spans in seconds."""
 
     family: str = "native"
+    mapping: str = ""
+    """Of the family `mapping`: its description as JSON."""
     p_on: float = 100.0
     p_off: float = 60.0
     min_on: float = 60.0
@@ -54,16 +59,32 @@ def read_profile(values: Mapping[str, Any]) -> Profile:
     """A profile from what a person or a file says. Raises: Invalid, naming the field."""
     if unknown := sorted(set(values) - NAMES):
         raise Invalid(field=f"profile.{unknown[0]}", reason=f"unknown; known are {', '.join(sorted(NAMES))}")
-    family, zone = values.get("family", "native"), values.get("zone", "UTC")
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise Invalid(field="profile.family", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
+    family, mapping = _family(values.get("family", "native"), values.get("mapping", ""))
+    zone = values.get("zone", "UTC")
     if not isinstance(zone, str) or zone not in known_zones():
         raise Invalid(field="profile.zone", reason="not an IANA time zone such as Asia/Shanghai")
-    numbers = {name: _number(name, value) for name, value in values.items() if name not in {"family", "zone"}}
-    profile = Profile(family=family, zone=zone, **numbers)
+    numbers = {name: _number(name, value) for name, value in values.items() if name not in {"family", "mapping", "zone"}}
+    profile = Profile(family=family, mapping=mapping, zone=zone, **numbers)
     if not 0 <= profile.p_off < profile.p_on:
         raise Invalid(field="profile.p_off", reason="must lie below p_on")
     return profile
+
+
+def _family(family: object, mapping: object) -> tuple[str, str]:
+    """The family's name and, of one that somebody described, its description. Raises: Invalid."""
+    if isinstance(family, str) and family in FAMILIES:
+        return family, ""
+    described = family if isinstance(family, Mapping) else mapping if family == MAPPING else None
+    try:
+        text = described if isinstance(described, str) else orjson.dumps(described, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError as error:  # TOML has dates, JSON has none
+        raise Invalid(field="profile.family", reason="holds what JSON cannot") from error
+    if described is None:
+        raise Invalid(field="profile.family", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}, or a mapping")
+    if len(text) > LONGEST_MAPPING:
+        raise Invalid(field="profile.family", reason=f"at most {LONGEST_MAPPING} characters as JSON")
+    described_by(text)
+    return MAPPING, text
 
 
 def _number(name: str, value: object) -> float:

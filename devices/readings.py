@@ -24,6 +24,7 @@ class Reason(StrEnum):
     TIME = "bad_time"
     UNKNOWN_DEVICE = "unknown_device"
     UNKNOWN_FAMILY = "unknown_family"
+    UNKNOWN_ALIAS = "unknown_alias"
     FOREIGN_TOPIC = "foreign_topic"
     WRONG_LOGIN = "wrong_login"
 
@@ -54,6 +55,14 @@ class Reading:
     seq: int | None = None
     metric: str = ""
     """Which series of the device this belongs to, where it has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A reading, and whether the device itself says that it kept it for later."""
+
+    reading: Reading
+    historical: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Folds a recording without a database: what `pilotbench replay` answers."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from devices.codecs import families
-from devices.placing import Arrival, place
+from devices.placing import Arrival, arrived, place
 from devices.profile import Profile
-from devices.readings import Rejected
+from devices.readings import Envelope, Rejected
 from devices.sessions import Session, SessionState, fold
 from marketplace.refusals import Refusal
 
@@ -72,9 +72,8 @@ def replay(lines: Iterable[str | bytes], profile: Profile, until: datetime | Non
 def read_recording(lines: Iterable[str | bytes], profile: Profile) -> tuple[list[Arrival], list[str], datetime]:
     """Every reading of a recording as it arrived, why messages were turned away, and when the last one came,
     whatever it said. Raises: BadRecording."""
-    arrivals: list[Arrival] = []
+    envelopes: list[tuple[int, Envelope]] = []
     last_at = datetime.min.replace(tzinfo=UTC)
-    rejected: list[str] = []
     for number, line in enumerate(lines, start=1):
         if number > LONGEST_RECORDING:
             raise BadRecording(line=number, reason=f"more than {LONGEST_RECORDING} lines: split the recording")
@@ -83,13 +82,25 @@ def read_recording(lines: Iterable[str | bytes], profile: Profile) -> tuple[list
         record = _record(number, line)
         payload, received_at = _payload(number, record), _received(number, record)
         last_at = max(last_at, received_at)
-        readings = families.decode(profile.family, str(record.get("topic", "")), payload, profile.tz)
-        if isinstance(readings, Rejected):
-            rejected.append(f"line {number}: {readings.reason.value} {readings.detail}".strip())
-            continue
         marks = {name: record.get(name) is True for name in ("retain", "backlog", "historical")}
-        arrivals += [Arrival(reading, received_at, payload, **marks) for reading in readings]
+        envelopes.append((number, Envelope(str(record.get("topic", "")), payload, received_at, **marks)))
+    arrivals, rejected = _followed(envelopes, profile)
     return arrivals, rejected, last_at
+
+
+def _followed(envelopes: Sequence[tuple[int, Envelope]], profile: Profile) -> tuple[list[Arrival], list[str]]:
+    """In order of receipt, whatever the order of the lines; of one moment in the order of what they say."""
+    ordered = sorted(envelopes, key=lambda one: (one[1].received_at, one[1].topic, one[1].payload))
+    lines = {id(envelope): number for number, envelope in ordered}
+    arrivals: list[Arrival] = []
+    rejected: dict[int, str] = {}
+    for envelope, found in families.follow(profile.family, (one for _, one in ordered), profile.tz, profile.mapping):
+        if isinstance(found, Rejected):
+            number = lines[id(envelope)]
+            rejected[number] = f"line {number}: {found.reason.value} {found.detail}".strip()
+        else:
+            arrivals += [arrived(envelope, told) for told in found]
+    return arrivals, [rejected[number] for number in sorted(rejected)]
 
 
 def _record(number: int, line: str | bytes) -> Mapping[str, Any]:

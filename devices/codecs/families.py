@@ -1,35 +1,104 @@
 """The payload families we read, and how their topics name a device."""
 
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from devices.codecs import native, tasmota
+import orjson
+
+from devices.codecs import native, sparkplug, tasmota
+from devices.codecs.describing import read_mapping, read_metrics
 from devices.codecs.strict import PAYLOAD_LIMIT, TOPIC_LIMIT, Unreadable
-from devices.readings import Reading, Reason, Rejected
+from devices.readings import Envelope, Reading, Reason, Rejected, Told
+from marketplace.refusals import Invalid
 
 UTC = ZoneInfo("UTC")
 KEY = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
-Decoder = Callable[[str, bytes, ZoneInfo], list[Reading]]
+Read = Callable[[str, bytes, ZoneInfo], list[Reading]]
+"""The readings of (topic, payload, zone of the device's clock). Raises: Unreadable."""
+Followed = Iterator[tuple[Envelope, list[Told] | Rejected]]
+Follow = Callable[[Iterable[Envelope]], Followed]
+"""Of a family whose messages mean something only after others: one device's in order of receipt, each with what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A message of the vendor's documentation, or one that was captured, and what it says."""
+
+    topic: str
+    payload: str
+    readings: Sequence[Mapping[str, Any]]
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A payload family: `topic` matches its topics with a device and a tail, `decode` reads a payload."""
+    """A payload family; a device that we provision publishes its measurements on `d/{key}/` and `publishes`."""
 
     name: str
-    topic: re.Pattern[str]
-    decode: Decoder
+    title: str
+    publishes: str
+    read: Read
+    follow: Follow | None = None
+    setup: str = ""
+    """What is typed into the device, with {host}, {port}, {key} and {secret}; without it any MQTT client shows the way."""
+    examples: Sequence[Example] = ()
 
 
+def _by_codec(topic: re.Pattern[str], decode: Callable[[str, bytes, ZoneInfo], list[Reading]]) -> Read:
+    """Of a codec that is told the topic's tail."""
+
+    def read(named: str, payload: bytes, zone: ZoneInfo) -> list[Reading]:
+        match = topic.match(named)
+        if match is None:
+            raise Unreadable(Reason.TOPIC, "not a topic of this family")
+        return decode(match["tail"], payload, zone)
+
+    return read
+
+
+def _shipped() -> Mapping[str, Family]:
+    """By name, as devices/families/*.toml describe them."""
+    found = {}
+    for file in sorted((resources.files("devices") / "families").iterdir(), key=lambda one: one.name):
+        if file.name.endswith(".toml"):
+            described = tomllib.loads(file.read_text("utf-8"))
+            name = file.name.removesuffix(".toml")
+            mapping = read_mapping({"message": described["message"]}, name=name)
+            examples = [Example(**one) for one in described["example"]]
+            setup = described.get("setup", "")
+            found[name] = Family(name, described["title"], described["publishes"], mapping.read, None, setup, examples)
+    return found
+
+
+def _sparkplug(name: str, metrics: Mapping[str, Any]) -> Family:
+    message = read_metrics(metrics)
+
+    def follow(envelopes: Iterable[Envelope]) -> Followed:
+        return sparkplug.Node(message).follow(envelopes)
+
+    return Family(name, "Sparkplug B", "spBv1.0/{group}/DDATA/{key}/{device}", sparkplug.beats, follow)
+
+
+METRICS = {
+    "power": """jmespath:not_null("Power/Active_W", "Power", "ActivePower")""",
+    "energy": {"path": """jmespath:not_null("Energy/Total_kWh", "Energy", "ActiveEnergy")""", "scale": 1000},
+    "state": {"path": """jmespath:not_null("Status/State", "Status/StateCurrent", "State")""", "vocabulary": "packml"},
+}
+"""The names that we ask for: watts, kilowatt-hours and the state of PackML."""
+NATIVE_EXAMPLE = '{"p": 742.5, "e": 118234.7}'
+NATIVE = re.compile(r"^d/(?P<device>[^/]+)/(?P<tail>[^/]+)$")
+TASMOTA = re.compile(r"^(?:d/(?P<device>[^/]+)/)?(?:tele|stat)/(?:(?P<name>[^/]+)/)?(?P<tail>[^/]+)$")
 FAMILIES: Mapping[str, Family] = {
-    "native": Family("native", re.compile(r"^d/(?P<device>[^/]+)/(?P<tail>[^/]+)$"), native.decode),
-    "tasmota": Family(
-        "tasmota",
-        re.compile(r"^(?:d/(?P<device>[^/]+)/)?(?:tele|stat)/(?:(?P<name>[^/]+)/)?(?P<tail>[^/]+)$"),
-        tasmota.decode,
-    ),
+    "native": Family("native", "MQTT (JSON)", "t", _by_codec(NATIVE, native.decode)),
+    "tasmota": Family("tasmota", "Tasmota", "tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), None, tasmota.SETUP),
+    "sparkplug": _sparkplug("sparkplug", METRICS),
+    **_shipped(),
 }
 """A Tasmota plug that we provision publishes below its own `d/{key}/`; elsewhere its topic is its name."""
 
@@ -45,17 +114,57 @@ def device_key(topic: str) -> str | Rejected:
     return key
 
 
-def decode(family: str, topic: str, payload: bytes, zone: ZoneInfo = UTC) -> list[Reading] | Rejected:
-    """The readings in a message of `family`; an empty list where it carries no measurement."""
-    known = FAMILIES.get(family)
+def shown(family: str) -> str:
+    """A payload of the family that tells a power, for whoever tries the way with another client."""
+    examples = FAMILIES[family].examples if family in FAMILIES else ()
+    return next((one.payload for one in examples if any("power_w" in told for told in one.readings)), NATIVE_EXAMPLE)
+
+
+MAPPING = "mapping"
+"""The family of a device whose payloads somebody described."""
+
+
+@lru_cache(maxsize=256)
+def described_by(mapping: str) -> Family:
+    """The family that a description, JSON, describes. Raises: Invalid, naming the field below `profile.family`."""
+    try:
+        values = orjson.loads(mapping)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(field="profile.family", reason=f"not JSON ({error})") from error
+    if isinstance(values, dict) and set(values) == {"sparkplug"}:
+        return _sparkplug(MAPPING, values["sparkplug"])
+    return Family(MAPPING, MAPPING, "#", read_mapping(values, name=MAPPING).read)
+
+
+def find(family: str, mapping: str) -> Family | None:
+    """The one of that name; the one that `mapping` describes where it is none of ours."""
+    return described_by(mapping) if family == MAPPING else FAMILIES.get(family)
+
+
+def follow(family: str, envelopes: Iterable[Envelope], zone: ZoneInfo = UTC, mapping: str = "") -> Followed:
+    """Messages of one device, in order of receipt, each with what it says once those before it are known."""
+    known = find(family, mapping)
+    if known and known.follow:
+        yield from known.follow(envelopes)
+        return
+    for envelope in envelopes:
+        found = decode(family, envelope.topic, envelope.payload, zone, mapping)
+        yield envelope, found if isinstance(found, Rejected) else [Told(reading) for reading in found]
+
+
+def decode(family: str, topic: str, payload: bytes, zone: ZoneInfo = UTC, mapping: str = "") -> list[Reading] | Rejected:
+    """The readings in a message alone, of a family that `mapping` describes where it is none of ours.
+
+    None where it measures nothing; of a family whose messages need others before them only when something happened.
+    """
+    known = find(family, mapping)
     if known is None:
         return Rejected(Reason.UNKNOWN_FAMILY, family[:40])
     if len(payload) > PAYLOAD_LIMIT:
         return Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
-    match = known.topic.match(topic) if len(topic) <= TOPIC_LIMIT else None
-    if match is None:
+    if len(topic) > TOPIC_LIMIT:
         return Rejected(Reason.TOPIC, f"not a topic of {family}")
     try:
-        return known.decode(match["tail"], payload, zone)
+        return known.read(topic, payload, zone)
     except Unreadable as error:
         return Rejected(error.reason, error.detail)

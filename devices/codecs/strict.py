@@ -10,7 +10,7 @@ from devices.readings import Reason
 
 PAYLOAD_LIMIT = 16 * 1024
 TOPIC_LIMIT = 256
-DEPTH_LIMIT = 8
+DEPTH_LIMIT = 12
 LARGEST = 1e12
 """No counter or power of a machine comes near this (W, Wh)."""
 
@@ -28,17 +28,22 @@ class Unreadable(ValueError):
 
 def read_object(payload: bytes) -> dict[str, Any]:
     """The JSON object in `payload`."""
+    value = read_json(payload)
+    if not isinstance(value, dict):
+        raise Unreadable(Reason.SHAPE, "not a JSON object")
+    return value
+
+
+def read_json(payload: bytes) -> Any:
+    """The JSON value in `payload`."""
     if len(payload) > PAYLOAD_LIMIT:
         raise Unreadable(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
     if _depth(payload) > DEPTH_LIMIT:
         raise Unreadable(Reason.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}")
     try:
-        value = orjson.loads(payload)
+        return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise Unreadable(Reason.NOT_JSON, str(error)[:200]) from error
-    if not isinstance(value, dict):
-        raise Unreadable(Reason.SHAPE, "not a JSON object")
-    return value
 
 
 def _depth(payload: bytes) -> int:

@@ -3,6 +3,7 @@
 Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used).
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,23 +12,37 @@ from zoneinfo import ZoneInfo
 from devices.codecs.strict import Unreadable, read_number, read_object
 from devices.readings import Channel, Reading, Reason
 
+SETUP = (
+    "Backlog MqttHost {host}; MqttPort {port}; MqttUser {key}; MqttPassword {secret}; "
+    "MqttClient {key}; Topic {key}; FullTopic d/%topic%/%prefix%/; TelePeriod 10"
+)
+"""For the console of the plug."""
+
 WH_PER_KWH = 1000
 EARLIEST, LATEST = 2000, 2100
 """A clock that shows a year outside was never set: it counts from 1970 at every start, and so repeats itself."""
 
-QUIET = ("STATE", "INFO1", "INFO2", "INFO3", "RESULT")
+ANSWERS = ("STATUS8", "STATUS10")
+"""What a plug answers to `Status 8` and `Status 10`: the same as SENSOR, in StatusSNS."""
+
+QUIET = re.compile(r"STATE|INFO\d|RESULT|POWER\d*|STATUS\d*|UPTIME|MARGINS|LOGGING")
 """Tails that are ours to ignore: they carry no measurement."""
 
 
 def decode(tail: str, payload: bytes, zone: ZoneInfo) -> list[Reading]:
-    """`tail` is the topic's last part: SENSOR, LWT, or one without a measurement."""
+    """`tail` is the topic's last part: SENSOR or the answer to a question for it, LWT, or one without a measurement."""
     if tail == "LWT":
         return [_presence(payload)]
-    if tail in QUIET:
-        return []
-    if tail != "SENSOR":
+    if tail not in {"SENSOR", *ANSWERS}:
+        if QUIET.fullmatch(tail):
+            return []
         raise Unreadable(Reason.TOPIC, f"no such channel: {tail[:40]}")
     body = read_object(payload)
+    if tail in ANSWERS:
+        answer = body.get("StatusSNS")
+        if not isinstance(answer, dict):
+            raise Unreadable(Reason.SHAPE, "StatusSNS is not an object")
+        body = answer
     energy = body.get("ENERGY", {})
     if not isinstance(energy, dict):
         raise Unreadable(Reason.SHAPE, "ENERGY is not an object")

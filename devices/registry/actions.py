@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from devices import queries
+from devices.codecs.families import FAMILIES
 from devices.profile import Profile, read_profile
 from devices.tables import Device, DeviceState, Thresholds
 from marketplace import audit
@@ -40,7 +41,7 @@ def broker_hash(secret: str) -> str:
 
 def topic_of(key: str, family: str) -> str:
     """Where the device publishes: its own branch, below it the topics of its family."""
-    return f"d/{key}/tele/SENSOR" if family == "tasmota" else f"d/{key}/t"
+    return f"d/{key}/{FAMILIES[family].publishes}" if family in FAMILIES else f"d/{key}/#"
 
 
 def register_device(

@@ -105,7 +105,7 @@ def test_a_line_that_no_recording_holds_is_named(changes: dict[str, Any], reason
     ("values", "field"),
     [
         ({"family": ["native"]}, "profile.family"),
-        ({"family": {"match": "x"}}, "profile.family"),
+        ({"family": {"match": "x"}}, "profile.family.message"),
         ({"zone": ["UTC"]}, "profile.zone"),
         ({"p_on": 60, "p_off": 60}, "profile.p_off"),
         ({"p_on": float("nan")}, "profile.p_on"),

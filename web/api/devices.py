@@ -29,7 +29,7 @@ def register(
 ) -> Response:
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
-    if body.profile not in FAMILIES:
+    if isinstance(body.profile, str) and body.profile not in FAMILIES:
         raise Invalid(field="profile", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
 
     def make() -> dict[str, Any]:

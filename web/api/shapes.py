@@ -341,7 +341,8 @@ class RelatedIn(Shape):
 
 class DeviceIn(Shape):
     name: Text
-    profile: Text
+    profile: Text | dict[str, Any]
+    """A payload family by name, or a mapping that describes one."""
     thresholds: dict[str, float] = {}
 
 

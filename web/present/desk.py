@@ -15,6 +15,7 @@ from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
+from devices.codecs import families
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device
 from marketplace.catalogue import queries as catalogue
@@ -53,7 +54,8 @@ WEEK = timedelta(days=7)
 REVIEWED = timedelta(days=30)
 AHEAD = timedelta(days=60)
 MOST_ROWS = 200
-FAMILIES = {"tasmota": "Tasmota", "native": "MQTT (JSON)"}
+FAMILIES = {"tasmota": families.FAMILIES["tasmota"].title, **{name: one.title for name, one in families.FAMILIES.items()}}
+"""The plug that most retrofits use first."""
 
 
 def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> DeskView:
@@ -280,13 +282,12 @@ def _meter(session: Session, one: Device, live: Live, rejected: int, now: dateti
 
 def new_secret(row: Device, known: Credentials, family: str, host: str, port: int) -> NewSecret:
     """What is pasted into the plug's console, or a first message from a shell."""
-    command = (
-        f"Backlog MqttHost {host}; MqttPort {port}; MqttUser {known.key}; MqttPassword {known.secret}; "
-        f"MqttClient {known.key}; Topic {known.key}; FullTopic d/%topic%/%prefix%/; TelePeriod 10"
-        if family == "tasmota"
-        else f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' "
-        f'-t {known.topic} -m \'{{"p": 742.5, "e": 118234.7}}\''
-    )
+    names = {"host": host, "port": port, "key": known.key, "secret": known.secret}
+    setup = families.FAMILIES[family].setup if family in families.FAMILIES else ""
+    for name, value in names.items():
+        setup = setup.replace(f"{{{name}}}", str(value))
+    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' -t {known.topic}"
+    command = setup or f"{client} -m '{families.shown(family)}'"
     return NewSecret(row.id, row.name, known.key, known.secret, host, port, known.topic, command, family)
 
 

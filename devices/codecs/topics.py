@@ -1,0 +1,32 @@
+"""Patterns of topics with named parts: `{name}` stands within one level, `{name+}` for one level or several.
+
+>>> matcher("{prefix+}/status/switch:{metric}").fullmatch("d/k1/status/switch:0")["metric"]
+'0'
+"""
+
+import re
+
+LONGEST = 200
+PART = re.compile(r"\{([a-z_]+)(\+?)\}")
+
+
+class BadPattern(ValueError):
+    """A pattern that names a part twice, or none that can be."""
+
+
+def matcher(pattern: str) -> re.Pattern[str]:
+    """What `fullmatch`es the topics of a pattern. Raises: BadPattern."""
+    if not 1 <= len(pattern) <= LONGEST:
+        raise BadPattern(f"must have 1 to {LONGEST} characters")
+    found, end, names = "", 0, set[str]()
+    for part in PART.finditer(pattern):
+        name, several = part.groups()
+        if name in names:
+            raise BadPattern(f"names {name} twice")
+        names.add(name)
+        found += re.escape(pattern[end : part.start()]) + f"(?P<{name}>{'.+?' if several else '[^/]+'})"
+        end = part.end()
+    rest = pattern[end:]
+    if "{" in rest or "}" in rest or "+" in rest or "#" in rest:
+        raise BadPattern("parts are written as {name} or {name+}")
+    return re.compile(found + re.escape(rest))
