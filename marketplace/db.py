@@ -46,6 +46,7 @@ PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
+    "recursive_triggers=ON",  # else REPLACE would delete a frozen row unseen
     f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
     "wal_autocheckpoint=4000",  # pages: 16 MB, so that a page which many bookings touch is copied back once for them all
 )

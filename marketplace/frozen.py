@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION {table}_never_change() RETURNS trigger LANGUAGE plpgs
 BEGIN
   RAISE EXCEPTION 'rows of {table} never change' USING ERRCODE = 'integrity_constraint_violation';
 END $$;
-CREATE TRIGGER {table}_never_change BEFORE UPDATE OR DELETE ON {table}
+CREATE TRIGGER {table}_never_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
 FOR EACH STATEMENT EXECUTE FUNCTION {table}_never_change()
 """
 

@@ -37,16 +37,17 @@ class _Ascending:
     """Numbers of milliseconds and random bits; of one millisecond, each above the one before."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._last = 0
         self.forget()
 
     def forget(self) -> None:
         """A process that goes two ways must not draw the same numbers on both."""
+        self._lock = threading.Lock()
         self._drawn, self._at = b"", 0
 
-    def after(self, milliseconds: int) -> int:
+    def next(self) -> int:
         with self._lock:
+            milliseconds = int(clock.now().timestamp() * 1000)
             if milliseconds <= self._last >> _RANDOM_BITS <= milliseconds + 1:
                 self._last += 1 + self._draw(_STEP_BYTES)
             else:
@@ -67,7 +68,7 @@ os.register_at_fork(after_in_child=_numbers.forget)
 
 def new_id(prefix: str) -> str:
     """`prefix_` and 100 bits (milliseconds, then random) in base 32."""
-    number = _numbers.after(int(clock.now().timestamp() * 1000))
+    number = _numbers.next()
     return f"{prefix}_{_head(number >> 50)}{_text(number & _TAIL)}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import date, datetime
 from functools import partial
+from inspect import isawaitable
 from typing import Annotated, Any
 
 import orjson
@@ -38,6 +39,13 @@ LONGEST_KEY = 200
 
 async def read_clock() -> datetime:
     return clock.now()
+
+
+async def now_of(request: Request) -> datetime:
+    """The time of a route that the framework hands none."""
+    found = request.app.dependency_overrides.get(read_clock, clock.now)()
+    told: datetime = await found if isawaitable(found) else found
+    return told
 
 
 async def read_settings(request: Request) -> Settings:
@@ -236,17 +244,22 @@ class AtOnce:
         self._request, self._body, self.now, self.place = request, body, now, place
         self._state = request.app.state
         self._given: Session | None = None
+        self._known: Actor | None = None
 
     async def run(self, handle: Callable[["AtOnce"], Response]) -> Response:
         """In a thread of the route, or in the one thread that commits for all. Raises what `handle` raises."""
         group: GroupCommit | None = self._state.group
         if group is None:
             return await run_in_threadpool(handle, self)
+        self._known = signed_in(find_actor(self._request))  # nobody waits for the writer to hear that a token is wrong
         return await wrap_future(group.submit(partial(self._grouped, handle)))
 
     def _grouped(self, handle: Callable[["AtOnce"], Response], session: Session) -> Response:
         self._given = session
         return handle(self)
+
+    def _actor(self, session: Session) -> Actor:
+        return self._known or signed_in(actor_of(session, self._request))
 
     def _session(self) -> AbstractContextManager[Session]:
         session: Session = self._given or self._state.sessions()
@@ -266,7 +279,7 @@ class AtOnce:
             return
         with self._session() as session:
             try:
-                judge(session, actor=signed_in(actor_of(session, self._request)), seen=self.place.seen)
+                judge(session, actor=self._actor(session), seen=self.place.seen)
             except SlotRefused as refusal:
                 _note_now(session, refusal, self.now)
                 raise
@@ -274,7 +287,7 @@ class AtOnce:
     def answer(self, status: int, make: Callable[[Once], Any]) -> Response:
         """Raises: NotSignedIn, ForgedRequest, what `make` raises."""
         with self._session() as session:
-            once = Once(session, self._request, signed_in(actor_of(session, self._request)), self._body, self.now)
+            once = Once(session, self._request, self._actor(session), self._body, self.now)
             try:
                 return once.answer(status, partial(make, once))
             except SlotRefused as refusal:

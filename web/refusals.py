@@ -1,7 +1,10 @@
 """The one place that gives a refusal its HTTP status and its words (RFC 9457; both languages through gettext)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
 
 from billing.webhooks import BadSignature
 from booking.external.lines import Unreadable
@@ -15,6 +18,7 @@ from web.labels import ELSEWHERE
 from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
+_Shape = TypeVar("_Shape", bound=BaseModel)
 MOST_REASONS = 50
 """Fields of one request that are named."""
 
@@ -239,6 +243,19 @@ def malformed(errors: Sequence[Any], *, within: int = 0) -> Malformed:
         bounds = {bound: error.get("ctx", {})[bound] for bound in BOUNDS if bound in error.get("ctx", {})}
         found.append(Reason("field", {"field": name[:200], "reason": said[:200], **bounds}))
     return Malformed(found)
+
+
+def read_json_as(kind: type[_Shape], content: bytes, content_type: str) -> _Shape:
+    """A request's body as the framework would read it. Raises: Malformed, naming each field that is wrong."""
+    sent = content_type.partition(";")[0].strip().lower()
+    try:
+        values = orjson.loads(content) if sent == "application/json" or sent.endswith("+json") else None
+        return kind.model_validate(values)
+    except orjson.JSONDecodeError as error:
+        raise Malformed([Reason("field", {"field": "body", "reason": f"JSON decode error: {error}"[:200]})]) from error
+    except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise malformed(found, within=1) from error
 
 
 def status_of(refusal: Refusal) -> int:

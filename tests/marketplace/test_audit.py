@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from sqlalchemy import Executable, delete, select, update
+from sqlalchemy import Executable, delete, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -146,3 +146,11 @@ def test_the_database_itself_keeps_what_was_recorded(db: Session, change: Execut
     with pytest.raises(IntegrityError, match="never change"), db.begin_nested():
         db.execute(change)
     assert [row.action for row in audit.history_of(db, "thing", "one")] == ["a2"]
+
+
+def test_no_row_is_put_in_the_place_of_another(db: Session, database: str) -> None:
+    note(db, "one", 2)
+    db.flush()
+    anew = "REPLACE INTO audit_entries SELECT * FROM audit_entries" if database == "sqlite" else "TRUNCATE audit_entries"
+    with pytest.raises(IntegrityError, match="never change"), db.begin_nested():
+        db.execute(text(anew))

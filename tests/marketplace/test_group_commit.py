@@ -1,6 +1,7 @@
 """Several transactions in one commit: each is whole or nothing, and nobody hears of what the disk does not have."""
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -12,10 +13,12 @@ from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from marketplace import group_commit
 from marketplace.db import open_engine, open_readers
 from marketplace.group_commit import MOST, GroupCommit
 from marketplace.ids import new_id
 from marketplace.prepared import Append, start_over
+from marketplace.refusals import Busy
 from marketplace.roles import Role
 from marketplace.tables import AuditEntry, Membership
 from web.schema import METADATA
@@ -160,6 +163,61 @@ def test_where_the_database_takes_the_whole_back_all_hear_it(group: GroupCommit,
     assert stored(engine) == []
     assert group.submit(noted("later")).result(WAIT_S) == "later"
     assert stored(engine) == ["later"]
+
+
+def test_a_transaction_that_was_swapped_for_another_is_noticed(group: GroupCommit, engine: Engine) -> None:
+    def swap(session: Session) -> str:
+        note(session, "swapped")
+        session.flush()
+        session.connection().connection.driver_connection.rollback()  # type: ignore[union-attr]
+        session.begin_nested()
+        session.connection()
+        raise Unwanted
+
+    before, swapped, after = together(group, noted("before"), swap, noted("after"))
+    assert before.exception() is not None
+    assert swapped.exception() is not None
+    assert after.result(WAIT_S) == "after"
+    assert stored(engine) == ["after"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, CancelledError, RecursionError])
+def test_no_error_ends_the_thread_or_passes_for_another(group: GroupCommit, engine: Engine, error: type[BaseException]) -> None:
+    def odd(session: Session) -> str:
+        note(session, "odd")
+        session.flush()
+        raise error
+
+    before, bad, after = together(group, noted("before"), odd, noted("after"))
+    assert (before.result(WAIT_S), after.result(WAIT_S)) == ("before", "after")
+    with pytest.raises(RuntimeError):  # RecursionError is one
+        bad.result(WAIT_S)
+    assert stored(engine) == ["after", "before"]
+
+
+def test_while_nobody_may_write_all_who_wait_hear_it_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = GroupCommit(engine)
+    begun, told = threading.Event(), threading.Event()
+
+    def refuse(_connection: object) -> None:
+        begun.set()
+        told.wait(WAIT_S)
+        raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+
+    event.listen(engine, "begin", refuse)
+    first = group.submit(noted("first"))
+    begun.wait(WAIT_S)
+    others = [group.submit(noted(f"n{number}")) for number in range(40)]
+    told.set()
+    for future in (first, *others):
+        with pytest.raises(OperationalError):
+            future.result(WAIT_S)
+    event.remove(engine, "begin", refuse)
+    monkeypatch.setattr(group_commit, "BUSY_TIMEOUT_S", -1)
+    with pytest.raises(Busy):
+        group.submit(noted("late")).result(WAIT_S)
+    group.close()
+    assert stored(engine) == []
 
 
 def test_on_a_full_disk_what_was_told_is_what_is_there(group: GroupCommit, engine: Engine) -> None:
