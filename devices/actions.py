@@ -17,7 +17,7 @@ from devices import queries
 from devices.codecs import families
 from devices.denials import Denial
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
-from devices.placing import BACKLOG_REACH, Arrival, Sample, names, place, placed_at
+from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, names, place, placed_at
 from devices.profile import Profile
 from devices.readings import Channel, Envelope, Reason, Rejected
 from devices.segments import Segment, segments
@@ -235,16 +235,23 @@ def _arrivals_and_firsts(session: Session, device: Device, profile: Profile, *, 
 
 def _arrivals(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
     """Every reading that can lie at or after `since`: none is placed later than it was received."""
-    rows = session.execute(
-        select(RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
-        .where(RawMessage.device_id == device.id, RawMessage.received_at >= since)
-        .order_by(RawMessage.received_at)
-    )
+    envelopes = queries.messages_of(session, device.id, since=since)
+    if families.needs_birth(profile.family, profile.mapping):
+        envelopes = [*queries.births_of(session, device.id, before=since), *envelopes]
     found: list[Arrival] = []
-    for topic, payload, received_at, retain, backlog in rows:
-        arrivals = read(Envelope(topic, payload, received_at, retain, backlog), profile)
-        found += [] if isinstance(arrivals, Rejected) else arrivals
+    for envelope, told in families.follow(profile.family, envelopes, profile.tz, profile.mapping):
+        if envelope.received_at >= since and not isinstance(told, Rejected):
+            found += [arrived(envelope, one) for one in told]
+    if families.needs_birth(profile.family, profile.mapping):
+        _remember_presence(device, found)
     return found
+
+
+def _remember_presence(device: Device, arrivals: Sequence[Arrival]) -> None:
+    """Of a family whose births and deaths mean something only after others."""
+    said = [one for one in arrivals if one.reading.channel is Channel.PRESENCE and not one.reading.metric]
+    if said and (device.online_at is None or said[-1].received_at >= device.online_at):
+        device.online, device.online_at = said[-1].reading.online, said[-1].received_at
 
 
 def _replace_sessions(session: Session, device: Device, runs: Iterable[Run], since: datetime) -> None:

@@ -50,7 +50,15 @@ topic write d/+/cmd/#
 
 pattern write d/%u/#
 pattern read d/%u/cmd/#
+
+pattern write shellies/%u/#
+
+pattern write spBv1.0/+/+/%u
+pattern write spBv1.0/+/+/%u/+
+pattern read spBv1.0/+/NCMD/%u
+pattern read spBv1.0/+/DCMD/%u/+
 """
+"""A device writes below its own name only: in our branch, or where its family's standard puts it (families.device_key)."""
 
 
 class BrokerUnavailable(Refusal):

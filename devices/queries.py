@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from booking import queries as booking
@@ -14,6 +14,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import OVERRUN_MAX, Verdict
 from devices.profile import Profile, read_profile
+from devices.readings import Envelope
 from devices.segments import Segment, State, combine
 from devices.tables import (
     ConfirmedUse,
@@ -206,6 +207,26 @@ def verdicts_to_conclude(session: Session, *, limit: int = 200) -> list[tuple[st
         .limit(limit)
     )
     return [(booking_id, OUTCOMES[verdict]) for booking_id, verdict in rows]
+
+
+def messages_of(session: Session, device_id: str, *, since: datetime) -> list[Envelope]:
+    """In order of receipt."""
+    return _envelopes(session, RawMessage.device_id == device_id, RawMessage.received_at >= since)
+
+
+def births_of(session: Session, device_id: str, *, before: datetime) -> list[Envelope]:
+    """The last birth of a Sparkplug node before that time and those of its devices after it, in order of receipt."""
+    mine = (RawMessage.device_id == device_id, RawMessage.received_at < before)
+    last = select(func.max(RawMessage.received_at)).where(*mine, RawMessage.topic.like("%spBv1.0/%/NBIRTH/%"))
+    if (born := session.scalar(last)) is None:
+        return []
+    return _envelopes(session, *mine, RawMessage.received_at >= born, RawMessage.topic.like("%spBv1.0/%BIRTH/%"))
+
+
+def _envelopes(session: Session, *those: ColumnElement[bool]) -> list[Envelope]:
+    columns = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
+    rows = session.execute(select(*columns).where(*those).order_by(RawMessage.received_at))
+    return [Envelope(*row) for row in rows]
 
 
 def rejected_of(session: Session, device_key: str, *, limit: int = 50, offset: int = 0) -> Sequence[RejectedMessage]:

@@ -103,15 +103,20 @@ FAMILIES: Mapping[str, Family] = {
 """A Tasmota plug that we provision publishes below its own `d/{key}/`; elsewhere its topic is its name."""
 
 
+OWN_BRANCHES = {"d": 1, "shellies": 1, "spBv1.0": 3}
+"""First levels below which a device writes, and the level that is its key: the broker's rules for topics say the same."""
+
+
 def device_key(topic: str) -> str | Rejected:
-    """The key of the device whose branch `topic` lies in: `d/{key}/...`."""
+    """The key of the device whose branch `topic` lies in, such as `d/{key}/...`."""
     if len(topic) > TOPIC_LIMIT or not topic.isprintable():
         return Rejected(Reason.TOPIC, "too long or not printable")
-    branch, _, rest = topic.partition("/")
-    key, _, tail = rest.partition("/")
-    if branch != "d" or not tail or not KEY.match(key):
+    levels = topic.split("/")
+    place = OWN_BRANCHES.get(levels[0], 0)
+    tail = 0 if levels[0] == "spBv1.0" else 1
+    if not place or len(levels) <= place + tail or not all(levels[place + 1 :]) or not KEY.match(levels[place]):
         return Rejected(Reason.TOPIC, "not below d/{device}/")
-    return key
+    return levels[place]
 
 
 def shown(family: str) -> str:
@@ -139,6 +144,12 @@ def described_by(mapping: str) -> Family:
 def find(family: str, mapping: str) -> Family | None:
     """The one of that name; the one that `mapping` describes where it is none of ours."""
     return described_by(mapping) if family == MAPPING else FAMILIES.get(family)
+
+
+def needs_birth(family: str, mapping: str) -> bool:
+    """Whether its messages mean something only after others."""
+    known = find(family, mapping)
+    return known is not None and known.follow is not None
 
 
 def follow(family: str, envelopes: Iterable[Envelope], zone: ZoneInfo = UTC, mapping: str = "") -> Followed:

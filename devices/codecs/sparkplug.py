@@ -213,8 +213,10 @@ def _instant(milliseconds: int) -> datetime:
 def beats(topic: str, content: bytes, _zone: ZoneInfo) -> list[Reading]:
     """When something of the message happened, for those who only store it. Raises: Unreadable."""
     match, payload = opened(topic, content)
-    if match is None or match["kind"] in {"NCMD", "DCMD", "NDEATH"}:
+    if match is None or match["kind"] in {"NCMD", "DCMD"}:
         return []
+    if match["kind"] == "NDEATH":  # its own time is that of the connection
+        return [Reading(Channel.TELEMETRY)]
     stamps = {one.timestamp for one in payload.metrics if one.HasField("timestamp")}
     stamps |= {payload.timestamp} if payload.HasField("timestamp") else set()
     seq = payload.seq if payload.HasField("seq") else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from devices.broker import BrokerUnavailable, RunningBroker, provision, start_broker, write_credentials
+from devices.codecs import families
 from devices.ingest import Ingest
 from devices.registry.actions import broker_hash
 from tests.devices.plugs import a_plug, batches, die_with_will, envelopes, eventually, listening, published
@@ -29,6 +30,26 @@ def test_a_device_writes_below_its_own_name_only(running: RunningBroker) -> None
                 published(plug, topic, b"{}")
         heard = envelopes(batches(ingest, until=envelopes))
     assert [envelope.topic for envelope in heard] == ["d/k1/t"]
+
+
+OWN = ("shellies/k1/relay/0/power", "spBv1.0/lab/NBIRTH/k1", "spBv1.0/lab/DDATA/k1/oven")
+FOREIGN = (
+    "shellies/k2/relay/0/power",
+    "spBv1.0/lab/NBIRTH/k2",
+    "spBv1.0/lab/DDATA/k2/k1",
+    "spBv1.0/STATE/k1",
+    "spBv1.0/k1/k1/k2",
+)
+
+
+def test_where_a_standard_puts_a_device_it_writes_below_its_own_name_only(running: RunningBroker) -> None:
+    with listening(running.url) as ingest:
+        with a_plug(running.port, "k1", "one") as plug:
+            for topic in (*FOREIGN, *OWN):
+                published(plug, topic, b"1")
+        heard = envelopes(batches(ingest, until=lambda found: len(envelopes(found)) >= len(OWN)))
+    assert [envelope.topic for envelope in heard] == list(OWN)
+    assert [families.device_key(topic) for topic in OWN] == ["k1"] * len(OWN)
 
 
 def test_a_will_on_the_topic_of_another_is_dropped(running: RunningBroker) -> None:
