@@ -91,7 +91,7 @@ class Node:
     ) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
         number = payload.seq % SEQUENCE
         ahead = (number - (self.last or 0) - 1) % SEQUENCE
-        if ahead >= SEQUENCE // 2:  # behind: it came twice, or later than we waited
+        if ahead >= SEQUENCE // 2 or number in self.held:  # it came twice, or later than we waited
             yield envelope, self._read(payload, match)
             return
         self.held[number] = (envelope, payload, match)

@@ -73,6 +73,8 @@ def parse(payload: bytes) -> Any:
         raise Unreadable(Reason.SHAPE, "an empty Sparkplug B payload")
     if len(found.metrics) > MOST_METRICS:
         raise Unreadable(Reason.SHAPE, f"{len(found.metrics)} metrics, at most {MOST_METRICS}")
+    if not all(isinstance(text, str) for one in found.metrics for text in (one.name, one.string_value)):
+        raise Unreadable(Reason.SHAPE, "a text that is not UTF-8")  # protobuf hands on its bytes
     return found
 
 
