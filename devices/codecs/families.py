@@ -38,7 +38,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A payload family; a device that we provision publishes its measurements on `d/{key}/` and `publishes`."""
+    """A payload family; a device that we provision publishes its measurements on `publishes`, which names its {key}."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ def _sparkplug(name: str, metrics: Mapping[str, Any]) -> Family:
     def follow(envelopes: Iterable[Envelope]) -> Followed:
         return sparkplug.Node(message).follow(envelopes)
 
-    return Family(name, "Sparkplug B", "spBv1.0/{group}/DDATA/{key}/{device}", sparkplug.beats, follow)
+    return Family(name, "Sparkplug B", "spBv1.0/group/DDATA/{key}/device", sparkplug.beats, follow)
 
 
 METRICS = {
@@ -95,8 +95,8 @@ NATIVE_EXAMPLE = '{"p": 742.5, "e": 118234.7}'
 NATIVE = re.compile(r"^d/(?P<device>[^/]+)/(?P<tail>[^/]+)$")
 TASMOTA = re.compile(r"^(?:d/(?P<device>[^/]+)/)?(?:tele|stat)/(?:(?P<name>[^/]+)/)?(?P<tail>[^/]+)$")
 FAMILIES: Mapping[str, Family] = {
-    "native": Family("native", "MQTT (JSON)", "t", _by_codec(NATIVE, native.decode)),
-    "tasmota": Family("tasmota", "Tasmota", "tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), None, tasmota.SETUP),
+    "native": Family("native", "MQTT (JSON)", "d/{key}/t", _by_codec(NATIVE, native.decode)),
+    "tasmota": Family("tasmota", "Tasmota", "d/{key}/tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), None, tasmota.SETUP),
     "sparkplug": _sparkplug("sparkplug", METRICS),
     **_shipped(),
 }
@@ -138,7 +138,7 @@ def described_by(mapping: str) -> Family:
         raise Invalid(field="profile.family", reason=f"not JSON ({error})") from error
     if isinstance(values, dict) and set(values) == {"sparkplug"}:
         return _sparkplug(MAPPING, values["sparkplug"])
-    return Family(MAPPING, MAPPING, "#", read_mapping(values, name=MAPPING).read)
+    return Family(MAPPING, MAPPING, "d/{key}/#", read_mapping(values, name=MAPPING).read)
 
 
 def find(family: str, mapping: str) -> Family | None:

@@ -40,8 +40,8 @@ def broker_hash(secret: str) -> str:
 
 
 def topic_of(key: str, family: str) -> str:
-    """Where the device publishes: its own branch, below it the topics of its family."""
-    return f"d/{key}/{FAMILIES[family].publishes}" if family in FAMILIES else f"d/{key}/#"
+    """Where the device publishes: its own branch, or where the standard of its family puts it."""
+    return FAMILIES[family].publishes.replace("{key}", key) if family in FAMILIES else f"d/{key}/#"
 
 
 def register_device(

@@ -73,8 +73,22 @@ def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: f
         actions.fold_devices(session, now=minute(end))
 
 
-@pytest.mark.parametrize(("profile", "topic"), [("native", "d/{key}/t"), ("tasmota", "d/{key}/tele/SENSOR")])
-def test_a_registered_device_gets_all_it_needs_to_connect(world: World, profile: str, topic: str) -> None:
+MAPPING = {"message": [{"topic": "{branch+}/kw", "format": "scalar", "power": {"path": ".", "scale": 1000}}]}
+
+
+@pytest.mark.parametrize(
+    ("profile", "topic"),
+    [
+        ("native", "d/{key}/t"),
+        ("tasmota", "d/{key}/tele/SENSOR"),
+        ("shelly1", "shellies/{key}/relay/0/power"),
+        ("shelly2", "d/{key}/events/rpc"),
+        ("sparkplug", "spBv1.0/group/DDATA/{key}/device"),
+        (MAPPING, "d/{key}/#"),
+    ],
+    ids=str,
+)
+def test_a_registered_device_gets_all_it_needs_to_connect(world: World, profile: str | dict[str, Any], topic: str) -> None:
     made = a_device(world, profile=profile)
     assert made["mqtt"] == {
         "host": "127.0.0.1",
@@ -112,6 +126,8 @@ def test_the_same_key_registers_one_device(world: World) -> None:
         ({"surprise": 1}, "malformed", "surprise"),
         ({"thresholds": {"p_on": "much"}}, "malformed", "thresholds.p_on"),
         ({"profile": "telegraph"}, "invalid", "profile"),
+        ({"profile": {"message": []}}, "invalid", "profile.family.message"),
+        ({"profile": {"message": [{"topic": "a", "power": "x..y"}]}}, "invalid", "profile.family.message.0"),
         ({"thresholds": {"p_high": 1}}, "invalid", "profile.p_high"),
         ({"thresholds": {"p_on": -1}}, "invalid", "profile.p_on"),
         ({"thresholds": {"p_on": 50, "p_off": 60}}, "invalid", "profile.p_off"),
