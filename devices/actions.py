@@ -239,12 +239,22 @@ def _arrivals(session: Session, device: Device, profile: Profile, *, since: date
     if families.needs_birth(profile.family, profile.mapping):
         envelopes = [*queries.births_of(session, device.id, before=since), *envelopes]
     found: list[Arrival] = []
+    unknown: datetime | None = None
     for envelope, told in families.follow(profile.family, envelopes, profile.tz, profile.mapping):
+        lacks = told.reason is Reason.UNKNOWN_ALIAS if isinstance(told, Rejected) else any(one.after_hole for one in told)
+        unknown = envelope.received_at if lacks else unknown
         if envelope.received_at >= since and not isinstance(told, Rejected):
             found += [arrived(envelope, one) for one in told]
     if families.needs_birth(profile.family, profile.mapping):
         _remember_presence(device, found)
+        _want_birth(device, unknown)
     return found
+
+
+def _want_birth(device: Device, unknown: datetime | None) -> None:
+    """It last said what it had not introduced, or left something out, after it was last asked."""
+    if unknown is not None and (device.birth_asked_at is None or unknown > device.birth_asked_at):
+        device.birth_wanted_at = device.birth_wanted_at or unknown
 
 
 def _remember_presence(device: Device, arrivals: Sequence[Arrival]) -> None:

@@ -47,6 +47,7 @@ ACL = f"""user {INGEST}
 topic read #
 topic write {INGEST}/#
 topic write d/+/cmd/#
+topic write spBv1.0/+/NCMD/+
 
 pattern write d/%u/#
 pattern read d/%u/cmd/#

@@ -26,7 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from devices.readings import Envelope
+from devices.readings import Command, Envelope
 from marketplace import clock
 
 log = structlog.get_logger()
@@ -153,6 +153,10 @@ class Ingest:
             for item in batch.items:
                 if item.qos and item.connection == self._connection:
                     self._client.ack(item.mid, item.qos)
+
+    def tell(self, command: Command) -> None:
+        """Send a command to a device; it is not repeated where it gets lost."""
+        self._client.publish(command.topic, command.payload, qos=0)
 
     def _beat(self) -> None:
         """Send ourselves a message now and then: when it is committed, the whole way works."""

@@ -58,11 +58,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A message to a device."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A reading, and whether the device itself says that it kept it for later."""
 
     reading: Reading
     historical: bool = False
+    after_hole: bool = False
+    """Something that came before it is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from booking.tables import Booking
 from devices.matching import Verdict
 from devices.segments import State
 from devices.sessions import EndReason, Grade
-from marketplace.db import Base, Code, Document, Id, Line, Name, choice
+from marketplace.db import Base, Code, Document, Id, Line, Name, choice, sparse_index
 from marketplace.tables import Institution, Resource
 
 
@@ -42,8 +42,15 @@ class Device(Base):
     """Up to which receipt its messages are folded."""
     dirty_from: Mapped[datetime | None]
     """The earliest instant that new messages touch; None where nothing waits to be folded."""
+    birth_wanted_at: Mapped[datetime | None]
+    """Since when a Sparkplug node is to be asked for a birth."""
+    birth_asked_at: Mapped[datetime | None]
 
-    __table_args__ = (UniqueConstraint("key"), Index("ix_devices_resource", "resource_id"))
+    __table_args__ = (
+        UniqueConstraint("key"),
+        Index("ix_devices_resource", "resource_id"),
+        sparse_index("ix_devices_birth", "birth_wanted_at"),  # whom to ask
+    )
 
 
 class Thresholds(Base):

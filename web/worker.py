@@ -32,6 +32,7 @@ from booking.waiting import actions as waiting
 from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
+from devices.births import actions as births
 from devices.ingest import Ingest
 from devices.intake import actions as intake
 from evaluation import actions as evaluation
@@ -47,6 +48,7 @@ Sessions = sessionmaker[Session]
 SWEEP_EVERY = timedelta(minutes=10)
 SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
+ASK_S = 2.0
 """How long a loop waits after the database or the provider did not answer."""
 
 
@@ -170,6 +172,16 @@ def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> No
                 continue
             ingest.ack(batch)
             break
+
+
+def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
+    """Ask nodes for births: first it is on record that they were asked."""
+    while not stop.wait(ASK_S):
+        with sessions() as session:
+            commands = births.take_wanted(session, now=clock.now())
+            session.commit()
+        for command in commands:
+            ingest.tell(command)
 
 
 def payment_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
@@ -343,6 +355,7 @@ class Worker:
         ]
         if ingest:
             loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
+            loops.append(lambda: birth_loop(ingest, sessions, self._stop))
         if provider:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))

@@ -13,9 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from devices.codecs.mapping import Message, joined, sample_of
-from devices.codecs.sparkplug_wire import parse, value_of
+from devices.codecs.sparkplug_wire import parse, value_of, wanted_birth
 from devices.codecs.strict import Unreadable
-from devices.readings import Channel, Envelope, Reading, Reason, Rejected, Told
+from devices.readings import Channel, Command, Envelope, Reading, Reason, Rejected, Told
 
 TOPIC = re.compile(
     r"(?:.+/)?spBv1\.0/(?P<group>[^/]+)/(?P<kind>[ND](?:BIRTH|DATA|DEATH)|[ND]CMD)/(?P<node>[^/]+)(?:/(?P<device>[^/]+))?"
@@ -114,7 +114,11 @@ class Node:
         while self.held:
             self.wants_birth = True
             self.last = min(self.held, key=lambda number: (number - (self.last or 0)) % SEQUENCE) - 1
-            yield from self._release()
+            for number, (envelope, found) in enumerate(self._release()):
+                yield (
+                    envelope,
+                    found if number or isinstance(found, Rejected) else [replace(one, after_hole=True) for one in found],
+                )
         self.held_since = None
 
     def _birth(self, payload: Any) -> list[Told] | Rejected:
@@ -208,6 +212,12 @@ def _instant(milliseconds: int) -> datetime:
     if milliseconds > LATEST_MS:
         raise Unreadable(Reason.TIME, "not milliseconds since 1970 before the year 10000")
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def rebirth(topic: str, now: datetime) -> Command | None:
+    """What asks the node that published on `topic` for a new birth; None where it is no topic of a node."""
+    match = TOPIC.fullmatch(topic)
+    return Command(f"spBv1.0/{match['group']}/NCMD/{match['node']}", wanted_birth(now)) if match else None
 
 
 def beats(topic: str, content: bytes, _zone: ZoneInfo) -> list[Reading]:

@@ -5,6 +5,7 @@ Fields that are not listed here are passed over by protobuf itself.
 
 import struct
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -14,6 +15,7 @@ from devices.readings import Reason
 
 PACKAGE = "pilotbench.sparkplug"
 MOST_METRICS = 500
+BOOLEAN = 11
 Kind = descriptor_pb2.FieldDescriptorProto
 METRIC = (
     ("name", 1, Kind.TYPE_STRING),
@@ -76,6 +78,14 @@ def parse(payload: bytes) -> Any:
     if not all(isinstance(text, str) for one in found.metrics for text in (one.name, one.string_value)):
         raise Unreadable(Reason.SHAPE, "a text that is not UTF-8")  # protobuf hands on its bytes
     return found
+
+
+def wanted_birth(now: datetime) -> bytes:
+    """The payload of the command `Node Control/Rebirth`."""
+    stamp = int(now.timestamp() * 1000)
+    found = Payload(timestamp=stamp)
+    found.metrics.add(name="Node Control/Rebirth", timestamp=stamp, datatype=BOOLEAN, boolean_value=True)
+    return bytes(found.SerializeToString())
 
 
 def value_of(metric: Any, datatype: int) -> Any:

@@ -1,0 +1,1 @@
+"""Asking Sparkplug nodes for a new birth."""
