@@ -244,14 +244,12 @@ class AtOnce:
         self._request, self._body, self.now, self.place = request, body, now, place
         self._state = request.app.state
         self._given: Session | None = None
-        self._known: Actor | None = None
 
     async def run(self, handle: Callable[["AtOnce"], Response]) -> Response:
         """In a thread of the route, or in the one thread that commits for all. Raises what `handle` raises."""
         group: GroupCommit | None = self._state.group
         if group is None:
             return await run_in_threadpool(handle, self)
-        self._known = signed_in(find_actor(self._request))  # nobody waits for the writer to hear that a token is wrong
         return await wrap_future(group.submit(partial(self._grouped, handle)))
 
     def _grouped(self, handle: Callable[["AtOnce"], Response], session: Session) -> Response:
@@ -259,7 +257,7 @@ class AtOnce:
         return handle(self)
 
     def _actor(self, session: Session) -> Actor:
-        return self._known or signed_in(actor_of(session, self._request))
+        return signed_in(actor_of(session, self._request))
 
     def _session(self) -> AbstractContextManager[Session]:
         session: Session = self._given or self._state.sessions()
