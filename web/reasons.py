@@ -111,6 +111,7 @@ REASONS = (
     _("is a part of this machine itself"),
     _("is an operator already"),
     _("is longer than the longest booking"),
+    _("holds what JSON cannot"),
     _("is missing"),
     _("is negative"),
     _("is no address of a calendar such as https://example.org/calendar.ics"),

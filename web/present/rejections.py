@@ -17,6 +17,7 @@ def reason_in_words(code: str, lang: Lang) -> str:
         "bad_number": _("A value is missing or out of range"),
         "bad_time": _("The time of the measurement cannot be read"),
         "unknown_device": _("No device has this key"),
+        "unknown_alias": _("Names what its birth has not introduced; it was asked for a new birth"),
         "unknown_family": _("The family of messages is not known"),
         "foreign_topic": _("Sent below the name of another device"),
         "wrong_login": _("Name or secret is wrong"),
