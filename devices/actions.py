@@ -19,7 +19,7 @@ from devices.denials import Denial
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
 from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, names, place, placed_at
 from devices.profile import Profile
-from devices.readings import Channel, Envelope, Reason, Rejected
+from devices.readings import Channel, Envelope, Reason, Rejected, Told
 from devices.segments import Segment, segments
 from devices.sessions import Session as Run
 from devices.sessions import SessionState, fold
@@ -107,8 +107,7 @@ def read(envelope: Envelope, profile: Profile) -> list[Arrival] | Rejected:
     readings = families.decode(profile.family, envelope.topic, envelope.payload, profile.tz, profile.mapping)
     if isinstance(readings, Rejected):
         return readings
-    marks = (envelope.retain, envelope.backlog, envelope.historical)
-    return [Arrival(reading, envelope.received_at, envelope.payload, *marks) for reading in readings]
+    return [arrived(envelope, Told(reading)) for reading in readings]
 
 
 def _rejected(device_id: str | None, key: str, envelope: Envelope, reason: Rejected) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a message says, whatever its family, and why one was turned away."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -81,3 +82,7 @@ class Rejected:
 
     reason: Reason
     detail: str = ""
+
+
+Followed = Iterator[tuple[Envelope, list[Told] | Rejected]]
+"""Messages of one device, each with what it says once those before it are known."""

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping as Values
+from dataclasses import replace
 from importlib import resources
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from devices.codecs.paths import WHOLE, BadPath, getter
 from devices.codecs.topics import BadPattern, matcher
 from marketplace.refusals import Invalid
 
+FIELD = "profile.family"
 MOST_MESSAGES = 40
 MOST_WORDS = 100
 VOCABULARIES: Values[str, Values[str, str]] = {
@@ -21,8 +23,6 @@ VOCABULARIES: Values[str, Values[str, str]] = {
     for name, table in tomllib.loads((resources.files("devices") / "vocabularies.toml").read_text("utf-8")).items()
 }
 """What the words of a standard mean, by its name: packml, lads, e10, mtconnect."""
-
-ONLINE = {"true": "true", "false": "false"}
 
 
 class _Strict(BaseModel):
@@ -78,29 +78,39 @@ class WordIn(_Strict):
         return Word(tuple(getter(path) for path in self.first or [self.path]), {**known, **self.words})
 
 
-class MessageIn(_Strict):
-    topic: str
-    format: Literal["json", "scalar", "either"] = "json"
-    each: Annotated[str | None, Field(min_length=1, max_length=LONGEST_PATH)] = None
-    require: Annotated[list[str], Field(max_length=16)] = []
+class SparkplugIn(_Strict):
+    """Which metrics of an edge node are its power, its energy and its state: a path goes by their whole names."""
+
     power: Annotated[QuantityIn | None, BeforeValidator(_path_alone)] = None
     energy: Annotated[QuantityIn | None, BeforeValidator(_path_alone)] = None
-    time: Annotated[TimeIn | None, BeforeValidator(_path_alone)] = None
     state: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
-    online: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
 
     def made(self) -> Message:
         """Raises: BadPath."""
         return Message(
-            topic=self.topic,
+            power=self.power.made() if self.power else None,
+            energy=self.energy.made() if self.energy else None,
+            state=self.state.made() if self.state else None,
+        )
+
+
+class MessageIn(SparkplugIn):
+    topic: str
+    format: Literal["json", "scalar", "either"] = "json"
+    each: Annotated[str | None, Field(min_length=1, max_length=LONGEST_PATH)] = None
+    require: Annotated[list[str], Field(max_length=16)] = []
+    time: Annotated[TimeIn | None, BeforeValidator(_path_alone)] = None
+    online: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
+
+    def made(self) -> Message:
+        """Raises: BadPath."""
+        return replace(
+            super().made(),
+            time=self.time.made() if self.time else None,
+            online=self.online.made() if self.online else None,
             form=Format(self.format),
             each=self.each,
             require=tuple(getter(path) for path in self.require),
-            power=self.power.made() if self.power else None,
-            energy=self.energy.made() if self.energy else None,
-            time=self.time.made() if self.time else None,
-            state=self.state.made() if self.state else None,
-            online=self.online.made() if self.online else None,
         )
 
 
@@ -108,14 +118,6 @@ class MappingIn(_Strict):
     """The messages of a family, in the order in which they are tried."""
 
     message: Annotated[list[MessageIn], Field(min_length=1, max_length=MOST_MESSAGES)]
-
-
-class SparkplugIn(_Strict):
-    """Which metrics of an edge node are its power, its energy and its state: a path goes by their whole names."""
-
-    power: Annotated[QuantityIn | None, BeforeValidator(_path_alone)] = None
-    energy: Annotated[QuantityIn | None, BeforeValidator(_path_alone)] = None
-    state: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
 
 
 _In = TypeVar("_In", bound=BaseModel)
@@ -129,18 +131,18 @@ def _validated(kind: type[_In], values: Any, field: str) -> _In:
         raise Invalid(field=".".join([field, *(str(part) for part in first["loc"])]), reason=first["msg"]) from error
 
 
-def read_metrics(values: Any, *, field: str = "profile.family.sparkplug") -> Message:
-    """Raises: Invalid, naming the field below `field`."""
-    described = _validated(SparkplugIn, values, field)
+def read_metrics(values: Any) -> Message:
+    """Raises: Invalid, naming the field below `profile.family.sparkplug`."""
+    field = f"{FIELD}.sparkplug"
     try:
-        return MessageIn(topic="-", power=described.power, energy=described.energy, state=described.state).made()
+        return _validated(SparkplugIn, values, field).made()
     except BadPath as error:
         raise Invalid(field=field, reason=str(error)) from error
 
 
-def read_mapping(values: Values[str, Any], *, name: str, field: str = "profile.family") -> Mapped:
-    """Raises: Invalid, naming the field below `field`."""
-    described = _validated(MappingIn, values, field)
+def read_mapping(values: Any, *, name: str) -> Mapped:
+    """Raises: Invalid, naming the field below `profile.family`."""
+    described = _validated(MappingIn, values, FIELD)
     topics: dict[str, re.Pattern[str]] = {}
     messages: dict[str, list[Message]] = {}
     for number, message in enumerate(described.message):
@@ -148,5 +150,5 @@ def read_mapping(values: Values[str, Any], *, name: str, field: str = "profile.f
             topics.setdefault(message.topic, matcher(message.topic))
             messages.setdefault(message.topic, []).append(message.made())
         except (BadPath, BadPattern) as error:
-            raise Invalid(field=f"{field}.message.{number}", reason=str(error)) from error
+            raise Invalid(field=f"{FIELD}.message.{number}", reason=str(error)) from error
     return Mapped(name, topics, messages)

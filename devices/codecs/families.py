@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -14,14 +14,13 @@ import orjson
 from devices.codecs import native, sparkplug, tasmota
 from devices.codecs.describing import read_mapping, read_metrics
 from devices.codecs.strict import PAYLOAD_LIMIT, TOPIC_LIMIT, Unreadable
-from devices.readings import Envelope, Reading, Reason, Rejected, Told
+from devices.readings import Envelope, Followed, Reading, Reason, Rejected, Told
 from marketplace.refusals import Invalid
 
 UTC = ZoneInfo("UTC")
 KEY = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 Read = Callable[[str, bytes, ZoneInfo], list[Reading]]
 """The readings of (topic, payload, zone of the device's clock). Raises: Unreadable."""
-Followed = Iterator[tuple[Envelope, list[Told] | Rejected]]
 Follow = Callable[[Iterable[Envelope]], Followed]
 """Of a family whose messages mean something only after others: one device's in order of receipt, each with what it says."""
 
@@ -72,7 +71,7 @@ def _shipped() -> Mapping[str, Family]:
             mapping = read_mapping({"message": described["message"]}, name=name)
             examples = [Example(**one) for one in described["example"]]
             setup = described.get("setup", "")
-            found[name] = Family(name, described["title"], described["publishes"], mapping.read, None, setup, examples)
+            found[name] = Family(name, described["title"], described["publishes"], mapping.read, setup=setup, examples=examples)
     return found
 
 
@@ -96,12 +95,11 @@ NATIVE = re.compile(r"^d/(?P<device>[^/]+)/(?P<tail>[^/]+)$")
 TASMOTA = re.compile(r"^(?:d/(?P<device>[^/]+)/)?(?:tele|stat)/(?:(?P<name>[^/]+)/)?(?P<tail>[^/]+)$")
 FAMILIES: Mapping[str, Family] = {
     "native": Family("native", "MQTT (JSON)", "d/{key}/t", _by_codec(NATIVE, native.decode)),
-    "tasmota": Family("tasmota", "Tasmota", "d/{key}/tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), None, tasmota.SETUP),
+    "tasmota": Family("tasmota", "Tasmota", "d/{key}/tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), setup=tasmota.SETUP),
     "sparkplug": _sparkplug("sparkplug", METRICS),
     **_shipped(),
 }
 """A Tasmota plug that we provision publishes below its own `d/{key}/`; elsewhere its topic is its name."""
-
 
 OWN_BRANCHES = {"d": 1, "shellies": 1, "spBv1.0": 3}
 """First levels below which a device writes, and the level that is its key: the broker's rules for topics say the same."""

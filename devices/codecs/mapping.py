@@ -14,13 +14,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from devices.codecs.paths import Getter, items
-from devices.codecs.strict import LARGEST, PAYLOAD_LIMIT, Unreadable, read_json, read_number
+from devices.codecs.strict import LARGEST, Unreadable, read_json, read_number, read_wall, was_set
 from devices.readings import Channel, Reading, Reason
 
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
-EARLIEST, LATEST = 2000, 2100
-"""A clock that shows a year outside was never set."""
-
 LONGEST_WORD = 80
 UNKNOWN = "UNKNOWN"
 """What a word is mapped to that says that nobody knows: no sample, not even a heartbeat."""
@@ -77,17 +74,16 @@ class Moment:
 class Message:
     """What the topics of one pattern carry; nothing of what we read where all of its values are None."""
 
-    topic: str
-    form: Format
-    each: str | None
-    """Under which path there are several, each with a series of its own."""
-    require: tuple[Getter, ...]
-    """Without a value under each of these it is no measurement, and is passed over."""
     power: Quantity | None
     energy: Quantity | None
-    time: Moment | None
     state: Word | None
-    online: Word | None
+    time: Moment | None = None
+    online: Word | None = None
+    form: Format = Format.JSON
+    each: str | None = None
+    """Under which path there are several, each with a series of its own."""
+    require: tuple[Getter, ...] = ()
+    """Without a value under each of these it is no measurement, and is passed over."""
 
     @property
     def is_quiet(self) -> bool:
@@ -167,15 +163,11 @@ def sample_of(message: Message, metric: str, part: Any, document: Any, zone: Zon
     )
 
 
-def _scalar(payload: bytes) -> Any:
-    """A number where it is written as one, else the word."""
-    if len(payload) > PAYLOAD_LIMIT:
-        raise Unreadable(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
+def _scalar(payload: bytes) -> str:
     try:
-        text = payload.decode().strip()
+        return payload.decode().strip()
     except UnicodeDecodeError as error:
         raise Unreadable(Reason.SHAPE, "not UTF-8") from error
-    return text
 
 
 def _number(quantity: Quantity, part: Any, name: str) -> float | None:
@@ -221,19 +213,11 @@ def _time(moment: Moment, part: Any, document: Any, zone: ZoneInfo) -> datetime 
     if value is None:
         return None
     found = CLOCKS[moment.clock](value, zone)
-    return found if EARLIEST <= found.year < LATEST else None
+    return found if found and was_set(found) else None
 
 
 def _nothing(_document: Any) -> None:
     return None
-
-
-def _iso(value: Any, zone: ZoneInfo) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise Unreadable(Reason.TIME, "not a date and time") from error
 
 
 def _compact(value: Any, zone: ZoneInfo) -> datetime:
@@ -253,16 +237,16 @@ def _epoch(per_second: int) -> Callable[[Any, ZoneInfo], datetime]:
     return read
 
 
-def _any(value: Any, zone: ZoneInfo) -> datetime:
+def _any(value: Any, zone: ZoneInfo) -> datetime | None:
     if isinstance(value, str) and not NUMBER.fullmatch(value):
-        return _iso(value, zone)
+        return read_wall(value, zone)
     number = _plain(value, "time")
     milliseconds = isinstance(number, int | float) and number > 1e11
     return CLOCKS[Clock.EPOCH_MS if milliseconds else Clock.EPOCH_S](number, zone)
 
 
-CLOCKS: Mapping[Clock, Callable[[Any, ZoneInfo], datetime]] = {
-    Clock.ISO: _iso,
+CLOCKS: Mapping[Clock, Callable[[Any, ZoneInfo], datetime | None]] = {
+    Clock.ISO: read_wall,
     Clock.EPOCH_S: _epoch(1),
     Clock.EPOCH_MS: _epoch(1000),
     Clock.COMPACT: _compact,

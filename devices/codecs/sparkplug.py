@@ -6,28 +6,27 @@ and a new birth is wanted. Order is restored by the sequence number; a hole is w
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from devices.codecs.mapping import Message, joined, sample_of
 from devices.codecs.sparkplug_wire import parse, value_of, wanted_birth
-from devices.codecs.strict import Unreadable
-from devices.readings import Channel, Command, Envelope, Reading, Reason, Rejected, Told
+from devices.codecs.strict import Unreadable, read_epoch_ms
+from devices.readings import Channel, Command, Envelope, Followed, Reading, Reason, Rejected, Told
 
 TOPIC = re.compile(
-    r"(?:.+/)?spBv1\.0/(?P<group>[^/]+)/(?P<kind>[ND](?:BIRTH|DATA|DEATH)|[ND]CMD)/(?P<node>[^/]+)(?:/(?P<device>[^/]+))?"
+    r"(?:.+/)?spBv1\.0/(?P<group>[^/]+)/(?P<kind>[ND](?:BIRTH|DATA|DEATH|CMD))/(?P<node>[^/]+)(?:/(?P<device>[^/]+))?"
 )
 STATE = re.compile(r"(?:.+/)?spBv1\.0/STATE/[^/]+")
+UTC = ZoneInfo("UTC")
 SEQUENCE = 256
 HOLE = timedelta(seconds=2)
 """How long a missing number is waited for."""
 
-MOST_HELD = SEQUENCE
 BD_SEQ = "bdSeq"
-LATEST_MS = 253_402_300_799_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Node:
     wants_birth: bool = False
     """It said what it did not introduce, or something is missing."""
 
-    def follow(self, envelopes: Iterable[Envelope]) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
+    def follow(self, envelopes: Iterable[Envelope]) -> Followed:
         """Each message with what it says, in the order of the node's own numbers; `envelopes` are in order of receipt."""
         for envelope in envelopes:
             if self.held_since is not None and envelope.received_at - self.held_since > HOLE:
@@ -66,7 +65,7 @@ class Node:
             yield from self._take(envelope)
         yield from self._give_up()
 
-    def _take(self, envelope: Envelope) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
+    def _take(self, envelope: Envelope) -> Followed:
         try:
             match, payload = opened(envelope.topic, envelope.payload)
         except Unreadable as error:
@@ -86,9 +85,7 @@ class Node:
         else:
             yield from self._in_order(envelope, payload, match)
 
-    def _in_order(
-        self, envelope: Envelope, payload: Any, match: re.Match[str]
-    ) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
+    def _in_order(self, envelope: Envelope, payload: Any, match: re.Match[str]) -> Followed:
         number = payload.seq % SEQUENCE
         ahead = (number - (self.last or 0) - 1) % SEQUENCE
         if ahead >= SEQUENCE // 2 or number in self.held:  # it came twice, or later than we waited
@@ -100,25 +97,21 @@ class Node:
             self.held_since = None
         elif self.held_since is None:
             self.held_since = envelope.received_at
-        if len(self.held) >= MOST_HELD:
-            yield from self._give_up()
 
-    def _release(self) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
+    def _release(self) -> Followed:
         while self.last is not None and (self.last + 1) % SEQUENCE in self.held:
             self.last = (self.last + 1) % SEQUENCE
             envelope, payload, match = self.held.pop(self.last)
             yield envelope, self._read(payload, match)
 
-    def _give_up(self) -> Iterator[tuple[Envelope, list[Told] | Rejected]]:
+    def _give_up(self) -> Followed:
         """What was held is read without what is missing."""
         while self.held:
             self.wants_birth = True
             self.last = min(self.held, key=lambda number: (number - (self.last or 0)) % SEQUENCE) - 1
             for number, (envelope, found) in enumerate(self._release()):
-                yield (
-                    envelope,
-                    found if number or isinstance(found, Rejected) else [replace(one, after_hole=True) for one in found],
-                )
+                first = not number and not isinstance(found, Rejected)
+                yield envelope, [replace(one, after_hole=True) for one in found] if first else found  # type: ignore[union-attr]
         self.held_since = None
 
     def _birth(self, payload: Any) -> list[Told] | Rejected:
@@ -149,8 +142,7 @@ class Node:
     def _device_ends(self, payload: Any, device: str) -> list[Told]:
         """At the time of the payload."""
         self.born.discard(device)
-        at = _instant(payload.timestamp) if payload.HasField("timestamp") else None
-        return [Told(Reading(Channel.PRESENCE, measured_at=at, online=False, metric=device))]
+        return [Told(Reading(Channel.PRESENCE, measured_at=_said_at(payload), online=False, metric=device))]
 
     def _end(self, payload: Any) -> list[Told]:
         """The broker's word, at the time of its receipt; of a connection that another one has followed it says nothing."""
@@ -167,16 +159,12 @@ class Node:
             value = value_of(metric, datatype)
             if value is None or name == BD_SEQ or name.startswith("Node Control/"):
                 continue
-            stamp = (
-                metric.timestamp if metric.HasField("timestamp") else payload.timestamp if payload.HasField("timestamp") else None
-            )
-            groups[_instant(stamp) if stamp is not None else None, bool(metric.is_historical)][name] = value
+            source = metric if metric.HasField("timestamp") else payload
+            groups[_said_at(source), bool(metric.is_historical)][name] = value
         found = []
         for (at, historical), values in groups.items():
-            readings = joined(
-                replace(one, measured_at=at) for one in sample_of(self.message, device, values, values, ZoneInfo("UTC"))
-            )
-            found += [Told(one, historical) for one in readings]
+            readings = (replace(one, measured_at=at) for one in sample_of(self.message, device, values, values, UTC))
+            found += [Told(one, historical) for one in joined(readings)]
         return found
 
     def _named(self, metric: Any, device: str, *, birth: bool) -> tuple[str, int]:
@@ -208,10 +196,9 @@ def _session(payload: Any) -> int | None:
     return next((value_of(one, one.datatype) for one in payload.metrics if one.name == BD_SEQ), None)
 
 
-def _instant(milliseconds: int) -> datetime:
-    if milliseconds > LATEST_MS:
-        raise Unreadable(Reason.TIME, "not milliseconds since 1970 before the year 10000")
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _said_at(source: Any) -> datetime | None:
+    """Of a payload or a metric. Raises: Unreadable."""
+    return read_epoch_ms(source.timestamp) if source.HasField("timestamp") else None
 
 
 def rebirth(topic: str, now: datetime) -> Command | None:
@@ -227,10 +214,7 @@ def beats(topic: str, content: bytes, _zone: ZoneInfo) -> list[Reading]:
         return []
     if match["kind"] == "NDEATH":  # its own time is that of the connection
         return [Reading(Channel.TELEMETRY)]
-    stamps = {one.timestamp for one in payload.metrics if one.HasField("timestamp")}
-    stamps |= {payload.timestamp} if payload.HasField("timestamp") else set()
+    stamps = {at for source in (payload, *payload.metrics) if (at := _said_at(source))}
     seq = payload.seq if payload.HasField("seq") else None
-    return [
-        Reading(Channel.TELEMETRY, measured_at=_instant(stamp), metric=f"{match['node']}/{match['device'] or ''}/{seq}")
-        for stamp in sorted(stamps)
-    ]
+    metric = f"{match['node']}/{match['device'] or ''}/{seq}"
+    return [Reading(Channel.TELEMETRY, measured_at=at, metric=metric) for at in sorted(stamps)]

@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -13,6 +14,9 @@ TOPIC_LIMIT = 256
 DEPTH_LIMIT = 12
 LARGEST = 1e12
 """No counter or power of a machine comes near this (W, Wh)."""
+
+EARLIEST, LATEST = 2000, 2100
+"""A clock that shows a year outside was never set: it counts from 1970 at every start, and so repeats itself."""
 
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, milliseconds. How far a clock is off is judged beside ours, not here."""
@@ -76,6 +80,21 @@ def read_epoch_ms(value: object) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST_MS:
         raise Unreadable(Reason.TIME, "ts is not milliseconds since 1970 before the year 10000")
     return datetime.fromtimestamp(value / 1000, UTC)
+
+
+def read_wall(value: object, zone: ZoneInfo) -> datetime | None:
+    """ISO 8601 with its offset, or as a clock in `zone` shows it; None of a clock that was never set."""
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise Unreadable(Reason.TIME, "not a date and time") from error
+    if not was_set(moment):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def was_set(moment: datetime) -> bool:
+    return EARLIEST <= moment.year < LATEST
 
 
 def read_text(value: object, name: str, longest: int = 40) -> str | None:

@@ -5,11 +5,10 @@ Time is local without offset by default; Total counts kWh; several channels make
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from devices.codecs.strict import Unreadable, read_number, read_object
+from devices.codecs.strict import Unreadable, read_number, read_object, read_wall
 from devices.readings import Channel, Reading, Reason
 
 SETUP = (
@@ -19,9 +18,6 @@ SETUP = (
 """For the console of the plug."""
 
 WH_PER_KWH = 1000
-EARLIEST, LATEST = 2000, 2100
-"""A clock that shows a year outside was never set: it counts from 1970 at every start, and so repeats itself."""
-
 ANSWERS = ("STATUS8", "STATUS10")
 """What a plug answers to `Status 8` and `Status 10`: the same as SENSOR, in StatusSNS."""
 
@@ -53,7 +49,7 @@ def _sample(body: Mapping[str, Any], energy: Mapping[str, Any], zone: ZoneInfo) 
     total = _sum(energy.get("Total"), "Total")
     return Reading(
         Channel.TELEMETRY,
-        measured_at=_time(body.get("Time"), zone),
+        measured_at=read_wall(body["Time"], zone) if body.get("Time") is not None else None,
         power_w=_sum(energy.get("Power"), "Power"),
         energy_wh=None if total is None else round(total * WH_PER_KWH, 3),
     )
@@ -71,20 +67,6 @@ def _sum(value: object, name: str) -> float | None:
             raise Unreadable(Reason.NUMBER, f"{name} has an empty channel")
         total += number
     return total
-
-
-def _time(value: object, zone: ZoneInfo) -> datetime | None:
-    """Local wall time in the device's zone, or with its offset where the device sends one; None where missing."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise Unreadable(Reason.TIME, "Time is not a date and time") from error
-    if not EARLIEST <= moment.year < LATEST:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    return aware.astimezone(UTC)
 
 
 def _presence(payload: bytes) -> Reading:

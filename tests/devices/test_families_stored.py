@@ -53,11 +53,10 @@ def test_an_edge_node_that_was_born_once_is_understood_ever_after(db: Session) -
         oven = "/oven" if kind.startswith("D") else ""
         return Envelope(f"spBv1.0/lab/{kind}/{key}{oven}", content, minute(at) + timedelta(seconds=1))
 
-    since = (DAY - datetime(2026, 3, 10, 1, tzinfo=UTC)).total_seconds()
     reborn = {"bdSeq": (None, INT64, 0), "Node Control/Rebirth": (None, BOOLEAN, False)}
-    messages = [said("NBIRTH", payload(0, since, **reborn), 0)]
-    messages.append(said("DBIRTH", payload(1, since, Power=(1, FLOAT, 8.0)), 0))
-    messages += [said("DDATA", payload((at + 1) % 256, since + 60 * at, _1=(1, FLOAT, watts(at))), at) for at in range(1, END)]
+    messages = [said("NBIRTH", payload(0, **reborn), 0)]
+    messages.append(said("DBIRTH", payload(1, Power=(1, FLOAT, 8.0)), 0))
+    messages += [said("DDATA", payload((at + 1) % 256, 60 * at, _1=(1, FLOAT, watts(at))), at) for at in range(1, END)]
     run = store(db, messages)
     assert (run.starts_at, run.ends_at, run.confirmed_s) == (minute(RUN[0]), minute(RUN[1]), (RUN[1] - RUN[0]) * 60)
     assert device.online is True

@@ -282,9 +282,9 @@ def _meter(session: Session, one: Device, live: Live, rejected: int, now: dateti
 
 def new_secret(row: Device, known: Credentials, family: str, host: str, port: int) -> NewSecret:
     """What is pasted into the plug's console, or a first message from a shell."""
-    names = {"host": host, "port": port, "key": known.key, "secret": known.secret}
+    values = {"host": host, "port": port, "key": known.key, "secret": known.secret}
     setup = families.FAMILIES[family].setup if family in families.FAMILIES else ""
-    for name, value in names.items():
+    for name, value in values.items():
         setup = setup.replace(f"{{{name}}}", str(value))
     client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' -t {known.topic}"
     command = setup or f"{client} -m '{families.shown(family)}'"
