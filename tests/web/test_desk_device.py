@@ -39,6 +39,21 @@ def thresholds(reader: Reader, device: str) -> dict[str, str]:
     return dict(FIELD.findall(reader.get(f"/desk/devices/{device}").text))
 
 
+@pytest.mark.parametrize(
+    ("family", "how", "what"),
+    [
+        ("tasmota", "plug&#39;s console", "Backlog MqttHost"),
+        ("shelly2", "own address in place of PLUG", "MQTT.SetConfig"),
+        ("zigbee2mqtt", "configuration.yaml", "base_topic: d/k"),
+        ("homie", "a first message from a shell", "mosquitto_pub"),
+    ],
+)
+def test_what_is_pasted_is_told_where_to(desk: Desk, family: str, how: str, what: str) -> None:
+    shown = desk.reader("technician").post(f"/desk/resources/{desk.resource}/devices", name="表", family=family).text
+    assert how in shown
+    assert what in shown
+
+
 def test_thresholds_hold_from_now_on(desk: Desk) -> None:
     device, _ = a_device(desk)
     reader = desk.reader("technician")
