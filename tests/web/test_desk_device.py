@@ -42,7 +42,7 @@ def thresholds(reader: Reader, device: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("family", "how", "what"),
     [
-        ("tasmota", "plug&#39;s console", "Backlog MqttHost"),
+        ("tasmota", "into the plug's console", "Backlog MqttHost"),
         ("shelly2", "own address in place of PLUG", "MQTT.SetConfig"),
         ("zigbee2mqtt", "configuration.yaml", "base_topic: d/k"),
         ("homie", "a first message from a shell", "mosquitto_pub"),
