@@ -11,14 +11,14 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Enum, Executable, Insert, Select, Table, bindparam, event
+from sqlalchemy import Connection, Dialect, Insert, Select, Table, bindparam, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_state
-from sqlalchemy.types import TypeEngine
 
 from marketplace import trips
+from marketplace.compiled import Text, compiled, turn_back
 
 Refusals = Mapping[str, Exception]
 """What to raise when a constraint, by its name, refuses the rows."""
@@ -26,7 +26,6 @@ MOST_AT_ONCE = 16
 """Rows that are written by one statement on PostgreSQL; more of them go out as one statement a table."""
 OUTDATED = frozenset({"0A000", "26000"})
 """PostgreSQL's states of a prepared statement whose tables have changed since, or that is gone: another connection has none."""
-_Turn = Callable[[Any], Any]
 _Row = TypeVar("_Row", bound=DeclarativeBase)
 _T1 = TypeVar("_T1")
 _T2 = TypeVar("_T2")
@@ -36,46 +35,17 @@ _Call = tuple[str, Sequence[Sequence[Any]]]
 """SQL, and each of the values that it is carried out with."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A statement in one database's SQL, with how its values are turned on the way in and out."""
-
-    sql: str
-    places: Sequence[str]
-    """The name of the value that stands in each."""
-    own: Mapping[str, Any]
-    """The values that the statement brings along."""
-    turns: Sequence[tuple[int, _Turn]]
-    """How values are turned on the way in, by their place."""
-    results: Sequence[tuple[int, _Turn]]
-    """And on the way out, by the place in the row."""
-
-    def values(self, given: Mapping[str, Any]) -> list[Any]:
-        found = list(map(({**self.own, **given} if self.own else given).get, self.places))
-        for place, turn in self.turns:
-            found[place] = turn(found[place])
-        return found
-
-    def read(self, row: Sequence[Any]) -> Sequence[Any]:
-        if not self.results:
-            return row
-        turned = list(row)
-        for place, turn in self.results:
-            turned[place] = turn(turned[place])
-        return turned
-
-
 class _Prepared:
     def __init__(self) -> None:
-        self._texts: dict[str, _Text] = {}
+        self._texts: dict[str, Text] = {}
 
-    def text(self, session: Session) -> _Text:
+    def text(self, session: Session) -> Text:
         dialect = session.get_bind().dialect
         if dialect.name not in self._texts:
             self._texts[dialect.name] = self._compile(dialect)
         return self._texts[dialect.name]
 
-    def _compile(self, dialect: Dialect) -> _Text:
+    def _compile(self, dialect: Dialect) -> Text:
         raise NotImplementedError
 
 
@@ -90,10 +60,10 @@ class Read(_Prepared):
         """Raises: sqlalchemy's DBAPIError, as the mapping would."""
         return _read(session, [(self, values)])[0]
 
-    def _compile(self, dialect: Dialect) -> _Text:
+    def _compile(self, dialect: Dialect) -> Text:
         columns = enumerate(self._statement.selected_columns)
-        turns = ((place, _turn_back(column.type, dialect)) for place, column in columns)
-        return _compiled(self._statement, dialect, [(place, turn) for place, turn in turns if turn])
+        turns = ((place, turn_back(column.type, dialect)) for place, column in columns)
+        return compiled(self._statement, dialect, [(place, turn) for place, turn in turns if turn])
 
 
 class Append(_Prepared, Generic[_Row]):
@@ -122,11 +92,13 @@ class Append(_Prepared, Generic[_Row]):
         return [self._as_read(session, row) for row in rows]
 
     def _as_read(self, session: Session, row: Mapping[str, Any]) -> _Row:
-        """Past the setters of the mapping, which note a change for each value."""
+        """Past the mapping's setters, which note a change for each value, and past its search for what hangs on a new object."""
         found: _Row = self._kind.__mapper__.class_manager.new_instance()
         found.__dict__.update(self._nothing, **row)
-        instance_state(found).key = self._kind.__mapper__.identity_key_from_instance(found)
-        session.add(found)
+        state = instance_state(found)
+        state.key = self._kind.__mapper__.identity_key_from_instance(found)
+        state.session_id = session.hash_key
+        session.identity_map.add(state)
         return found
 
     def insert(self, dialect: Dialect, rows: Sequence[str] = ()) -> Insert:
@@ -138,8 +110,8 @@ class Append(_Prepared, Generic[_Row]):
         ]
         return statement.values(several) if several else statement
 
-    def _compile(self, dialect: Dialect) -> _Text:
-        return _compiled(self.insert(dialect), dialect, (), list(self._nothing))
+    def _compile(self, dialect: Dialect) -> Text:
+        return compiled(self.insert(dialect), dialect, (), list(self._nothing))
 
 
 class _Together(_Prepared):
@@ -159,12 +131,12 @@ class _Together(_Prepared):
             found[place] = turn(found[place])
         return text.sql, [found]
 
-    def _compile(self, dialect: Dialect) -> _Text:
+    def _compile(self, dialect: Dialect) -> Text:
         *first, last = (
             append.insert(dialect, [_row_name(part, number) for number in range(rows)])
             for part, (append, rows) in enumerate(self._parts)
         )
-        return _compiled(last.add_cte(*(insert.cte(f"part_{part}") for part, insert in enumerate(first))), dialect, ())
+        return compiled(last.add_cte(*(insert.cte(f"part_{part}") for part, insert in enumerate(first))), dialect, ())
 
 
 def _row_name(part: int, number: int) -> str:
@@ -182,34 +154,6 @@ def _together(parts: tuple[tuple[Append[Any], int], ...]) -> _Together:
     return _Together(parts)
 
 
-def _compiled(
-    statement: Executable, dialect: Dialect, results: Sequence[tuple[int, _Turn]], names: list[str] | None = None
-) -> _Text:
-    """Values go by place: a driver that had to look for their names would do so each time."""
-    kind: Any = type(dialect)
-    by_place: Dialect = kind(paramstyle="qmark" if dialect.name == "sqlite" else "numeric_dollar")
-    made: Any = statement.compile(dialect=by_place, column_keys=names)  # type: ignore[attr-defined]
-    own = {name: bind.value for name, bind in made.binds.items() if not bind.required and bind.value is not None}
-    turns = {name: turn for name, bind in made.binds.items() if (turn := _turn_of(bind.type, dialect))}
-    turned = [(place, turns[name]) for place, name in enumerate(made.positiontup) if name in turns]
-    return _Text(made.string, made.positiontup, own, turned, results)
-
-
-def _turn_of(kind: TypeEngine[Any], dialect: Dialect) -> _Turn | None:
-    """Of a choice the look-up alone. Raises, as it is called: LookupError, of what is not to choose from."""
-    if isinstance(kind, Enum) and kind.enum_class:
-        known: dict[Any, Any] = {None: None, **{one: one.value for one in kind.enum_class}}
-        return known.__getitem__
-    return kind.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _turn_back(kind: TypeEngine[Any], dialect: Dialect) -> _Turn | None:
-    if isinstance(kind, Enum) and kind.enum_class:
-        known: dict[Any, Any] = {None: None, **{one.value: one for one in kind.enum_class}}
-        return known.__getitem__
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
-
-
 class Appending(Session):
     """A session that keeps appended rows until it flushes."""
 
@@ -217,8 +161,36 @@ class Appending(Session):
         super().__init__(*args, **kwargs)
         self.waiting: list[_Waiting] = []
         self.starts_over = False
+        self._carrier: Connection | None = None
+        self._doubt: Question[None] | None = None
+
+    def carrier(self) -> Connection:
+        """Its connection, asked for once a transaction: to find out again costs as much as to use it."""
+        if self._carrier is None:
+            self._carrier = self.connection()
+        return self._carrier
+
+    def forget_carrier(self) -> None:
+        self._carrier = None
+
+    def confirm(self, asked: "Question[None]") -> None:
+        """Ask it with the next trip to the database; nothing is written before `understand` has let it pass.
+
+        The trip raises what `understand` raises.
+        """
+        self._doubt = asked
+
+    def take_doubt(self) -> "Question[None] | None":
+        doubt, self._doubt = self._doubt, None
+        return doubt
+
+    def settle(self) -> None:
+        """Ask now what was to be asked with the next trip."""
+        if self._doubt:
+            _ask(self, [])
 
     def flush(self, objects: Sequence[Any] | None = None) -> None:
+        self.settle()
         self.write_waiting()
         self.begin_again()
         super().flush(objects)
@@ -252,12 +224,22 @@ class Appending(Session):
 
 @event.listens_for(Appending, "before_commit")
 def _before_commit(session: Appending) -> None:
+    session.settle()
     session.write_waiting(last=session.is_last())
     session.begin_again()
 
 
+@event.listens_for(Appending, "after_transaction_create")
+@event.listens_for(Appending, "after_transaction_end")
+def _at_a_bound(session: Appending, transaction: SessionTransaction) -> None:
+    """A savepoint is set when the connection is asked for within it."""
+    if transaction.nested or transaction.parent is None:
+        session.forget_carrier()
+
+
 @event.listens_for(Appending, "do_orm_execute")
 def _before_execute(state: ORMExecuteState) -> None:
+    state.session.settle()  # type: ignore[attr-defined]
     state.session.begin_again()  # type: ignore[attr-defined]
 
 
@@ -307,9 +289,19 @@ def ask_together(session: Session, first: Question[_T1], second: Question[_T2], 
 def _read(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> list[list[Sequence[Any]]]:
     if session.new or (isinstance(session, Appending) and session.waiting):
         session.flush()
-    texts = [(read.text(session), values) for read, values in asked]
+    return _ask(session, asked)
+
+
+def _ask(session: Session, asked: Sequence[tuple[Read, Mapping[str, Any]]]) -> list[list[Sequence[Any]]]:
+    """With what is to be confirmed before them."""
+    doubt = session.take_doubt() if isinstance(session, Appending) else None
+    texts = [(read.text(session), values) for read, values in ([(doubt.read, doubt.values), *asked] if doubt else asked)]
     answers = _run(session, [(text.sql, [text.values(values)]) for text, values in texts])
-    return [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
+    found = [[text.read(row) for row in rows] for (text, _), rows in zip(texts, answers, strict=True)]
+    if doubt is None:
+        return found
+    doubt.understand(session, found[0])
+    return found[1:]
 
 
 def _write(session: Session, waiting: Sequence[_Waiting], *, last: bool = False) -> None:
@@ -341,7 +333,7 @@ def _run(session: Session, calls: Sequence[_Call], *, last: bool = False) -> lis
 
     Raises: DBAPIError, after telling the pool of a connection that is lost.
     """
-    connection = session.connection()
+    connection = session.carrier() if isinstance(session, Appending) else session.connection()
     raw, driver = connection.connection, connection.dialect.loaded_dbapi
     anew = isinstance(session, Appending) and session.starts_over
     before: list[_Call] = [("ROLLBACK", [()]), (trips.BEGIN[0], [()])] if anew else []

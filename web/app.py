@@ -23,6 +23,7 @@ from marketplace.group_commit import GroupCommit
 from marketplace.refusals import Busy, NotFound, NotSignedIn, Reason, Refusal, TooMany
 from marketplace.settings import Settings
 from web import api, pages, schema
+from web.known import Known
 from web.lanes import Lanes
 from web.patience import Patience
 from web.refusals import Malformed, malformed, problem, status_of
@@ -93,6 +94,7 @@ def connect(app: FastAPI, settings: Settings) -> None:
     app.state.readers = open_readers(engine)
     app.state.group = GroupCommit(engine) if has_one_writer(engine) else None
     app.state.lanes = Lanes()
+    app.state.known = Known()
 
 
 def _end_writing(app: FastAPI) -> None:

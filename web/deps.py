@@ -23,9 +23,10 @@ from marketplace import clock, idempotency
 from marketplace.group_commit import GroupCommit
 from marketplace.people import queries as people
 from marketplace.permissions import NOBODY, Actor
-from marketplace.prepared import start_over
+from marketplace.prepared import Appending, start_over
 from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
+from web.known import Known, SomebodyElse
 from web.lanes import Place
 from web.security import check_origin
 from web.wall import is_near
@@ -243,24 +244,41 @@ class AtOnce:
     def __init__(self, request: Request, body: bytes, now: datetime, place: Place) -> None:
         self._request, self._body, self.now, self.place = request, body, now, place
         self._state = request.app.state
-        self._given: Session | None = None
+        self._given: Appending | None = None
+        self._guesses = not request.headers.get("idempotency-key")
 
     async def run(self, handle: Callable[["AtOnce"], Response]) -> Response:
         """In a thread of the route, or in the one thread that commits for all. Raises what `handle` raises."""
         group: GroupCommit | None = self._state.group
         if group is None:
-            return await run_in_threadpool(handle, self)
+            return await run_in_threadpool(self._guessed, handle)
         return await wrap_future(group.submit(partial(self._grouped, handle)))
 
-    def _grouped(self, handle: Callable[["AtOnce"], Response], session: Session) -> Response:
+    def _guessed(self, handle: Callable[["AtOnce"], Response]) -> Response:
+        try:
+            return handle(self)
+        except SomebodyElse:  # nothing was written by then
+            self._guesses = False
+            return handle(self)
+
+    def _grouped(self, handle: Callable[["AtOnce"], Response], session: Appending) -> Response:
         self._given = session
         return handle(self)
 
-    def _actor(self, session: Session) -> Actor:
-        return signed_in(actor_of(session, self._request))
+    def _actor(self, session: Appending) -> Actor:
+        """Whose the header was the last time, which the session's next trip is to confirm; else found. Raises: NotSignedIn."""
+        known: Known = self._state.known
+        header, guesses = self._request.headers.get("authorization", ""), self._guesses and self._given is None
+        if guesses and (guess := known.guess(header, now=clock.now())):
+            session.confirm(guess[1])
+            return guess[0]
+        actor = signed_in(actor_of(session, self._request))
+        if guesses:
+            known.remember(header, actor)
+        return actor
 
-    def _session(self) -> AbstractContextManager[Session]:
-        session: Session = self._given or self._state.sessions()
+    def _session(self) -> AbstractContextManager[Appending]:
+        session: Appending = self._given or self._state.sessions()
         return nullcontext(session) if self._given else session
 
     @property

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from marketplace.people.secrets import TOKEN_PREFIX, digest
 from marketplace.permissions import Actor, Grant
-from marketplace.prepared import Read
+from marketplace.prepared import Question, Read
 from marketplace.refusals import NotFound
 from marketplace.tables import (
     ApiToken,
@@ -64,7 +65,15 @@ def session_needs_touch(session: Session, secret: str, *, now: datetime) -> bool
 
 def find_actor_by_token(session: Session, token: str, *, now: datetime) -> Actor | None:
     """The actor of an API token that is neither revoked nor expired."""
-    rows = BY_TOKEN.rows(session, digest=digest(token)) if token.startswith(TOKEN_PREFIX) else []
+    return by_token(token, now=now).ask(session) if token.startswith(TOKEN_PREFIX) else None
+
+
+def by_token(token: str, *, now: datetime) -> Question[Actor | None]:
+    """Whose token it is; None where it is unknown, revoked or expired."""
+    return Question(BY_TOKEN, {"digest": digest(token)}, lambda _session, rows: _actor_of(rows, now))
+
+
+def _actor_of(rows: Sequence[Sequence[Any]], now: datetime) -> Actor | None:
     if not rows:
         return None
     revoked_at, expires_at, disabled_at, person_id, name, email, locale, *_ = rows[0]

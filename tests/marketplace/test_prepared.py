@@ -1,5 +1,6 @@
 """Statements handed to the driver: what waits is written with the flush, in order, once, and goes with its transaction."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -201,3 +202,29 @@ def test_who_starts_over_lets_go_of_rows_with_the_next_statement(committed_db: s
         start_over(session)
         assert asked_for(COUNTED, what="obj_1").ask(session) == [(0,)]
         assert other.scalar(mine) == person
+
+
+def test_what_is_to_be_confirmed_goes_before_what_is_read(committed_db: sessionmaker[Session]) -> None:
+    with committed_db() as session:
+        ask = asked_for(NAMED, person="nobody")
+        heard: list[int] = []
+        session.confirm(Question(ask.read, ask.values, lambda _session, rows: heard.append(len(rows))))  # type: ignore[attr-defined]
+        assert heard == []
+        assert (ask.ask(session), heard) == ([], [0])
+        assert (ask.ask(session), heard) == ([], [0])
+
+
+@pytest.mark.parametrize("end", [lambda it: it.commit(), lambda it: it.flush(), lambda it: it.execute(select(1))])
+def test_nothing_is_written_before_it_is_confirmed(committed_db: sessionmaker[Session], end: Callable[[Session], object]) -> None:
+    ask = asked_for(NAMED, person="nobody")
+
+    def deny(_session: Session, _rows: object) -> None:
+        raise LookupError
+
+    with committed_db() as session:
+        ENTRIES.add(session, [entry("unconfirmed")])
+        session.confirm(Question(ask.read, ask.values, deny))  # type: ignore[attr-defined]
+        with pytest.raises(LookupError):
+            end(session)
+    with committed_db() as session:
+        assert count(session, "unconfirmed") == 0
