@@ -37,9 +37,6 @@ from marketplace.slot import Slot
 from marketplace.upsert import insert_new
 
 KEPT_BYTES = 1024
-LOOK_BACK = timedelta(hours=2)
-"""A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
-
 CATCH_UP = timedelta(seconds=30)
 """How often an open session is looked at again although nothing new came."""
 
@@ -199,27 +196,12 @@ def _samples(session: Session, device: Device, profile: Profile, now: datetime) 
     """The device's samples from a stable point on. The first is no heartbeat, for that repeats what came before it."""
     before = device.dirty_from or device.last_message_at or now
     while True:
-        start = _stable_point(session, device, profile, before)
+        start = queries.stable_point(session, device.id, profile, before=before)
         placed, _ = place(_arrivals_and_firsts(session, device, profile, since=start), profile, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)
-
-
-def _stable_point(session: Session, device: Device, profile: Profile, before: datetime) -> datetime:
-    """Where the fold may begin without changing what lies before: outside any session, past any pause or silence."""
-    reach = max(LOOK_BACK, profile.span("max_gap") + profile.span("stale_after"), 2 * profile.span("min_off"))
-    start = before - reach
-    recent = or_(UsageSession.until >= start - reach, UsageSession.ends_at.is_(None))
-    touching = (
-        select(UsageSession.starts_at)
-        .where(UsageSession.device_id == device.id, UsageSession.starts_at <= start, recent)
-        .order_by(UsageSession.starts_at)
-        .limit(1)
-    )
-    run = session.scalar(touching)
-    return run if run is not None else start
 
 
 def _arrivals_and_firsts(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:

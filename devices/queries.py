@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -31,6 +32,8 @@ from devices.tables import (
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
 
+LOOK_BACK = timedelta(hours=2)
+"""A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
 OUTCOMES = {
     Verdict.FULFILLED: BookingState.COMPLETED,
     Verdict.NO_SHOW: BookingState.NO_SHOW,
@@ -79,13 +82,17 @@ def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]
 
 def profile_of(session: Session, device_id: str, *, at: datetime) -> Profile:
     """The thresholds in force at `at`; before the first ones, the first. Raises: NotFound."""
-    rows = session.scalars(
-        select(Thresholds).where(Thresholds.device_id == device_id).order_by(Thresholds.valid_from.desc())
-    ).all()
+    rows = thresholds_of(session, device_id)
     if not rows:
         raise NotFound(kind="device")
-    row = next((row for row in rows if row.valid_from <= at), rows[-1])
-    return read_profile({name: value for name, value in row.profile.items() if value is not None})
+    profile = next((profile for since, profile in reversed(rows) if since <= at), rows[0][1])
+    return read_profile({name: value for name, value in profile.items() if value is not None})
+
+
+def thresholds_of(session: Session, device_id: str) -> list[tuple[datetime, dict[str, Any]]]:
+    """Since when each was in force, oldest first."""
+    mine = select(Thresholds.valid_from, Thresholds.profile).where(Thresholds.device_id == device_id)
+    return [(since, profile) for since, profile in session.execute(mine.order_by(Thresholds.valid_from))]
 
 
 def live_states(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, LiveState]:
@@ -145,6 +152,21 @@ def sessions_of_resource(
         .limit(limit)
         .offset(offset)
     ).all()
+
+
+def stable_point(session: Session, device_id: str, profile: Profile, *, before: datetime) -> datetime:
+    """Where the fold may begin without changing what lies before: outside any session, past any pause or silence."""
+    reach = max(LOOK_BACK, profile.span("max_gap") + profile.span("stale_after"), 2 * profile.span("min_off"))
+    start = before - reach
+    recent = or_(UsageSession.until >= start - reach, UsageSession.ends_at.is_(None))
+    touching = (
+        select(UsageSession.starts_at)
+        .where(UsageSession.device_id == device_id, UsageSession.starts_at <= start, recent)
+        .order_by(UsageSession.starts_at)
+        .limit(1)
+    )
+    run = session.scalar(touching)
+    return run if run is not None else start
 
 
 def segments_of_resource(session: Session, resource_id: str, *, within: Slot) -> list[Segment]:
@@ -212,6 +234,13 @@ def verdicts_to_conclude(session: Session, *, limit: int = 200) -> list[tuple[st
 def messages_of(session: Session, device_id: str, *, since: datetime) -> list[Envelope]:
     """In order of receipt."""
     return _envelopes(session, RawMessage.device_id == device_id, RawMessage.received_at >= since)
+
+
+def messages_within(session: Session, device_id: str, within: Slot) -> list[Envelope]:
+    """What was received then, in that order."""
+    return _envelopes(
+        session, RawMessage.device_id == device_id, RawMessage.received_at >= within.start, RawMessage.received_at < within.end
+    )
 
 
 def births_of(session: Session, device_id: str, *, before: datetime) -> list[Envelope]:

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     test_payment_method: str = Field("", description="a card for held bookings made on pages; stand-in and test keys only")
     smtp_url: SecretStr = Field(SecretStr(""), description="smtp://USER:PASSWORD@HOST:PORT; empty: messages stay in the app")
     smtp_from: str = Field("Pilotbench <pilotbench@localhost>", description="the sender of mails")
+    evidence_key: SecretStr = Field(
+        SecretStr(""), description="64 hexadecimal digits, the Ed25519 seed that signs evidence; empty: one kept in data_dir"
+    )
     secure_cookies: bool = Field(False, description="true behind HTTPS: cookies get the __Host- prefix and Secure")
     hold_minutes: int = Field(10, ge=1, le=60, description="minutes a slot is held while a card payment is being made")
     calendar_minutes: int = Field(15, ge=5, le=1440, description="minutes between two readings of a calendar kept elsewhere")

@@ -17,6 +17,7 @@ from booking import invariants as ledger
 from booking.external import invariants as elsewhere
 from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
+from devices.evidence.keys import read_signer
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import NotFound
@@ -27,6 +28,8 @@ from web.mail import Post
 from web.worker import Elsewhere, Worker
 
 log = structlog.get_logger()
+EVIDENCE_KEY = "evidence.key"
+"""The file in data_dir."""
 
 
 def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
@@ -39,6 +42,7 @@ def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
         post=Post(settings),
         broker_dir=settings.mqtt_dir,
         elsewhere=Elsewhere(timedelta(minutes=settings.calendar_minutes), settings.private_calendars),
+        signer=read_signer(settings.evidence_key.get_secret_value(), settings.data_dir / EVIDENCE_KEY),
     )
 
 

@@ -33,6 +33,8 @@ from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
 from devices.births import actions as births
+from devices.evidence import actions as evidence
+from devices.evidence.keys import Signer
 from devices.ingest import Ingest
 from devices.intake import actions as intake
 from evaluation import actions as evaluation
@@ -124,6 +126,11 @@ JOBS: Sequence[Job] = (
 )
 
 
+def sealing(signer: Signer) -> Job:
+    """Once a day there is something to do; after a stop it goes on a step a minute."""
+    return Job("seal_evidence", timedelta(minutes=1), lambda session, now: evidence.seal_next(session, signer=signer, now=now))
+
+
 def run_job(sessions: Sessions, job: Job, due_at: datetime, now: datetime) -> bool:
     """Run `job` for its due slot if no other process did, claim and work in one transaction; whether it was ours."""
     with sessions() as session:
@@ -146,10 +153,10 @@ def tick(sessions: Sessions, job: Job) -> None:
         log.exception("job_broke", job=job.name)
 
 
-def catch_up(sessions: Sessions) -> None:
+def catch_up(sessions: Sessions, those: Sequence[Job] = JOBS) -> None:
     """Run slots that passed while nobody was working; one of each is enough, every job looks at all that is open."""
     now = clock.now()
-    for job in JOBS:
+    for job in those:
         with sessions() as session:
             missed = jobs.missed(session, job=job.name, every=job.every, now=now)
         if missed:
@@ -346,8 +353,10 @@ class Worker:
         post: mail.Post,
         broker_dir: Path | None,
         elsewhere: Elsewhere = NOTHING_PRIVATE,
+        signer: Signer | None = None,
     ) -> None:
         self._sessions, self._ingest, self._stop = sessions, ingest, threading.Event()
+        self._jobs = [*JOBS, sealing(signer)] if signer else JOBS
         self._scheduler = BackgroundScheduler(timezone="UTC")
         loops: list[Callable[[], None]] = [
             lambda: mail_loop(post, sessions, self._stop),
@@ -364,8 +373,8 @@ class Worker:
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:
-        catch_up(self._sessions)
-        for job in JOBS:
+        catch_up(self._sessions, self._jobs)
+        for job in self._jobs:
             self._scheduler.add_job(
                 tick,
                 "interval",

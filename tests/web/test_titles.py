@@ -20,6 +20,7 @@ TOLD_OTHERWISE = {
     "folder_taken",
     "guard_missing",
     "malformed_scheme",
+    "no_evidence",
     "pack_refused",
     "port_taken",
     "unknown_kind",

@@ -1,0 +1,87 @@
+"""Sealing: once a day is over, each device's messages under one root, all roots under one signature."""
+
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.evidence import merkle, queries
+from devices.evidence.keys import Signer
+from devices.evidence.records import FIRST, DayRecord, Seal, bounds, message_leaf
+from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from marketplace.slot import Slot
+
+SETTLED = timedelta(hours=1)
+"""After a day's end: until then what was received within it may still be on its way into the database."""
+LATE_DAYS = 2
+"""So many days back it is looked for what was stored later than that."""
+AT_ONCE = 200
+"""Devices in one transaction."""
+
+
+def seal_next(session: Session, *, signer: Signer, now: datetime) -> bool:
+    """Go on with the first day that is over and not sealed; whether there was something to do. Bounded: call it again."""
+    last = queries.last_seal(session)
+    day = last.day + timedelta(days=1) if last else queries.first_day(session)
+    if day is None or now < bounds(day)[1] + SETTLED:
+        return False
+    number = last.number + 1 if last else 1
+    heard = queries.without_record(session, day, limit=AT_ONCE)
+    for device_id in heard:
+        _record(session, device_id, day, seal=number)
+    if len(heard) < AT_ONCE:
+        for back in range(1, LATE_DAYS + 1):
+            _record_late(session, day - timedelta(days=back), seal=number)
+        _seal(session, Seal(number, day, last.digest() if last else FIRST, 0, "", signer.key), signer, now)
+    return True
+
+
+def _record_late(session: Session, day: date, *, seal: int) -> None:
+    for device_id in queries.stored_late(session, day):
+        _record(session, device_id, day, seal=seal)
+
+
+def _record(session: Session, device_id: str, day: date, *, seal: int) -> None:
+    """The messages of a day that no record holds yet, in the order of receipt."""
+    before = queries.days_of(session, device_id, days=[day])
+    held = {leaf for row in before for leaf in split(row.leaves)}
+    messages = devices.messages_within(session, device_id, Slot(*bounds(day)))
+    found = sorted((message.received_at, message_leaf(device_id, message)) for message in messages)
+    leaves = [leaf for _, leaf in found if leaf not in held]
+    if leaves:
+        session.add(
+            EvidenceDay(
+                device_id=device_id,
+                day=day,
+                number=len(before) + 1,
+                seal=seal,
+                count=len(leaves),
+                root=merkle.root(leaves).hex(),
+                leaves=b"".join(leaves),
+            )
+        )
+        session.flush()
+
+
+def split(leaves: bytes) -> list[bytes]:
+    size = len(merkle.leaf(b""))
+    return [leaves[place : place + size] for place in range(0, len(leaves), size)]
+
+
+def _seal(session: Session, begun: Seal, signer: Signer, now: datetime) -> None:
+    records: list[DayRecord] = queries.records_of(session, begun.number)
+    root = merkle.root([record.leaf() for record in records]).hex()
+    seal = Seal(begun.number, begun.day, begun.previous, len(records), root, begun.key)
+    session.add(
+        EvidenceSeal(
+            number=seal.number,
+            day=seal.day,
+            previous=seal.previous,
+            records=seal.records,
+            root=seal.root,
+            key=seal.key,
+            signature=signer.sign(seal),
+            sealed_at=now,
+        )
+    )
+    session.flush()

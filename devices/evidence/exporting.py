@@ -1,0 +1,133 @@
+"""Writes the evidence of a resource's devices into a folder: messages, proofs, seals, and the sessions that rest on them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.evidence import folder, queries
+from devices.evidence.actions import split
+from devices.evidence.folder import About, Claimed, Held, Said, SignedSeal
+from devices.evidence.records import DayRecord, bounds, message_leaf
+from devices.placing import BACKLOG_REACH
+from devices.profile import Profile
+from devices.sessions import EndReason
+from devices.tables import Device
+from marketplace.refusals import Invalid, NotFound
+from marketplace.slot import Slot
+
+DAY = timedelta(days=1)
+LONGEST = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was written."""
+
+    messages: int
+    sessions: int
+    seals: int
+
+
+def export(session: Session, directory: Path, *, resource_id: str, first: date, last: date) -> Summary:
+    """The days from `first` to `last` (UTC, inclusive), as far as they are sealed, with what lies before and after them that
+    their sessions rest on. Raises: NotFound (no device), Invalid (the folder is not empty, no such span, nothing sealed in it).
+    """
+    rows = devices.devices_of(session, resource_id)
+    if not rows:
+        raise NotFound(kind="device")
+    sealed = queries.last_seal(session)
+    if not timedelta() <= last - first <= LONGEST:
+        raise Invalid(field="to", reason=f"must not lie before from, nor more than {LONGEST.days} days after it")
+    if sealed is None or sealed.day < first:
+        raise Invalid(field="from", reason=f"is not sealed yet; sealed is up to {sealed.day if sealed else 'no day'}")
+    if directory.exists() and any(directory.iterdir()):
+        raise Invalid(field="out", reason="is a folder with something in it")
+    directory.mkdir(parents=True, exist_ok=True)
+    span = Slot(bounds(first)[0], bounds(min(last, sealed.day))[1])
+    heard_until = bounds(min(last + DAY, sealed.day))[1]
+    thresholds = {row.id: devices.thresholds_of(session, row.id) for row in rows}
+    about = About(span.start, span.end, heard_until, {})
+    (directory / folder.ABOUT).write_bytes(orjson.dumps(folder.about_row(about, thresholds), option=orjson.OPT_INDENT_2))
+    days = {row.id: _days(session, row, span, heard_until) for row in rows}
+    messages = _write(
+        directory / folder.MESSAGES, (folder.said_row(one) for row in rows for one in _said(session, row, days[row.id]))
+    )
+    _write(directory / folder.DAYS, map(folder.held_row, _held(session, rows, days)))
+    claims = [one for row in rows for one in _claims(session, row, span, heard_until)]
+    signed = [SignedSeal(queries.as_seal(row), row.signature) for row in queries.seals(session)]
+    return Summary(
+        messages,
+        _write(directory / folder.SESSIONS, map(folder.claimed_row, claims)),
+        _write(directory / folder.SEALS, map(folder.seal_row, signed)),
+    )
+
+
+def _write(file: Path, rows: Iterable[dict[str, Any]]) -> int:
+    count = 0
+    with file.open("wb") as handle:
+        for row in rows:
+            handle.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
+
+
+def _days(session: Session, device: Device, span: Slot, heard_until: datetime) -> list[date]:
+    """Whole ones: from where the fold of the first session begins, a day before for what came late, and that of the births."""
+    profile = devices.profile_of(session, device.id, at=span.start)
+    start = devices.stable_point(session, device.id, profile, before=span.start) - BACKLOG_REACH
+    births = devices.births_of(session, device.id, before=start)
+    found = {message.received_at.astimezone(UTC).date() for message in births}
+    day = start.astimezone(UTC).date()
+    while bounds(day)[0] < heard_until:
+        found.add(day)
+        day += DAY
+    return sorted(found)
+
+
+def _said(session: Session, device: Device, days: Sequence[date]) -> Iterator[Said]:
+    """In the order of the leaves, record by record."""
+    for day in days:
+        stored = {message_leaf(device.id, one): one for one in devices.messages_within(session, device.id, Slot(*bounds(day)))}
+        for row in queries.days_of(session, device.id, days=[day]):
+            for leaf in split(row.leaves):
+                if leaf in stored:
+                    yield Said(device.id, day, row.number, stored[leaf])
+
+
+def _held(session: Session, rows: Sequence[Device], days: dict[str, list[date]]) -> Iterator[Held]:
+    places: dict[int, dict[DayRecord, tuple[int, list[bytes]]]] = {}
+    for device in rows:
+        for row in queries.days_of(session, device.id, days=days[device.id]):
+            if row.seal not in places:
+                places[row.seal] = queries.places_in_seal(session, row.seal)
+            record = DayRecord(row.device_id, row.day, row.number, row.count, row.root)
+            index, path = places[row.seal][record]
+            yield Held(record, row.seal, index, path)
+
+
+def _claims(session: Session, device: Device, span: Slot, heard_until: datetime) -> Iterator[Claimed]:
+    """Sessions that begin in the span, and whose end nothing that was heard later could move."""
+    settled = heard_until - _settles(devices.profile_of(session, device.id, at=span.end))
+    for run in devices.sessions_of_resource(session, device.resource_id, within=span):
+        mine = run.device_id == device.id and run.starts_at >= span.start
+        if mine and run.ends_at is not None and run.ends_at <= settled:
+            yield Claimed(
+                device.id,
+                run.starts_at,
+                run.ends_at,
+                run.confirmed_s,
+                run.unverified_s,
+                run.energy_wh,
+                (run.end_reason or EndReason.OFF).value,
+                tuple(run.flags),
+            )
+
+
+def _settles(profile: Profile) -> timedelta:
+    return profile.span("max_gap") + profile.span("stale_after") + profile.span("min_off")

@@ -1,0 +1,62 @@
+"""The key that signs the evidence: Ed25519, from the settings or a file of its own."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from devices.evidence.records import Seal
+from marketplace.refusals import Invalid
+
+SEED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    private: Ed25519PrivateKey
+
+    @property
+    def key(self) -> str:
+        """The public one, hexadecimal."""
+        return self.private.public_key().public_bytes_raw().hex()
+
+    def sign(self, seal: Seal) -> str:
+        """Hexadecimal."""
+        return self.private.sign(seal.body()).hex()
+
+
+def read_signer(seed: str, file: Path) -> Signer:
+    """By the seed in hexadecimal, else by the file, which is made where there is none. Raises: Invalid, OSError."""
+    if not seed.strip():
+        seed = _kept(file)
+    try:
+        return Signer(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed.strip())))
+    except ValueError as error:
+        raise Invalid(field="evidence_key", reason=f"must be {SEED_BYTES * 2} hexadecimal digits") from error
+
+
+def _kept(file: Path) -> str:
+    """Of two processes that find none one makes it, and both read it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    if not file.exists():
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+            handle.write(os.urandom(SEED_BYTES).hex())
+            handle.flush()
+            os.fsync(handle.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, file)
+        fresh.unlink()
+    return file.read_text()
+
+
+def is_signed(seal: Seal, signature: str) -> bool:
+    """Whether the key that the seal names signed it."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(seal.key)).verify(bytes.fromhex(signature), seal.body())
+    except (InvalidSignature, ValueError):
+        return False
+    return True

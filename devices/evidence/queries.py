@@ -1,0 +1,77 @@
+"""Reads of seals and records, and of what is still to be sealed."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from devices.evidence.merkle import path
+from devices.evidence.records import DayRecord, Seal, bounds
+from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from devices.tables import Device, RawMessage
+
+
+def last_seal(session: Session) -> Seal | None:
+    row = session.scalars(select(EvidenceSeal).order_by(EvidenceSeal.number.desc()).limit(1)).one_or_none()
+    return as_seal(row) if row else None
+
+
+def as_seal(row: EvidenceSeal) -> Seal:
+    return Seal(row.number, row.day, row.previous, row.records, row.root, row.key)
+
+
+def seals(session: Session, *, up_to: int | None = None) -> Sequence[EvidenceSeal]:
+    """From the first on."""
+    rows = select(EvidenceSeal).order_by(EvidenceSeal.number)
+    return session.scalars(rows if up_to is None else rows.where(EvidenceSeal.number <= up_to)).all()
+
+
+def latest_seals(session: Session, *, limit: int, before: int | None = None) -> Sequence[EvidenceSeal]:
+    """Newest first."""
+    rows = select(EvidenceSeal).order_by(EvidenceSeal.number.desc()).limit(limit)
+    return session.scalars(rows if before is None else rows.where(EvidenceSeal.number < before)).all()
+
+
+def records_of(session: Session, seal: int) -> list[DayRecord]:
+    """What goes into a seal, in the order of its leaves."""
+    columns = (EvidenceDay.device_id, EvidenceDay.day, EvidenceDay.number, EvidenceDay.count, EvidenceDay.root)
+    order = (EvidenceDay.day, EvidenceDay.device_id, EvidenceDay.number)
+    return [DayRecord(*row) for row in session.execute(select(*columns).where(EvidenceDay.seal == seal).order_by(*order))]
+
+
+def places_in_seal(session: Session, seal: int) -> dict[DayRecord, tuple[int, list[bytes]]]:
+    """Where each record of a seal stands, and its inclusion proof."""
+    records = records_of(session, seal)
+    leaves = [record.leaf() for record in records]
+    return {record: (place, path(leaves, place)) for place, record in enumerate(records)}
+
+
+def days_of(session: Session, device_id: str, *, days: Collection[date]) -> Sequence[EvidenceDay]:
+    mine = select(EvidenceDay).where(EvidenceDay.device_id == device_id, EvidenceDay.day.in_(days))
+    return session.scalars(mine.order_by(EvidenceDay.day, EvidenceDay.number)).all()
+
+
+def first_day(session: Session) -> date | None:
+    """The first on which anything was received."""
+    first = select(RawMessage.received_at).where(RawMessage.device_id == Device.id).order_by(RawMessage.received_at).limit(1)
+    found = session.scalar(select(func.min(first.scalar_subquery())))
+    return found.astimezone(UTC).date() if isinstance(found, datetime) else None
+
+
+def without_record(session: Session, day: date, *, limit: int) -> Sequence[str]:
+    """Devices that were heard on a day and have no record of it."""
+    start, end = bounds(day)
+    mine = RawMessage.device_id == Device.id
+    heard = exists().where(mine, RawMessage.received_at >= start, RawMessage.received_at < end)
+    recorded = exists().where(EvidenceDay.device_id == Device.id, EvidenceDay.day == day)
+    return session.scalars(select(Device.id).where(heard, ~recorded).order_by(Device.id).limit(limit)).all()
+
+
+def stored_late(session: Session, day: date) -> Sequence[str]:
+    """Devices of which more messages of a day are stored than its records hold."""
+    start, end = bounds(day)
+    within = (RawMessage.device_id == Device.id, RawMessage.received_at >= start, RawMessage.received_at < end)
+    stored = select(func.count()).where(*within).scalar_subquery()
+    held = select(func.coalesce(func.sum(EvidenceDay.count), 0)).where(EvidenceDay.device_id == Device.id, EvidenceDay.day == day)
+    return session.scalars(select(Device.id).where(stored > held.scalar_subquery()).order_by(Device.id)).all()
