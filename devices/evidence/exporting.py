@@ -42,10 +42,12 @@ def export(session: Session, directory: Path, *, resource_id: str, first: date, 
     if not rows:
         raise NotFound(kind="device")
     sealed = queries.last_seal(session)
-    if not timedelta() <= last - first <= LONGEST:
-        raise Invalid(field="to", reason=f"must not lie before from, nor more than {LONGEST.days} days after it")
+    if not timedelta() <= last - first < LONGEST:
+        raise Invalid(
+            field="to", reason="must lie at or after the first day, less than {longest} days later", longest=LONGEST.days
+        )
     if sealed is None or sealed.day < first:
-        raise Invalid(field="from", reason=f"is not sealed yet; sealed is up to {sealed.day if sealed else 'no day'}")
+        raise Invalid(field="from", reason="is not sealed yet: a day is sealed one hour after it is over (UTC)")
     if directory.exists() and any(directory.iterdir()):
         raise Invalid(field="out", reason="is a folder with something in it")
     directory.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def read_signer(seed: str, file: Path) -> Signer:
     try:
         return Signer(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed.strip())))
     except ValueError as error:
-        raise Invalid(field="evidence_key", reason=f"must be {SEED_BYTES * 2} hexadecimal digits") from error
+        raise Invalid(field="evidence_key", reason="must be 64 hexadecimal digits") from error
 
 
 def _kept(file: Path) -> str:

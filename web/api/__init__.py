@@ -10,6 +10,7 @@ from web.api import (
     chains,
     devices,
     evaluation,
+    evidence,
     exchanging,
     external,
     health,
@@ -36,5 +37,5 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    for module in (*booked, search, marketplace, qualifications, operators, devices, billing, evaluation, health):
+    for module in (*booked, search, marketplace, qualifications, operators, devices, billing, evaluation, evidence, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

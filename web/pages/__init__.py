@@ -19,6 +19,7 @@ from web.pages import (
     device,
     entries,
     evaluation,
+    evidence,
     external,
     feeds,
     members,
@@ -76,6 +77,7 @@ def include(app: FastAPI) -> None:
         desk,
         entries,
         evaluation,
+        evidence,
         operator,
     )
     for module in (*people, *publishers):

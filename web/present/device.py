@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.evidence import queries as evidence
 from devices.profile import Profile
 from devices.registry.actions import topic_of
 from devices.tables import Device, DeviceState, RejectedMessage
@@ -17,13 +18,14 @@ from web.present.bookings import session_row
 from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.desk import NewSecret, Rejected
-from web.views.device import DeviceView, ReasonCount
+from web.views.device import DeviceView, ReasonCount, Sealed
 from web.views.frame import Form, Lang
 
 POWERS = ("p_on", "p_off", "p_idle", "rated_w")
 SPANS = ("min_on", "min_off", "stale_after", "max_gap")
 RUNS_FROM = timedelta(days=7)
 MOST_RUNS = 10
+EVIDENCE_OF = timedelta(days=6)
 MOST_MESSAGES = 20
 MOST_COUNTED = 500
 """Turned-away messages whose reasons are counted; a broken device sends one a second."""
@@ -64,8 +66,14 @@ def device(
         messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],
         secret=secret,
         live_url=f"/{lang.value}/live?ids={place.id}",
+        sealed=_sealed(session),
         form=form or Form(as_fields(profile)),
     )
+
+
+def _sealed(session: Session) -> Sealed | None:
+    last = evidence.last_seal(session)
+    return Sealed(last.day - EVIDENCE_OF, last.day) if last else None
 
 
 def as_fields(profile: Profile) -> dict[str, str]:

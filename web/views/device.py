@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from web.views.bookings import SessionRow
 from web.views.desk import NewSecret, Rejected
@@ -16,6 +16,12 @@ class ReasonCount:
     reason: str
     count: int
     last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    first: date
+    last: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +50,7 @@ class DeviceView:
     """The latest that were turned away, newest first."""
     secret: NewSecret | None
     live_url: str
+    sealed: Sealed | None
+    """Days of which evidence can be had, the last week of them."""
     form: Form = EMPTY_FORM
     """p_on, p_off, p_idle, rated_w (W), min_on, min_off, stale_after, max_gap (s)."""

@@ -1,10 +1,11 @@
 """Whose a token was the last time saves a trip to the database, and grants nothing."""
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 from sqlalchemy.orm import Session
 
 from marketplace import clock
 from marketplace.people.actions import add_membership
+from marketplace.people.secrets import digest
 from marketplace.permissions import Grant
 from marketplace.roles import Role
 from marketplace.tables import ApiToken, Membership, Person
@@ -21,28 +22,34 @@ def sessions(world: World) -> Session:
     return session
 
 
+def of_member(world: World) -> Update:
+    return update(ApiToken).where(ApiToken.secret_hash == digest(world.member))
+
+
 def test_a_token_that_is_revoked_after_its_use_books_nothing_more(world: World) -> None:
     assert booked(world, 1) == 201
     with sessions(world) as session:
-        session.execute(update(ApiToken).values(revoked_at=clock.now()))
+        session.execute(of_member(world).values(revoked_at=clock.now()))
         session.commit()
     reply = world.post(f"/resources/{world.resource}/bookings", world.member, json=span(tomorrow(4)))
     refused(reply, 401)
     with sessions(world) as session:
-        session.execute(update(ApiToken).values(revoked_at=None))
+        session.execute(of_member(world).values(revoked_at=None))
         session.commit()
     assert booked(world, 4) == 201
 
 
 def test_who_is_disabled_or_expired_is_so_from_the_next_request(world: World) -> None:
     assert booked(world, 1) == 201
-    for table, values in ((Person, {"disabled_at": clock.now()}), (ApiToken, {"expires_at": clock.now()})):
+    mine = select(ApiToken.person_id).where(ApiToken.secret_hash == digest(world.member)).scalar_subquery()
+    token, person = of_member(world), update(Person).where(Person.id == mine)
+    for change, values in ((person, {"disabled_at": clock.now()}), (token, {"expires_at": clock.now()})):
         with sessions(world) as session:
-            session.execute(update(table).values(values))
+            session.execute(change.values(values))
             session.commit()
         assert booked(world, 4) == 401
         with sessions(world) as session:
-            session.execute(update(table).values(dict.fromkeys(values)))
+            session.execute(change.values(dict.fromkeys(values)))
             session.commit()
 
 

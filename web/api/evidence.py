@@ -1,0 +1,81 @@
+"""Evidence over JSON: the seals for everybody, a resource's messages and proofs for those who work there or evaluate it."""
+
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session
+
+from devices.evidence import queries
+from devices.evidence.exporting import export
+from devices.evidence.tables import EvidenceSeal
+from marketplace.catalogue import queries as catalogue
+from marketplace.permissions import Action, may
+from marketplace.refusals import Invalid, NotAllowed
+from web.api import shapes
+from web.api.evaluation import zipped
+from web.deps import ReadDb, SignedIn, read_date
+
+router = APIRouter(prefix="/api/v1", tags=["devices"])
+LONGEST_DAYS = 62
+"""Of an answer; the command line writes more."""
+Cursor = Annotated[int | None, Query(ge=1, le=10**9)]
+"""The last number of the page before."""
+
+
+@router.get("/evidence")
+def seals(db: ReadDb, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Cursor = None) -> dict[str, Any]:
+    rows = queries.latest_seals(db, limit=limit + 1, before=cursor)
+    return {"items": [seal(row) for row in rows[:limit]], "next_cursor": rows[limit - 1].number if len(rows) > limit else None}
+
+
+def seal(row: EvidenceSeal) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "day": row.day.isoformat(),
+        "previous": row.previous,
+        "records": row.records,
+        "root": row.root,
+        "key": row.key,
+        "digest": queries.as_seal(row).digest(),
+        "signature": row.signature,
+        "sealed_at": shapes.instant(row.sealed_at),
+    }
+
+
+@router.get("/resources/{resource_id}/evidence")
+def evidence(
+    resource_id: str, db: ReadDb, actor: SignedIn, from_: Annotated[str, Query(alias="from", max_length=40)], to: str
+) -> Response:
+    """A ZIP for `pilotbench verify-evidence`; days UTC, `to` inclusive."""
+    resource = catalogue.get_visible(db, actor, resource_id)
+    if not any(may(actor, one, institution_id=resource.institution_id) for one in (Action.MANAGE_DEVICES, Action.SEE_EVALUATION)):
+        raise NotAllowed(action=Action.SEE_EVALUATION.value)
+    return archive(db, resource_id, read_days(from_, to))
+
+
+def read_days(first: str, last: str) -> tuple[date, date]:
+    """Raises: Invalid."""
+    found = read_date("from", first), read_date("to", last)
+    for field, day in zip(("from", "to"), found, strict=True):
+        if day is None:
+            raise Invalid(field=field, reason="not a date such as 2026-03-10")
+    begin, end = found
+    assert begin is not None
+    assert end is not None
+    if not 0 <= (end - begin).days < LONGEST_DAYS:
+        raise Invalid(
+            field="to", reason="must lie at or after the first day, less than {longest} days later", longest=LONGEST_DAYS
+        )
+    return begin, end
+
+
+def archive(db: Session, resource_id: str, days: tuple[date, date]) -> Response:
+    """Raises: NotFound, Invalid."""
+    with tempfile.TemporaryDirectory() as folder:
+        export(db, Path(folder) / "evidence", resource_id=resource_id, first=days[0], last=days[1])
+        content = zipped(Path(folder) / "evidence")
+    name = f"evidence-{resource_id}-{days[0]}-{days[1]}.zip"
+    return Response(content, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'})
