@@ -127,8 +127,8 @@ JOBS: Sequence[Job] = (
 
 
 def sealing(signer: Signer) -> Job:
-    """Once a day there is something to do; after a stop it goes on a step a minute."""
-    return Job("seal_evidence", timedelta(minutes=1), lambda session, now: evidence.seal_next(session, signer=signer, now=now))
+    """Once a day there is something to do; after a stop it catches up in small steps."""
+    return Job("seal_evidence", timedelta(minutes=1), lambda session, now: evidence.seal_due(session, signer=signer, now=now))
 
 
 def run_job(sessions: Sessions, job: Job, due_at: datetime, now: datetime) -> bool:

@@ -1,6 +1,7 @@
 """Sealing: once a day is over, each device's messages under one root, all roots under one signature."""
 
 from datetime import date, datetime, timedelta
+from time import monotonic
 
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,19 @@ SETTLED = timedelta(hours=1)
 LATE_DAYS = 2
 """So many days back it is looked for what was stored later than that."""
 AT_ONCE = 200
-"""Devices in one transaction."""
+"""Devices in one step."""
+WORKS_S = 1.0
+"""A transaction lasts little longer: bookings wait for it on SQLite."""
+
+
+def seal_due(session: Session, *, signer: Signer, now: datetime) -> int:
+    """Days that are over, as many as go in `WORKS_S`; how many steps were taken."""
+    steps, until = 0, monotonic() + WORKS_S
+    while seal_next(session, signer=signer, now=now):
+        steps += 1
+        if monotonic() > until:
+            break
+    return steps
 
 
 def seal_next(session: Session, *, signer: Signer, now: datetime) -> bool:

@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy.orm import Session
 
 from devices import actions
-from devices.evidence.actions import SETTLED, seal_next
+from devices.evidence.actions import SETTLED, seal_due
 from devices.evidence.keys import Signer
 from devices.evidence.records import bounds
 from devices.readings import Envelope
@@ -52,7 +52,4 @@ def heard(db: Session, device: Device, *, days: int = DAYS) -> None:
 
 def sealed(db: Session, signer: Signer, *, until: int) -> int:
     """What is sealed once day `until` has begun; how often there was something to do."""
-    times = 0
-    while seal_next(db, signer=signer, now=at(until, 0) + SETTLED):
-        times += 1
-    return times
+    return seal_due(db, signer=signer, now=at(until, 0) + SETTLED)

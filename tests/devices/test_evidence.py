@@ -138,3 +138,11 @@ def test_a_seed_that_is_none_is_named(tmp_path: Path, seed: str) -> None:
     with pytest.raises(Invalid) as told:
         read_signer(seed, tmp_path / "evidence.key")
     assert told.value.values["field"] == "evidence_key"
+
+
+def test_a_long_way_to_catch_up_is_gone_in_pieces(db: Session, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.evidence.actions.WORKS_S", 0)
+    device = a_device(db)
+    actions.store(db, [message(device, at(day, 5), 8) for day in range(3)])
+    assert [sealed(db, signer, until=3) for _ in range(4)] == [1, 1, 1, 0]
+    assert len(queries.seals(db)) == 3
