@@ -103,3 +103,15 @@ def test_a_resource_without_a_meter_has_none(metered: World) -> None:
 
 def test_the_day_is_the_one_that_was_sealed(metered: World) -> None:
     assert metered.get("/evidence").json()["items"][-1]["day"] == DAY.isoformat()
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_seals_have_a_page_for_everybody(metered: World, lang: str) -> None:
+    page = metered.client.request("GET", f"/{lang}/evidence")
+    newest = metered.get("/evidence").json()["items"][0]
+    assert page.status_code == 200
+    assert newest["digest"] in page.text
+    assert f"verify-evidence {'文件夹' if lang == 'zh' else 'FOLDER'} --key {SIGNER.key}" in page.text
+    assert "before=" not in page.text
+    older = metered.client.request("GET", f"/{lang}/evidence", params={"before": newest["number"]})
+    assert newest["digest"] not in older.text
