@@ -17,6 +17,7 @@ from booking import invariants as ledger
 from booking.external import invariants as elsewhere
 from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
+from devices.evidence import invariants as evidence
 from devices.evidence.keys import read_signer
 from devices.ingest import Ingest
 from marketplace.db import open_engine, open_sessions
@@ -69,8 +70,8 @@ def work(settings: Settings) -> None:
 
 def audit(session: Session, *, since: datetime | None = None) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants."""
-    found = (elsewhere.violations(session), waiting.violations(session), unattended(session), invariants.violations(session))
-    return [*ledger.violations(session, since=since), *chain.from_iterable(found)]
+    rooms = (elsewhere.violations, waiting.violations, unattended, invariants.violations, evidence.violations)
+    return [*ledger.violations(session, since=since), *chain.from_iterable(room(session) for room in rooms)]
 
 
 def first_operator(session: Session) -> Person:

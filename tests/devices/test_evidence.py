@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -14,9 +14,11 @@ from devices import actions
 from devices import queries as devices
 from devices.evidence import merkle, queries
 from devices.evidence.actions import SETTLED, seal_next, split
+from devices.evidence.invariants import violations
 from devices.evidence.keys import Signer, is_signed, read_signer
-from devices.evidence.records import FIRST, bounds, message_leaf
+from devices.evidence.records import FIRST, Seal, bounds, message_leaf
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from devices.tables import RawMessage
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from tests.devices.evidences import DAY, a_device, at, heard, message, sealed
@@ -146,3 +148,23 @@ def test_a_long_way_to_catch_up_is_gone_in_pieces(db: Session, signer: Signer, m
     actions.store(db, [message(device, at(day, 5), 8) for day in range(3)])
     assert [sealed(db, signer, until=3) for _ in range(4)] == [1, 1, 1, 0]
     assert len(queries.seals(db)) == 3
+
+
+def test_the_audit_tells_what_no_longer_fits_its_seal(db: Session, signer: Signer) -> None:
+    device = a_device(db)
+    actions.store(db, [message(device, at(0, minute), 8) for minute in range(5)])
+    sealed(db, signer, until=1)
+    assert list(violations(db)) == []
+    db.execute(update(RawMessage).values(payload=b"{}").where(RawMessage.received_at < at(0, 2)))
+    assert list(violations(db)) == [f"2 sealed messages of device {device.id} of 2026-03-10 were changed or are gone"]
+
+
+def test_the_audit_tells_a_seal_that_was_put_between(db: Session, signer: Signer) -> None:
+    forged = Seal(1, DAY, "1" * 64, 0, "0" * 64, signer.key)
+    row = {"number": 1, "day": DAY, "previous": forged.previous, "records": 0, "root": forged.root, "key": forged.key}
+    db.execute(insert(EvidenceSeal).values(**row, signature="00" * 64, sealed_at=at(1, 0)))
+    assert list(violations(db)) == [
+        "seal 1 of 2026-03-10 is not tied to the one before it",
+        "seal 1 of 2026-03-10 is not signed by the key it names",
+        "seal 1 of 2026-03-10 is not that of its records",
+    ]

@@ -1,0 +1,51 @@
+"""What must hold of the evidence, whatever happened: seals are signed and tied, records are under them, messages under those."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.evidence import merkle, queries
+from devices.evidence.actions import split
+from devices.evidence.keys import is_signed
+from devices.evidence.records import FIRST, bounds, message_leaf
+from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from marketplace.slot import Slot
+
+LOOKED_AT = 7
+"""Of the newest seals all records and messages; of the others their signatures and order. `verify-evidence` looks at any."""
+
+
+def violations(session: Session) -> Iterator[str]:
+    """A sentence each."""
+    seals = queries.seals(session)
+    yield from _chain(seals)
+    for row in seals[-LOOKED_AT:]:
+        records = queries.records_of(session, row.number)
+        root = merkle.root([record.leaf() for record in records]).hex()
+        if (len(records), root) != (row.records, row.root):
+            yield f"seal {row.number} of {row.day} is not that of its records"
+        for day in session.scalars(select(EvidenceDay).where(EvidenceDay.seal == row.number)):
+            yield from _record(session, day)
+
+
+def _chain(seals: Sequence[EvidenceSeal]) -> Iterator[str]:
+    before = FIRST
+    for number, row in enumerate(seals, start=1):
+        seal = queries.as_seal(row)
+        if row.number != number or row.previous != before:
+            yield f"seal {row.number} of {row.day} is not tied to the one before it"
+        if not is_signed(seal, row.signature):
+            yield f"seal {row.number} of {row.day} is not signed by the key it names"
+        before = seal.digest()
+
+
+def _record(session: Session, row: EvidenceDay) -> Iterator[str]:
+    leaves = split(row.leaves)
+    if merkle.root(leaves).hex() != row.root or len(leaves) != row.count:
+        yield f"the record of device {row.device_id} of {row.day} is not that of its leaves"
+    messages = devices.messages_within(session, row.device_id, Slot(*bounds(row.day)))
+    lost = set(leaves) - {message_leaf(row.device_id, message) for message in messages}
+    if lost:
+        yield f"{len(lost)} sealed messages of device {row.device_id} of {row.day} were changed or are gone"
