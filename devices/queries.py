@@ -243,6 +243,12 @@ def messages_within(session: Session, device_id: str, within: Slot) -> list[Enve
     )
 
 
+def received_before_last(session: Session, device_id: str, *, count: int) -> datetime | None:
+    """When the message came after which `count` others did; None where there are not as many."""
+    mine = select(RawMessage.received_at).where(RawMessage.device_id == device_id)
+    return session.scalar(mine.order_by(RawMessage.received_at.desc()).offset(count).limit(1))
+
+
 def births_of(session: Session, device_id: str, *, before: datetime) -> list[Envelope]:
     """The last birth of a Sparkplug node before that time and those of its devices after it, in order of receipt."""
     mine = (RawMessage.device_id == device_id, RawMessage.received_at < before)

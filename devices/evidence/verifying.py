@@ -7,15 +7,14 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from devices.codecs import families
 from devices.evidence import folder, merkle
 from devices.evidence.folder import About, Claimed, Held, Said, SignedSeal
 from devices.evidence.keys import is_signed
 from devices.evidence.records import FIRST, bounds, instant, message_leaf
-from devices.placing import arrived, place
+from devices.folding import runs_of
 from devices.profile import Profile
-from devices.readings import Envelope, Rejected
-from devices.sessions import SessionState, fold
+from devices.readings import Envelope
+from devices.sessions import SessionState
 
 MOST_PROBLEMS = 200
 """Told at most: a folder that is wrong in more places is simply another one."""
@@ -152,18 +151,11 @@ def _denied(claim: Claimed) -> str:
 
 def refold(device_id: str, messages: Iterable[Envelope], profile: Profile, *, until: datetime) -> list[Claimed]:
     """The sessions that are over by `until`, as they would be stored."""
-    ordered = sorted(
-        (one for one in messages if one.received_at <= until), key=lambda one: (one.received_at, one.topic, one.payload)
-    )
-    followed = families.follow(profile.family, ordered, profile.tz, profile.mapping)
-    arrivals = [arrived(one, told) for one, found in followed if not isinstance(found, Rejected) for told in found]
-    samples, _ = place(arrivals, profile, until=until)
-    runs, _ = fold(samples, profile, now=until)
     return [
         Claimed(
             device_id, run.start, run.end, int(run.confirmed_s), int(run.unverified_s), round(run.energy_wh),
             run.end_reason.value if run.end_reason else "", tuple(run.flags),
         )
-        for run in runs
+        for run in runs_of(messages, profile, until=until)
         if run.end is not None and run.state is SessionState.CLOSED
     ]  # fmt: skip

@@ -96,11 +96,16 @@ def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) ->
 def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:
     """From now on samples are read with these. Raises: NotFound, Invalid."""
     row = queries.get_device(session, device_id)
-    merged = {**asdict(queries.profile_of(session, device_id, at=now)), **profile}
-    read = read_profile({name: value for name, value in merged.items() if value is not None})
+    read = changed_profile(session, device_id, profile, now=now)
     _add_thresholds(session, row, read, actor_id, now, now)
     _audit(session, row, "set_thresholds", actor_id, asdict(read), now)
     return read
+
+
+def changed_profile(session: Session, device_id: str, profile: Mapping[str, Any], *, now: datetime) -> Profile:
+    """The thresholds in force with those of `profile` in their place. Raises: NotFound, Invalid."""
+    merged = {**asdict(queries.profile_of(session, device_id, at=now)), **profile}
+    return read_profile({name: value for name, value in merged.items() if value is not None})
 
 
 def _add_thresholds(

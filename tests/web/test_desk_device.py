@@ -1,6 +1,7 @@
 """One meter's page: thresholds, secret, enabling and disabling, what was turned away and why."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -156,3 +157,28 @@ def test_a_browsers_session_writes_through_the_api_for_our_own_pages_only(
     answer = desk.reader("manager").client.post(path, json=body, headers={**headers, "idempotency-key": "a-key"})
     assert answer.status_code == status, answer.text
     assert desk.reader("manager").client.get(path, headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_what_thresholds_would_change_is_seen_before_they_are_saved(desk: Desk) -> None:
+    device, key = a_device(desk)
+    reader, now = desk.reader("technician"), clock.now()
+    start = now - timedelta(hours=3)
+    told = [
+        Envelope(f"d/{key}/t", f'{{"p":{350 if 30 <= minute < 90 else 8}}}'.encode(), start + timedelta(minutes=minute))
+        for minute in range(170)
+    ]
+    with desk.app.state.sessions() as session:
+        intake.store(session, told)
+        intake.fold_devices(session, now=now)
+        session.commit()
+    seen = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_on": "400"}, step="look")
+    assert seen.status_code == 200
+    assert "What these thresholds would have made of the time since" in seen.text
+    assert (seen.text.count("1 runs, 60 min"), seen.text.count("0 runs, 0 min"), seen.text.count("no run")) == (2, 1, 1)
+    assert dict(FIELD.findall(seen.text))["p_on"] == "400"
+    assert thresholds(reader, device)["p_on"] == "100"
+    same = reader.post(f"/desk/devices/{device}/thresholds", **THRESHOLDS, step="look")
+    assert "Nothing: every run would be the same." in same.text
+    wrong = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_off": "900"}, step="look")
+    assert wrong.status_code == 422
+    assert "would have made" not in wrong.text

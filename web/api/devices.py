@@ -1,14 +1,17 @@
 """Devices, live state, sessions and confirmed use over JSON; live changes as server-sent events."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
 from booking import queries as booking
-from devices import queries
+from devices import queries, what_if
 from devices.codecs.families import FAMILIES
+from devices.profile import Profile
 from devices.registry import actions
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device, RejectedMessage, UsageSession
@@ -68,6 +71,47 @@ def devices(resource_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) ->
     rows = queries.devices_of(db, resource_id, **page.asked)
     counts = queries.count_rejected(db, [row.key for row in rows])
     return page.listed(rows, lambda row: {**device(row), "rejected": counts.get(row.key, 0)})
+
+
+@router.post("/devices/{device_id}/thresholds")
+def set_thresholds(
+    device_id: str,
+    body: shapes.ThresholdsIn,
+    once: OneAnswer,
+    db: Db,
+    actor: SignedIn,
+    now: Now,
+    *,
+    dry_run: Annotated[bool, Query()] = False,
+) -> Response:
+    """From now on; with `dry_run` nothing is stored, and the answer tells what the last seven days would have been."""
+    row = queries.get_device(db, device_id)
+    if row.institution_id not in actor.institutions() and not actor.is_operator:
+        raise NotFound(kind="device")
+    require(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id)
+    values = body.model_dump(exclude_unset=True)
+
+    def make() -> dict[str, Any]:
+        if dry_run:
+            return _foreseen(db, row, actions.changed_profile(db, row.id, values, now=now), now)
+        return _profile(actions.set_thresholds(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now))
+
+    return once.answer(200, make)
+
+
+def _foreseen(db: Session, row: Device, profile: Profile, now: datetime) -> dict[str, Any]:
+    found = what_if.foresee(db, row, profile, now=now)
+    stretches = [_stretch(one) for one in found.stretches]
+    return {"thresholds": _profile(profile), "since": shapes.instant(found.since), "stretches": stretches}
+
+
+def _profile(profile: Profile) -> dict[str, Any]:
+    return {name: getattr(profile, name) for name in shapes.ThresholdsIn.model_fields}
+
+
+def _stretch(one: what_if.Stretch) -> dict[str, Any]:
+    sides = {"now": one.now, "then": one.then}
+    return {side: [{**shapes.slot(run.slot), "confirmed_s": run.confirmed_s} for run in runs] for side, runs in sides.items()}
 
 
 @router.get("/devices/{device_id}/rejected")

@@ -346,6 +346,19 @@ class DeviceIn(Shape):
     thresholds: dict[str, float] = {}
 
 
+class ThresholdsIn(Shape):
+    """Powers in W, spans in seconds; what is left out stays."""
+
+    p_on: float | None = None
+    p_off: float | None = None
+    p_idle: float | None = None
+    rated_w: float | None = None
+    min_on: float | None = None
+    min_off: float | None = None
+    stale_after: float | None = None
+    max_gap: float | None = None
+
+
 class DisputeIn(Shape):
     reason: Prose
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices import what_if
 from devices.registry import actions as registry
 from devices.tables import Device
 from marketplace.permissions import Action, Actor
@@ -19,6 +20,7 @@ from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import desk, device
 from web.views.desk import NewSecret
+from web.views.device import WhatIf
 from web.views.frame import Area, FieldError, Form, Lang
 
 router = APIRouter(prefix="/{lang}/desk/devices")
@@ -39,9 +41,10 @@ def drawn(
     *,
     form: Form | None = None,
     secret: NewSecret | None = None,
+    foreseen: WhatIf | None = None,
 ) -> Response:
-    view = device.device(db, row, place, lang=pen.lang, now=now, secret=secret, form=form)
-    return pen.page("device.html", view, status=422 if form else 200, area=Area.DESK, zone=place.timezone)
+    view = device.device(db, row, place, lang=pen.lang, now=now, secret=secret, form=form, foreseen=foreseen)
+    return pen.page("device.html", view, status=422 if form and form.errors else 200, area=Area.DESK, zone=place.timezone)
 
 
 @router.get("/{device_id}")
@@ -54,14 +57,19 @@ def page(pen: Drawing, device_id: str, db: ReadDb, actor: SignedIn, now: Now) ->
 def set_thresholds(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     row, place = own_device(db, actor, device_id)
     values, errors = read_thresholds(fields, pen.lang)
+    foreseen = None
     if not errors:
         try:
-            with db.begin_nested():
-                registry.set_thresholds(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
+            if text(fields, "step") == "look":
+                profile = registry.changed_profile(db, row.id, values, now=now)
+                foreseen = device.what_if(what_if.foresee(db, row, profile, now=now))
+            else:
+                with db.begin_nested():
+                    registry.set_thresholds(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
         except Invalid as refusal:
             errors = [threshold_error(refusal, pen.lang)]
-    if errors:
-        return drawn(pen, db, row, place, now, form=Form(typed(fields), errors))
+    if errors or foreseen:
+        return drawn(pen, db, row, place, now, form=Form(typed(fields), errors), foreseen=foreseen)
     return pen.go(f"/desk/devices/{row.id}", "thresholds")
 
 

@@ -11,6 +11,7 @@ from devices.evidence import queries as evidence
 from devices.profile import Profile
 from devices.registry.actions import topic_of
 from devices.tables import Device, DeviceState, RejectedMessage
+from devices.what_if import Foreseen, Run, Stretch
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import names
@@ -18,7 +19,7 @@ from web.present.bookings import session_row
 from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.desk import NewSecret, Rejected
-from web.views.device import DeviceView, ReasonCount, Sealed
+from web.views.device import DeviceView, ForeseenRun, ReasonCount, Sealed, WhatIf
 from web.views.frame import Form, Lang
 
 POWERS = ("p_on", "p_off", "p_idle", "rated_w")
@@ -40,6 +41,7 @@ def device(
     now: datetime,
     secret: NewSecret | None = None,
     form: Form | None = None,
+    foreseen: WhatIf | None = None,
 ) -> DeviceView:
     """The page with the thresholds in force or, after a refusal, as they were typed."""
     profile = devices.profile_of(session, row.id, at=now)
@@ -67,8 +69,33 @@ def device(
         secret=secret,
         live_url=f"/{lang.value}/live?ids={place.id}",
         sealed=_sealed(session),
+        foreseen=foreseen,
         form=form or Form(as_fields(profile)),
     )
+
+
+def what_if(found: Foreseen) -> WhatIf:
+    stretches = found.stretches
+    changed = [one for one in reversed(stretches) if one.differs]
+    return WhatIf(
+        since=found.since,
+        now_s=sum(_seconds(one.now) for one in stretches),
+        now_runs=sum(len(one.now) for one in stretches),
+        then_s=sum(_seconds(one.then) for one in stretches),
+        then_runs=sum(len(one.then) for one in stretches),
+        changes=[_change(one) for one in changed[:MOST_RUNS]],
+        more=max(0, len(changed) - MOST_RUNS),
+    )
+
+
+def _change(one: Stretch) -> ForeseenRun:
+    spans = [run.slot for run in (*one.now, *one.then)]
+    whole = Slot(min(span.start for span in spans), max(span.end for span in spans))
+    return ForeseenRun(whole, _seconds(one.now), len(one.now), _seconds(one.then), len(one.then))
+
+
+def _seconds(runs: Sequence[Run]) -> int:
+    return sum(run.confirmed_s for run in runs)
 
 
 def _sealed(session: Session) -> Sealed | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from marketplace.slot import Slot
 from web.views.bookings import SessionRow
 from web.views.desk import NewSecret, Rejected
 from web.views.frame import EMPTY_FORM, Form, Live
@@ -22,6 +23,32 @@ class ReasonCount:
 class Sealed:
     first: date
     last: date
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenRun:
+    """A stretch that other thresholds would read in another way; seconds and runs in it, as they are and as they would be."""
+
+    slot: Slot
+    now_s: int
+    now_runs: int
+    then_s: int
+    then_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What other thresholds would have made of the last days."""
+
+    since: datetime
+    now_s: int
+    now_runs: int
+    then_s: int
+    then_runs: int
+    changes: Sequence[ForeseenRun]
+    """Newest first, the first of them."""
+    more: int
+    """Changes that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +79,6 @@ class DeviceView:
     live_url: str
     sealed: Sealed | None
     """Days of which evidence can be had, the last week of them."""
+    foreseen: WhatIf | None = None
     form: Form = EMPTY_FORM
     """p_on, p_off, p_idle, rated_w (W), min_on, min_off, stale_after, max_gap (s)."""

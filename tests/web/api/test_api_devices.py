@@ -287,3 +287,20 @@ def test_a_booking_is_told_what_it_really_used(world: World, store: sessionmaker
 def past_booking(session: Session, world: World) -> Booking:
     """Two hours from minute 60 on."""
     return a_booking(session, resource=get_resource(session, world.resource), start=minute(60), hours=2)
+
+
+def test_thresholds_are_set_from_now_on_and_tried_before(world: World, store: sessionmaker[Session]) -> None:
+    made = world.made(f"/resources/{world.resource}/devices", world.manager, {"name": "plug", "profile": "native"})
+    path = f"/devices/{made['id']}/thresholds"
+    tried = world.post(path, world.manager, json={"p_on": 500}, params={"dry_run": "true"})
+    assert (tried.status_code, tried.json()["thresholds"]["p_on"], tried.json()["stretches"]) == (200, 500, [])
+    with store() as session:
+        assert queries.profile_of(session, made["id"], at=clock.now()).p_on == 100
+    kept = world.post(path, world.manager, json={"p_on": 500, "min_on": 30})
+    assert (kept.status_code, kept.json()["p_on"], kept.json()["p_off"], kept.json()["min_on"]) == (200, 500, 60, 30)
+    with store() as session:
+        assert queries.profile_of(session, made["id"], at=clock.now()).p_on == 500
+    refused(world.post(path, world.manager, json={"p_off": 900}), 422)
+    refused(world.post(path, world.manager, json={"watts": 9}), 422)
+    assert world.post(path, world.member, json={"p_on": 500}).status_code == 404
+    assert world.post(path, json={"p_on": 500}).status_code == 401
