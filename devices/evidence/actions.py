@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from devices import queries as devices
 from devices.evidence import merkle, queries
 from devices.evidence.keys import Signer
-from devices.evidence.records import FIRST, DayRecord, Seal, bounds, message_leaf
+from devices.evidence.records import FIRST, DayRecord, Seal, bounds, message_leaf, thresholds_digest
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
 from marketplace.slot import Slot
 
@@ -43,37 +43,39 @@ def seal_next(session: Session, *, signer: Signer, now: datetime) -> bool:
     for device_id in heard:
         _record(session, device_id, day, seal=number)
     if len(heard) < AT_ONCE:
-        for back in range(1, LATE_DAYS + 1):
-            _record_late(session, day - timedelta(days=back), seal=number)
         _seal(session, Seal(number, day, last.digest() if last else FIRST, 0, "", signer.key), signer, now)
     return True
 
 
-def _record_late(session: Session, day: date, *, seal: int) -> None:
-    for device_id in queries.stored_late(session, day):
-        _record(session, device_id, day, seal=seal)
-
-
 def _record(session: Session, device_id: str, day: date, *, seal: int) -> None:
+    """What was stored late, day by day, then the day itself: so its total counts all of them."""
+    for back in range(LATE_DAYS, 0, -1):
+        if queries.is_late(session, device_id, day - timedelta(days=back)):
+            _add_record(session, device_id, day - timedelta(days=back), seal=seal)
+    _add_record(session, device_id, day, seal=seal)
+
+
+def _add_record(session: Session, device_id: str, day: date, *, seal: int) -> None:
     """The messages of a day that no record holds yet, in the order of receipt."""
     before = queries.days_of(session, device_id, days=[day])
     held = {leaf for row in before for leaf in split(row.leaves)}
     messages = devices.messages_within(session, device_id, Slot(*bounds(day)))
     found = sorted((message.received_at, message_leaf(device_id, message)) for message in messages)
     leaves = [leaf for _, leaf in found if leaf not in held]
-    if leaves:
-        session.add(
-            EvidenceDay(
-                device_id=device_id,
-                day=day,
-                number=len(before) + 1,
-                seal=seal,
-                count=len(leaves),
-                root=merkle.root(leaves).hex(),
-                leaves=b"".join(leaves),
-            )
+    session.add(
+        EvidenceDay(
+            device_id=device_id,
+            day=day,
+            number=len(before) + 1,
+            seal=seal,
+            count=len(leaves),
+            total=queries.total_of(session, device_id) + len(leaves),
+            root=merkle.root(leaves).hex(),
+            thresholds=thresholds_digest(devices.thresholds_of(session, device_id), day),
+            leaves=b"".join(leaves),
         )
-        session.flush()
+    )
+    session.flush()
 
 
 def split(leaves: bytes) -> list[bytes]:

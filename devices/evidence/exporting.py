@@ -10,12 +10,11 @@ import orjson
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
-from devices.evidence import folder, queries
+from devices.evidence import folder, merkle, queries
 from devices.evidence.actions import split
 from devices.evidence.folder import About, Claimed, Held, Said, SignedSeal
-from devices.evidence.records import DayRecord, bounds, message_leaf
+from devices.evidence.records import bounds, message_leaf
 from devices.placing import BACKLOG_REACH
-from devices.profile import Profile
 from devices.sessions import EndReason
 from devices.tables import Device
 from marketplace.refusals import Invalid, NotFound
@@ -48,26 +47,33 @@ def export(session: Session, directory: Path, *, resource_id: str, first: date, 
         )
     if sealed is None or sealed.day < first:
         raise Invalid(field="from", reason="is not sealed yet: a day is sealed one hour after it is over (UTC)")
-    if directory.exists() and any(directory.iterdir()):
+    if directory.is_dir() and any(directory.iterdir()):
         raise Invalid(field="out", reason="is a folder with something in it")
-    directory.mkdir(parents=True, exist_ok=True)
+    _make(directory)
     span = Slot(bounds(first)[0], bounds(min(last, sealed.day))[1])
-    heard_until = bounds(min(last + DAY, sealed.day))[1]
-    thresholds = {row.id: devices.thresholds_of(session, row.id) for row in rows}
-    about = About(span.start, span.end, heard_until, {})
-    (directory / folder.ABOUT).write_bytes(orjson.dumps(folder.about_row(about, thresholds), option=orjson.OPT_INDENT_2))
+    heard_until = bounds(min(last + DAY + _backfill(session, rows, span.end), sealed.day))[1]
+    about = About(span.start, span.end, heard_until, {row.id: devices.thresholds_of(session, row.id) for row in rows})
+    (directory / folder.ABOUT).write_bytes(orjson.dumps(folder.about_row(about), option=orjson.OPT_INDENT_2))
     days = {row.id: _days(session, row, span, heard_until) for row in rows}
     messages = _write(
         directory / folder.MESSAGES, (folder.said_row(one) for row in rows for one in _said(session, row, days[row.id]))
     )
     _write(directory / folder.DAYS, map(folder.held_row, _held(session, rows, days)))
-    claims = [one for row in rows for one in _claims(session, row, span, heard_until)]
+    claims = [one for row in rows for one in _claims(session, row, span, about.settled(row.id))]
     signed = [SignedSeal(queries.as_seal(row), row.signature) for row in queries.seals(session)]
     return Summary(
         messages,
         _write(directory / folder.SESSIONS, map(folder.claimed_row, claims)),
         _write(directory / folder.SEALS, map(folder.seal_row, signed)),
     )
+
+
+def _make(directory: Path) -> None:
+    """Raises: Invalid."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid(field="out", reason="cannot be made as a folder") from error
 
 
 def _write(file: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -103,19 +109,18 @@ def _said(session: Session, device: Device, days: Sequence[date]) -> Iterator[Sa
 
 
 def _held(session: Session, rows: Sequence[Device], days: dict[str, list[date]]) -> Iterator[Held]:
-    places: dict[int, dict[DayRecord, tuple[int, list[bytes]]]] = {}
+    leaves: dict[int, list[bytes]] = {}
     for device in rows:
         for row in queries.days_of(session, device.id, days=days[device.id]):
-            if row.seal not in places:
-                places[row.seal] = queries.places_in_seal(session, row.seal)
-            record = DayRecord(row.device_id, row.day, row.number, row.count, row.root)
-            index, path = places[row.seal][record]
-            yield Held(record, row.seal, index, path)
+            record = queries.as_record(row)
+            if row.seal not in leaves:
+                leaves[row.seal] = [one.leaf() for one in queries.records_of(session, row.seal)]
+            index = leaves[row.seal].index(record.leaf())
+            yield Held(record, row.seal, index, merkle.path(leaves[row.seal], index))
 
 
-def _claims(session: Session, device: Device, span: Slot, heard_until: datetime) -> Iterator[Claimed]:
+def _claims(session: Session, device: Device, span: Slot, settled: datetime) -> Iterator[Claimed]:
     """Sessions that begin in the span, and whose end nothing that was heard later could move."""
-    settled = heard_until - _settles(devices.profile_of(session, device.id, at=span.end))
     for run in devices.sessions_of_resource(session, device.resource_id, within=span):
         mine = run.device_id == device.id and run.starts_at >= span.start
         if mine and run.ends_at is not None and run.ends_at <= settled:
@@ -131,5 +136,6 @@ def _claims(session: Session, device: Device, span: Slot, heard_until: datetime)
             )
 
 
-def _settles(profile: Profile) -> timedelta:
-    return profile.span("max_gap") + profile.span("stale_after") + profile.span("min_off")
+def _backfill(session: Session, rows: Sequence[Device], until: datetime) -> timedelta:
+    """So much later what belongs into the span may have come."""
+    return max(devices.profile_of(session, row.id, at=until).span("backfill") for row in rows)

@@ -3,20 +3,21 @@
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from devices.evidence.records import DayRecord, Seal, instant
+from devices.evidence.records import DayRecord, Seal, Versions, bounds, instant
 from devices.profile import Profile, read_profile
 from devices.readings import Envelope
-from marketplace.refusals import Refusal
+from marketplace.refusals import Invalid, Refusal
 
 FORMAT = "pilotbench-evidence/1"
 ABOUT, SEALS, DAYS, MESSAGES, SESSIONS = "evidence.json", "seals.jsonl", "days.jsonl", "messages.jsonl", "sessions.jsonl"
 _T = TypeVar("_T")
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Invalid)
 
 
 class NoEvidence(Refusal):
@@ -67,12 +68,29 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """`since` and `until` bound what is claimed, `heard_until` what the messages tell. Thresholds by device, oldest first."""
+    """`since` and `until` bound what is claimed, `heard_until` what the messages tell; all are midnights, UTC."""
 
     since: datetime
     until: datetime
     heard_until: datetime
-    thresholds: Mapping[str, list[tuple[datetime, Profile]]]
+    versions: Mapping[str, Versions]
+    """The thresholds of each device, oldest first, as they are stored."""
+
+    def thresholds(self, device_id: str) -> list[tuple[datetime, Profile]]:
+        """Those that follow each other unchanged as one."""
+        found: list[tuple[datetime, Profile]] = []
+        for since, stored in self.versions[device_id]:
+            profile = _profile(stored)
+            if not found or found[-1][1] != profile:
+                found.append((since, profile))
+        return found
+
+    def settled(self, device_id: str) -> datetime:
+        """A run that ended by then is over whatever was not heard yet: by the slowest of the device's thresholds."""
+        profiles = [profile for _, profile in self.thresholds(device_id)]
+        return self.heard_until - max(
+            (one.span("max_gap") + one.span("stale_after") + one.span("min_off") for one in profiles), default=timedelta()
+        )
 
 
 def seal_row(one: SignedSeal) -> dict[str, Any]:
@@ -80,13 +98,13 @@ def seal_row(one: SignedSeal) -> dict[str, Any]:
 
 
 def read_seals(directory: Path) -> Iterator[SignedSeal]:
-    return _rows(directory, SEALS, _seal)
+    return _rows(directory, SEALS, _seal, seal_row)
 
 
 def _seal(row: Mapping[str, Any]) -> SignedSeal:
     seal = Seal(
         int(row["number"]),
-        date.fromisoformat(row["day"]),
+        _day(row["day"]),
         str(row["previous"]),
         int(row["records"]),
         str(row["root"]),
@@ -98,19 +116,20 @@ def _seal(row: Mapping[str, Any]) -> SignedSeal:
 def held_row(one: Held) -> dict[str, Any]:
     record = one.record
     return {
-        "device": record.device_id, "day": record.day, "number": record.number, "count": record.count, "root": record.root,
-        "seal": one.seal, "index": one.index, "path": [step.hex() for step in one.path],
+        "device": record.device_id, "day": record.day, "number": record.number, "count": record.count, "total": record.total,
+        "root": record.root, "thresholds": record.thresholds, "seal": one.seal, "index": one.index,
+        "path": [step.hex() for step in one.path],
     }  # fmt: skip
 
 
 def read_days(directory: Path) -> Iterator[Held]:
-    return _rows(directory, DAYS, _held)
+    return _rows(directory, DAYS, _held, held_row)
 
 
 def _held(row: Mapping[str, Any]) -> Held:
-    day, path = date.fromisoformat(row["day"]), [bytes.fromhex(step) for step in row["path"]]
-    record = DayRecord(str(row["device"]), day, int(row["number"]), int(row["count"]), str(row["root"]))
-    return Held(record, int(row["seal"]), int(row["index"]), path)
+    counts = int(row["number"]), int(row["count"]), int(row["total"])
+    record = DayRecord(str(row["device"]), _day(row["day"]), *counts, str(row["root"]), str(row["thresholds"]))
+    return Held(record, int(row["seal"]), int(row["index"]), [bytes.fromhex(step) for step in row["path"]])
 
 
 def said_row(one: Said) -> dict[str, Any]:
@@ -124,13 +143,13 @@ def said_row(one: Said) -> dict[str, Any]:
 
 
 def read_messages(directory: Path) -> Iterator[Said]:
-    return _rows(directory, MESSAGES, _said)
+    return _rows(directory, MESSAGES, _said, said_row)
 
 
 def _said(row: Mapping[str, Any]) -> Said:
     payload = base64.b64decode(row["payload_b64"], validate=True)
     message = Envelope(str(row["topic"]), payload, _instant(row["received_at"]), row["retain"] is True, row["backlog"] is True)
-    return Said(str(row["device"]), date.fromisoformat(row["day"]), int(row["number"]), message)
+    return Said(str(row["device"]), _day(row["day"]), int(row["number"]), message)
 
 
 def claimed_row(one: Claimed) -> dict[str, Any]:
@@ -141,21 +160,20 @@ def claimed_row(one: Claimed) -> dict[str, Any]:
 
 
 def read_sessions(directory: Path) -> Iterator[Claimed]:
-    return _rows(directory, SESSIONS, _claimed)
+    return _rows(directory, SESSIONS, _claimed, claimed_row)
 
 
 def _claimed(row: Mapping[str, Any]) -> Claimed:
     return Claimed(
         str(row["device"]), _instant(row["start"]), _instant(row["end"]), int(row["confirmed_s"]), int(row["unverified_s"]),
-        int(row["energy_wh"]), str(row["end_reason"]), tuple(row["flags"]),
+        int(row["energy_wh"]), str(row["end_reason"]), tuple(map(str, row["flags"])),
     )  # fmt: skip
 
 
-def about_row(about: About, thresholds: Mapping[str, list[tuple[datetime, dict[str, Any]]]]) -> dict[str, Any]:
-    """With the thresholds as they were stored."""
+def about_row(about: About) -> dict[str, Any]:
     devices = [
         {"id": device_id, "thresholds": [{"valid_from": instant(at), "profile": profile} for at, profile in rows]}
-        for device_id, rows in thresholds.items()
+        for device_id, rows in about.versions.items()
     ]
     span = {"since": instant(about.since), "until": instant(about.until), "heard_until": instant(about.heard_until)}
     return {"format": FORMAT, **span, "devices": devices}
@@ -170,19 +188,23 @@ def read_about(directory: Path) -> About:
         row = orjson.loads(file.read_bytes())
         if row["format"] != FORMAT:
             raise NoEvidence(file=ABOUT, line=0, reason=f"is not in the format {FORMAT}")
-        thresholds = {
-            str(device["id"]): [
-                (_instant(one["valid_from"]), read_profile(_given(one["profile"]))) for one in device["thresholds"]
-            ]
+        versions = {
+            str(device["id"]): [(_instant(one["valid_from"]), dict(one["profile"])) for one in device["thresholds"]]
             for device in row["devices"]
         }
-        return About(_instant(row["since"]), _instant(row["until"]), _instant(row["heard_until"]), thresholds)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        about = About(_instant(row["since"]), _instant(row["until"]), _instant(row["heard_until"]), versions)
+        for device_id in versions:
+            about.thresholds(device_id)
+        if about_row(about) != row:
+            raise NoEvidence(file=ABOUT, line=0, reason="is not written as it is")
+        return about
+    except UNREADABLE as error:
         raise NoEvidence(file=ABOUT, line=0, reason=f"cannot be read ({error})") from error
 
 
-def _given(profile: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in profile.items() if value is not None}
+def _profile(stored: Mapping[str, Any]) -> Profile:
+    """Raises: Refusal (no profile)."""
+    return read_profile({name: value for name, value in stored.items() if value is not None})
 
 
 def _instant(text: str) -> datetime:
@@ -193,14 +215,32 @@ def _instant(text: str) -> datetime:
     return at
 
 
-def _rows(directory: Path, name: str, read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
-    """Raises, while read: NoEvidence."""
+def _day(text: str) -> date:
+    """Raises: ValueError, OverflowError (no day after it)."""
+    day = date.fromisoformat(text)
+    bounds(day)
+    return day
+
+
+def _rows(
+    directory: Path, name: str, read: Callable[[Mapping[str, Any]], _T], write: Callable[[_T], dict[str, Any]]
+) -> Iterator[_T]:
+    """Each line must be as it is written: what another reader could take for something else is none.
+
+    Raises, while read: NoEvidence.
+    """
     file = directory / name
-    if not file.is_file():
-        raise NoEvidence(file=name, line=0, reason="is missing")
-    with file.open("rb") as lines:
+    try:
+        lines = file.open("rb")
+    except OSError as error:
+        raise NoEvidence(file=name, line=0, reason=f"cannot be opened ({error.strerror})") from error
+    with lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield read(orjson.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                found = read(orjson.loads(line))
+                same = orjson.dumps(write(found)) == line.strip()
+            except UNREADABLE as error:
                 raise NoEvidence(file=name, line=number, reason=f"cannot be read ({error})") from error
+            if not same:
+                raise NoEvidence(file=name, line=number, reason="is not written as such a line is")
+            yield found

@@ -1,12 +1,12 @@
 """Reads of seals and records, and of what is still to be sealed."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import UTC, date, datetime
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from devices.evidence.merkle import path
 from devices.evidence.records import DayRecord, Seal, bounds
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
 from devices.tables import Device, RawMessage
@@ -35,16 +35,13 @@ def latest_seals(session: Session, *, limit: int, before: int | None = None) -> 
 
 def records_of(session: Session, seal: int) -> list[DayRecord]:
     """What goes into a seal, in the order of its leaves."""
-    columns = (EvidenceDay.device_id, EvidenceDay.day, EvidenceDay.number, EvidenceDay.count, EvidenceDay.root)
+    columns = tuple(getattr(EvidenceDay, field.name) for field in fields(DayRecord))
     order = (EvidenceDay.day, EvidenceDay.device_id, EvidenceDay.number)
     return [DayRecord(*row) for row in session.execute(select(*columns).where(EvidenceDay.seal == seal).order_by(*order))]
 
 
-def places_in_seal(session: Session, seal: int) -> dict[DayRecord, tuple[int, list[bytes]]]:
-    """Where each record of a seal stands, and its inclusion proof."""
-    records = records_of(session, seal)
-    leaves = [record.leaf() for record in records]
-    return {record: (place, path(leaves, place)) for place, record in enumerate(records)}
+def as_record(row: EvidenceDay) -> DayRecord:
+    return DayRecord(**{field.name: getattr(row, field.name) for field in fields(DayRecord)})
 
 
 def days_of(session: Session, device_id: str, *, days: Collection[date]) -> Sequence[EvidenceDay]:
@@ -59,19 +56,25 @@ def first_day(session: Session) -> date | None:
     return found.astimezone(UTC).date() if isinstance(found, datetime) else None
 
 
+def total_of(session: Session, device_id: str) -> int:
+    """A device's messages under all its records so far."""
+    mine = select(func.coalesce(func.sum(EvidenceDay.count), 0)).where(EvidenceDay.device_id == device_id)
+    return session.scalar(mine) or 0
+
+
 def without_record(session: Session, day: date, *, limit: int) -> Sequence[str]:
-    """Devices that were heard on a day and have no record of it."""
+    """Devices that were there or heard on a day and have no record of it: a day of silence has one too."""
     start, end = bounds(day)
     mine = RawMessage.device_id == Device.id
-    heard = exists().where(mine, RawMessage.received_at >= start, RawMessage.received_at < end)
+    heard = exists().where(mine, RawMessage.received_at >= start, RawMessage.received_at < end) | (Device.created_at < end)
     recorded = exists().where(EvidenceDay.device_id == Device.id, EvidenceDay.day == day)
     return session.scalars(select(Device.id).where(heard, ~recorded).order_by(Device.id).limit(limit)).all()
 
 
-def stored_late(session: Session, day: date) -> Sequence[str]:
-    """Devices of which more messages of a day are stored than its records hold."""
+def is_late(session: Session, device_id: str, day: date) -> bool:
+    """Whether more messages of a day that has a record are stored than its records hold."""
     start, end = bounds(day)
-    within = (RawMessage.device_id == Device.id, RawMessage.received_at >= start, RawMessage.received_at < end)
-    stored = select(func.count()).where(*within).scalar_subquery()
-    held = select(func.coalesce(func.sum(EvidenceDay.count), 0)).where(EvidenceDay.device_id == Device.id, EvidenceDay.day == day)
-    return session.scalars(select(Device.id).where(stored > held.scalar_subquery()).order_by(Device.id)).all()
+    mine = (RawMessage.device_id == device_id, RawMessage.received_at >= start, RawMessage.received_at < end)
+    stored = session.scalar(select(func.count()).where(*mine)) or 0
+    days = days_of(session, device_id, days=[day])
+    return bool(days) and stored > sum(row.count for row in days)

@@ -3,9 +3,11 @@
 Each is one line of JSON without blanks, as docs/evidence.md tells, so that anyone can write it again.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -46,11 +48,26 @@ class DayRecord:
     day: date
     number: int
     count: int
+    total: int
+    """Of the device's messages under this and all records before it, so that none can be left out unseen."""
     root: str
     """Hexadecimal."""
+    thresholds: str
+    """Digest of what was in force up to the end of that day."""
 
     def leaf(self) -> bytes:
-        return merkle.leaf(orjson.dumps([self.device_id, self.day.isoformat(), self.number, self.count, self.root]))
+        told = [self.device_id, self.day.isoformat(), self.number, self.count, self.total, self.root, self.thresholds]
+        return merkle.leaf(orjson.dumps(told))
+
+
+Versions = Sequence[tuple[datetime, Mapping[str, Any]]]
+"""Thresholds since when, oldest first, as they are stored."""
+
+
+def thresholds_digest(versions: Versions, day: date) -> str:
+    """Of those that began before the day's end; names in order."""
+    known = [[instant(since), dict(profile)] for since, profile in versions if since < bounds(day)[1]]
+    return sha256(orjson.dumps(known, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ class EvidenceDay(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seal: Mapped[int]
     count: Mapped[int]
+    total: Mapped[int]
     root: Mapped[Code]
+    thresholds: Mapped[Code]
     leaves: Mapped[bytes] = mapped_column(LargeBinary)
     """32 bytes each."""
 

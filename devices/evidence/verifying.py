@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from devices.evidence import folder, merkle
 from devices.evidence.folder import About, Claimed, Held, Said, SignedSeal
 from devices.evidence.keys import is_signed
-from devices.evidence.records import FIRST, bounds, instant, message_leaf
+from devices.evidence.records import FIRST, bounds, instant, message_leaf, thresholds_digest
 from devices.folding import runs_of
 from devices.profile import Profile
 from devices.readings import Envelope
@@ -18,6 +18,8 @@ from devices.sessions import SessionState
 
 MOST_PROBLEMS = 200
 """Told at most: a folder that is wrong in more places is simply another one."""
+BEFORE = timedelta(days=2)
+"""So many days before the span are read along: a run that was on before it begins there, and what came late has its place."""
 _Record = tuple[str, date, int]
 
 
@@ -27,28 +29,68 @@ class Verified:
 
     problems: list[str]
     keys: list[str]
-    """That signed; to be compared with those that the platform publishes."""
+    """That signed; to be compared, as is `last_seal`, with what the platform publishes."""
+    last_seal: str
+    since: str
+    until: str
     seals: int
     messages: int
     sessions: int
 
 
-def verify(directory: Path, *, key: str | None = None) -> Verified:
-    """With `key` no other one may have signed. Raises: NoEvidence (no such folder, a line that cannot be read)."""
+def verify(directory: Path, *, keys: Sequence[str] = ()) -> Verified:
+    """With `keys` no other ones may have signed. Raises: NoEvidence (no such folder, a line that cannot be read)."""
     about = folder.read_about(directory)
     seals = list(folder.read_seals(directory))
     days, claims = list(folder.read_days(directory)), list(folder.read_sessions(directory))
     said: dict[_Record, list[Said]] = defaultdict(list)
     for one in folder.read_messages(directory):
         said[one.device_id, one.day, one.number].append(one)
-    checks = (_chain(seals, key), _records(seals, days, said), _covered(about, seals, days), _sessions(about, said, claims))
+    checks = (
+        _bounds(about, claims),
+        _chain(seals, [key.strip().lower() for key in keys]),
+        _records(about, seals, days, said),
+        _complete(about, days),
+        _sessions(about, said, claims),
+    )
     problems = [problem for check in checks for _, problem in zip(range(MOST_PROBLEMS), check, strict=False)]
-    signed_by = list(dict.fromkeys(one.seal.key for one in seals))
-    return Verified(problems[:MOST_PROBLEMS], signed_by, len(seals), sum(map(len, said.values())), len(claims))
+    last = seals[-1].seal if seals else None
+    return Verified(
+        problems[:MOST_PROBLEMS],
+        list(dict.fromkeys(one.seal.key for one in seals)),
+        f"{last.number} of {last.day}: {last.digest()}" if last else "",
+        instant(about.since),
+        instant(about.until),
+        len(seals),
+        sum(map(len, said.values())),
+        len(claims),
+    )
 
 
-def _chain(seals: Sequence[SignedSeal], key: str | None) -> Iterator[str]:
+def _bounds(about: About, claims: Sequence[Claimed]) -> Iterator[str]:
+    moments = (about.since, about.until, about.heard_until)
+    if any(one != bounds(one.date())[0] for one in moments) or not about.since < about.until <= about.heard_until:
+        yield f"{folder.ABOUT}: since, until and heard_until are no days in this order"
+    if not about.versions:
+        yield f"{folder.ABOUT}: there is no device"
+    for device_id, versions in about.versions.items():
+        if not versions:
+            yield f"device {device_id}: there are no thresholds"
+        mine = sorted((one for one in claims if one.device_id == device_id), key=lambda one: one.start)
+        for one, after in pairwise(mine):
+            if after.start < one.end:
+                yield f"device {device_id}: the session from {instant(after.start)} begins before the one before it is over"
+    for one in claims:
+        if one.device_id not in about.versions:
+            yield f"device {one.device_id} has sessions and no thresholds"
+        elif not about.since <= one.start < about.until:
+            yield f"device {one.device_id}: the session from {instant(one.start)} does not lie in the span that is claimed"
+
+
+def _chain(seals: Sequence[SignedSeal], keys: Sequence[str]) -> Iterator[str]:
     before = FIRST
+    if not seals:
+        yield "there is no seal"
     for number, one in enumerate(seals, start=1):
         seal = one.seal
         if seal.number != number:
@@ -58,15 +100,17 @@ def _chain(seals: Sequence[SignedSeal], key: str | None) -> Iterator[str]:
             yield f"seal {number} is not tied to the one before it"
         if not is_signed(seal, one.signature):
             yield f"seal {number} of {seal.day} is not signed by the key it names"
-        if key is not None and seal.key != key.strip().lower():
-            yield f"seal {number} of {seal.day} is signed by another key than {key.strip().lower()[:16]}..."
+        if keys and seal.key not in keys:
+            yield f"seal {number} of {seal.day} is signed by another key, {seal.key}"
         before = seal.digest()
     for one, after in pairwise(seals):
         if (after.seal.day - one.seal.day).days != 1:
             yield f"between seal {one.seal.number} and {after.seal.number} lies more or less than a day"
 
 
-def _records(seals: Sequence[SignedSeal], days: Sequence[Held], said: Mapping[_Record, Sequence[Said]]) -> Iterator[str]:
+def _records(
+    about: About, seals: Sequence[SignedSeal], days: Sequence[Held], said: Mapping[_Record, Sequence[Said]]
+) -> Iterator[str]:
     known = {one.seal.number: one.seal for one in seals}
     held = {(one.record.device_id, one.record.day, one.record.number): one for one in days}
     for name in said.keys() - held.keys():
@@ -81,6 +125,8 @@ def _records(seals: Sequence[SignedSeal], days: Sequence[Held], said: Mapping[_R
         start, end = bounds(record.day)
         if not all(start <= message.message.received_at < end for message in said.get(name, [])):
             yield f"{_named(name)}: a message was not received on that day"
+        if record.thresholds != thresholds_digest(about.versions.get(record.device_id, ()), record.day):
+            yield f"{_named(name)}: the thresholds are not those that were sealed with it"
         if seal is None:
             yield f"{_named(name)}: seal {one.seal} is not here"
             continue
@@ -94,54 +140,81 @@ def _named(name: _Record) -> str:
     return f"device {device_id}, {day}" + (f", record {number}" if number > 1 else "")
 
 
-def _covered(about: About, seals: Sequence[SignedSeal], days: Sequence[Held]) -> Iterator[str]:
-    """Records of one device and day are numbered without a hole, and what is told to be heard is sealed."""
-    numbers: dict[tuple[str, date], list[int]] = defaultdict(list)
-    for one in days:
-        numbers[one.record.device_id, one.record.day].append(one.record.number)
-        if one.record.device_id not in about.thresholds:
-            yield f"device {one.record.device_id} is in no list of {folder.ABOUT}"
-    for (device_id, day), found in sorted(numbers.items()):
-        if sorted(found) != list(range(1, len(found) + 1)):
-            yield f"device {device_id}, {day}: of its records {sorted(found)} are here"
-    if seals and bounds(seals[-1].seal.day)[1] < about.heard_until:
-        yield f"messages up to {instant(about.heard_until)} are told, sealed is up to {seals[-1].seal.day}"
+def _complete(about: About, days: Sequence[Held]) -> Iterator[str]:
+    for device_id in about.versions:
+        mine = sorted(
+            (one for one in days if one.record.device_id == device_id), key=lambda one: (one.record.day, one.record.number)
+        )
+        numbers: dict[date, list[int]] = defaultdict(list)
+        for one in mine:
+            numbers[one.record.day].append(one.record.number)
+        first, last = _window(numbers, about.heard_until.date())
+        for day, found in numbers.items():
+            if found != list(range(1, len(found) + 1)):
+                yield f"device {device_id}, {day}: of its records {found} are here"
+        if first is None:
+            yield f"device {device_id}: there is no record of {last}"
+        else:
+            yield from _totals(about, device_id, [one for one in mine if one.record.day >= first])
+
+
+def _window(numbers: Mapping[date, object], end: date) -> tuple[date | None, date]:
+    """The first of the days that follow each other without a gap up to the last, and the last."""
+    last = end - timedelta(days=1)
+    day = last
+    while day in numbers:
+        day -= timedelta(days=1)
+    return (None if day == last else day + timedelta(days=1)), last
+
+
+def _totals(about: About, device_id: str, mine: Sequence[Held]) -> Iterator[str]:
+    """Each record counts those before it: nothing lies between two days, and nothing before the first that matters."""
+    begin = mine[0].record
+    if begin.day > about.since.date() - BEFORE and begin.total != begin.count:
+        yield f"device {device_id}: the days before {begin.day} are not here, and it had spoken by then"
+    own = [one for one in mine if one.record.number == 1]
+    for one, after in pairwise(own):
+        late = sum(other.record.count for other in mine if other.seal == after.seal and other.record.number > 1)
+        whole = after.record.day >= begin.day + BEFORE or begin.total == begin.count
+        if whole and after.record.total != one.record.total + late + after.record.count:
+            yield f"device {device_id}, {after.record.day}: messages that were stored late are not here"
+
+
+_Folded = Sequence[tuple[datetime, set[Claimed]]]
 
 
 def _sessions(about: About, said: Mapping[_Record, Sequence[Said]], claims: Sequence[Claimed]) -> Iterator[str]:
     messages: dict[str, list[Envelope]] = defaultdict(list)
     for (device_id, _, _), some in said.items():
         messages[device_id] += [one.message for one in some]
-    for device_id, versions in about.thresholds.items():
-        folded = [
-            (since, set(refold(device_id, messages[device_id], profile, until=about.heard_until))) for since, profile in versions
-        ]
+    for device_id in about.versions:
+        versions = about.thresholds(device_id)
+        runs = {profile: set(refold(device_id, messages[device_id], profile, until=about.heard_until)) for _, profile in versions}
+        folded = [(since, runs[profile]) for since, profile in versions]
         mine = [claim for claim in claims if claim.device_id == device_id]
         yield from (_denied(claim) for claim in mine if not any(claim in found for _, found in _in_force(folded, claim)))
-        last = max((claim.end for claim in mine), default=about.since)
-        yield from _left_out(about, folded, mine, last)
-    for claim in claims:
-        if claim.device_id not in about.thresholds:
-            yield f"device {claim.device_id} has sessions and no thresholds"
+        yield from _left_out(about, device_id, folded, mine)
 
 
-_Folded = Sequence[tuple[datetime, set[Claimed]]]
-
-
-def _in_force(folded: _Folded, claim: Claimed) -> _Folded:
+def _in_force(folded: _Folded, run: Claimed) -> _Folded:
     """By the thresholds at its start, and by later ones: what was folded anew was folded by them."""
-    place = max((number for number, (since, _) in enumerate(folded) if since <= claim.start), default=0)
+    place = max((number for number, (since, _) in enumerate(folded) if since <= run.start), default=0)
     return folded[place:]
 
 
-def _left_out(about: About, folded: _Folded, mine: Sequence[Claimed], last: datetime) -> Iterator[str]:
-    """Use that the messages show before the last session, and that no session tells of."""
-    for number, (since, found) in enumerate(folded):
-        until = folded[number + 1][0] if number + 1 < len(folded) else last
+def _left_out(about: About, device_id: str, folded: _Folded, mine: Sequence[Claimed]) -> Iterator[str]:
+    """Use that the messages show by the thresholds in force, and by all later ones, and that no session tells of."""
+    settled = about.settled(device_id)
+    for _, found in folded:
         for run in sorted(found, key=lambda one: one.start):
-            within = max(since if number else about.since, about.since) <= run.start and run.end <= min(until, last)
-            if within and not any(claim.start < run.end and run.start < claim.end for claim in mine):
-                yield f"device {run.device_id}: the messages show use from {instant(run.start)}, and no session tells of it"
+            present = _in_force(folded, run)
+            within = about.since <= run.start < about.until and run.end <= settled and found is present[0][1]
+            if within and not _overlaps(run, mine) and all(_overlaps(run, other) for _, other in present):
+                yield f"device {device_id}: the messages show use from {instant(run.start)}, and no session tells of it"
+
+
+def _overlaps(run: Claimed, others: Iterable[Claimed]) -> bool:
+    return any(one.start < run.end and run.start < one.end for one in others)
 
 
 def _denied(claim: Claimed) -> str:

@@ -21,7 +21,7 @@ from devices.registry.actions import set_thresholds
 from devices.tables import RawMessage, UsageSession
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import Invalid, NotFound
-from tests.builders import a_resource
+from tests.builders import a_person, a_resource
 from tests.devices.evidences import DAY, DAYS, a_device, at, heard, message, sealed
 from web.schema import METADATA
 
@@ -68,7 +68,7 @@ def write(out: Path, name: str, rows: list[Row]) -> None:
 
 def test_what_was_written_agrees(db: Session, tmp_path: Path) -> None:
     out = evidence(db, tmp_path / "out")
-    found = verify(out, key=SIGNER.key)
+    found = verify(out, keys=[SIGNER.key.upper()])
     assert (found.problems, found.keys, found.seals, found.messages) == ([], [SIGNER.key], 3, 3 * 1440)
     starts = [row["start"] for row in rows_of(out, folder.SESSIONS)]
     assert starts == [f"2026-03-{day}:00.000000Z" for day in ("11T09:00", "11T23:30", "12T09:00")]
@@ -134,6 +134,9 @@ TAMPERED: list[tuple[str, Callable[[list[Row]], list[Row]], str]] = [
     (folder.DAYS, changed(1, path=[]), "it is not in seal 2"),
     (folder.DAYS, changed(1, seal=9), "seal 9 is not here"),
     (folder.DAYS, changed(1, number=2), "of its records [2] are here"),
+    (folder.DAYS, changed(1, total=9), "it is not in seal 2"),
+    (folder.DAYS, changed(1, thresholds="0" * 64), "the thresholds are not those"),
+    (folder.DAYS, lambda rows: rows[:-1], "there is no record of 2026-03-12"),
     (folder.SEALS, changed(1, root="0" * 64), "not signed by the key it names"),
     (folder.SEALS, changed(1, records=7), "not signed by the key it names"),
     (folder.SEALS, changed(1, previous="0" * 64), "not tied to the one before"),
@@ -144,6 +147,10 @@ TAMPERED: list[tuple[str, Callable[[list[Row]], list[Row]], str]] = [
     (folder.SESSIONS, changed(0, energy_wh=7), "do not come to the session"),
     (folder.SESSIONS, changed(0, end="2026-03-11T10:01:00.000000Z"), "do not come to the session"),
     (folder.SESSIONS, lambda rows: rows[1:], "show use from 2026-03-11T09:00:00.000000Z, and no session tells of it"),
+    (folder.SESSIONS, lambda rows: rows[:-1], "show use from 2026-03-12T09:00:00.000000Z, and no session tells of it"),
+    (folder.SESSIONS, lambda _rows: [], "no session tells of it"),
+    (folder.SESSIONS, lambda rows: rows * 2, "begins before the one before it is over"),
+    (folder.SESSIONS, changed(0, start="2026-03-10T23:30:00.000000Z"), "does not lie in the span"),
     (folder.SESSIONS, changed(0, device="dev_other"), "has sessions and no thresholds"),
 ]
 
@@ -155,6 +162,81 @@ def test_what_is_changed_is_told(out: Path, name: str, change: Callable[[list[Ro
     assert any(told in problem for problem in problems), problems
 
 
+def without(day: str) -> Callable[[list[Row]], list[Row]]:
+    return lambda rows: [row for row in rows if row.get("day", row.get("start", ""))[:10] != day]
+
+
+@pytest.mark.parametrize("day", ["2026-03-10", "2026-03-11", "2026-03-12"])
+def test_a_day_that_is_left_out_with_all_that_rests_on_it_is_told(out: Path, day: str) -> None:
+    for name in (folder.MESSAGES, folder.DAYS, folder.SESSIONS):
+        write(out, name, without(day)(rows_of(out, name)))
+    assert any("there is no record of" in one or "the days before" in one for one in verify(out).problems)
+
+
+def about(out: Path) -> Any:
+    return orjson.loads((out / folder.ABOUT).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"since": "2026-03-12T00:00:00.000000Z"}, "does not lie in the span"),
+        ({"since": "2026-03-11T02:00:00.000000Z"}, "are no days in this order"),
+        ({"until": "2026-03-14T00:00:00.000000Z"}, "are no days in this order"),
+        ({"heard_until": "2026-03-12T00:00:00.000000Z"}, "are no days in this order"),
+        ({"devices": []}, "there is no device"),
+    ],
+)
+def test_a_span_that_is_told_otherwise_is_told(out: Path, change: Row, told: str) -> None:
+    (out / folder.ABOUT).write_bytes(orjson.dumps({**about(out), **change}))
+    problems = verify(out).problems
+    assert any(told in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("profile", [{"p_on": 9000.0, "p_off": 8000.0}, {"min_off": 36000.0}])
+def test_thresholds_that_were_not_sealed_are_told(out: Path, profile: Row) -> None:
+    told = about(out)
+    told["devices"][0]["thresholds"][0]["profile"] |= profile
+    (out / folder.ABOUT).write_bytes(orjson.dumps(told))
+    assert any("thresholds are not those that were sealed" in one for one in verify(out).problems)
+
+
+def test_a_run_that_later_thresholds_took_back_is_not_missed(db: Session, tmp_path: Path) -> None:
+    """Who raises them after a false run has it folded anew, and it is gone."""
+    device = a_device(db)
+    told = [message(device, at(0, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(630)]
+    actions.store(db, told)
+    actions.fold_devices(db, now=at(0, 630))
+    set_thresholds(db, device_id=device.id, profile={"p_on": 500, "p_off": 400}, actor_id=a_person(db).id, now=at(0, 630))
+    actions.store(db, [message(device, at(0, minute), 900.0 if 800 <= minute < 900 else 8.0) for minute in range(630, 1440)])
+    for part in (640, 1440):
+        actions.fold_devices(db, now=at(0, part))
+    sealed(db, SIGNER, until=1)
+    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY)
+    assert verify(tmp_path / "out").problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (folder.SESSIONS, changed(0, flags=[[1]])),
+        (folder.SESSIONS, changed(0, confirmed_s=3600.9)),
+        (folder.SESSIONS, changed(0, confirmed_s=" 3600 ")),
+        (folder.SESSIONS, changed(0, billed_eur=999)),
+        (folder.SESSIONS, changed(0, start="0001-01-01T00:00:00+23:59")),
+        (folder.DAYS, changed(0, count=1e30)),
+        (folder.DAYS, changed(0, day="9999-12-31")),
+        (folder.SEALS, changed(0, records="1_0")),
+        (folder.SEALS, changed(0, records=1e30)),
+    ],
+)
+def test_a_line_that_could_be_read_in_two_ways_is_none(out: Path, name: str, change: Callable[[list[Row]], list[Row]]) -> None:
+    write(out, name, change(rows_of(out, name)))
+    with pytest.raises(NoEvidence) as told:
+        verify(out)
+    assert (told.value.values["file"], told.value.values["line"]) == (name, 1)
+
+
 def test_a_chain_that_somebody_else_signed_anew_is_told_by_the_key(out: Path) -> None:
     forger = read_signer("11" * 32, Path("nowhere"))
     before, rows = "0" * 64, []
@@ -164,7 +246,7 @@ def test_a_chain_that_somebody_else_signed_anew_is_told_by_the_key(out: Path) ->
         before = seal.digest()
     write(out, folder.SEALS, rows)
     assert (verify(out).problems, verify(out).keys) == ([], [forger.key])
-    assert len([one for one in verify(out, key=SIGNER.key).problems if "another key" in one]) == len(rows)
+    assert len([one for one in verify(out, keys=[SIGNER.key]).problems if "another key" in one]) == len(rows)
 
 
 def test_the_database_that_was_changed_does_not_agree_with_its_seals(db: Session, tmp_path: Path) -> None:

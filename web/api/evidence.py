@@ -16,7 +16,8 @@ from marketplace.permissions import Action, may
 from marketplace.refusals import Invalid, NotAllowed
 from web.api import shapes
 from web.api.evaluation import zipped
-from web.deps import ReadDb, SignedIn, read_date
+from web.deps import ReadDb, SignedIn
+from web.evidence import read_day
 
 router = APIRouter(prefix="/api/v1", tags=["devices"])
 LONGEST_DAYS = 62
@@ -58,13 +59,7 @@ def evidence(
 
 def read_days(first: str, last: str) -> tuple[date, date]:
     """Raises: Invalid."""
-    found = read_date("from", first), read_date("to", last)
-    for field, day in zip(("from", "to"), found, strict=True):
-        if day is None:
-            raise Invalid(field=field, reason="not a date such as 2026-03-10")
-    begin, end = found
-    assert begin is not None
-    assert end is not None
+    begin, end = read_day("from", first), read_day("to", last)
     if not 0 <= (end - begin).days < LONGEST_DAYS:
         raise Invalid(
             field="to", reason="must lie at or after the first day, less than {longest} days later", longest=LONGEST_DAYS

@@ -48,11 +48,13 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("seal", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.String(80), nullable=False),
+        sa.Column("thresholds", sa.String(80), nullable=False),
         sa.Column("leaves", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("device_id", "day", "number", name="pk_evidence_days"),
         sa.ForeignKeyConstraint(["device_id"], ["devices.id"], name="fk_evidence_days_device_id"),
-        *_lengths("evidence_days", sqlite, root=80),
+        *_lengths("evidence_days", sqlite, root=80, thresholds=80),
     )
     op.create_index("ix_evidence_days_seal", "evidence_days", ["seal"])
     for table in TABLES:

@@ -45,8 +45,10 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made = world.made(f"/resources/{world.resource}/devices", world.manager, {"name": "plug", "profile": "native"})
         with client.app.state.sessions.begin() as session:  # type: ignore[attr-defined]
             device = session.get(Device, made["id"])
+            device.created_at = moment(0, 0)
             heard(session, device, days=1)
             actions.store(session, [message(a_device(session), moment(1, 5), 8)])
+            actions.fold_devices(session, now=moment(2, 0))
             sealed(session, SIGNER, until=2)
         yield world
 
@@ -54,7 +56,7 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_anyone_reads_the_seals_page_by_page(metered: World) -> None:
     whole = metered.get("/evidence").json()
     assert [(row["number"], row["day"], row["records"], row["key"]) for row in whole["items"]] == [
-        (2, "2026-03-11", 1, SIGNER.key), (1, "2026-03-10", 1, SIGNER.key),
+        (2, "2026-03-11", 2, SIGNER.key), (1, "2026-03-10", 2, SIGNER.key),
     ]  # fmt: skip
     assert whole["items"][0]["previous"] == whole["items"][1]["digest"]
     first = metered.get("/evidence", params={"limit": 1}).json()
@@ -66,8 +68,8 @@ def test_evidence_is_had_over_the_api_and_agrees(metered: World, tmp_path: Path)
     reply: Any = metered.get(f"/resources/{metered.resource}/evidence", metered.manager, params=SPAN)
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/zip")
     zipfile.ZipFile(io.BytesIO(reply.content)).extractall(tmp_path)
-    found = verify(tmp_path, key=SIGNER.key)
-    assert (found.problems, found.messages, found.sessions) == ([], 1440, 1)
+    found = verify(tmp_path, keys=[SIGNER.key])
+    assert (found.problems, found.messages, found.sessions) == ([], 1440, 2)
 
 
 def test_evidence_is_for_those_who_work_there_or_evaluate(metered: World) -> None:
