@@ -1,18 +1,20 @@
 """What must hold of the evidence, whatever happened: seals are signed and tied, records are under them, messages under those."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
 from devices.evidence import merkle, queries
-from devices.evidence.actions import split
+from devices.evidence.actions import LATE_DAYS, split
 from devices.evidence.keys import is_signed
 from devices.evidence.records import FIRST, bounds, message_leaf
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
 from marketplace.slot import Slot
 
+LATE = timedelta(days=LATE_DAYS)
 LOOKED_AT = 7
 """Of the newest seals all records and messages; of the others their signatures and order. `verify-evidence` looks at any."""
 
@@ -27,7 +29,7 @@ def violations(session: Session) -> Iterator[str]:
         if (len(records), root) != (row.records, row.root):
             yield f"seal {row.number} of {row.day} is not that of its records"
         for day in session.scalars(select(EvidenceDay).where(EvidenceDay.seal == row.number)):
-            yield from _record(session, day)
+            yield from _record(session, day, seals[-1].day)
 
 
 def _chain(seals: Sequence[EvidenceSeal]) -> Iterator[str]:
@@ -41,11 +43,15 @@ def _chain(seals: Sequence[EvidenceSeal]) -> Iterator[str]:
         before = seal.digest()
 
 
-def _record(session: Session, row: EvidenceDay) -> Iterator[str]:
+def _record(session: Session, row: EvidenceDay, newest: date) -> Iterator[str]:
     leaves = split(row.leaves)
     if merkle.root(leaves).hex() != row.root or len(leaves) != row.count:
         yield f"the record of device {row.device_id} of {row.day} is not that of its leaves"
     messages = devices.messages_within(session, row.device_id, Slot(*bounds(row.day)))
-    lost = set(leaves) - {message_leaf(row.device_id, message) for message in messages}
-    if lost:
+    stored = {message_leaf(row.device_id, message) for message in messages}
+    if lost := set(leaves) - stored:
         yield f"{len(lost)} sealed messages of device {row.device_id} of {row.day} were changed or are gone"
+    if row.number == 1 and row.day < newest - LATE:
+        held = {leaf for one in queries.days_of(session, row.device_id, days=[row.day]) for leaf in split(one.leaves)}
+        if bare := stored - held:
+            yield f"{len(bare)} messages of device {row.device_id} of {row.day} were stored too late for any seal"

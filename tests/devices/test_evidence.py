@@ -172,3 +172,12 @@ def test_the_audit_tells_a_seal_that_was_put_between(db: Session, signer: Signer
         "seal 1 of 2026-03-10 is not signed by the key it names",
         "seal 1 of 2026-03-10 is not that of its records",
     ]
+
+
+def test_the_audit_tells_what_came_too_late_for_any_seal(db: Session, signer: Signer) -> None:
+    device = a_device(db)
+    actions.store(db, [message(device, at(0, 5), 8)])
+    sealed(db, signer, until=4)
+    actions.store(db, [message(device, at(0, 6), 8)])
+    sealed(db, signer, until=5)
+    assert list(violations(db)) == [f"1 messages of device {device.id} of 2026-03-10 were stored too late for any seal"]
