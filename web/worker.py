@@ -153,10 +153,10 @@ def tick(sessions: Sessions, job: Job) -> None:
         log.exception("job_broke", job=job.name)
 
 
-def catch_up(sessions: Sessions, those: Sequence[Job] = JOBS) -> None:
+def catch_up(sessions: Sessions) -> None:
     """Run slots that passed while nobody was working; one of each is enough, every job looks at all that is open."""
     now = clock.now()
-    for job in those:
+    for job in JOBS:
         with sessions() as session:
             missed = jobs.missed(session, job=job.name, every=job.every, now=now)
         if missed:
@@ -373,7 +373,7 @@ class Worker:
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:
-        catch_up(self._sessions, self._jobs)
+        catch_up(self._sessions)
         for job in self._jobs:
             self._scheduler.add_job(
                 tick,
