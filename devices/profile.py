@@ -70,6 +70,11 @@ def read_profile(values: Mapping[str, Any]) -> Profile:
     return profile
 
 
+def stored_profile(values: Mapping[str, Any]) -> Profile:
+    """The same from what was stored or changed, where None stands for what was not given. Raises: Invalid."""
+    return read_profile({name: value for name, value in values.items() if value is not None})
+
+
 def _family(family: object, mapping: object) -> tuple[str, str]:
     """The family's name and, of one that somebody described, its description. Raises: Invalid."""
     if isinstance(family, str) and family in FAMILIES:

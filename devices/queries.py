@@ -14,7 +14,7 @@ from booking import queries as booking
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import OVERRUN_MAX, Verdict
-from devices.profile import Profile, read_profile
+from devices.profile import Profile, stored_profile
 from devices.readings import Envelope
 from devices.segments import Segment, State, combine
 from devices.tables import (
@@ -86,7 +86,7 @@ def profile_of(session: Session, device_id: str, *, at: datetime) -> Profile:
     if not rows:
         raise NotFound(kind="device")
     profile = next((profile for since, profile in reversed(rows) if since <= at), rows[0][1])
-    return read_profile({name: value for name, value in profile.items() if value is not None})
+    return stored_profile(profile)
 
 
 def thresholds_of(session: Session, device_id: str) -> list[tuple[datetime, dict[str, Any]]]:

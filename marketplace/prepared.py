@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Dialect, Insert, Select, Table, bindparam, event
+from sqlalchemy import Dialect, Insert, Select, Table, bindparam, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session, SessionTransaction
@@ -161,17 +161,7 @@ class Appending(Session):
         super().__init__(*args, **kwargs)
         self.waiting: list[_Waiting] = []
         self.starts_over = False
-        self._carrier: Connection | None = None
         self._doubt: Question[None] | None = None
-
-    def carrier(self) -> Connection:
-        """Its connection, asked for once a transaction: to find out again costs as much as to use it."""
-        if self._carrier is None:
-            self._carrier = self.connection()
-        return self._carrier
-
-    def forget_carrier(self) -> None:
-        self._carrier = None
 
     def confirm(self, asked: "Question[None]") -> None:
         """Ask it with the next trip to the database; nothing is written before `understand` has let it pass.
@@ -227,14 +217,6 @@ def _before_commit(session: Appending) -> None:
     session.settle()
     session.write_waiting(last=session.is_last())
     session.begin_again()
-
-
-@event.listens_for(Appending, "after_transaction_create")
-@event.listens_for(Appending, "after_transaction_end")
-def _at_a_bound(session: Appending, transaction: SessionTransaction) -> None:
-    """A savepoint is set when the connection is asked for within it."""
-    if transaction.nested or transaction.parent is None:
-        session.forget_carrier()
 
 
 @event.listens_for(Appending, "do_orm_execute")
@@ -333,7 +315,7 @@ def _run(session: Session, calls: Sequence[_Call], *, last: bool = False) -> lis
 
     Raises: DBAPIError, after telling the pool of a connection that is lost.
     """
-    connection = session.carrier() if isinstance(session, Appending) else session.connection()
+    connection = session.connection()
     raw, driver = connection.connection, connection.dialect.loaded_dbapi
     anew = isinstance(session, Appending) and session.starts_over
     before: list[_Call] = [("ROLLBACK", [()]), (trips.BEGIN[0], [()])] if anew else []

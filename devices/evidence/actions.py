@@ -1,5 +1,6 @@
 """Sealing: once a day is over, each device's messages under one root, all roots under one signature."""
 
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from time import monotonic
 
@@ -38,12 +39,12 @@ def seal_next(session: Session, *, signer: Signer, now: datetime) -> bool:
     day = last.day + timedelta(days=1) if last else queries.first_day(session)
     if day is None or now < bounds(day)[1] + SETTLED:
         return False
-    number = last.number + 1 if last else 1
+    number, _ = _after(last)
     heard = queries.without_record(session, day, limit=AT_ONCE)
     for device_id in heard:
         _record(session, device_id, day, seal=number)
     if len(heard) < AT_ONCE:
-        _seal(session, Seal(number, day, last.digest() if last else FIRST, 0, "", signer.key), signer, now)
+        _seal(session, last, day, signer, now)
     return True
 
 
@@ -58,45 +59,32 @@ def _record(session: Session, device_id: str, day: date, *, seal: int) -> None:
 def _add_record(session: Session, device_id: str, day: date, *, seal: int) -> None:
     """The messages of a day that no record holds yet, in the order of receipt."""
     before = queries.days_of(session, device_id, days=[day])
-    held = {leaf for row in before for leaf in split(row.leaves)}
+    held = {leaf for row in before for leaf in merkle.split(row.leaves)}
     messages = devices.messages_within(session, device_id, Slot(*bounds(day)))
     found = sorted((message.received_at, message_leaf(device_id, message)) for message in messages)
     leaves = [leaf for _, leaf in found if leaf not in held]
-    session.add(
-        EvidenceDay(
-            device_id=device_id,
-            day=day,
-            number=len(before) + 1,
-            seal=seal,
-            count=len(leaves),
-            total=queries.total_of(session, device_id) + len(leaves),
-            root=merkle.root(leaves).hex(),
-            thresholds=thresholds_digest(devices.thresholds_of(session, device_id), day),
-            leaves=b"".join(leaves),
-        )
+    record = DayRecord(
+        device_id=device_id,
+        day=day,
+        number=len(before) + 1,
+        count=len(leaves),
+        total=queries.total_of(session, device_id) + len(leaves),
+        root=merkle.root(leaves).hex(),
+        thresholds=thresholds_digest(devices.thresholds_of(session, device_id), day),
     )
+    session.add(EvidenceDay(**asdict(record), seal=seal, leaves=b"".join(leaves)))
     session.flush()
 
 
-def split(leaves: bytes) -> list[bytes]:
-    size = len(merkle.leaf(b""))
-    return [leaves[place : place + size] for place in range(0, len(leaves), size)]
-
-
-def _seal(session: Session, begun: Seal, signer: Signer, now: datetime) -> None:
-    records: list[DayRecord] = queries.records_of(session, begun.number)
+def _seal(session: Session, last: Seal | None, day: date, signer: Signer, now: datetime) -> None:
+    number, previous = _after(last)
+    records = queries.records_of(session, number)
     root = merkle.root([record.leaf() for record in records]).hex()
-    seal = Seal(begun.number, begun.day, begun.previous, len(records), root, begun.key)
-    session.add(
-        EvidenceSeal(
-            number=seal.number,
-            day=seal.day,
-            previous=seal.previous,
-            records=seal.records,
-            root=seal.root,
-            key=seal.key,
-            signature=signer.sign(seal),
-            sealed_at=now,
-        )
-    )
+    seal = Seal(number, day, previous, len(records), root, signer.key)
+    session.add(EvidenceSeal(**asdict(seal), signature=signer.sign(seal), sealed_at=now))
     session.flush()
+
+
+def _after(last: Seal | None) -> tuple[int, str]:
+    """Number of the next seal, and the digest that it names."""
+    return (last.number + 1, last.digest()) if last else (1, FIRST)

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries as devices
 from devices.evidence import folder, merkle, queries
-from devices.evidence.actions import split
-from devices.evidence.folder import About, Claimed, Held, Said, SignedSeal
+from devices.evidence.folder import About, Claimed, Held, Said
 from devices.evidence.records import bounds, message_leaf
 from devices.placing import BACKLOG_REACH
 from devices.sessions import EndReason
@@ -21,7 +20,7 @@ from marketplace.refusals import Invalid, NotFound
 from marketplace.slot import Slot
 
 DAY = timedelta(days=1)
-LONGEST = timedelta(days=400)
+LONGEST_DAYS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,9 @@ class Summary:
     seals: int
 
 
-def export(session: Session, directory: Path, *, resource_id: str, first: date, last: date) -> Summary:
+def export(
+    session: Session, directory: Path, *, resource_id: str, first: date, last: date, longest: int = LONGEST_DAYS
+) -> Summary:
     """The days from `first` to `last` (UTC, inclusive), as far as they are sealed, with what lies before and after them that
     their sessions rest on. Raises: NotFound (no device), Invalid (the folder is not empty, no such span, nothing sealed in it).
     """
@@ -41,10 +42,8 @@ def export(session: Session, directory: Path, *, resource_id: str, first: date, 
     if not rows:
         raise NotFound(kind="device")
     sealed = queries.last_seal(session)
-    if not timedelta() <= last - first < LONGEST:
-        raise Invalid(
-            field="to", reason="must lie at or after the first day, less than {longest} days later", longest=LONGEST.days
-        )
+    if not 0 <= (last - first).days < longest:
+        raise Invalid(field="to", reason="must lie at or after the first day, less than {longest} days later", longest=longest)
     if sealed is None or sealed.day < first:
         raise Invalid(field="from", reason="is not sealed yet: a day is sealed one hour after it is over (UTC)")
     if directory.is_dir() and any(directory.iterdir()):
@@ -60,7 +59,7 @@ def export(session: Session, directory: Path, *, resource_id: str, first: date, 
     )
     _write(directory / folder.DAYS, map(folder.held_row, _held(session, rows, days)))
     claims = [one for row in rows for one in _claims(session, row, span, about.settled(row.id))]
-    signed = [SignedSeal(queries.as_seal(row), row.signature) for row in queries.seals(session)]
+    signed = map(queries.signed, queries.seals(session))
     return Summary(
         messages,
         _write(directory / folder.SESSIONS, map(folder.claimed_row, claims)),
@@ -103,7 +102,7 @@ def _said(session: Session, device: Device, days: Sequence[date]) -> Iterator[Sa
     for day in days:
         stored = {message_leaf(device.id, one): one for one in devices.messages_within(session, device.id, Slot(*bounds(day)))}
         for row in queries.days_of(session, device.id, days=[day]):
-            for leaf in split(row.leaves):
+            for leaf in merkle.split(row.leaves):
                 if leaf in stored:
                     yield Said(device.id, day, row.number, stored[leaf])
 

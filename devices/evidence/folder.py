@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from devices.evidence.records import DayRecord, Seal, Versions, bounds, instant
-from devices.profile import Profile, read_profile
+from devices.evidence.records import DayRecord, Seal, SignedSeal, Versions, bounds, instant
+from devices.profile import Profile, stored_profile
 from devices.readings import Envelope
 from marketplace.refusals import Invalid, Refusal
 
@@ -24,12 +24,6 @@ class NoEvidence(Refusal):
     """A folder that holds no evidence, or a line in it that is none. `file`, `line` (0 for the whole), `reason`."""
 
     code = "no_evidence"
-
-
-@dataclass(frozen=True, slots=True)
-class SignedSeal:
-    seal: Seal
-    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ class About:
         """Those that follow each other unchanged as one."""
         found: list[tuple[datetime, Profile]] = []
         for since, stored in self.versions[device_id]:
-            profile = _profile(stored)
+            profile = stored_profile(stored)
             if not found or found[-1][1] != profile:
                 found.append((since, profile))
         return found
@@ -102,14 +96,8 @@ def read_seals(directory: Path) -> Iterator[SignedSeal]:
 
 
 def _seal(row: Mapping[str, Any]) -> SignedSeal:
-    seal = Seal(
-        int(row["number"]),
-        _day(row["day"]),
-        str(row["previous"]),
-        int(row["records"]),
-        str(row["root"]),
-        str(row["key"]),
-    )
+    number, records = int(row["number"]), int(row["records"])
+    seal = Seal(number, _day(row["day"]), str(row["previous"]), records, str(row["root"]), str(row["key"]))
     return SignedSeal(seal, str(row["signature"]))
 
 
@@ -200,11 +188,6 @@ def read_about(directory: Path) -> About:
         return about
     except UNREADABLE as error:
         raise NoEvidence(file=ABOUT, line=0, reason=f"cannot be read ({error})") from error
-
-
-def _profile(stored: Mapping[str, Any]) -> Profile:
-    """Raises: Refusal (no profile)."""
-    return read_profile({name: value for name, value in stored.items() if value is not None})
 
 
 def _instant(text: str) -> datetime:

@@ -1,6 +1,6 @@
 """What must hold of the evidence, whatever happened: seals are signed and tied, records are under them, messages under those."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 from sqlalchemy import select
@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from devices import queries as devices
 from devices.evidence import merkle, queries
-from devices.evidence.actions import LATE_DAYS, split
-from devices.evidence.keys import is_signed
-from devices.evidence.records import FIRST, bounds, message_leaf
-from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from devices.evidence.actions import LATE_DAYS
+from devices.evidence.keys import broken
+from devices.evidence.records import bounds, message_leaf
+from devices.evidence.tables import EvidenceDay
 from marketplace.slot import Slot
 
 LATE = timedelta(days=LATE_DAYS)
@@ -22,7 +22,7 @@ LOOKED_AT = 7
 def violations(session: Session) -> Iterator[str]:
     """A sentence each."""
     seals = queries.seals(session)
-    yield from _chain(seals)
+    yield from broken([queries.signed(row) for row in seals])
     for row in seals[-LOOKED_AT:]:
         records = queries.records_of(session, row.number)
         root = merkle.root([record.leaf() for record in records]).hex()
@@ -32,19 +32,8 @@ def violations(session: Session) -> Iterator[str]:
             yield from _record(session, day, seals[-1].day)
 
 
-def _chain(seals: Sequence[EvidenceSeal]) -> Iterator[str]:
-    before = FIRST
-    for number, row in enumerate(seals, start=1):
-        seal = queries.as_seal(row)
-        if row.number != number or row.previous != before:
-            yield f"seal {row.number} of {row.day} is not tied to the one before it"
-        if not is_signed(seal, row.signature):
-            yield f"seal {row.number} of {row.day} is not signed by the key it names"
-        before = seal.digest()
-
-
 def _record(session: Session, row: EvidenceDay, newest: date) -> Iterator[str]:
-    leaves = split(row.leaves)
+    leaves = merkle.split(row.leaves)
     if merkle.root(leaves).hex() != row.root or len(leaves) != row.count:
         yield f"the record of device {row.device_id} of {row.day} is not that of its leaves"
     messages = devices.messages_within(session, row.device_id, Slot(*bounds(row.day)))
@@ -52,6 +41,6 @@ def _record(session: Session, row: EvidenceDay, newest: date) -> Iterator[str]:
     if lost := set(leaves) - stored:
         yield f"{len(lost)} sealed messages of device {row.device_id} of {row.day} were changed or are gone"
     if row.number == 1 and row.day < newest - LATE:
-        held = {leaf for one in queries.days_of(session, row.device_id, days=[row.day]) for leaf in split(one.leaves)}
+        held = {leaf for one in queries.days_of(session, row.device_id, days=[row.day]) for leaf in merkle.split(one.leaves)}
         if bare := stored - held:
             yield f"{len(bare)} messages of device {row.device_id} of {row.day} were stored too late for any seal"

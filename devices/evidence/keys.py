@@ -1,6 +1,7 @@
 """The key that signs the evidence: Ed25519, from the settings or a file of its own."""
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from devices.evidence.records import Seal
+from devices.evidence.records import FIRST, Seal, SignedSeal
 from marketplace.refusals import Invalid
 
 SEED_BYTES = 32
@@ -60,3 +61,18 @@ def is_signed(seal: Seal, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def broken(seals: Sequence[SignedSeal]) -> Iterator[str]:
+    """Where the chain from the first seal on is not what it should be, a sentence each; behind a gap nothing is told."""
+    before = FIRST
+    for number, one in enumerate(seals, start=1):
+        seal = one.seal
+        if seal.number != number:
+            yield f"seal {number} is missing: {seal.number} stands in its place"
+            return
+        if seal.previous != before:
+            yield f"seal {number} of {seal.day} is not tied to the one before it"
+        if not is_signed(seal, one.signature):
+            yield f"seal {number} of {seal.day} is not signed by the key it names"
+        before = seal.digest()

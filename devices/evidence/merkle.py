@@ -68,3 +68,9 @@ def root_by(path: Sequence[bytes], found: bytes, *, index: int, size: int) -> by
             found = node(beside, found) if index % 2 else node(found, beside)
         index, size = index // 2, (size + 1) // 2
     return None if steps else found
+
+
+def split(leaves: bytes) -> list[bytes]:
+    """Hashed leaves that were kept one behind the other."""
+    size = sha256().digest_size
+    return [leaves[place : place + size] for place in range(0, len(leaves), size)]

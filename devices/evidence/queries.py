@@ -7,24 +7,22 @@ from datetime import UTC, date, datetime
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from devices.evidence.records import DayRecord, Seal, bounds
+from devices.evidence.records import DayRecord, Seal, SignedSeal, bounds
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
 from devices.tables import Device, RawMessage
 
 
 def last_seal(session: Session) -> Seal | None:
-    row = session.scalars(select(EvidenceSeal).order_by(EvidenceSeal.number.desc()).limit(1)).one_or_none()
-    return as_seal(row) if row else None
+    return next((signed(row).seal for row in latest_seals(session, limit=1)), None)
 
 
-def as_seal(row: EvidenceSeal) -> Seal:
-    return Seal(row.number, row.day, row.previous, row.records, row.root, row.key)
+def signed(row: EvidenceSeal) -> SignedSeal:
+    return SignedSeal(Seal(**{field.name: getattr(row, field.name) for field in fields(Seal)}), row.signature)
 
 
-def seals(session: Session, *, up_to: int | None = None) -> Sequence[EvidenceSeal]:
+def seals(session: Session) -> Sequence[EvidenceSeal]:
     """From the first on."""
-    rows = select(EvidenceSeal).order_by(EvidenceSeal.number)
-    return session.scalars(rows if up_to is None else rows.where(EvidenceSeal.number <= up_to)).all()
+    return session.scalars(select(EvidenceSeal).order_by(EvidenceSeal.number)).all()
 
 
 def latest_seals(session: Session, *, limit: int, before: int | None = None) -> Sequence[EvidenceSeal]:

@@ -92,3 +92,10 @@ class Seal:
 
     def digest(self) -> str:
         return sha256(self.body()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSeal:
+    seal: Seal
+    signature: str
+    """Hexadecimal."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries
 from devices.codecs.families import FAMILIES
-from devices.profile import Profile, read_profile
+from devices.profile import Profile, read_profile, stored_profile
 from devices.tables import Device, DeviceState, Thresholds
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
@@ -104,8 +104,7 @@ def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, An
 
 def changed_profile(session: Session, device_id: str, profile: Mapping[str, Any], *, now: datetime) -> Profile:
     """The thresholds in force with those of `profile` in their place. Raises: NotFound, Invalid."""
-    merged = {**asdict(queries.profile_of(session, device_id, at=now)), **profile}
-    return read_profile({name: value for name, value in merged.items() if value is not None})
+    return stored_profile({**asdict(queries.profile_of(session, device_id, at=now)), **profile})
 
 
 def _add_thresholds(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from devices import actions
 from devices import queries as devices
 from devices.evidence import merkle, queries
-from devices.evidence.actions import SETTLED, seal_next, split
+from devices.evidence.actions import SETTLED, seal_next
 from devices.evidence.invariants import violations
 from devices.evidence.keys import Signer, is_signed, read_signer
 from devices.evidence.records import FIRST, Seal, bounds, message_leaf
@@ -68,9 +68,9 @@ def test_each_day_is_sealed_once_it_is_over_and_tied_to_the_one_before(db: Sessi
     assert [(row.number, row.day, row.records) for row in rows] == [
         (number, DAY + timedelta(days=number - 1), records) for number, records in ((1, 2), (2, 2), (3, 2))
     ]
-    assert [row.previous for row in rows] == [FIRST, *(queries.as_seal(row).digest() for row in rows[:-1])]
-    assert all(is_signed(queries.as_seal(row), row.signature) and row.key == signer.key for row in rows)
-    assert not is_signed(queries.as_seal(rows[0]), rows[1].signature)
+    assert [row.previous for row in rows] == [FIRST, *(queries.signed(row).seal.digest() for row in rows[:-1])]
+    assert all(is_signed(queries.signed(row).seal, row.signature) and row.key == signer.key for row in rows)
+    assert not is_signed(queries.signed(rows[0]).seal, rows[1].signature)
 
 
 def test_every_message_of_a_day_is_a_leaf_and_every_record_proves_its_seal(db: Session, signer: Signer) -> None:
@@ -79,8 +79,8 @@ def test_every_message_of_a_day_is_a_leaf_and_every_record_proves_its_seal(db: S
     sealed(db, signer, until=1)
     (row,) = queries.days_of(db, device.id, days=[DAY])
     stored = devices.messages_within(db, device.id, Slot(*bounds(DAY)))
-    assert set(split(row.leaves)) == {message_leaf(device.id, one) for one in stored}
-    assert (row.count, row.root) == (len(stored), merkle.root(split(row.leaves)).hex())
+    assert set(merkle.split(row.leaves)) == {message_leaf(device.id, one) for one in stored}
+    assert (row.count, row.root) == (len(stored), merkle.root(merkle.split(row.leaves)).hex())
     (seal,) = queries.seals(db)
     (record,) = queries.records_of(db, 1)
     assert record == queries.as_record(row)

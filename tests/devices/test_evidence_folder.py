@@ -16,6 +16,7 @@ from devices.evidence import folder
 from devices.evidence.exporting import export
 from devices.evidence.folder import NoEvidence
 from devices.evidence.keys import read_signer
+from devices.evidence.records import SignedSeal
 from devices.evidence.verifying import verify
 from devices.registry.actions import set_thresholds
 from devices.tables import RawMessage, UsageSession
@@ -242,7 +243,7 @@ def test_a_chain_that_somebody_else_signed_anew_is_told_by_the_key(out: Path) ->
     before, rows = "0" * 64, []
     for one in folder.read_seals(out):
         seal = type(one.seal)(one.seal.number, one.seal.day, before, one.seal.records, one.seal.root, forger.key)
-        rows.append(folder.seal_row(folder.SignedSeal(seal, forger.sign(seal))))
+        rows.append(folder.seal_row(SignedSeal(seal, forger.sign(seal))))
         before = seal.digest()
     write(out, folder.SEALS, rows)
     assert (verify(out).problems, verify(out).keys) == ([], [forger.key])

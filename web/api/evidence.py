@@ -13,7 +13,7 @@ from devices.evidence.exporting import export
 from devices.evidence.tables import EvidenceSeal
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, may
-from marketplace.refusals import Invalid, NotAllowed
+from marketplace.refusals import NotAllowed
 from web.api import shapes
 from web.api.evaluation import zipped
 from web.deps import ReadDb, SignedIn
@@ -40,7 +40,7 @@ def seal(row: EvidenceSeal) -> dict[str, Any]:
         "records": row.records,
         "root": row.root,
         "key": row.key,
-        "digest": queries.as_seal(row).digest(),
+        "digest": queries.signed(row).seal.digest(),
         "signature": row.signature,
         "sealed_at": shapes.instant(row.sealed_at),
     }
@@ -54,23 +54,13 @@ def evidence(
     resource = catalogue.get_visible(db, actor, resource_id)
     if not any(may(actor, one, institution_id=resource.institution_id) for one in (Action.MANAGE_DEVICES, Action.SEE_EVALUATION)):
         raise NotAllowed(action=Action.SEE_EVALUATION.value)
-    return archive(db, resource_id, read_days(from_, to))
+    return archive(db, resource_id, read_day("from", from_), read_day("to", to))
 
 
-def read_days(first: str, last: str) -> tuple[date, date]:
-    """Raises: Invalid."""
-    begin, end = read_day("from", first), read_day("to", last)
-    if not 0 <= (end - begin).days < LONGEST_DAYS:
-        raise Invalid(
-            field="to", reason="must lie at or after the first day, less than {longest} days later", longest=LONGEST_DAYS
-        )
-    return begin, end
-
-
-def archive(db: Session, resource_id: str, days: tuple[date, date]) -> Response:
+def archive(db: Session, resource_id: str, first: date, last: date) -> Response:
     """Raises: NotFound, Invalid."""
     with tempfile.TemporaryDirectory() as folder:
-        export(db, Path(folder) / "evidence", resource_id=resource_id, first=days[0], last=days[1])
+        export(db, Path(folder) / "evidence", resource_id=resource_id, first=first, last=last, longest=LONGEST_DAYS)
         content = zipped(Path(folder) / "evidence")
-    name = f"evidence-{resource_id}-{days[0]}-{days[1]}.zip"
+    name = f"evidence-{resource_id}-{first}-{last}.zip"
     return Response(content, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'})

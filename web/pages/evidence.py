@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from marketplace.permissions import Action
-from web.api.evidence import archive, read_days
+from web.api.evidence import archive
 from web.deps import ReadDb, SignedIn
+from web.evidence import read_day
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing
 from web.present import evidence
@@ -28,4 +29,4 @@ def download(
     last: Annotated[str, Query(max_length=40)],
 ) -> Response:
     own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
-    return archive(db, resource_id, read_days(first, last))
+    return archive(db, resource_id, read_day("from", first), read_day("to", last))

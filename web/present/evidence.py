@@ -11,7 +11,7 @@ ON_A_PAGE = 31
 def seals(session: Session, *, before: int | None) -> EvidenceView:
     rows = queries.latest_seals(session, limit=ON_A_PAGE + 1, before=before)
     shown = [
-        SealRow(row.number, row.day, row.records, queries.as_seal(row).digest(), row.root, row.signature, row.sealed_at)
+        SealRow(row.number, row.day, row.records, queries.signed(row).seal.digest(), row.root, row.signature, row.sealed_at)
         for row in rows[:ON_A_PAGE]
     ]
     return EvidenceView(shown, rows[0].key if rows else None, shown[-1].number if len(rows) > ON_A_PAGE else None)
