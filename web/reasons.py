@@ -92,6 +92,7 @@ REASONS = (
     _("a whole number is needed"),
     _("belongs to another institution"),
     _("can only grow: booked units would be lost"),
+    _("cannot be made as a folder"),
     _("choose one of the list"),
     _("choose whom you trust, and that they book at once; or neither"),
     _("comes twice, as the clocks are put back; say which is meant"),

@@ -296,3 +296,6 @@ def test_an_export_says_what_cannot_be_had(db: Session, tmp_path: Path) -> None:
     asked(0, 5)
     with pytest.raises(Invalid, match="out"):
         asked(0, 0)
+    (tmp_path / "file").touch()
+    with pytest.raises(Invalid, match="out"):
+        export(db, tmp_path / "file" / "out", resource_id=place, first=DAY, last=DAY)
