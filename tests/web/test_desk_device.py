@@ -174,7 +174,7 @@ def test_what_thresholds_would_change_is_seen_before_they_are_saved(desk: Desk) 
     seen = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_on": "400"}, step="look")
     assert seen.status_code == 200
     assert "What these thresholds would have made of the time since" in seen.text
-    assert (seen.text.count("1 runs, 60 min"), seen.text.count("0 runs, 0 min"), seen.text.count("no run")) == (2, 1, 1)
+    assert (seen.text.count("60 min · 1×"), seen.text.count(">0 min · 0×"), seen.text.count("no run")) == (2, 1, 1)
     assert dict(FIELD.findall(seen.text))["p_on"] == "400"
     assert thresholds(reader, device)["p_on"] == "100"
     same = reader.post(f"/desk/devices/{device}/thresholds", **THRESHOLDS, step="look")
