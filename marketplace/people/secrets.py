@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import threading
+from functools import cache
 
 from pwdlib import PasswordHash
 
@@ -31,7 +32,10 @@ def hash_password(password: str) -> str:
 def check_password(password: str, stored: str | None) -> bool:
     """Takes as long for an account without a password as for one with."""
     with _PERMITS:
-        return _HASHER.verify(password, stored or _NOBODYS) and stored is not None
+        return _HASHER.verify(password, stored or _nobodys()) and stored is not None
 
 
-_NOBODYS = _HASHER.hash(secrets.token_urlsafe(16))
+@cache
+def _nobodys() -> str:
+    """The hash of a password that nobody has; made when first needed, so that no command waits for it."""
+    return _HASHER.hash(secrets.token_urlsafe(16))
