@@ -33,6 +33,7 @@ TICK = timedelta(seconds=90)
 LATELY = 80
 """Bookings that are likely to be touched again."""
 GUESSES = 8
+LOCK_LOST = "lock not had in time"
 RULES: dict[str, tuple[RuleSet, Further, dict[str, Any]]] = {
     "plain": (RuleSet(step_min=30), Further(), {}),
     "three": (RuleSet(setup_min=15, cleaning_min=30, step_min=15), Further(), {"capacity": 3}),
@@ -100,6 +101,11 @@ class Town:
         with self.lock:
             self.done[f"{what} refused"] += 1
             self.done[f"{refusal.code}"] += 1
+
+    def lose(self) -> None:
+        """A lock was not had in time: nothing was done, and the pages and the API would ask again."""
+        with self.lock:
+            self.done[LOCK_LOST] += 1
 
     def tick(self) -> int:
         """Count one operation; its number."""
