@@ -16,9 +16,10 @@ from booking.tables import Booking
 from devices import queries
 from devices.codecs import families
 from devices.denials import Denial
+from devices.folding import followed
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
 from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, names, place, placed_at
-from devices.profile import Profile
+from devices.profile import InForce, Profile
 from devices.readings import Channel, Envelope, Reason, Rejected, Told
 from devices.segments import Segment, segments
 from devices.sessions import Session as Run
@@ -55,7 +56,7 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
     """
     keyed = [(families.device_key(envelope.topic), envelope) for envelope in envelopes]
     known = queries.devices_by_key(session, {key for key, _ in keyed if isinstance(key, str)})
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, InForce] = {}
     accepted: dict[str, list[tuple[Envelope, list[Arrival]]]] = defaultdict(list)
     refused: list[dict[str, Any]] = []
     for key, envelope in keyed:
@@ -65,8 +66,8 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
             refused.append(_rejected(None, key if isinstance(key, str) else "", envelope, reason))
             continue
         if device.id not in profiles:
-            profiles[device.id] = queries.profile_of(session, device.id, at=envelope.received_at)
-        arrivals = read(envelope, profiles[device.id])
+            profiles[device.id] = queries.profiles_of(session, device.id)
+        arrivals = read(envelope, profiles[device.id].at(envelope.received_at))
         if isinstance(arrivals, Rejected):
             refused.append(_rejected(device.id, device.key, envelope, arrivals))
         else:
@@ -121,7 +122,7 @@ def _rejected(device_id: str | None, key: str, envelope: Envelope, reason: Rejec
     }
 
 
-def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelope, list[Arrival]]], profile: Profile) -> None:
+def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelope, list[Arrival]]], profiles: InForce) -> None:
     rows = [_raw(device, envelope, arrivals) for envelope, arrivals in messages]
     fresh = insert_new(session, RawMessage, rows, key="digest")
     touched: list[datetime] = []
@@ -130,7 +131,7 @@ def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelop
             if arrival.reading.channel is Channel.PRESENCE and not envelope.retain:
                 device.online, device.online_at = arrival.reading.online, envelope.received_at
             elif arrival.reading.channel is Channel.TELEMETRY:
-                at, _ = placed_at(arrival, profile)
+                at, _ = placed_at(arrival, profiles.at(arrival.received_at))
                 touched += [at] if at else []
     if touched:
         last, first = max(e.received_at for e, _ in messages), min(touched)
@@ -177,56 +178,59 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
 
 
 def _fold(session: Session, device: Device, now: datetime) -> None:
-    profile = queries.profile_of(session, device.id, at=now)
-    samples = _samples(session, device, profile, now)
+    profiles = queries.profiles_of(session, device.id)
+    samples = _samples(session, device, profiles, now)
     device.folded_at = now
     if device.last_message_at is None or device.last_message_at <= now:
         device.dirty_from = None  # else ingest stored one since the caller looked at the clock: the next fold is for that
     if not samples:
         return
-    runs, _ = fold(samples, profile, now=now)
+    runs, _ = fold(samples, profiles, now=now)
     _replace_sessions(session, device, runs, samples[0].at)
-    _replace_segments(session, device, segments(samples, runs, profile, now=now), samples[0].at)
-    _remember_latest(session, device, profile, samples, runs)
+    _replace_segments(session, device, segments(samples, runs, profiles, now=now), samples[0].at)
+    _remember_latest(session, device, profiles.at(now), samples, runs)
     session.flush()
     _correct_uses(session, device.resource_id, since=samples[0].at, now=now)
 
 
-def _samples(session: Session, device: Device, profile: Profile, now: datetime) -> list[Sample]:
+def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> list[Sample]:
     """The device's samples from a stable point on. The first is no heartbeat, for that repeats what came before it."""
     before = device.dirty_from or device.last_message_at or now
     while True:
-        start = queries.stable_point(session, device.id, profile, before=before)
-        placed, _ = place(_arrivals_and_firsts(session, device, profile, since=start), profile, until=now)
+        start = queries.stable_point(session, device.id, profiles, before=before)
+        placed, _ = place(_arrivals_and_firsts(session, device, profiles, since=start), profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)
 
 
-def _arrivals_and_firsts(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
+def _arrivals_and_firsts(session: Session, device: Device, profiles: InForce, *, since: datetime) -> list[Arrival]:
     """Readings that came from `since` on; where one came late, also those of a day before among which its first may be."""
-    found = _arrivals(session, device, profile, since=since)
+    found = _arrivals(session, device, profiles, since=since)
+    skew = min(one.span("max_skew") for one in profiles.every)
     times = [(a.received_at, a.reading.measured_at) for a in found if a.reading.measured_at is not None]
-    told = min((at for received_at, at in times if received_at - at > profile.span("max_skew")), default=since)
+    told = min((at for received_at, at in times if received_at - at > skew), default=since)
     if told >= since:
         return found
-    return _arrivals(session, device, profile, since=max(told - profile.span("max_future"), since - BACKLOG_REACH))
+    future = max(one.span("max_future") for one in profiles.every)
+    return _arrivals(session, device, profiles, since=max(told - future, since - BACKLOG_REACH))
 
 
-def _arrivals(session: Session, device: Device, profile: Profile, *, since: datetime) -> list[Arrival]:
+def _arrivals(session: Session, device: Device, profiles: InForce, *, since: datetime) -> list[Arrival]:
     """Every reading that can lie at or after `since`: none is placed later than it was received."""
     envelopes = queries.messages_of(session, device.id, since=since)
-    if families.needs_birth(profile.family, profile.mapping):
+    needs_birth = any(families.needs_birth(one.family, one.mapping) for one in profiles.every)
+    if needs_birth:
         envelopes = [*queries.births_of(session, device.id, before=since), *envelopes]
     found: list[Arrival] = []
     unknown: datetime | None = None
-    for envelope, told in families.follow(profile.family, envelopes, profile.tz, profile.mapping):
+    for envelope, told in followed(envelopes, profiles):
         lacks = told.reason is Reason.UNKNOWN_ALIAS if isinstance(told, Rejected) else any(one.after_hole for one in told)
         unknown = envelope.received_at if lacks else unknown
         if envelope.received_at >= since and not isinstance(told, Rejected):
             found += [arrived(envelope, one) for one in told]
-    if families.needs_birth(profile.family, profile.mapping):
+    if needs_birth:
         _remember_presence(device, found)
         _want_birth(device, unknown)
     return found

@@ -2,21 +2,34 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from devices.codecs import families
 from devices.placing import arrived, place
-from devices.profile import Profile
-from devices.readings import Envelope, Rejected
+from devices.profile import InForce
+from devices.readings import Envelope, Followed, Rejected
 from devices.sessions import Session, fold
 
 
-def runs_of(messages: Iterable[Envelope], profile: Profile, *, until: datetime) -> list[Session]:
+def runs_of(messages: Iterable[Envelope], profiles: InForce, *, until: datetime) -> list[Session]:
     """What the messages that were received by `until` come to at that moment, in whatever order they are given."""
     ordered = sorted(
         (one for one in messages if one.received_at <= until), key=lambda one: (one.received_at, one.topic, one.payload)
     )
-    followed = families.follow(profile.family, ordered, profile.tz, profile.mapping)
-    arrivals = [arrived(one, told) for one, found in followed if not isinstance(found, Rejected) for told in found]
-    samples, _ = place(arrivals, profile, until=until)
-    runs, _ = fold(samples, profile, now=until)
+    said = [(one, found) for one, found in followed(ordered, profiles) if not isinstance(found, Rejected)]
+    arrivals = [arrived(one, told) for one, found in said for told in found]
+    samples, _ = place(arrivals, profiles, until=until)
+    runs, _ = fold(samples, profiles, now=until)
     return runs
+
+
+def followed(messages: Iterable[Envelope], profiles: InForce) -> Followed:
+    """Messages of one device, in order of receipt, each with what it says by the family that was set as it came."""
+
+    def way(message: Envelope) -> tuple[str, str, str]:
+        profile = profiles.at(message.received_at)
+        return profile.family, profile.mapping, profile.zone
+
+    for (family, mapping, zone), some in groupby(messages, key=way):
+        yield from families.follow(family, some, ZoneInfo(zone), mapping)

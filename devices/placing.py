@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from devices.profile import Profile
+from devices.profile import InForce, Profile
 from devices.readings import Channel, Envelope, Reading, Told
 
 BACKLOG_REACH = timedelta(hours=24)
@@ -44,7 +44,7 @@ class Sample:
         return self.power_w is None and self.state is None
 
 
-def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime) -> tuple[list[Sample], set[str]]:
+def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) -> tuple[list[Sample], set[str]]:
     """Telemetry received up to `until` in the order it happened, and the notes on what was odd.
 
     The same for any order of arrival and any repetition.
@@ -53,7 +53,7 @@ def place(arrivals: Iterable[Arrival], profile: Profile, *, until: datetime) -> 
     kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
     placed: list[tuple[datetime, datetime, bytes, Sample]] = []
     for arrival in kept:
-        at, note = placed_at(arrival, profile)
+        at, note = placed_at(arrival, profiles.at(arrival.received_at))
         if note:
             notes.add(note)
         if at is not None:

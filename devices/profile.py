@@ -1,10 +1,10 @@
 """How a device's samples are read: thresholds in W, spans in seconds. Kept effective-dated, one version per change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
@@ -42,8 +42,45 @@ class Profile:
     def tz(self) -> ZoneInfo:
         return ZoneInfo(self.zone)
 
+    @property
+    def every(self) -> Sequence["Profile"]:
+        return (self,)
+
+    def at(self, _instant: datetime) -> "Profile":
+        return self
+
     def span(self, name: str) -> timedelta:
         return timedelta(seconds=getattr(self, name))
+
+
+class InForce(Protocol):
+    """Which profile counts when: of a device over time, or one always.
+
+    What is measured is read by the profile in force at its time, a message by that in force as it was received, and a span
+    by that in force as it began, so that nothing that has passed is judged anew.
+    """
+
+    @property
+    def every(self) -> Sequence[Profile]: ...
+
+    def at(self, instant: datetime, /) -> Profile: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Each since when, oldest first, one at least; the first counts before its time too."""
+
+    dated: Sequence[tuple[datetime, Profile]]
+
+    @property
+    def every(self) -> Sequence[Profile]:
+        return [profile for _, profile in self.dated]
+
+    def at(self, instant: datetime) -> Profile:
+        for since, profile in reversed(self.dated):
+            if since <= instant:
+                return profile
+        return self.dated[0][1]
 
 
 NAMES = frozenset(field.name for field in fields(Profile))

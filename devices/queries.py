@@ -14,7 +14,7 @@ from booking import queries as booking
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import OVERRUN_MAX, Verdict
-from devices.profile import Profile, stored_profile
+from devices.profile import InForce, Profile, Profiles, stored_profile
 from devices.readings import Envelope
 from devices.segments import Segment, State, combine
 from devices.tables import (
@@ -82,11 +82,14 @@ def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]
 
 def profile_of(session: Session, device_id: str, *, at: datetime) -> Profile:
     """The thresholds in force at `at`; before the first ones, the first. Raises: NotFound."""
-    rows = thresholds_of(session, device_id)
-    if not rows:
-        raise NotFound(kind="device")
-    profile = next((profile for since, profile in reversed(rows) if since <= at), rows[0][1])
-    return stored_profile(profile)
+    return profiles_of(session, device_id).at(at)
+
+
+def profiles_of(session: Session, device_id: str) -> Profiles:
+    """Raises: NotFound."""
+    if rows := thresholds_of(session, device_id):
+        return Profiles([(since, stored_profile(profile)) for since, profile in rows])
+    raise NotFound(kind="device")
 
 
 def thresholds_of(session: Session, device_id: str) -> list[tuple[datetime, dict[str, Any]]]:
@@ -154,9 +157,9 @@ def sessions_of_resource(
     ).all()
 
 
-def stable_point(session: Session, device_id: str, profile: Profile, *, before: datetime) -> datetime:
+def stable_point(session: Session, device_id: str, profiles: InForce, *, before: datetime) -> datetime:
     """Where the fold may begin without changing what lies before: outside any session, past any pause or silence."""
-    reach = max(LOOK_BACK, profile.span("max_gap") + profile.span("stale_after"), 2 * profile.span("min_off"))
+    reach = max(max(LOOK_BACK, one.span("max_gap") + one.span("stale_after"), 2 * one.span("min_off")) for one in profiles.every)
     start = before - reach
     recent = or_(UsageSession.until >= start - reach, UsageSession.ends_at.is_(None))
     touching = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from devices.codecs import families
+from devices.folding import followed
 from devices.placing import Arrival, arrived, place
 from devices.profile import Profile
 from devices.readings import Envelope, Rejected
@@ -94,7 +94,7 @@ def _followed(envelopes: Sequence[tuple[int, Envelope]], profile: Profile) -> tu
     lines = {id(envelope): number for number, envelope in ordered}
     arrivals: list[Arrival] = []
     rejected: dict[int, str] = {}
-    for envelope, found in families.follow(profile.family, (one for _, one in ordered), profile.tz, profile.mapping):
+    for envelope, found in followed((one for _, one in ordered), profile):
         if isinstance(found, Rejected):
             number = lines[id(envelope)]
             rejected[number] = f"line {number}: {found.reason.value} {found.detail}".strip()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from devices.placing import Sample
-from devices.profile import Profile
+from devices.profile import InForce, Profile
 from devices.sessions import LOADS, Session
 from marketplace.slot import Slot
 
@@ -33,7 +33,7 @@ class Segment:
     bridged: bool = False
 
 
-def segments(samples: Sequence[Sample], sessions: Sequence[Session], profile: Profile, *, now: datetime) -> list[Segment]:
+def segments(samples: Sequence[Sample], sessions: Sequence[Session], profiles: InForce, *, now: datetime) -> list[Segment]:
     """Disjoint segments from the first sample to the last, or to `now` once silence is longer than stale_after."""
     bridged = {(b.start, b.end) for session in sessions for b in session.bridges if b.confirmed}
     found: list[Segment] = []
@@ -44,6 +44,7 @@ def segments(samples: Sequence[Sample], sessions: Sequence[Session], profile: Pr
         end = samples[index + 1].at if index + 1 < len(samples) else now
         if end <= sample.at:
             continue
+        profile = profiles.at(sample.at)
         silent = end - sample.at > profile.span("stale_after")
         if index + 1 == len(samples) and not silent:
             break

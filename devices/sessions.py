@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from devices.placing import Sample
-from devices.profile import Profile
+from devices.profile import InForce, Profile
 
 
 class Load(StrEnum):
@@ -100,8 +100,8 @@ def load_of(sample: Sample, profile: Profile) -> Load:
 class Fold:
     """Walks samples in time once. `sessions` and `notes` hold the result after `finish`."""
 
-    def __init__(self, samples: Sequence[Sample], profile: Profile) -> None:
-        self._samples, self._profile = samples, profile
+    def __init__(self, samples: Sequence[Sample], profiles: InForce) -> None:
+        self._samples, self._profiles = samples, profiles
         self._run: _Run | None = None
         self.sessions: list[Session] = []
         self.notes: set[str] = set()
@@ -110,7 +110,7 @@ class Fold:
         """Fold every sample, then look at `now` for what is still open."""
         last: Sample | None = None
         for index, sample in enumerate(self._samples):
-            load = load_of(sample, self._profile)
+            load = load_of(sample, self._profiles.at(sample.at))
             if sample.state is not None and sample.state not in LOADS:
                 self.notes.add("unknown_state")
             if self._run and last:
@@ -125,25 +125,30 @@ class Fold:
         run, silence = self._run, sample.at - last.at
         if run is None:
             return
-        if run.pause is not None and sample.at - run.pause >= self._profile.span("min_off"):
+        if run.pause is not None and sample.at - run.pause >= self._span("min_off", run.pause):
             self._close(run, run.pause, EndReason.OFF)
-        elif silence > self._profile.span("stale_after"):
+        elif silence > self._span("stale_after", last.at):
             self._cross(run, index, last, sample, load)
+
+    def _span(self, name: str, began: datetime) -> timedelta:
+        """As it was set when what it measures began."""
+        return self._profiles.at(began).span(name)
 
     def _cross(self, run: _Run, index: int, last: Sample, sample: Sample, load: Load) -> None:
         """A silence longer than stale_after."""
         if not run.proven:
             self._run = None
             return
-        moved = energy_between(last, sample, self._profile)
-        if sample.at - last.at > self._profile.span("max_gap") or load is Load.OFF:
-            if sample.at - last.at <= self._profile.span("max_gap"):
+        profile = self._profiles.at(last.at)
+        moved = energy_between(last, sample, profile)
+        if sample.at - last.at > profile.span("max_gap") or load is Load.OFF:
+            if sample.at - last.at <= profile.span("max_gap"):
                 run.flags.add("end_uncertain")
             if moved > 0:
                 self.notes.add("energy_in_gap")
             self._close(run, last.at, EndReason.GAP)
             return
-        needed = round(self._profile.p_off * (sample.at - last.at).total_seconds() / 3600, WH_DIGITS)
+        needed = round(profile.p_off * (sample.at - last.at).total_seconds() / 3600, WH_DIGITS)
         proven = last.energy_wh is not None and sample.energy_wh is not None and moved >= needed
         run.bridges.append(Bridge(last.at, sample.at, proven))
 
@@ -165,7 +170,7 @@ class Fold:
             run.pause = sample.at
 
     def _prove(self, run: _Run, at: datetime) -> None:
-        if not run.proven and at - run.start >= self._profile.span("min_on"):
+        if not run.proven and at - run.start >= self._span("min_on", run.start):
             run.proven = True
 
     def _close(self, run: _Run, end: datetime, reason: EndReason) -> None:
@@ -210,8 +215,9 @@ class Fold:
                 partly |= not sample.beats
                 continue
             if last is not None:
-                total += energy_between(last, sample, self._profile)
-                flags |= energy_flags(last, sample, self._profile)
+                profile = self._profiles.at(last.at)
+                total += energy_between(last, sample, profile)
+                flags |= energy_flags(last, sample, profile)
             last = sample
         if last is None:
             return total, flags, Grade.C
@@ -222,12 +228,12 @@ class Fold:
         run, silence = self._run, now - last.at
         if run is None or not run.proven:
             return
-        if run.pause is not None and now - run.pause >= self._profile.span("min_off"):
+        if run.pause is not None and now - run.pause >= self._span("min_off", run.pause):
             self._close(run, run.pause, EndReason.OFF)
-        elif silence > self._profile.span("max_gap"):
+        elif silence > self._span("max_gap", last.at):
             self._close(run, last.at, EndReason.GAP)
         else:
-            stale = silence > self._profile.span("stale_after")
+            stale = silence > self._span("stale_after", last.at)
             state = SessionState.UNKNOWN if stale else SessionState.IN_USE
             self.sessions.append(self._session(run, run.pause or last.at, None, None, state))
 
@@ -259,8 +265,8 @@ def _jumps(moved: float, last: Sample, sample: Sample, profile: Profile) -> bool
     return moved > round(profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * 1.5, WH_DIGITS)
 
 
-def fold(samples: Sequence[Sample], profile: Profile, *, now: datetime) -> tuple[list[Session], set[str]]:
+def fold(samples: Sequence[Sample], profiles: InForce, *, now: datetime) -> tuple[list[Session], set[str]]:
     """Sessions in order, the last perhaps open, and notes on the recording. `samples` are in order of time."""
-    folding = Fold(samples, profile)
+    folding = Fold(samples, profiles)
     folding.walk(now)
     return folding.sessions, folding.notes

@@ -50,7 +50,7 @@ def export(
         raise Invalid(field="out", reason="is a folder with something in it")
     _make(directory)
     span = Slot(bounds(first)[0], bounds(min(last, sealed.day))[1])
-    heard_until = bounds(min(last + DAY + _backfill(session, rows, span.end), sealed.day))[1]
+    heard_until = bounds(min(last + DAY + _backfill(session, rows), sealed.day))[1]
     about = About(span.start, span.end, heard_until, {row.id: devices.thresholds_of(session, row.id) for row in rows})
     (directory / folder.ABOUT).write_bytes(orjson.dumps(folder.about_row(about), option=orjson.OPT_INDENT_2))
     days = {row.id: _days(session, row, span, heard_until) for row in rows}
@@ -86,8 +86,8 @@ def _write(file: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 def _days(session: Session, device: Device, span: Slot, heard_until: datetime) -> list[date]:
     """Whole ones: from where the fold of the first session begins, a day before for what came late, and that of the births."""
-    profile = devices.profile_of(session, device.id, at=span.start)
-    start = devices.stable_point(session, device.id, profile, before=span.start) - BACKLOG_REACH
+    profiles = devices.profiles_of(session, device.id)
+    start = devices.stable_point(session, device.id, profiles, before=span.start) - BACKLOG_REACH
     births = devices.births_of(session, device.id, before=start)
     found = {message.received_at.astimezone(UTC).date() for message in births}
     day = start.astimezone(UTC).date()
@@ -135,6 +135,6 @@ def _claims(session: Session, device: Device, span: Slot, settled: datetime) -> 
             )
 
 
-def _backfill(session: Session, rows: Sequence[Device], until: datetime) -> timedelta:
+def _backfill(session: Session, rows: Sequence[Device]) -> timedelta:
     """So much later what belongs into the span may have come."""
-    return max(devices.profile_of(session, row.id, at=until).span("backfill") for row in rows)
+    return max(one.span("backfill") for row in rows for one in devices.profiles_of(session, row.id).every)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from devices.evidence.records import DayRecord, Seal, SignedSeal, Versions, bounds, instant
-from devices.profile import Profile, stored_profile
+from devices.profile import Profiles, stored_profile
 from devices.readings import Envelope
 from marketplace.refusals import Invalid, Refusal
 
@@ -70,21 +70,13 @@ class About:
     versions: Mapping[str, Versions]
     """The thresholds of each device, oldest first, as they are stored."""
 
-    def thresholds(self, device_id: str) -> list[tuple[datetime, Profile]]:
-        """Those that follow each other unchanged as one."""
-        found: list[tuple[datetime, Profile]] = []
-        for since, stored in self.versions[device_id]:
-            profile = stored_profile(stored)
-            if not found or found[-1][1] != profile:
-                found.append((since, profile))
-        return found
+    def profiles(self, device_id: str) -> Profiles:
+        return Profiles([(since, stored_profile(stored)) for since, stored in self.versions[device_id]])
 
     def settled(self, device_id: str) -> datetime:
         """A run that ended by then is over whatever was not heard yet: by the slowest of the device's thresholds."""
-        profiles = [profile for _, profile in self.thresholds(device_id)]
-        return self.heard_until - max(
-            (one.span("max_gap") + one.span("stale_after") + one.span("min_off") for one in profiles), default=timedelta()
-        )
+        slowest = (one.span("max_gap") + one.span("stale_after") + one.span("min_off") for one in self.profiles(device_id).every)
+        return self.heard_until - max(slowest, default=timedelta())
 
 
 def seal_row(one: SignedSeal) -> dict[str, Any]:
@@ -182,7 +174,7 @@ def read_about(directory: Path) -> About:
         }
         about = About(_instant(row["since"]), _instant(row["until"]), _instant(row["heard_until"]), versions)
         for device_id in versions:
-            about.thresholds(device_id)
+            about.profiles(device_id)
         if about_row(about) != row:
             raise NoEvidence(file=ABOUT, line=0, reason="is not written as it is")
         return about

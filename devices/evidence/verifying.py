@@ -12,7 +12,7 @@ from devices.evidence.folder import About, Claimed, Held, Said
 from devices.evidence.keys import broken
 from devices.evidence.records import SignedSeal, bounds, instant, message_leaf, thresholds_digest
 from devices.folding import runs_of
-from devices.profile import Profile
+from devices.profile import InForce
 from devices.readings import Envelope
 from devices.sessions import SessionState
 
@@ -171,41 +171,22 @@ def _totals(about: About, device_id: str, mine: Sequence[Held]) -> Iterator[str]
             yield f"device {device_id}, {after.record.day}: messages that were stored late are not here"
 
 
-_Folded = Sequence[tuple[datetime, set[Claimed]]]
-
-
 def _sessions(about: About, said: Mapping[_Record, Sequence[Said]], claims: Sequence[Claimed]) -> Iterator[str]:
+    """Folded anew, each session is one of the messages', and each of the messages' is told that was over in time."""
     messages: dict[str, list[Envelope]] = defaultdict(list)
     for (device_id, _, _), some in said.items():
         messages[device_id] += [one.message for one in some]
-    for device_id in about.versions:
-        versions = about.thresholds(device_id)
-        runs = {profile: set(refold(device_id, messages[device_id], profile, until=about.heard_until)) for _, profile in versions}
-        folded = [(since, runs[profile]) for since, profile in versions]
-        mine = [claim for claim in claims if claim.device_id == device_id]
-        yield from (_denied(claim) for claim in mine if not any(claim in found for _, found in _in_force(folded, claim)))
-        yield from _left_out(about, device_id, folded, mine)
-
-
-def _in_force(folded: _Folded, run: Claimed) -> _Folded:
-    """By the thresholds at its start, and by later ones: what was folded anew was folded by them."""
-    place = max((number for number, (since, _) in enumerate(folded) if since <= run.start), default=0)
-    return folded[place:]
-
-
-def _left_out(about: About, device_id: str, folded: _Folded, mine: Sequence[Claimed]) -> Iterator[str]:
-    """Use that the messages show by the thresholds in force, and by all later ones, and that no session tells of."""
-    settled = about.settled(device_id)
-    for _, found in folded:
-        for run in sorted(found, key=lambda one: one.start):
-            present = _in_force(folded, run)
-            within = about.since <= run.start < about.until and run.end <= settled and found is present[0][1]
-            if within and not _overlaps(run, mine) and all(_overlaps(run, other) for _, other in present):
+    for device_id in filter(about.versions.get, about.versions):
+        found = refold(device_id, messages[device_id], about.profiles(device_id), until=about.heard_until)
+        mine, settled = {claim for claim in claims if claim.device_id == device_id}, about.settled(device_id)
+        yield from (_denied(claim) for claim in sorted(mine - set(found), key=lambda one: one.start))
+        for run in found:
+            if about.since <= run.start < about.until and run.end <= settled and not any(_overlaps(run, one) for one in mine):
                 yield f"device {device_id}: the messages show use from {instant(run.start)}, and no session tells of it"
 
 
-def _overlaps(run: Claimed, others: Iterable[Claimed]) -> bool:
-    return any(one.start < run.end and run.start < one.end for one in others)
+def _overlaps(run: Claimed, other: Claimed) -> bool:
+    return other.start < run.end and run.start < other.end
 
 
 def _denied(claim: Claimed) -> str:
@@ -213,13 +194,13 @@ def _denied(claim: Claimed) -> str:
     return f"device {claim.device_id}: the messages do not come to the session {span}"
 
 
-def refold(device_id: str, messages: Iterable[Envelope], profile: Profile, *, until: datetime) -> list[Claimed]:
+def refold(device_id: str, messages: Iterable[Envelope], profiles: InForce, *, until: datetime) -> list[Claimed]:
     """The sessions that are over by `until`, as they would be stored."""
     return [
         Claimed(
             device_id, run.start, run.end, int(run.confirmed_s), int(run.unverified_s), round(run.energy_wh),
             run.end_reason.value if run.end_reason else "", tuple(run.flags),
         )
-        for run in runs_of(messages, profile, until=until)
+        for run in runs_of(messages, profiles, until=until)
         if run.end is not None and run.state is SessionState.CLOSED
     ]  # fmt: skip

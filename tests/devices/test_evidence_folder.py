@@ -202,8 +202,8 @@ def test_thresholds_that_were_not_sealed_are_told(out: Path, profile: Row) -> No
     assert any("thresholds are not those that were sealed" in one for one in verify(out).problems)
 
 
-def test_a_run_that_later_thresholds_took_back_is_not_missed(db: Session, tmp_path: Path) -> None:
-    """Who raises them after a false run has it folded anew, and it is gone."""
+def test_thresholds_that_come_right_after_a_run_leave_it_as_it_was(db: Session, tmp_path: Path) -> None:
+    """The fold after them begins before them."""
     device = a_device(db)
     told = [message(device, at(0, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(630)]
     actions.store(db, told)
@@ -215,6 +215,7 @@ def test_a_run_that_later_thresholds_took_back_is_not_missed(db: Session, tmp_pa
     sealed(db, SIGNER, until=1)
     export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY)
     assert verify(tmp_path / "out").problems == []
+    assert [row["start"][11:16] for row in rows_of(tmp_path / "out", folder.SESSIONS)] == ["09:00", "13:20"]
 
 
 @pytest.mark.parametrize(
