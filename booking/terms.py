@@ -138,11 +138,20 @@ def alternatives(free: Sequence[Slot], wanted: Slot, *, rules: Rules, zone: Zone
     if not may_last(wanted, rules):
         return []
     window = rules.window(now)
-    pieces = [piece for span in free if (piece := span.clip(window))]
-    found = sorted(
-        (slot for piece in pieces for slot in _inside(piece, wanted, rules, zone)),
-        key=lambda slot: (abs(slot.start - wanted.start), slot.start < wanted.start),
-    )
+    pieces = [piece for span in free if (piece := span.clip(window)) and piece.duration >= wanted.duration]
+    found: list[Slot] = []
+    chosen: list[Slot] = []
+    for piece in sorted(pieces, key=lambda piece: abs(_nearest(piece, wanted) - wanted.start)):
+        if len(chosen) == ALTERNATIVES and abs(chosen[-1].start - wanted.start) < abs(_nearest(piece, wanted) - wanted.start):
+            break  # nothing in it or after it is as near
+        found += _inside(piece, wanted, rules, zone)
+        found.sort(key=lambda slot: (abs(slot.start - wanted.start), slot.start < wanted.start))
+        chosen = _apart(found)
+    return chosen
+
+
+def _apart(found: Sequence[Slot]) -> list[Slot]:
+    """The first that do not overlap each other."""
     chosen: list[Slot] = []
     for slot in found:
         if len(chosen) < ALTERNATIVES and not any(slot.overlaps(other) for other in chosen):
@@ -150,12 +159,14 @@ def alternatives(free: Sequence[Slot], wanted: Slot, *, rules: Rules, zone: Zone
     return chosen
 
 
+def _nearest(piece: Slot, wanted: Slot) -> datetime:
+    """Of all starts in a piece that is long enough, whatever the step."""
+    return min(max(wanted.start, piece.start), piece.end - wanted.duration)
+
+
 def _inside(piece: Slot, wanted: Slot, rules: Rules, zone: ZoneInfo) -> list[Slot]:
     """The nearest starts in `piece` that keep the step, and their neighbours one length away on either side."""
-    last = piece.end - wanted.duration
-    if last < piece.start:
-        return []
-    nearest = min(max(wanted.start, piece.start), last)
+    nearest, last = _nearest(piece, wanted), piece.end - wanted.duration
     wishes = [nearest + n * wanted.duration for n in range(-(ALTERNATIVES - 1), ALTERNATIVES)]
     starts = {on_step(wish, rules.step_min, zone, piece.start, last) for wish in wishes if piece.start <= wish <= last}
     return [Slot(start, start + wanted.duration) for start in starts if start is not None]

@@ -66,6 +66,27 @@ def test_alternatives_are_the_three_nearest_of_the_same_length() -> None:
     ]
 
 
+@given(
+    gaps=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=12),
+    start=st.integers(0, 400),
+    length=st.integers(2, 8),
+)
+def test_nothing_free_is_nearer_than_the_alternatives(gaps: list[tuple[int, int]], start: int, length: int) -> None:
+    """Each start on the step that fits is one of them, overlaps one that is as near, or lies farther than all three."""
+    quarter, free, at = timedelta(minutes=15), [], local(10, 0)
+    for busy, long in gaps:
+        free.append(Slot(at + busy * quarter, at + (busy + long) * quarter))
+        at = free[-1].end
+    rules = Rules(step_min=15)
+    wanted = Slot(local(10, 0) + start * quarter, local(10, 0) + (start + length) * quarter)
+    found = alternatives(free, wanted, rules=rules, zone=SHANGHAI, now=NOW)
+    assert all(any(span.contains(slot) for span in free) for slot in found)
+    starts = [span.start + n * quarter for span in free for n in range(int((span.duration - wanted.duration) / quarter) + 1)]
+    for slot in (Slot(one, one + wanted.duration) for one in starts):
+        nearer = [one for one in found if abs(one.start - wanted.start) <= abs(slot.start - wanted.start)]
+        assert len(nearer) == 3 or any(one.overlaps(slot) for one in nearer), slot
+
+
 def test_a_length_that_breaks_a_rule_has_no_alternatives() -> None:
     free = [Slot(local(10, 9), local(10, 17))]
     assert alternatives(free, Slot(local(10, 9), local(10, 9, 30)), rules=RULES, zone=SHANGHAI, now=NOW) == []
