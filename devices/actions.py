@@ -141,10 +141,10 @@ def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelop
 
 
 def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dict[str, Any]:
-    """A message that names itself is the same wherever it is delivered again; others are told apart by their time of
-    receipt. A number alone is no name, for it begins anew with every start."""
+    """A message that names itself is the same wherever it is delivered again; others are told apart by when and how they
+    came. A number alone is no name, for it begins anew with every start."""
     named = any(names(arrival.reading) for arrival in arrivals)
-    own = b"" if named else envelope.received_at.isoformat().encode()
+    own = b"" if named else f"{envelope.received_at.isoformat()} {envelope.retain:d}{envelope.backlog:d}".encode()
     digest = hashlib.sha256(b"\0".join((envelope.topic.encode(), envelope.payload, own))).hexdigest()
     return {
         "device_id": device.id,
