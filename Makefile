@@ -5,7 +5,7 @@ SETUP := $(PYTHON) scripts/setup.py
 PYTEST := $(BIN)/pytest
 FLOORS := marketplace booking devices billing evaluation web
 .DEFAULT_GOAL := help
-.PHONY: help demo test check units lint types floors docs bench setup clean
+.PHONY: help demo test check units lint types floors docs bench soak setup clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,9 @@ docs: setup  ## doctests, README's commands and settings, links
 
 bench: setup  ## limits of this machine and ours, side by side (ONLY=... to choose)
 	@$(BIN)/python -m tests.bench.frame $(ONLY)
+
+soak: setup  ## kill -9 of broker, worker and database under load, half an hour without worker (ARGS="--rounds 20 --seed 1")
+	@$(BIN)/python -m tests.flows.soak $(ARGS)
 
 setup:  ## install what the tests need; quick when nothing changed
 	@$(SETUP) test

@@ -80,6 +80,14 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
     session.flush()
 
 
+def store_unstorable(session: Session, envelopes: Sequence[Envelope]) -> None:
+    """Keep as rejected what could not be stored for a reason that nobody foresaw, so that it stops no other."""
+    reason = Rejected(Reason.UNSTORABLE, "could not be stored; the worker's log says why")
+    keyed = ((families.device_key(envelope.topic), envelope) for envelope in envelopes)
+    rows = [_rejected(None, key if isinstance(key, str) else "", envelope, reason) for key, envelope in keyed]
+    session.execute(insert(RejectedMessage), rows)
+
+
 def store_denials(session: Session, denials: Sequence[Denial]) -> None:
     """Count what the broker refused to its device; read twice, it is stored once."""
     known = queries.devices_by_key(session, {denial.client for denial in denials})

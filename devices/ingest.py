@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -74,8 +74,20 @@ class Batch:
     lost_at: tuple[datetime, ...] = ()
     """When the broker said that it knows no session of ours: on the first start, or after it lost one."""
 
+    refused: tuple[Envelope, ...] = ()
+    """What no database would take: to be kept as rejected."""
+
     def __bool__(self) -> bool:
         return bool(self.items or self.lost_at)
+
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """To be stored one after the other; the heartbeat belongs to the second."""
+        middle = len(self.envelopes) // 2
+        first = replace(self, envelopes=self.envelopes[:middle], beat_at=None)
+        return first, replace(self, envelopes=self.envelopes[middle:], lost_at=())
+
+    def as_rejected(self) -> "Batch":
+        return replace(self, envelopes=[], refused=tuple(self.envelopes))
 
 
 class Ingest:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     UNKNOWN_ALIAS = "unknown_alias"
     FOREIGN_TOPIC = "foreign_topic"
     WRONG_LOGIN = "wrong_login"
+    UNSTORABLE = "unstorable"
 
 
 @dataclass(frozen=True, slots=True)

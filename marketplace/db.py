@@ -30,11 +30,12 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from marketplace.prepared import Appending
+from marketplace.refusals import Refusal
 from marketplace.turns import Turns
 
 BUSY_TIMEOUT_S = 15
@@ -168,11 +169,22 @@ def choice(kind: type[StrEnum]) -> Enum:
     )
 
 
+class BadAddress(Refusal):
+    """The address of the database is none, or that of another kind of database."""
+
+    code = "bad_database_url"
+
+
 def open_engine(url: str) -> Engine:
-    """An engine for `sqlite:///...` or `postgresql://...`, set up as reliability.md measured."""
+    """An engine for `sqlite:///...` or `postgresql://...`, set up as reliability.md measured. Raises: BadAddress."""
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url, json_serializer=_dump, json_deserializer=orjson.loads, **_pool(url))
+    try:
+        engine = create_engine(url, json_serializer=_dump, json_deserializer=orjson.loads, hide_parameters=True, **_pool(url))
+    except (ArgumentError, ImportError, ValueError) as error:
+        raise BadAddress from error
+    if engine.dialect.name not in {"sqlite", "postgresql"}:
+        raise BadAddress
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         _let_writers_queue(engine)

@@ -110,9 +110,29 @@ def _as_postgres() -> dict[str, object]:
 
 
 def _start_postgres(folder: Path, *, durable: bool) -> dict[str, int]:
+    data, port = _new_postgres(folder), free_port()
+    settings = " ".join(f"-c {name}={value or repr('')}" for name, value in _options(durable=durable).items())
+    log = str(data / "server.log")
+    _control(POSTGRES_BIN[-1], data, "start", "-w", "-t", str(START_S), "-l", log, "-o", f"-p {port} {settings}")
+    return {"port": port}
+
+
+def _options(*, durable: bool) -> dict[str, str]:
+    return {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        **({} if durable else dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")),
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "log_min_messages": "fatal",
+    }
+
+
+def _new_postgres(folder: Path) -> Path:
+    """Where its data lie."""
     if not POSTGRES_BIN:
         raise MissingServer("PostgreSQL is not installed: apt-get install postgresql")
-    programs, data, port = POSTGRES_BIN[-1], folder / "data", free_port()
+    programs, data = POSTGRES_BIN[-1], folder / "data"
     shutil.rmtree(data, ignore_errors=True)
     identity = _as_postgres()
     if identity:
@@ -123,17 +143,7 @@ def _start_postgres(folder: Path, *, durable: bool) -> dict[str, int]:
         os.chown(data, int(str(identity["user"])), int(str(identity["group"])))
     init = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     subprocess.run(init, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity)  # type: ignore[call-overload]
-    options = {
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        **({} if durable else dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")),
-        "max_connections": "200",
-        "shared_buffers": "128MB",
-        "log_min_messages": "fatal",
-    }
-    settings = " ".join(f"-c {name}={value or repr('')}" for name, value in options.items())
-    _control(programs, data, "start", "-w", "-t", str(START_S), "-l", str(data / "server.log"), "-o", f"-p {port} {settings}")
-    return {"port": port}
+    return data
 
 
 def _control(programs: Path, data: Path, *words: str) -> None:
@@ -143,6 +153,40 @@ def _control(programs: Path, data: Path, *words: str) -> None:
 
 def _stop_postgres(folder: Path) -> None:
     _control(POSTGRES_BIN[-1], folder / "data", "stop", "-m", "immediate")
+
+
+class Database:
+    """A durable PostgreSQL that can be killed as by a power cut, and comes back on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._data, self._port = _new_postgres(folder), free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        self._process = self._spawn()
+
+    def kill(self) -> None:
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        self._process.wait(10)
+
+    def start(self) -> None:
+        self._process = self._spawn()
+
+    def stop(self) -> None:
+        stop(self._process)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        settings = [f"--{name}={value}" for name, value in _options(durable=True).items()]
+        command = [POSTGRES_BIN[-1] / "postgres", "-D", self._data, "-p", str(self._port), *settings]
+        with (self._data / "server.log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **_as_postgres()
+            )
+        wait_for(self._port, process, "PostgreSQL")
+        return process
 
 
 class Broker:

@@ -1,18 +1,17 @@
 """The command line: `pilotbench COMMAND --help`."""
 
 import json
-import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from devices.evidence.exporting import export as export_evidence
@@ -35,6 +34,7 @@ from web import demo as demonstration
 from web import running, server
 from web.backups import making as backups
 from web.backups import restoring
+from web.console import log_to_stderr, sentence, show
 from web.evidence import evidence_text, read_day
 from web.migrate import migrate as to_newest
 from web.refusals import words
@@ -43,7 +43,8 @@ from web.transfer.files import Format
 from web.transfer.kinds import ICS, Kind
 from web.transfer.taking import Outcome, Verdict
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Book, measure, bill and evaluate shared equipment (中试台).")
+ABOUT = "Book, measure, bill and evaluate shared equipment (中试台)."
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 tokens = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(tokens, name="token")
 KINDS = f"{', '.join(Kind)} or {ICS}"
@@ -52,23 +53,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="answer with JSON")]
 
 def main() -> None:
     """Run a command; an expected refusal is one sentence on standard error and exit code 1."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(20), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
-    )
+    log_to_stderr()
     try:
         app()
     except Refusal as refusal:
         typer.echo(sentence(refusal), err=True)
         raise SystemExit(1) from refusal
-
-
-def sentence(refusal: Refusal) -> str:
-    values = ", ".join(f"{name}={value}" for name, value in refusal.values.items())
-    return f"{words(refusal.code, refusal.values, str)} ({values})" if values else words(refusal.code, refusal.values, str)
-
-
-def show(value: Any, *, as_json: bool, text: Callable[[Any], str]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2) if as_json else text(value))
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        typer.echo(words("database_away", {"reason": reason}, str), err=True)
+        raise SystemExit(1) from error
 
 
 @app.command()

@@ -178,6 +178,14 @@ SENTENCES: Mapping[str, str] = {
     ),
     # On the command line only, which speaks English.
     "port_taken": "Something else listens on port {port}. Nothing was started. Stop it, or choose another with PORT=8100.",
+    "bad_database_url": (
+        "PILOTBENCH_DATABASE_URL is no address of a database. Nothing was started or changed. "
+        "Write sqlite:////folder/pilotbench.db or postgresql://user:password@host/name."
+    ),
+    "database_away": (
+        "The database does not do what was asked of it: {reason}. Nothing was changed. "
+        "See that it runs, that PILOTBENCH_DATABASE_URL names it and that `pilotbench migrate` was run; then do it again."
+    ),
     "broker_unavailable": "The MQTT broker cannot run: {reason}. Nothing was started.",
     "unknown_kind": "{kind} is nothing that can be taken in or given out: {kinds}.",
     "backup_unusable": "{folder}: {reason}. Nothing was restored, nothing was changed.",

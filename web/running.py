@@ -33,7 +33,7 @@ EVIDENCE_KEY = "evidence.key"
 """The file in data_dir."""
 
 
-def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
+def worker_of(settings: Settings, sessions: sessionmaker[Session], *, stop: threading.Event | None = None) -> Worker:
     """The worker that the settings ask for: without a broker no ingest, without a key no card payments."""
     ingest = Ingest(settings.mqtt_url) if settings.mqtt_url else None
     return Worker(
@@ -44,6 +44,7 @@ def worker_of(settings: Settings, sessions: sessionmaker[Session]) -> Worker:
         broker_dir=settings.mqtt_dir,
         elsewhere=Elsewhere(timedelta(minutes=settings.calendar_minutes), settings.private_calendars),
         signer=read_signer(settings.evidence_key.get_secret_value(), settings.data_dir / EVIDENCE_KEY),
+        stop=stop,
     )
 
 
@@ -54,8 +55,8 @@ def provider_of(settings: Settings) -> Provider | None:
 
 def work(settings: Settings) -> None:
     """Run timers, ingest and payments until a signal says stop."""
-    worker = worker_of(settings, open_sessions(open_engine(settings.database_url)))
     over = threading.Event()
+    worker = worker_of(settings, open_sessions(open_engine(settings.database_url)), stop=over)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         over.set()

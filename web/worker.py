@@ -30,19 +30,16 @@ from booking.reminders import actions as bookings_ahead
 from booking.swaps import actions as swaps
 from booking.waiting import actions as waiting
 from devices import actions as devices
-from devices import broker, denials
 from devices import queries as equipment
-from devices.births import actions as births
 from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
 from devices.ingest import Ingest
-from devices.intake import actions as intake
 from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import limits
 from marketplace.refusals import NotFound, Refusal, WrongState
-from web import checkout, mail
+from web import checkout, mail, telemetry
 from web.present import letters
 
 log = structlog.get_logger()
@@ -50,7 +47,6 @@ Sessions = sessionmaker[Session]
 SWEEP_EVERY = timedelta(minutes=10)
 SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
-ASK_S = 2.0
 """How long a loop waits after the database or the provider did not answer."""
 
 
@@ -162,33 +158,6 @@ def catch_up(sessions: Sessions) -> None:
         if missed:
             log.info("catching_up", job=job.name, missed=len(missed))
             run_job(sessions, job, missed[-1], now)
-
-
-def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
-    """take | transaction: store | ack. Nothing is acknowledged before it is committed; a busy database is waited for."""
-    while not stop.is_set():
-        batch = ingest.take()
-        while batch and not stop.is_set():
-            try:
-                with sessions() as session:
-                    intake.store_batch(session, batch, now=clock.now())
-                    session.commit()
-            except OperationalError as error:
-                log.warning("ingest_waits", error=str(error)[:200])
-                stop.wait(PAUSE_S)
-                continue
-            ingest.ack(batch)
-            break
-
-
-def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
-    """Ask nodes for births: first it is on record that they were asked."""
-    while not stop.wait(ASK_S):
-        with sessions() as session:
-            commands = births.take_wanted(session, now=clock.now())
-            session.commit()
-        for command in commands:
-            ingest.tell(command)
 
 
 def payment_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
@@ -316,26 +285,14 @@ def read_calendar(elsewhere: Elsewhere, sessions: Sessions) -> bool:
     return True
 
 
-def broker_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
-    """Keep the broker's password file equal to the devices that may connect, and count whom and what it turned away."""
-    known: object = None
-    while not stop.is_set():
-        with sessions() as session:
-            present = [(row.key, row.secret_hash) for row in equipment.active_devices(session)]
-        if present != known:
-            broker.provision(folder, present)
-            known = present
-        with denials.unread(folder) as refused, sessions() as session:
-            devices.store_denials(session, refused)
-            session.commit()
-        stop.wait(PAUSE_S)
-
-
 def keep_up(loop: Callable[[], None], stop: threading.Event) -> None:
     """Run `loop` until `stop`; what breaks it (a database away for a minute) is told, and it begins again."""
     while not stop.is_set():
         try:
             loop()
+        except OperationalError as error:
+            log.warning("loop_waits", error=str(error.orig)[:200])
+            stop.wait(PAUSE_S * 5)
         except Exception as error:
             log.error("loop_begins_again", exc_info=error)
             stop.wait(PAUSE_S * 5)
@@ -354,8 +311,10 @@ class Worker:
         broker_dir: Path | None,
         elsewhere: Elsewhere = NOTHING_PRIVATE,
         signer: Signer | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
-        self._sessions, self._ingest, self._stop = sessions, ingest, threading.Event()
+        """`stop` may be set from outside, as by a signal: what waits gives up then; `stop()` is still to be called."""
+        self._sessions, self._ingest, self._stop = sessions, ingest, stop or threading.Event()
         self._jobs = [*JOBS, sealing(signer)] if signer else JOBS
         self._scheduler = BackgroundScheduler(timezone="UTC")
         loops: list[Callable[[], None]] = [
@@ -363,17 +322,21 @@ class Worker:
             lambda: calendar_loop(elsewhere, sessions, self._stop),
         ]
         if ingest:
-            loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
-            loops.append(lambda: birth_loop(ingest, sessions, self._stop))
+            loops.append(lambda: telemetry.ingest_loop(ingest, sessions, self._stop))
+            loops.append(lambda: telemetry.birth_loop(ingest, sessions, self._stop))
         if provider:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))
         if broker_dir:
-            loops.append(lambda: broker_loop(broker_dir, sessions, self._stop))
+            loops.append(lambda: telemetry.broker_loop(broker_dir, sessions, self._stop))
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:
-        catch_up(self._sessions)
+        """Once the database answers."""
+        while not self._stop.is_set() and not self._caught_up():
+            self._stop.wait(PAUSE_S * 5)
+        if self._stop.is_set():
+            return
         for job in self._jobs:
             self._scheduler.add_job(
                 tick,
@@ -390,10 +353,20 @@ class Worker:
         for thread in self._threads:
             thread.start()
 
+    def _caught_up(self) -> bool:
+        try:
+            catch_up(self._sessions)
+        except OperationalError as error:
+            log.warning("worker_waits", error=str(error.orig)[:200])
+            return False
+        return True
+
     def stop(self) -> None:
         self._stop.set()
-        self._scheduler.shutdown(wait=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
         for thread in self._threads:
-            thread.join(20)
+            if thread.is_alive():
+                thread.join(20)
         if self._ingest:
             self._ingest.stop()

@@ -18,6 +18,8 @@ def store_batch(session: Session, batch: Batch, *, now: datetime) -> None:
         _record_gap(session, lost_at)
     if batch.envelopes:
         actions.store(session, batch.envelopes)
+    if batch.refused:
+        actions.store_unstorable(session, batch.refused)
     if batch.beat_at is not None:
         _record_beat(session, min(batch.beat_at, now))
     session.flush()

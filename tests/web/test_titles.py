@@ -13,6 +13,7 @@ from web.refusals import NOT_ALLOWED, SENTENCES, TITLES, problem
 PACKAGES = ("marketplace", "booking", "devices", "billing", "evaluation", "web")
 TOLD_OTHERWISE = {
     "backup_unusable",
+    "bad_database_url",
     "bad_recording",
     "broker_unavailable",
     "calendar_not_fetched",

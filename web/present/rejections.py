@@ -21,5 +21,6 @@ def reason_in_words(code: str, lang: Lang) -> str:
         "unknown_family": _("The family of messages is not known"),
         "foreign_topic": _("Sent below the name of another device"),
         "wrong_login": _("Name or secret is wrong"),
+        "unstorable": _("It could not be stored; the log of the worker says why"),
     }
     return said.get(code) or word(_, "rejection", code)
