@@ -37,6 +37,8 @@ MESSAGE_BYTES = 64 * 1024
 """Above our own 16 KiB, so that what is too large still reaches us and is counted; below what could fill memory."""
 
 CONNECTIONS = 20_000
+LOOPBACK, EVERYWHERE = "127.0.0.1", {"0.0.0.0", "::"}
+AUTHORITY, CERTIFICATE, KEY, REVOCATIONS = "ca.crt", "server.crt", "server.key", "crl.pem"
 START_S = 10.0
 STOP_S = 10.0
 
@@ -68,6 +70,19 @@ class BrokerUnavailable(Refusal):
     code = "broker_unavailable"
 
 
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """Where the broker listens over TLS, 0 for nowhere: for names with their secrets, and for certificates of our authority."""
+
+    port: int
+    certificate_port: int
+    authority: str
+    """The authority's certificate; this and the following are PEM."""
+    certificate: str
+    key: str
+    revocations: str
+
+
 @dataclass(frozen=True)
 class RunningBroker:
     """A Mosquitto that we started as a child process."""
@@ -77,7 +92,7 @@ class RunningBroker:
     ingest_password: str
     process: subprocess.Popen[bytes]
     log_filter: subprocess.Popen[bytes]
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
@@ -97,10 +112,18 @@ class RunningBroker:
         (self.folder / "pid").unlink(missing_ok=True)
 
 
-def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str, str]] = ()) -> RunningBroker:
-    """Start Mosquitto on loopback with its files in `folder`, port 0 for a free one, and wait until it listens.
+def start_broker(
+    folder: Path,
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    credentials: Iterable[tuple[str, str]] = (),
+    ingest_password: str = "",
+    secured: Secured | None = None,
+) -> RunningBroker:
+    """Start Mosquitto with its files in `folder`, port 0 for a free one, and wait until it listens.
 
-    The password of the ingest account is kept in `folder` for the next start. Raises: BrokerUnavailable.
+    The password of the ingest account, where none is given, is kept in `folder` for the next start. Raises: BrokerUnavailable.
     """
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -109,24 +132,28 @@ def start_broker(folder: Path, *, port: int = 0, credentials: Iterable[tuple[str
     folder.mkdir(parents=True, exist_ok=True)
     _end_leftover(folder)
     port = port or free_port()
-    password = _ingest_password(folder)
+    password = ingest_password or _ingest_password(folder)
     user = _run_as(folder)
     write_credentials(folder, credentials, ingest_password=password)
     _write(folder / "acl", ACL)
-    _write(folder / "mosquitto.conf", configuration(folder, port, user))
+    if secured:
+        _write_certificates(folder, secured)
+    _write(folder / "mosquitto.conf", configuration(folder, port, user, host=host, secured=secured))
     _hand_over(folder, user)
     process, log_filter = _spawn([program, "-c", str(folder / "mosquitto.conf")], folder)
     _write(folder / "pid", str(process.pid))
-    running = RunningBroker(folder, port, password, process, log_filter)
+    reached = LOOPBACK if host in EVERYWHERE else host
+    running = RunningBroker(folder, port, password, process, log_filter, reached)
     _wait_until_listening(running)
     return running
 
 
-def configuration(folder: Path, port: int, user: str) -> str:
+def configuration(folder: Path, port: int, user: str, *, host: str = LOOPBACK, secured: Secured | None = None) -> str:
     """Mosquitto's configuration: loses no acknowledged message, and a device writes below its own name only."""
     return "\n".join(
         [
-            f"listener {port} 127.0.0.1",
+            f"listener {port} {host}",
+            *(_listeners(folder, host, secured) if secured else []),
             f"user {user}",
             "allow_anonymous false",
             "use_username_as_clientid true",
@@ -148,6 +175,29 @@ def configuration(folder: Path, port: int, user: str) -> str:
             "",
         ]
     )
+
+
+def _listeners(folder: Path, host: str, secured: Secured) -> list[str]:
+    """Over TLS: one that asks for name and secret, one that takes the name from the certificate."""
+    ours = [f"certfile {folder / CERTIFICATE}", f"keyfile {folder / KEY}"]
+    named = [f"listener {secured.port} {host}", *ours] if secured.port else []
+    if not secured.certificate_port:
+        return named
+    asked = [f"cafile {folder / AUTHORITY}", f"crlfile {folder / REVOCATIONS}"]
+    by_certificate = [*ours, *asked, "require_certificate true", "use_identity_as_username true"]
+    return [*named, f"listener {secured.certificate_port} {host}", *by_certificate]
+
+
+def _write_certificates(folder: Path, secured: Secured) -> None:
+    _write(folder / AUTHORITY, secured.authority)
+    _write(folder / CERTIFICATE, secured.certificate)
+    _write(folder / KEY, secured.key)
+    write_revocations(folder, secured.revocations)
+
+
+def write_revocations(folder: Path, revocations: str) -> None:
+    """The list of certificates that no longer count; read at the next start or reload."""
+    _write(folder / REVOCATIONS, revocations)
 
 
 def write_credentials(folder: Path, credentials: Iterable[tuple[str, str]], *, ingest_password: str | None = None) -> bool:

@@ -125,6 +125,10 @@ class Ingest:
         self._client.connect_async(*self._address, keepalive=KEEPALIVE_S, clean_start=False, properties=asked)
         self._client.loop_start()
 
+    def on_subscribed(self, tell: Callable[[], None]) -> None:
+        """`tell` is called each time the broker has begun to keep messages for us."""
+        self._client.on_subscribe = lambda *_: tell()
+
     def stop(self) -> None:
         """Disconnect; the broker keeps the session and what is not acknowledged."""
         self._client.disconnect()
@@ -229,6 +233,19 @@ class Ingest:
             self._connection += 1
         self._connected = False
         log.info("broker_disconnected", reason=str(code))
+
+
+def keep_for_us(url: str) -> bool:
+    """Have a broker that has never heard of us keep messages from now on, whenever ingest comes; False where it did not answer.
+
+    Not for one that knew us: who takes over finds a session then, and not that something was lost.
+    """
+    ingest, kept = Ingest(url), threading.Event()
+    ingest.on_subscribed(kept.set)
+    ingest.start()
+    found = kept.wait(READY_S)
+    ingest.stop()
+    return found
 
 
 def _drain(waiting: queue.SimpleQueue[datetime]) -> list[datetime]:

@@ -20,6 +20,7 @@ from devices.segments import Segment, State, combine
 from devices.tables import (
     ConfirmedUse,
     Device,
+    DeviceCertificate,
     DeviceState,
     Heartbeat,
     LatestSample,
@@ -74,6 +75,25 @@ def devices_of(session: Session, resource_id: str, *, limit: int | None = None, 
 def active_devices(session: Session) -> Sequence[Device]:
     """Everyone who may connect to the broker."""
     return session.scalars(select(Device).where(Device.state == DeviceState.ACTIVE).order_by(Device.key)).all()
+
+
+def certificates_of(session: Session, device_id: str) -> Sequence[DeviceCertificate]:
+    """Newest first."""
+    mine = select(DeviceCertificate).where(DeviceCertificate.device_id == device_id)
+    return session.scalars(mine.order_by(DeviceCertificate.issued_at.desc(), DeviceCertificate.serial)).all()
+
+
+def revoked_certificates(session: Session, *, now: datetime) -> list[tuple[str, datetime, str]]:
+    """(serial, since when, the device's key) of those that have not expired anyway, oldest first."""
+    revoked = select(DeviceCertificate.serial, DeviceCertificate.revoked_at, Device.key).join(
+        Device, Device.id == DeviceCertificate.device_id
+    )
+    rows = session.execute(
+        revoked.where(DeviceCertificate.revoked_at.is_not(None), DeviceCertificate.expires_at > now).order_by(
+            DeviceCertificate.revoked_at, DeviceCertificate.serial
+        )
+    )
+    return [(serial, since, key) for serial, since, key in rows if since]
 
 
 def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]:

@@ -53,6 +53,24 @@ class Device(Base):
     )
 
 
+class DeviceCertificate(Base):
+    """A certificate by which a device may connect; several at once while one takes over from another."""
+
+    __tablename__ = "device_certificates"
+
+    serial: Mapped[Code] = mapped_column(primary_key=True)
+    """Hexadecimal."""
+    device_id: Mapped[Id] = mapped_column(ForeignKey(Device.id))
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_device_certificates_device", "device_id"),
+        sparse_index("ix_device_certificates_revoked", "revoked_at"),  # the list that the broker reads
+    )
+
+
 class Thresholds(Base):
     """A device's profile from `valid_from` on. Rows are added, never changed."""
 

@@ -18,6 +18,12 @@ class Settings(BaseSettings):
     mqtt_url: str = Field("", description="mqtt://ingest:PASSWORD@HOST:PORT of the broker; empty: no ingest")
     mqtt_public_host: str = Field("", description="the broker's host as devices reach it; empty: that of mqtt_url")
     mqtt_dir: Path | None = Field(None, description="folder with the private broker's password and ACL files, if we provision it")
+    mqtt_tls_port: int = Field(
+        0, ge=0, le=65535, description="where `pilotbench broker` speaks TLS, by name and secret; 0: nowhere"
+    )
+    mqtt_certificate_port: int = Field(
+        0, ge=0, le=65535, description="where `pilotbench broker` speaks TLS, by certificate; 0: nowhere"
+    )
     stripe_key: SecretStr = Field(SecretStr(""), description="sk_test_... or sk_live_...; empty: card payments are off")
     stripe_api_base: str = Field("", description="another address of Stripe's API, such as the stand-in's; empty: Stripe itself")
     stripe_webhook_secrets: SecretStr = Field(SecretStr(""), description="whsec_... secrets, separated by commas")

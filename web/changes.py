@@ -45,6 +45,8 @@ DONE = {
     ("device", "register"): _("Meter registered"),
     ("device", "new_secret"): _("Meter's secret renewed"),
     ("device", "revoke"): _("Meter revoked"),
+    ("device", "new_certificate"): _("Certificate issued"),
+    ("device", "revoke_certificate"): _("Certificate revoked"),
     ("device", "set_thresholds"): _("Thresholds set"),
     ("statement", "accept_statement"): _("Statement accepted"),
     ("statement", "dispute_statement"): _("Statement disputed"),

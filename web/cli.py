@@ -30,8 +30,8 @@ from marketplace.permissions import Grant
 from marketplace.refusals import Refusal
 from marketplace.roles import Role
 from marketplace.settings import Settings
+from web import brokering, running, server
 from web import demo as demonstration
-from web import running, server
 from web.backups import making as backups
 from web.backups import restoring
 from web.console import log_to_stderr, sentence, show
@@ -92,6 +92,12 @@ def serve(
 def work() -> None:
     """Run the timers, the ingest and the payments; as many of these as you like."""
     running.work(Settings())
+
+
+@app.command()
+def broker(host: Annotated[str, typer.Option(help="the address it listens at; 0.0.0.0 for all")] = "127.0.0.1") -> None:
+    """Keep a private Mosquitto running, with who may connect from the database (PILOTBENCH_MQTT_DIR, PILOTBENCH_MQTT_URL)."""
+    brokering.run(Settings(), host)
 
 
 @app.command()

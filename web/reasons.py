@@ -106,6 +106,7 @@ REASONS = (
     _("give {low} to {high} levels"),
     _("gives more than {longest} occurrences"),
     _("goes on for more than three years"),
+    _("has {most} certificates that count: revoke one first"),
     _("has more decimals than the currency"),
     _("has parts of its own, so it cannot be shared"),
     _("holds control characters"),

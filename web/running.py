@@ -5,6 +5,7 @@ import threading
 from datetime import datetime, timedelta
 from itertools import chain
 from types import FrameType
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy import select
@@ -17,15 +18,19 @@ from booking import invariants as ledger
 from booking.external import invariants as elsewhere
 from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
+from devices.broker import LOOPBACK
+from devices.certificates import read_authority
 from devices.evidence import invariants as evidence
 from devices.evidence.keys import read_signer
 from devices.ingest import Ingest
+from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Membership, Person
 from web.mail import Post
+from web.telemetry import Provisioned
 from web.worker import Elsewhere, Worker
 
 log = structlog.get_logger()
@@ -41,11 +46,19 @@ def worker_of(settings: Settings, sessions: sessionmaker[Session], *, stop: thre
         ingest=ingest,
         provider=provider_of(settings),
         post=Post(settings),
-        broker_dir=settings.mqtt_dir,
+        provisioned=provisioned_by(settings),
         elsewhere=Elsewhere(timedelta(minutes=settings.calendar_minutes), settings.private_calendars),
         signer=read_signer(settings.evidence_key.get_secret_value(), settings.data_dir / EVIDENCE_KEY),
         stop=stop,
     )
+
+
+def provisioned_by(settings: Settings) -> Provisioned | None:
+    if settings.mqtt_dir is None:
+        return None
+    port = settings.mqtt_certificate_port
+    authority = read_authority(settings.data_dir, now=clock.now()) if port else None
+    return Provisioned(settings.mqtt_dir, authority, urlsplit(settings.mqtt_url).hostname or LOOPBACK, port)
 
 
 def provider_of(settings: Settings) -> Provider | None:

@@ -1,6 +1,9 @@
 """The loops that carry telemetry: from the broker into the database, births that are asked for, and who may connect."""
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -11,8 +14,10 @@ from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
 from devices.births import actions as births
+from devices.certificates import Authority
 from devices.ingest import Batch, Ingest
 from devices.intake import actions as intake
+from devices.takeover import put_out
 from marketplace import clock
 
 log = structlog.get_logger()
@@ -20,6 +25,18 @@ Sessions = sessionmaker[Session]
 PAUSE_S = 1.0
 """How long a loop waits after the database did not answer."""
 ASK_S = 2.0
+LATELY = timedelta(hours=1)
+"""Whoever was connected by a certificate that was revoked longer ago is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The broker that is told who may connect: its folder, and where devices with certificates reach it, if they do."""
+
+    folder: Path
+    authority: Authority | None = None
+    host: str = broker.LOOPBACK
+    certificate_port: int = 0
 
 
 def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
@@ -61,6 +78,17 @@ def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: 
     return keep(batch.as_rejected(), sessions, stop)
 
 
+def take_back(provisioned: Provisioned, authority: Authority, revoked: Sequence[tuple[str, datetime, str]]) -> None:
+    """Certificates that no longer count are listed, and whoever was connected by one is put out."""
+    now = clock.now()
+    broker.write_revocations(
+        provisioned.folder, authority.revocations([(serial, since) for serial, since, _ in revoked], now=now)
+    )
+    if broker.reload_broker(provisioned.folder) and provisioned.certificate_port:
+        for key in {key for _, since, key in revoked if now - since < LATELY}:
+            put_out(provisioned.host, provisioned.certificate_port, authority, key, now=now)
+
+
 def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
     """Ask nodes for births: first it is on record that they were asked."""
     while not stop.wait(ASK_S):
@@ -71,15 +99,19 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
             ingest.tell(command)
 
 
-def broker_loop(folder: Path, sessions: Sessions, stop: threading.Event) -> None:
-    """Keep the broker's password file equal to the devices that may connect, and count whom and what it turned away."""
-    known: object = None
+def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
+    """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
+    folder, known, listed = provisioned.folder, None, None
     while not stop.is_set():
         with sessions() as session:
             present = [(row.key, row.secret_hash) for row in equipment.active_devices(session)]
+            revoked = equipment.revoked_certificates(session, now=clock.now()) if provisioned.authority else []
         if present != known:
             broker.provision(folder, present)
             known = present
+        if provisioned.authority and revoked != listed:
+            take_back(provisioned, provisioned.authority, revoked)
+            listed = revoked
         with denials.unread(folder) as refused, sessions() as session:
             devices.store_denials(session, refused)
             session.commit()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -308,7 +307,7 @@ class Worker:
         ingest: Ingest | None,
         provider: Provider | None,
         post: mail.Post,
-        broker_dir: Path | None,
+        provisioned: telemetry.Provisioned | None,
         elsewhere: Elsewhere = NOTHING_PRIVATE,
         signer: Signer | None = None,
         stop: threading.Event | None = None,
@@ -327,8 +326,8 @@ class Worker:
         if provider:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))
-        if broker_dir:
-            loops.append(lambda: telemetry.broker_loop(broker_dir, sessions, self._stop))
+        if provisioned:
+            loops.append(lambda: telemetry.broker_loop(provisioned, sessions, self._stop))
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:

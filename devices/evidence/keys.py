@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from devices.evidence.records import FIRST, Seal, SignedSeal
+from marketplace.kept import kept
 from marketplace.refusals import Invalid
 
 SEED_BYTES = 32
@@ -32,26 +32,11 @@ class Signer:
 def read_signer(seed: str, file: Path) -> Signer:
     """By the seed in hexadecimal, else by the file, which is made where there is none. Raises: Invalid, OSError."""
     if not seed.strip():
-        seed = _kept(file)
+        seed = kept(file, lambda: os.urandom(SEED_BYTES).hex())
     try:
         return Signer(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed.strip())))
     except ValueError as error:
         raise Invalid(field="evidence_key", reason="must be 64 hexadecimal digits") from error
-
-
-def _kept(file: Path) -> str:
-    """Of two processes that find none one makes it, and both read it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    if not file.exists():
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-            handle.write(os.urandom(SEED_BYTES).hex())
-            handle.flush()
-            os.fsync(handle.fileno())
-        with suppress(FileExistsError):
-            os.link(fresh, file)
-        fresh.unlink()
-    return file.read_text()
 
 
 def is_signed(seal: Seal, signature: str) -> bool:

@@ -11,13 +11,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from devices import queries
+from devices.certificates import Authority, Issued
 from devices.codecs.families import FAMILIES
 from devices.profile import Profile, read_profile, stored_profile
-from devices.tables import Device, DeviceState, Thresholds
+from devices.tables import Device, DeviceCertificate, DeviceState, Thresholds
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
 from marketplace.ids import new_id
 from marketplace.people.text import clean
+from marketplace.refusals import Invalid, NotFound, WrongState
 
 ITERATIONS = 101  # the broker's own default; the secret has 192 random bits, nothing to guess
 SALT_BYTES = 12
@@ -84,10 +86,42 @@ def new_secret(session: Session, *, device_id: str, actor_id: str, now: datetime
     return Credentials(row.key, secret, topic_of(row.key, queries.profile_of(session, device_id, at=now).family))
 
 
+MOST_CERTIFICATES = 5
+"""Of a device that count at once: two while one takes over from the other, and some for those that got lost."""
+
+
+def new_certificate(session: Session, authority: Authority, *, device_id: str, actor_id: str, now: datetime) -> Issued:
+    """One more by which the device may connect; those that it has go on. Raises: NotFound, WrongState (revoked, too many)."""
+    row = queries.get_device(session, device_id)
+    if row.state is DeviceState.REVOKED:
+        raise WrongState(state="revoked", move="certify")
+    counting = [one for one in queries.certificates_of(session, device_id) if one.revoked_at is None and one.expires_at > now]
+    if len(counting) >= MOST_CERTIFICATES:
+        raise Invalid(field="device", reason="has {most} certificates that count: revoke one first", most=MOST_CERTIFICATES)
+    made = authority.for_device(row.key, now=now)
+    session.add(DeviceCertificate(serial=made.serial, device_id=row.id, issued_at=now, expires_at=made.expires_at))
+    _audit(session, row, "new_certificate", actor_id, {"serial": made.serial}, now)
+    return made
+
+
+def revoke_certificate(session: Session, *, device_id: str, serial: str, actor_id: str, now: datetime) -> DeviceCertificate:
+    """It no longer counts from the broker's next look on. Raises: NotFound."""
+    row = queries.get_device(session, device_id)
+    found = session.get(DeviceCertificate, serial)
+    if found is None or found.device_id != row.id:
+        raise NotFound(kind="certificate")
+    if found.revoked_at is None:
+        found.revoked_at = now
+        _audit(session, row, "revoke_certificate", actor_id, {"serial": serial}, now)
+    return found
+
+
 def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Device:
-    """The device may no longer connect; what it said stays. Raises: NotFound."""
+    """The device may no longer connect, by whatever it has; what it said stays. Raises: NotFound."""
     row = queries.get_device(session, device_id)
     row.state, row.revoked_at = DeviceState.REVOKED, now
+    for one in queries.certificates_of(session, device_id):
+        one.revoked_at = one.revoked_at or now
     session.flush()
     _audit(session, row, "revoke", actor_id, {"key": row.key}, now)
     return row

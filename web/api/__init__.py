@@ -5,6 +5,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from web.api import (
+    access,
     billing,
     bookings,
     chains,
@@ -37,5 +38,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    for module in (*booked, search, marketplace, qualifications, operators, devices, billing, evaluation, evidence, health):
+    measured = (devices, access, evidence)
+    for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])
