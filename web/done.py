@@ -39,6 +39,7 @@ DONE = {
     "published": _("Published."),
     "paused": _("Paused. Accepted bookings stay."),
     "retired": _("Retired."),
+    "certificate_revoked": _("The certificate is revoked; within seconds nobody can connect by it."),
     "revoked": _("The device is revoked; its messages are turned away from now on."),
     "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
     "outage": _("The outage is entered."),

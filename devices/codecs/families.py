@@ -119,6 +119,8 @@ def device_key(topic: str) -> str | Rejected:
 
 def shown(family: str) -> str:
     """A payload of the family that tells a power, for whoever tries the way with another client."""
+    if family == "tasmota":
+        return tasmota.EXAMPLE
     examples = FAMILIES[family].examples if family in FAMILIES else ()
     return next((one.payload for one in examples if any("power_w" in told for told in one.readings)), NATIVE_EXAMPLE)
 

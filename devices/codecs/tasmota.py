@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from devices.codecs.strict import Unreadable, read_number, read_object, read_wall
 from devices.readings import Channel, Reading, Reason
 
+EXAMPLE = '{"ENERGY": {"Power": 742.5, "Total": 118.2347}}'
 SETUP = (
     "Backlog MqttHost {host}; MqttPort {port}; MqttUser {key}; MqttPassword {secret}; "
     "MqttClient {key}; Topic {key}; FullTopic d/%topic%/%prefix%/; TelePeriod 10"

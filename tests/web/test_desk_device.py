@@ -1,13 +1,19 @@
 """One meter's page: thresholds, secret, enabling and disabling, what was turned away and why."""
 
 import re
+from base64 import b64decode
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from devices import actions as intake
 from devices import queries as devices
 from devices.readings import Envelope, Reason
+from devices.registry.actions import MOST_CERTIFICATES
 from marketplace import clock
 from tests.web.desks import Desk, Reader, error_beside
 from web.present.rejections import reason_in_words
@@ -182,3 +188,39 @@ def test_what_thresholds_would_change_is_seen_before_they_are_saved(desk: Desk) 
     wrong = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_off": "900"}, step="look")
     assert wrong.status_code == 422
     assert "would have made" not in wrong.text
+
+
+@pytest.fixture
+def takes_certificates(desk: Desk, tmp_path: Path) -> Iterator[None]:
+    before = desk.app.state.settings
+    desk.app.state.settings = before.model_copy(update={"mqtt_certificate_port": 8884, "data_dir": tmp_path})
+    yield
+    desk.app.state.settings = before
+
+
+def test_a_platform_that_takes_no_certificates_speaks_of_none(desk: Desk) -> None:
+    device, _ = a_device(desk)
+    assert "ertificate" not in desk.reader("technician").get(f"/desk/devices/{device}").text
+
+
+def test_a_certificate_is_shown_once_and_taken_back(desk: Desk, takes_certificates: None) -> None:
+    device, key = a_device(desk)
+    reader = desk.reader("technician")
+    shown = reader.post(f"/desk/devices/{device}/certificates").text
+    files = dict(re.findall(r'download="([^"]+)" href="data:application/x-pem-file;base64,([^"]+)"', shown))
+    assert list(files) == [f"{key}.key", f"{key}.crt", "ca.crt"]
+    made = x509.load_pem_x509_certificate(b64decode(files[f"{key}.crt"]))
+    made.verify_directly_issued_by(x509.load_pem_x509_certificate(b64decode(files["ca.crt"])))
+    own = load_pem_private_key(b64decode(files[f"{key}.key"]), None)
+    assert own.public_key() == made.public_key()
+    assert f"-p 8884 -q 1 -i {key} --cafile ca.crt --cert {key}.crt" in shown
+    again = reader.get(f"/desk/devices/{device}").text
+    assert "data:application" not in again
+    serial = f"{made.serial_number:x}"
+    back = reader.post(f"/desk/devices/{device}/certificates/{serial}/revoke").text
+    assert "within seconds nobody can connect by it" in back
+    assert f"/certificates/{serial}/revoke" not in back
+    for _ in range(MOST_CERTIFICATES):
+        reader.post(f"/desk/devices/{device}/certificates")
+    assert "Issue a certificate" not in reader.get(f"/desk/devices/{device}").text
+    assert "5 certificates that count" in reader.post(f"/desk/devices/{device}/certificates").text

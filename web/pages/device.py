@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries as devices
 from devices import what_if
+from devices.certificates import read_authority
 from devices.registry import actions as registry
 from devices.tables import Device
 from marketplace.permissions import Action, Actor
@@ -20,7 +21,7 @@ from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import desk, device
 from web.views.desk import NewSecret
-from web.views.device import WhatIf
+from web.views.device import NewCertificate, WhatIf
 from web.views.frame import Area, FieldError, Form, Lang
 
 router = APIRouter(prefix="/{lang}/desk/devices")
@@ -42,8 +43,13 @@ def drawn(
     form: Form | None = None,
     secret: NewSecret | None = None,
     foreseen: WhatIf | None = None,
+    new: NewCertificate | None = None,
 ) -> Response:
-    view = device.device(db, row, place, lang=pen.lang, now=now, secret=secret, form=form, foreseen=foreseen)
+    taken = pen.request.app.state.settings.mqtt_certificate_port
+    certificates = device.certificates(db, row, now=now, new=new) if taken else None
+    view = device.device(
+        db, row, place, lang=pen.lang, now=now, secret=secret, certificates=certificates, form=form, foreseen=foreseen
+    )
     return pen.page("device.html", view, status=422 if form and form.errors else 200, area=Area.DESK, zone=place.timezone)
 
 
@@ -123,3 +129,21 @@ def revoke(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedI
     row, _ = own_device(db, actor, device_id)
     registry.revoke(db, device_id=row.id, actor_id=actor.known_id, now=now)
     return pen.go(f"/desk/devices/{row.id}", "revoked")
+
+
+@router.post("/{device_id}/certificates")
+def issue(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """One more certificate, its key on this answer and nowhere else."""
+    row, place = own_device(db, actor, device_id)
+    authority = read_authority(settings.data_dir, now=now)
+    made = registry.new_certificate(db, authority, device_id=row.id, actor_id=actor.known_id, now=now)
+    family = devices.profile_of(db, row.id, at=now).family
+    at = (settings.mqtt_host, settings.mqtt_certificate_port)
+    return drawn(pen, db, row, place, now, new=device.new_certificate(row, made, authority.pem, family, *at))
+
+
+@router.post("/{device_id}/certificates/{serial}/revoke")
+def take_back(pen: Drawing, device_id: str, serial: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row, _ = own_device(db, actor, device_id)
+    registry.revoke_certificate(db, device_id=row.id, serial=serial, actor_id=actor.known_id, now=now)
+    return pen.go(f"/desk/devices/{row.id}", "certificate_revoked")

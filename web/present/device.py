@@ -1,5 +1,6 @@
 """One meter of the desk: its thresholds as fields, what was turned away and why, its latest runs."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -7,9 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.certificates import Issued
+from devices.codecs import families
 from devices.evidence import queries as evidence
 from devices.profile import Profile
-from devices.registry.actions import topic_of
+from devices.registry.actions import MOST_CERTIFICATES, topic_of
 from devices.tables import Device, DeviceState, RejectedMessage
 from devices.what_if import Foreseen, Run, Stretch
 from marketplace.slot import Slot
@@ -19,13 +22,14 @@ from web.present.bookings import session_row
 from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.desk import NewSecret, Rejected
-from web.views.device import DeviceView, ForeseenRun, ReasonCount, Sealed, WhatIf
+from web.views.device import CertificateRow, Certificates, DeviceView, ForeseenRun, NewCertificate, ReasonCount, Sealed, WhatIf
 from web.views.frame import Form, Lang
 
 POWERS = ("p_on", "p_off", "p_idle", "rated_w")
 SPANS = ("min_on", "min_off", "stale_after", "max_gap")
 RUNS_FROM = timedelta(days=7)
 MOST_RUNS = 10
+MOST_CERTIFICATES_SHOWN = 10
 EVIDENCE_OF = timedelta(days=6)
 MOST_MESSAGES = 20
 MOST_COUNTED = 500
@@ -40,6 +44,7 @@ def device(
     lang: Lang,
     now: datetime,
     secret: NewSecret | None = None,
+    certificates: Certificates | None = None,
     form: Form | None = None,
     foreseen: WhatIf | None = None,
 ) -> DeviceView:
@@ -67,11 +72,28 @@ def device(
         reasons=_counted(turned_away, lang),
         messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],
         secret=secret,
+        certificates=certificates,
         live_url=f"/{lang.value}/live?ids={place.id}",
         sealed=_sealed(session),
         foreseen=foreseen,
         form=form or Form(as_fields(profile)),
     )
+
+
+def certificates(session: Session, row: Device, *, now: datetime, new: NewCertificate | None = None) -> Certificates:
+    found = [
+        CertificateRow(one.serial, one.issued_at, one.expires_at, one.revoked_at, one.expires_at <= now)
+        for one in devices.certificates_of(session, row.id)
+    ]
+    return Certificates(found[:MOST_CERTIFICATES_SHOWN], new, sum(one.counts for one in found) >= MOST_CERTIFICATES)
+
+
+def new_certificate(row: Device, made: Issued, authority: str, family: str, host: str, port: int) -> NewCertificate:
+    """Its files, and how a shell uses them."""
+    files = {f"{row.key}.key": made.key, f"{row.key}.crt": made.certificate, "ca.crt": authority}
+    addresses = {name: f"data:application/x-pem-file;base64,{b64encode(text.encode()).decode()}" for name, text in files.items()}
+    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {row.key} --cafile ca.crt --cert {row.key}.crt --key {row.key}.key"
+    return NewCertificate(addresses, host, port, f"{client} -t {topic_of(row.key, family)} -m '{families.shown(family)}'")
 
 
 def what_if(found: Foreseen) -> WhatIf:

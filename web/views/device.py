@@ -1,6 +1,6 @@
 """One meter: whether it speaks, when its machine counts as running, what was turned away, its secret."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -23,6 +23,42 @@ class ReasonCount:
 class Sealed:
     first: date
     last: date
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    serial: str
+    issued_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    expired: bool
+
+    @property
+    def counts(self) -> bool:
+        return self.revoked_at is None and not self.expired
+
+
+@dataclass(frozen=True, slots=True)
+class NewCertificate:
+    """Shown once, right after it was issued."""
+
+    files: Mapping[str, str]
+    """The address of each by its name: PEM, in the page itself."""
+    host: str
+    port: int
+    command: str
+    """A first message from a shell that has the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Where the broker takes them."""
+
+    rows: Sequence[CertificateRow]
+    """Newest first."""
+    new: NewCertificate | None
+    full: bool
+    """As many count as may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +112,7 @@ class DeviceView:
     messages: Sequence[Rejected]
     """The latest that were turned away, newest first."""
     secret: NewSecret | None
+    certificates: Certificates | None
     live_url: str
     sealed: Sealed | None
     """Days of which evidence can be had, the last week of them."""
