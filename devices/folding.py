@@ -6,7 +6,7 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from devices.codecs import families
-from devices.placing import arrived, place
+from devices.placing import Arrival, Sample, arrived, place
 from devices.profile import InForce
 from devices.readings import Envelope, Followed, Rejected
 from devices.sessions import Session, fold
@@ -14,14 +14,18 @@ from devices.sessions import Session, fold
 
 def runs_of(messages: Iterable[Envelope], profiles: InForce, *, until: datetime) -> list[Session]:
     """What the messages that were received by `until` come to at that moment, in whatever order they are given."""
+    runs, _ = fold(samples_of(messages, profiles, until=until)[1], profiles, now=until)
+    return runs
+
+
+def samples_of(messages: Iterable[Envelope], profiles: InForce, *, until: datetime) -> tuple[list[Arrival], list[Sample]]:
+    """What the messages that were received by `until` say, as it came and as it lies in time."""
     ordered = sorted(
         (one for one in messages if one.received_at <= until), key=lambda one: (one.received_at, one.topic, one.payload)
     )
     said = [(one, found) for one, found in followed(ordered, profiles) if not isinstance(found, Rejected)]
     arrivals = [arrived(one, told) for one, found in said for told in found]
-    samples, _ = place(arrivals, profiles, until=until)
-    runs, _ = fold(samples, profiles, now=until)
-    return runs
+    return arrivals, place(arrivals, profiles, until=until)[0]
 
 
 def followed(messages: Iterable[Envelope], profiles: InForce) -> Followed:

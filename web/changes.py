@@ -47,6 +47,7 @@ DONE = {
     ("device", "revoke"): _("Meter revoked"),
     ("device", "new_certificate"): _("Certificate issued"),
     ("device", "revoke_certificate"): _("Certificate revoked"),
+    ("device", "close_flag"): _("Open question closed"),
     ("device", "set_thresholds"): _("Thresholds set"),
     ("statement", "accept_statement"): _("Statement accepted"),
     ("statement", "dispute_statement"): _("Statement disputed"),

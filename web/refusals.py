@@ -207,6 +207,7 @@ WRONG_STATE: Mapping[str, str] = {
     "rate:completed": _("It cannot be rated: only a use that somebody paid for can, and not for ever. Nothing was changed."),
     "rated": _("It was rated too long ago to be changed. Nothing was changed."),
     "revoked": _("It has been revoked already. Nothing was changed."),
+    "close:closed": _("It has been closed already, with a word of why. Nothing was changed."),
     "unpublished": _("Nothing is published for this period yet, so there is nothing to recompute. Publish it first."),
     "swap:proposed": _(
         "An exchange of one of these bookings is proposed already. Nothing was changed. Withdraw it or have it answered first."

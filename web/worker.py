@@ -32,6 +32,7 @@ from devices import actions as devices
 from devices import queries as equipment
 from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
+from devices.flags import actions as flags
 from devices.ingest import Ingest
 from evaluation import actions as evaluation
 from marketplace import clock, idempotency, jobs, outbox
@@ -103,6 +104,7 @@ def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
 
 JOBS: Sequence[Job] = (
     Job("fold", timedelta(seconds=3), _at(devices.fold_devices)),
+    Job("flags", timedelta(seconds=30), _at(flags.look_at_days)),
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),

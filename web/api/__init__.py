@@ -14,6 +14,7 @@ from web.api import (
     evidence,
     exchanging,
     external,
+    flags,
     health,
     looking_back,
     marketplace,
@@ -38,6 +39,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    measured = (devices, access, evidence)
+    measured = (devices, access, evidence, flags)
     for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -1,0 +1,128 @@
+"""Writes of flags: each day of a meter is looked at once, after it is over; a person closes what was raised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.flags import queries
+from devices.flags.rules import ALWAYS_DAYS, Day, Found, Kind, look
+from devices.flags.tables import DeviceFlag, FlagLook
+from devices.folding import samples_of
+from devices.placing import Sample, placed_at
+from devices.profile import Profiles
+from devices.readings import Channel, Envelope
+from devices.tables import Device
+from marketplace import audit
+from marketplace.ids import new_id
+from marketplace.people.text import clean
+from marketplace.refusals import WrongState
+from marketplace.slot import Slot
+from marketplace.upsert import insert_new
+
+SETTLED = timedelta(hours=1)
+"""After the end of a day, as with its seal: what comes later is not looked at."""
+AT_ONCE = 10
+REPEATED_WITHIN = timedelta(days=3)
+MOST_MESSAGES = 40_000
+"""Of a day and those before it that are compared: of a meter that says more, fewer days."""
+LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK})
+"""What goes on day after day is asked once, until the question is closed."""
+ILL = frozenset({"clock_future", "clock_skew"})
+
+
+def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> int:
+    """The next day of each of some meters; how many there were. Bounded: call it again."""
+    before = (now - SETTLED).astimezone(UTC).date() - timedelta(days=1)
+    rows = queries.not_looked_at(session, before=before, limit=limit)
+    for device in rows:
+        _look_at(session, device, before, now)
+    return len(rows)
+
+
+def _look_at(session: Session, device: Device, last: date, now: datetime) -> None:
+    seen = session.get(FlagLook, device.id)
+    day = queries.next_day(session, device.id, after=seen.until if seen else None)
+    if day is None or day > last:
+        day = last
+    else:
+        asked = queries.open_kinds(session, device.id) & LASTING
+        found = [one for one in look(_day(session, device, day)) if one.kind not in asked]
+        insert_new(session, DeviceFlag, [_row(device, day, one, now) for one in found], key="id")
+    if seen is None:
+        session.add(FlagLook(device_id=device.id, until=day))
+    else:
+        seen.until = day
+    session.flush()
+
+
+def _row(device: Device, day: date, found: Found, now: datetime) -> dict[str, object]:
+    return {
+        "id": new_id("flg"),
+        "device_id": device.id,
+        "resource_id": device.resource_id,
+        "kind": found.kind,
+        "day": day,
+        "starts_at": found.span.start,
+        "ends_at": found.span.end,
+        "evidence": dict(found.evidence),
+        "raised_at": now,
+        "closed_at": None,
+        "closed_by": None,
+        "comment": None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    samples: Sequence[Sample]
+    messages: int
+    ill_timed: int
+
+
+def _day(session: Session, device: Device, day: date) -> Day:
+    whole, profiles = queries.day_of(day), devices.profiles_of(session, device.id)
+    told = devices.messages_within(session, device.id, whole)
+    reach = REPEATED_WITHIN if len(told) * (REPEATED_WITHIN.days + 1) <= MOST_MESSAGES else timedelta()
+    earlier = devices.messages_within(session, device.id, Slot(whole.start - reach, whole.start)) if reach else []
+    births = devices.births_of(session, device.id, before=whole.start - reach)
+    heard = _heard([*births, *earlier, *told], profiles, whole)
+    return Day(
+        whole,
+        [one for one in heard.samples if whole.start <= one.at < whole.end],
+        profiles.at(whole.end),
+        before=[one for one in heard.samples if one.at < whole.start],
+        running_before=[queries.running_share(session, device.id, day - timedelta(days=back)) for back in range(1, ALWAYS_DAYS)],
+        messages=heard.messages,
+        ill_timed=heard.ill_timed,
+    )
+
+
+def _heard(messages: Sequence[Envelope], profiles: Profiles, whole: Slot) -> _Heard:
+    arrivals, samples = samples_of(messages, profiles, until=whole.end)
+    today = [one for one in arrivals if one.received_at >= whole.start and one.reading.channel is Channel.TELEMETRY]
+    notes = [placed_at(one, profiles.at(one.received_at))[1] for one in today]
+    return _Heard(samples, len(today), sum(note in ILL for note in notes))
+
+
+def close(session: Session, *, flag_id: str, comment: str, actor_id: str, now: datetime) -> DeviceFlag:
+    """With a word of why; it stays on record. Raises: NotFound, WrongState (closed already), Invalid."""
+    row = queries.get_flag(session, flag_id)
+    if row.closed_at is not None:
+        raise WrongState(state="closed", move="close")
+    row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment")
+    device = devices.get_device(session, row.device_id)
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action="close_flag",
+        object_kind="device",
+        object_id=device.id,
+        institution_id=device.institution_id,
+        before=None,
+        after={"flag": row.id, "kind": row.kind.value, "comment": row.comment},
+        now=now,
+    )
+    return row

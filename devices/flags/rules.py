@@ -1,0 +1,214 @@
+"""What an honest machine's meter does not say: each kind with its evidence, and with what keeps it from accusing one.
+
+Each looks at the samples of one device and day. None changes a session, a bill or an evaluation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+from devices.placing import Sample
+from devices.profile import Profile
+from devices.sessions import Load, energy_between, load_of
+from marketplace.slot import Slot
+
+
+class Kind(StrEnum):
+    FLAT = "flat"
+    REPLAYED = "replayed"
+    ENERGY_MISMATCH = "energy_mismatch"
+    OVER_RATING = "over_rating"
+    ALWAYS_ON = "always_on"
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`evidence` holds the figures that it rests on, by name: W, Wh, seconds, counts, shares, RFC 3339."""
+
+    kind: Kind
+    span: Slot
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What one device said on one day (UTC), in order, and what it said before."""
+
+    slot: Slot
+    samples: Sequence[Sample]
+    profile: Profile
+    before: Sequence[Sample] = ()
+    """Of the days in which a repeated stretch is looked for."""
+    running_before: Sequence[float] = ()
+    """The share of each of the days before that it ran, the nearest first."""
+    messages: int = 0
+    ill_timed: int = 0
+    """Messages whose clock was ahead, or behind without a reason."""
+
+
+FLAT_FOR, FLAT_SAMPLES, FINE = timedelta(hours=2), 60, 0.01
+"""A coarse meter repeats itself honestly: what is judged must be told more finely than a hundredth."""
+GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
+
+
+def flat(day: Day) -> Found | None:
+    """The same power to the last digit for two hours while it ran. A load that is measured moves with the mains."""
+    runs = _stretches(day, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile) is Load.ON)
+    longest = max(runs, key=_length, default=None)
+    if longest is None or _length(longest) < FLAT_FOR or len(longest) < FLAT_SAMPLES:
+        return None
+    power = longest[0].power_w or 0.0
+    if _grain(day.samples) > power * FINE:
+        return None
+    return Found(Kind.FLAT, _span(longest), {"power_w": power, "samples": len(longest)})
+
+
+REPLAYED_SAMPLES, REPLAYED_VALUES = 45, 15
+
+
+def replayed(day: Day) -> Found | None:
+    """45 powers, 15 of them different, that equal 45 from before. Noise does not come twice; coarse values may."""
+    powers = [one.power_w for one in day.samples if one.power_w is not None]
+    if len(powers) < REPLAYED_SAMPLES:
+        return None
+    measured = [one for one in (*day.before, *day.samples) if one.power_w is not None]
+    seen: dict[int, int] = {}
+    first_today = len(measured) - len(powers)
+    for place in range(len(measured) - REPLAYED_SAMPLES + 1):
+        window = _powers(measured, place)
+        before = seen.setdefault(hash(window), place)
+        if place < first_today or place - before < REPLAYED_SAMPLES or len(set(window)) < REPLAYED_VALUES:
+            continue
+        if _powers(measured, before) != window:
+            continue
+        end = _end_of_copy(measured, before, place)
+        told = {"samples": end - place, "first_at": measured[before].at.isoformat()}
+        return Found(Kind.REPLAYED, Slot(measured[place].at, measured[end - 1].at), told)
+    return None
+
+
+def _powers(measured: Sequence[Sample], place: int) -> tuple[float | None, ...]:
+    return tuple(one.power_w for one in measured[place : place + REPLAYED_SAMPLES])
+
+
+def _end_of_copy(measured: Sequence[Sample], before: int, place: int) -> int:
+    """The index after the last sample that still equals its model."""
+    length = REPLAYED_SAMPLES
+    while place + length < len(measured) and measured[before + length].power_w == measured[place + length].power_w:
+        length += 1
+    return place + length
+
+
+MISMATCH_WH, MISMATCH_INTERVALS, MISMATCH_SHARE = 200.0, 60, 0.25
+
+
+def energy_mismatch(day: Day) -> Found | None:
+    """Power over time and the counter differ by a quarter of the larger. Silences and single samples are left out of both."""
+    drawn = counted = 0.0
+    intervals = 0
+    stale = day.profile.span("stale_after")
+    for one, after in pairwise(day.samples):
+        if after.at - one.at > stale or None in {one.power_w, after.power_w, one.energy_wh, after.energy_wh}:
+            continue
+        drawn += ((one.power_w or 0) + (after.power_w or 0)) / 2 * (after.at - one.at).total_seconds() / 3600
+        counted += energy_between(one, after, day.profile)
+        intervals += 1
+    larger = max(drawn, counted)
+    if intervals < MISMATCH_INTERVALS or larger < MISMATCH_WH or abs(drawn - counted) <= larger * MISMATCH_SHARE:
+        return None
+    told = {"drawn_wh": round(drawn), "counted_wh": round(counted), "intervals": intervals}
+    return Found(Kind.ENERGY_MISMATCH, day.slot, told)
+
+
+OVER_BY, OVER_FOR, OVER_SAMPLES = 1.2, timedelta(minutes=2), 3
+
+
+def over_rating(day: Day) -> Found | None:
+    """More than 1.2 times the rated power for two minutes. What flows as a machine is switched on is over by then."""
+    rated = day.profile.rated_w
+    if not rated:
+        return None
+    over = rated * OVER_BY
+    runs = _stretches(day, lambda one, after: min(one.power_w or 0, after.power_w or 0) > over)
+    longest = max(runs, key=_length, default=None)
+    if longest is None or _length(longest) < OVER_FOR or len(longest) < OVER_SAMPLES:
+        return None
+    most = max(one.power_w or 0 for one in longest)
+    return Found(Kind.OVER_RATING, _span(longest), {"power_w": most, "rated_w": rated, "samples": len(longest)})
+
+
+ALWAYS_DAYS, ALWAYS_SHARE = 7, 0.98
+
+
+def always_on(day: Day) -> Found | None:
+    """It ran, seen all the while, for a week: more often thresholds that lie too low than work."""
+    shares = [running_share(day.samples, day.profile, day.slot), *day.running_before[: ALWAYS_DAYS - 1]]
+    if len(shares) < ALWAYS_DAYS or min(shares) < ALWAYS_SHARE:
+        return None
+    powers = sorted(one.power_w for one in day.samples if one.power_w is not None)
+    told = {"days": len(shares), "least_w": powers[0] if powers else None, "p_on": day.profile.p_on}
+    return Found(Kind.ALWAYS_ON, day.slot, told)
+
+
+def running_share(samples: Sequence[Sample], profile: Profile, within: Slot) -> float:
+    """Of the whole of `within`, in which samples say ON and are followed in time by another."""
+    stale, running = profile.span("stale_after"), timedelta()
+    for one, after in pairwise(samples):
+        if after.at - one.at <= stale and load_of(one, profile) is Load.ON:
+            running += after.at - one.at
+    return running / within.duration
+
+
+CLOCK_MESSAGES, CLOCK_SHARE = 20, 0.1
+
+
+def clock(day: Day) -> Found | None:
+    """A tenth of its messages, 20 at least, told a time that ours does not bear out: a wrong zone, a clock that was moved."""
+    if day.ill_timed < CLOCK_MESSAGES or day.ill_timed < day.messages * CLOCK_SHARE:
+        return None
+    return Found(Kind.CLOCK, day.slot, {"messages": day.messages, "ill_timed": day.ill_timed})
+
+
+RULES: Mapping[Kind, Callable[[Day], Found | None]] = {
+    Kind.FLAT: flat,
+    Kind.REPLAYED: replayed,
+    Kind.ENERGY_MISMATCH: energy_mismatch,
+    Kind.OVER_RATING: over_rating,
+    Kind.ALWAYS_ON: always_on,
+    Kind.CLOCK: clock,
+}
+
+
+def look(day: Day) -> list[Found]:
+    """One of each kind at most."""
+    return [found for rule in RULES.values() if (found := rule(day)) is not None]
+
+
+def _stretches(day: Day, together: Callable[[Sample, Sample], bool]) -> list[Sequence[Sample]]:
+    """Measured samples that follow each other in time and of which each two belong together."""
+    measured = [one for one in day.samples if one.power_w is not None]
+    stale, found = day.profile.span("stale_after"), list[Sequence[Sample]]()
+    begin = 0
+    for place, (one, after) in enumerate(pairwise(measured), start=1):
+        if after.at - one.at > stale or not together(one, after):
+            found.append(measured[begin:place])
+            begin = place
+    return [*found, measured[begin:]] if measured else []
+
+
+def _length(stretch: Sequence[Sample]) -> timedelta:
+    return stretch[-1].at - stretch[0].at
+
+
+def _span(stretch: Sequence[Sample]) -> Slot:
+    return Slot(stretch[0].at, stretch[-1].at)
+
+
+def _grain(samples: Sequence[Sample]) -> float:
+    """The coarsest step of which every power that was told is a multiple, W."""
+    told = {one.power_w for one in samples if one.power_w is not None}
+    return next((step for step in GRAINS if all(abs(one / step - round(one / step)) < 1e-6 for one in told)), 0.0)

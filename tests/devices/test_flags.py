@@ -1,0 +1,184 @@
+"""Each kind of open question: what raises it, and that an honest, noisy load raises none."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import orjson
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from devices import actions
+from devices.flags import actions as flags
+from devices.flags import queries
+from devices.flags.rules import Day, Kind, look, running_share
+from devices.flags.tables import DeviceFlag
+from devices.machines import Machine, energy_at, power_at
+from devices.placing import Sample
+from devices.profile import Profile
+from devices.readings import Envelope
+from devices.registry.actions import register_device
+from marketplace.refusals import Invalid, NotFound, WrongState
+from marketplace.slot import Slot
+from tests.builders import a_person, a_resource
+
+BEGIN = datetime(2026, 3, 10, tzinfo=UTC)
+DAY = Slot(BEGIN, BEGIN + timedelta(days=1))
+WORK = Slot(BEGIN + timedelta(hours=8), BEGIN + timedelta(hours=16))
+
+
+def honest(day: int = 0, *, seed: str = "k1", whole: float = 0) -> list[Sample]:
+    """A machine that heats up, works and rests, told to `whole` W, or to a tenth."""
+    slot = Slot(WORK.start + day * timedelta(days=1), WORK.end + day * timedelta(days=1))
+    machine = Machine(seed, "s", BEGIN - timedelta(days=9), runs=(slot,), run_w=2400, idle_w=40)
+    found = []
+    for minute in range(1440):
+        at = BEGIN + timedelta(days=day, minutes=minute)
+        power = power_at(machine, at)
+        found.append(Sample(at, round(power / whole) * whole if whole else power, energy_at(machine, at), None))
+    return found
+
+
+def told(samples: Sequence[Sample], *, rated_w: float | None = 3000, before: Sequence[Sample] = (), **more: object) -> list[Kind]:
+    day = Day(DAY, samples, Profile(rated_w=rated_w), before=before, messages=len(samples), **more)  # type: ignore[arg-type]
+    return [found.kind for found in look(day)]
+
+
+def changed(samples: Sequence[Sample], power: Callable[[Sample], float]) -> list[Sample]:
+    return [Sample(one.at, power(one), one.energy_wh, one.state) for one in samples]
+
+
+@pytest.mark.parametrize("seed", [f"k{number}" for number in range(8)])
+@pytest.mark.parametrize("whole", [0, 1, 100])
+def test_an_honest_noisy_load_raises_none(seed: str, whole: float) -> None:
+    before = [one for day in (-3, -2, -1) for one in honest(day, seed=seed, whole=whole)]
+    assert told(honest(seed=seed, whole=whole), before=before) == []
+
+
+def test_a_day_without_work_or_without_a_word_raises_none() -> None:
+    assert told([Sample(one.at, 0.0, 5.0, None) for one in honest()]) == []
+    assert told([]) == []
+    assert told([Sample(one.at, None, None, "RUN") for one in honest()]) == []
+
+
+def test_the_same_power_for_hours_is_asked_about_where_the_meter_tells_more_finely() -> None:
+    def steady(at: float) -> list[Sample]:
+        return changed(honest(), lambda one: at if WORK.start <= one.at < WORK.end else one.power_w or 0)
+
+    assert Kind.FLAT in told(steady(2400.0), rated_w=None)
+    coarse = changed(honest(whole=100), lambda one: 2400.0 if WORK.start <= one.at < WORK.end else one.power_w or 0)
+    assert Kind.FLAT not in told(coarse)
+    short = changed(
+        honest(), lambda one: 2400.0 if WORK.start <= one.at < WORK.start + timedelta(hours=1.9) else one.power_w or 0
+    )
+    assert told(short) == []
+
+
+def test_a_stretch_that_came_before_is_found_wherever_it_is_put() -> None:
+    before = honest(-1)
+    copied = [one.power_w or 0.0 for one in before[480:600]]
+    place = iter(copied)
+    today = changed(
+        honest(), lambda one: next(place) if 700 <= (one.at - BEGIN) / timedelta(minutes=1) < 820 else one.power_w or 0
+    )
+    found = [one for one in look(Day(DAY, today, Profile(), before=before)) if one.kind is Kind.REPLAYED]
+    assert [one.span for one in found] == [Slot(BEGIN + timedelta(minutes=700), BEGIN + timedelta(minutes=819))]
+    assert found[0].evidence == {"samples": 120, "first_at": before[480].at.isoformat()}
+    assert Kind.REPLAYED in told(today, before=before)
+    again = [
+        *honest()[:720],
+        *changed(honest()[720:], lambda one: honest()[int((one.at - BEGIN) / timedelta(minutes=1)) - 220].power_w or 0),
+    ]
+    assert Kind.REPLAYED in told(again)
+
+
+def test_power_and_counter_that_do_not_agree_are_asked_about() -> None:
+    assert told(changed(honest(), lambda one: (one.power_w or 0) * 1.2), rated_w=None) == []
+    assert told(changed(honest(), lambda one: (one.power_w or 0) * 1.5), rated_w=None) == [Kind.ENERGY_MISMATCH]
+    still = [Sample(one.at, one.power_w, 100.0, None) for one in honest()]
+    assert told(still) == [Kind.ENERGY_MISMATCH]
+    assert told([Sample(one.at, one.power_w, None, None) for one in honest()]) == []
+
+
+def test_more_than_the_rating_is_asked_about_once_switching_on_is_over() -> None:
+    def above(seconds: float) -> list[Sample]:
+        until = WORK.start + timedelta(hours=1, seconds=seconds)
+        return changed(honest(), lambda one: 3700.0 if WORK.start + timedelta(hours=1) <= one.at < until else one.power_w or 0)
+
+    assert told(above(110)) == []
+    assert told(above(200)) == [Kind.OVER_RATING]
+    assert told(above(200), rated_w=None) == []
+
+
+def test_a_week_without_rest_is_asked_about() -> None:
+    noise = Random(1)
+    running = [Sample(one.at, 2400 + noise.random() * 40, None, None) for one in honest()]
+    share = running_share(running, Profile(), DAY)
+    assert share > 0.99
+    assert told(running, running_before=[share] * 6) == [Kind.ALWAYS_ON]
+    assert told(running, running_before=[share] * 5) == []
+    assert told(running, running_before=[*[share] * 5, 0.9]) == []
+
+
+def test_a_clock_that_is_often_wrong_is_asked_about() -> None:
+    assert told(honest(), ill_timed=143) == []
+    assert told(honest(), ill_timed=144) == [Kind.CLOCK]
+    assert told(honest()[:100], ill_timed=19) == []
+
+
+def stored(db: Session, key: str, samples: Sequence[Sample]) -> None:
+    actions.store(db, [
+        Envelope(f"d/{key}/t", orjson.dumps({"p": one.power_w, "e": one.energy_wh}), one.at) for one in samples
+    ])  # fmt: skip
+    actions.fold_devices(db, now=samples[-1].at)
+
+
+def all_flags(db: Session) -> list[tuple[str, str]]:
+    return [(row.kind.value, row.day.isoformat()) for row in db.scalars(select(DeviceFlag).order_by(DeviceFlag.day))]
+
+
+def test_each_day_is_looked_at_once_after_it_is_over(db: Session) -> None:
+    row, _ = register_device(db, resource_id=a_resource(db).id, name="plug", profile={}, actor_id=None, now=BEGIN)
+    quiet = [honest(day) for day in range(6)]
+    quiet[1] = changed(quiet[1], lambda one: 2400.0 if 480 <= one.at.hour * 60 + one.at.minute < 960 else one.power_w or 0)
+    quiet[4] = changed(
+        quiet[4], lambda one: dict(zip((x.at for x in quiet[4]), (x.power_w for x in quiet[2]), strict=True))[one.at] or 0
+    )
+    for samples in (quiet[0], quiet[1], quiet[2], quiet[4]):
+        stored(db, row.key, samples)
+    flags.look_at_days(db, now=BEGIN + timedelta(days=1, minutes=30))
+    assert all_flags(db) == []
+    for _ in range(8):
+        flags.look_at_days(db, now=BEGIN + timedelta(days=5, hours=2))
+    assert all_flags(db) == [("flat", "2026-03-11"), ("replayed", "2026-03-14")]
+    assert flags.look_at_days(db, now=BEGIN + timedelta(days=5, hours=2)) == 0
+    assert [found.resource_id for found in queries.flags_of(db, row.resource_id)] == [row.resource_id] * 2
+
+
+def test_a_flag_is_closed_once_with_a_word_of_why_and_stays(db: Session) -> None:
+    row, _ = register_device(db, resource_id=a_resource(db).id, name="plug", profile={}, actor_id=None, now=BEGIN)
+    stored(db, row.key, [Sample(one.at, one.power_w, 100.0, None) for one in honest()])
+    flags.look_at_days(db, now=BEGIN + timedelta(days=1, hours=2))
+    (found,) = queries.flags_of(db, row.resource_id)
+    assert (found.kind, found.evidence["counted_wh"]) == (Kind.ENERGY_MISMATCH, 0)
+    person = a_person(db).id
+    for comment in ("", " ", "x" * 5000):
+        with pytest.raises(Invalid):
+            flags.close(db, flag_id=found.id, comment=comment, actor_id=person, now=BEGIN)
+    flags.close(db, flag_id=found.id, comment="电表接在照明回路上，已改接", actor_id=person, now=BEGIN)
+    with pytest.raises(WrongState):
+        flags.close(db, flag_id=found.id, comment="again", actor_id=person, now=BEGIN)
+    with pytest.raises(NotFound):
+        flags.close(db, flag_id="flg_none", comment="again", actor_id=person, now=BEGIN)
+    assert queries.flags_of(db, row.resource_id)[0].comment == "电表接在照明回路上，已改接"
+
+
+def test_a_week_without_rest_counts_what_was_stored_of_the_days_before(db: Session) -> None:
+    row, _ = register_device(db, resource_id=a_resource(db).id, name="plug", profile={}, actor_id=None, now=BEGIN)
+    noise = Random(2)
+    for day in range(8):
+        stored(db, row.key, [Sample(one.at, 2000 + round(noise.random() * 100, 1), None, None) for one in honest(day)])
+    for _ in range(9):
+        flags.look_at_days(db, now=BEGIN + timedelta(days=8, hours=2))
+    assert all_flags(db) == [("always_on", "2026-03-16")]
