@@ -28,7 +28,7 @@ from tests.builders import a_person, a_resource
 from tests.devices.plugs import eventually
 from tests.product import COMMAND, Product
 from tests.product import product as a_product
-from tests.servers import free_port
+from tests.servers import free_port, wait_for
 from tests.web.api.world import World, a_world
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -131,6 +131,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         with (folder / "broker.log").open("wb") as log:
             broker = subprocess.Popen([COMMAND, "broker"], env=made.environment, cwd=folder, stdout=log, stderr=log)
         try:
+            wait_for(ports[2], broker, "the broker")
             made.start()
             with httpx2.Client(base_url=made.base_url, timeout=30) as client:
                 yield Plant(made, a_world(client, operator), *ports, folder)
