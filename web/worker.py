@@ -104,7 +104,7 @@ def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
 
 JOBS: Sequence[Job] = (
     Job("fold", timedelta(seconds=3), _at(devices.fold_devices)),
-    Job("flags", timedelta(seconds=30), _at(flags.look_at_days)),
+    Job("flags", timedelta(seconds=10), _at(flags.look_at_days)),
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,8 @@ from marketplace.upsert import insert_new
 SETTLED = timedelta(hours=1)
 """After the end of a day, as with its seal: what comes later is not looked at."""
 AT_ONCE = 10
+WORKS_S = 0.3
+"""A transaction lasts little longer: bookings wait for it on SQLite."""
 REPEATED_WITHIN = timedelta(days=3)
 MOST_MESSAGES = 40_000
 """Of a day and those before it that are compared: of a meter that says more, fewer days."""
@@ -34,12 +37,15 @@ ILL = frozenset({"clock_future", "clock_skew"})
 
 
 def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> int:
-    """The next day of each of some meters; how many there were. Bounded: call it again."""
-    before = (now - SETTLED).astimezone(UTC).date() - timedelta(days=1)
-    rows = queries.not_looked_at(session, before=before, limit=limit)
-    for device in rows:
+    """The next day of each of some meters, as many as go in `WORKS_S`; how many there were."""
+    before, until = (now - SETTLED).astimezone(UTC).date() - timedelta(days=1), monotonic() + WORKS_S
+    looked = 0
+    for device in queries.not_looked_at(session, before=before, limit=limit):
+        if looked and monotonic() > until:
+            break
         _look_at(session, device, before, now)
-    return len(rows)
+        looked += 1
+    return looked
 
 
 def _look_at(session: Session, device: Device, last: date, now: datetime) -> None:
