@@ -93,6 +93,8 @@ class RunningBroker:
     process: subprocess.Popen[bytes]
     log_filter: subprocess.Popen[bytes]
     host: str = LOOPBACK
+    revocations: str = ""
+    """The list that it has read."""
 
     @property
     def url(self) -> str:
@@ -130,7 +132,7 @@ def start_broker(
         raise BrokerUnavailable(reason="Mosquitto is not installed: apt-get install mosquitto")
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _end_leftover(folder)
+    end_leftover(folder)
     port = port or free_port()
     password = ingest_password or _ingest_password(folder)
     user = _run_as(folder)
@@ -143,7 +145,7 @@ def start_broker(
     process, log_filter = _spawn([program, "-c", str(folder / "mosquitto.conf")], folder)
     _write(folder / "pid", str(process.pid))
     reached = LOOPBACK if host in EVERYWHERE else host
-    running = RunningBroker(folder, port, password, process, log_filter, reached)
+    running = RunningBroker(folder, port, password, process, log_filter, reached, secured.revocations if secured else "")
     _wait_until_listening(running)
     return running
 
@@ -196,8 +198,15 @@ def _write_certificates(folder: Path, secured: Secured) -> None:
 
 
 def write_revocations(folder: Path, revocations: str) -> None:
-    """The list of certificates that no longer count; read at the next start or reload."""
+    """The list of certificates that no longer count, for the next start: told by a signal Mosquitto keeps who is connected, and
+    lets in whoever resumes a session of TLS from before."""
     _write(folder / REVOCATIONS, revocations)
+
+
+def read_revocations(folder: Path) -> str:
+    """Empty where there is none."""
+    file = folder / REVOCATIONS
+    return file.read_text() if file.exists() else ""
 
 
 def write_credentials(folder: Path, credentials: Iterable[tuple[str, str]], *, ingest_password: str | None = None) -> bool:
@@ -326,7 +335,7 @@ def _pid(folder: Path) -> int | None:
     return pid if name.exists() and name.read_text().strip() == "mosquitto" else None
 
 
-def _end_leftover(folder: Path) -> None:
+def end_leftover(folder: Path) -> None:
     """Two brokers must not share one store: end the one that a killed process left behind."""
     pid = _pid(folder)
     if pid is None or str(folder) not in Path(f"/proc/{pid}/cmdline").read_text():

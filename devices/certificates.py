@@ -95,6 +95,13 @@ class Authority:
         return Issued(f"{serial:x}", _pem(made.sign(self.key, hashes.SHA256())), _key_pem(key), expires_at)
 
 
+def listed(revocations: str) -> set[str] | None:
+    """The serials that such a list names; None where it is none."""
+    if not revocations:
+        return None
+    return {f"{one.serial_number:x}" for one in x509.load_pem_x509_crl(revocations.encode())}
+
+
 def read_authority(folder: Path, *, now: datetime) -> Authority:
     """The one kept in `folder`, made where there is none. Raises: ValueError (the file holds something else), OSError."""
     text = kept(folder / FILE, lambda: _new_authority(now)).encode()

@@ -87,7 +87,7 @@ class Batch:
         return first, replace(self, envelopes=self.envelopes[middle:], lost_at=())
 
     def as_rejected(self) -> "Batch":
-        return replace(self, envelopes=[], refused=tuple(self.envelopes))
+        return replace(self, envelopes=[], refused=(*self.refused, *self.envelopes))
 
 
 class Ingest:

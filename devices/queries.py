@@ -67,6 +67,13 @@ def get_device(session: Session, device_id: str) -> Device:
     raise NotFound(kind="device")
 
 
+def lock_device(session: Session, device_id: str) -> Device:
+    """As it is now, and until the transaction ends. Raises: NotFound."""
+    if row := session.get(Device, device_id, with_for_update=True, populate_existing=True):
+        return row
+    raise NotFound(kind="device")
+
+
 def devices_of(session: Session, resource_id: str, *, limit: int | None = None, offset: int = 0) -> Sequence[Device]:
     mine = select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at, Device.id)
     return session.scalars(mine.limit(limit).offset(offset)).all()
@@ -83,17 +90,14 @@ def certificates_of(session: Session, device_id: str) -> Sequence[DeviceCertific
     return session.scalars(mine.order_by(DeviceCertificate.issued_at.desc(), DeviceCertificate.serial)).all()
 
 
-def revoked_certificates(session: Session, *, now: datetime) -> list[tuple[str, datetime, str]]:
-    """(serial, since when, the device's key) of those that have not expired anyway, oldest first."""
-    revoked = select(DeviceCertificate.serial, DeviceCertificate.revoked_at, Device.key).join(
-        Device, Device.id == DeviceCertificate.device_id
-    )
+def revoked_certificates(session: Session, *, now: datetime) -> list[tuple[str, datetime]]:
+    """(serial, since when) of those that have not expired anyway, oldest first."""
     rows = session.execute(
-        revoked.where(DeviceCertificate.revoked_at.is_not(None), DeviceCertificate.expires_at > now).order_by(
-            DeviceCertificate.revoked_at, DeviceCertificate.serial
-        )
+        select(DeviceCertificate.serial, DeviceCertificate.revoked_at)
+        .where(DeviceCertificate.revoked_at.is_not(None), DeviceCertificate.expires_at > now)
+        .order_by(DeviceCertificate.revoked_at, DeviceCertificate.serial)
     )
-    return [(serial, since, key) for serial, since, key in rows if since]
+    return [(serial, since) for serial, since in rows if since]
 
 
 def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]:
@@ -259,11 +263,10 @@ def messages_of(session: Session, device_id: str, *, since: datetime) -> list[En
     return _envelopes(session, RawMessage.device_id == device_id, RawMessage.received_at >= since)
 
 
-def messages_within(session: Session, device_id: str, within: Slot) -> list[Envelope]:
-    """What was received then, in that order."""
-    return _envelopes(
-        session, RawMessage.device_id == device_id, RawMessage.received_at >= within.start, RawMessage.received_at < within.end
-    )
+def messages_within(session: Session, device_id: str, within: Slot, *, limit: int | None = None) -> list[Envelope]:
+    """What was received then, in that order, the first of it."""
+    then = (RawMessage.received_at >= within.start, RawMessage.received_at < within.end)
+    return _envelopes(session, RawMessage.device_id == device_id, *then, limit=limit)
 
 
 def received_before_last(session: Session, device_id: str, *, count: int) -> datetime | None:
@@ -281,9 +284,9 @@ def births_of(session: Session, device_id: str, *, before: datetime) -> list[Env
     return _envelopes(session, *mine, RawMessage.received_at >= born, RawMessage.topic.like("%spBv1.0/%BIRTH/%"))
 
 
-def _envelopes(session: Session, *those: ColumnElement[bool]) -> list[Envelope]:
+def _envelopes(session: Session, *those: ColumnElement[bool], limit: int | None = None) -> list[Envelope]:
     columns = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
-    rows = session.execute(select(*columns).where(*those).order_by(RawMessage.received_at))
+    rows = session.execute(select(*columns).where(*those).order_by(RawMessage.received_at).limit(limit))
     return [Envelope(*row) for row in rows]
 
 

@@ -6,10 +6,11 @@ from types import FrameType
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from devices import queries
-from devices.broker import BrokerUnavailable, RunningBroker, Secured, start_broker
+from devices.broker import BrokerUnavailable, RunningBroker, Secured, end_leftover, read_revocations, start_broker
 from devices.certificates import read_authority
 from devices.ingest import keep_for_us
 from marketplace import clock
@@ -20,13 +21,14 @@ from web.server import check_port
 log = structlog.get_logger()
 LOOK_S = 0.5
 PAUSE_S = 2.0
-MOST_STARTS = 5
+MOST_DEATHS = 5
 """One after the other without a minute in between: then something is wrong that another start does not mend."""
 STEADY_S = 60.0
 
 
 def run(settings: Settings, host: str) -> None:
-    """Until a signal says stop; a broker that dies is started again with what it had saved.
+    """Until a signal says stop; a broker that dies is started again with what it had saved, and so is one that must learn
+    that a certificate no longer counts.
 
     Raises: PortTaken, BrokerUnavailable (also where settings are missing).
     """
@@ -37,25 +39,44 @@ def run(settings: Settings, host: str) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    ports = (settings.mqtt_port, settings.mqtt_tls_port, settings.mqtt_certificate_port)
-    for port in filter(None, ports):
+    if settings.mqtt_dir:
+        end_leftover(settings.mqtt_dir.resolve())  # of a run that was killed
+    for port in filter(None, (settings.mqtt_port, settings.mqtt_tls_port, settings.mqtt_certificate_port)):
         check_port(host, port)
-    sessions = open_sessions(open_engine(settings.database_url))
-    running = started(settings, host, sessions)
-    log.info("broker_runs", host=host, port=running.port, tls=settings.mqtt_tls_port, certificates=settings.mqtt_certificate_port)
-    starts, steady_s = 1, 0.0
-    while not over.wait(LOOK_S):
+    sessions, deaths, steady_s = open_sessions(open_engine(settings.database_url)), 0, 0.0
+    running = once_the_database_answers(settings, host, sessions, over)
+    while running and not over.wait(LOOK_S):
         steady_s += LOOK_S
-        if running.process.poll() is None:
+        knows = not settings.mqtt_certificate_port or read_revocations(running.folder) == running.revocations
+        if running.process.poll() is None and knows:
             continue
-        starts, steady_s = (1 if steady_s > STEADY_S else starts + 1), 0.0
-        if starts > MOST_STARTS:
-            raise BrokerUnavailable(reason=f"Mosquitto ended {MOST_STARTS} times; the end of its log is in {running.folder}")
-        log.warning("broker_ended", code=running.process.returncode)
+        if running.process.poll() is not None:
+            deaths, steady_s = (1 if steady_s > STEADY_S else deaths + 1), 0.0
+            if deaths > MOST_DEATHS:
+                raise BrokerUnavailable(reason=f"Mosquitto ended {MOST_DEATHS} times; the end of its log is in {running.folder}")
+            log.warning("broker_ended", code=running.process.returncode)
+            over.wait(PAUSE_S)
         running.stop()
-        over.wait(PAUSE_S)
-        running = started(settings, host, sessions)
-    running.stop()
+        running = once_the_database_answers(settings, host, sessions, over)
+    if running:
+        running.stop()
+
+
+def once_the_database_answers(
+    settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event
+) -> RunningBroker | None:
+    """None where it was to stop before that. Raises: BrokerUnavailable."""
+    while not over.is_set():
+        try:
+            running = started(settings, host, sessions)
+        except OperationalError as error:
+            log.warning("broker_waits", error=str(error.orig)[:200])
+            over.wait(PAUSE_S)
+        else:
+            tls, certificates = settings.mqtt_tls_port, settings.mqtt_certificate_port
+            log.info("broker_runs", host=host, port=running.port, tls=tls, certificates=certificates)
+            return running
+    return None
 
 
 def started(settings: Settings, host: str, sessions: sessionmaker[Session]) -> RunningBroker:
@@ -87,7 +108,7 @@ def secured_by(settings: Settings, session: Session) -> Secured | None:
     now = clock.now()
     authority = read_authority(settings.data_dir, now=now)
     own = authority.for_broker([settings.mqtt_host, "localhost", "127.0.0.1"], now=now)
-    revoked = [(serial, since) for serial, since, _ in queries.revoked_certificates(session, now=now)]
+    revoked = queries.revoked_certificates(session, now=now)
     return Secured(
         settings.mqtt_tls_port,
         settings.mqtt_certificate_port,

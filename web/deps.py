@@ -2,7 +2,7 @@
 
 import hashlib
 from asyncio import wrap_future
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import date, datetime
 from functools import partial
@@ -178,10 +178,10 @@ class Once:
         self._key = read_key(request.headers.get("idempotency-key"))
         self._hash = _digest(request.url.query.encode() + b"\n" + body)
 
-    def answer(self, status: int, make: Callable[[], Any]) -> Response:
+    def answer(self, status: int, make: Callable[[], Any], *, told_once: Collection[str] = ()) -> Response:
         """The saved answer of an equal request, or `make()` as JSON, saved, and committed while its thread is at it.
 
-        Raises what `make` raises, saving nothing.
+        What is `told_once`, by its name, is null in the saved one. Raises what `make` raises, saving nothing.
         """
         if not self._key:
             content = orjson.dumps(self._made(make))
@@ -193,10 +193,11 @@ class Once:
         if saved:
             replayed = {"Idempotency-Replayed": "true"}
             return Response(saved.body, saved.status, media_type="application/json", headers=replayed)
-        content = orjson.dumps(self._made(make))
-        idempotency.remember(self.session, **names, status=status, body=content)
+        found = self._made(make)
+        saved_as = orjson.dumps({**found, **dict.fromkeys(told_once)} if told_once else found)
+        idempotency.remember(self.session, **names, status=status, body=saved_as)
         self.session.commit()
-        return Response(content, status, media_type="application/json")
+        return Response(orjson.dumps(found) if told_once else saved_as, status, media_type="application/json")
 
     def _made(self, make: Callable[[], Any]) -> Any:
         """A refused request is noted while its thread is at it."""

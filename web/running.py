@@ -5,7 +5,6 @@ import threading
 from datetime import datetime, timedelta
 from itertools import chain
 from types import FrameType
-from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy import select
@@ -18,7 +17,6 @@ from booking import invariants as ledger
 from booking.external import invariants as elsewhere
 from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
-from devices.broker import LOOPBACK
 from devices.certificates import read_authority
 from devices.evidence import invariants as evidence
 from devices.evidence.keys import read_signer
@@ -58,7 +56,7 @@ def provisioned_by(settings: Settings) -> Provisioned | None:
         return None
     port = settings.mqtt_certificate_port
     authority = read_authority(settings.data_dir, now=clock.now()) if port else None
-    return Provisioned(settings.mqtt_dir, authority, urlsplit(settings.mqtt_url).hostname or LOOPBACK, port)
+    return Provisioned(settings.mqtt_dir, authority)
 
 
 def provider_of(settings: Settings) -> Provider | None:

@@ -1,23 +1,21 @@
 """The loops that carry telemetry: from the broker into the database, births that are asked for, and who may connect."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
 from devices.births import actions as births
-from devices.certificates import Authority
+from devices.certificates import Authority, listed
 from devices.ingest import Batch, Ingest
 from devices.intake import actions as intake
-from devices.takeover import put_out
 from marketplace import clock
 
 log = structlog.get_logger()
@@ -25,18 +23,14 @@ Sessions = sessionmaker[Session]
 PAUSE_S = 1.0
 """How long a loop waits after the database did not answer."""
 ASK_S = 2.0
-LATELY = timedelta(hours=1)
-"""Whoever was connected by a certificate that was revoked longer ago is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """The broker that is told who may connect: its folder, and where devices with certificates reach it, if they do."""
+    """The broker that is told who may connect: its folder, and who issues certificates, if devices may connect by them."""
 
     folder: Path
     authority: Authority | None = None
-    host: str = broker.LOOPBACK
-    certificate_port: int = 0
 
 
 def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
@@ -57,16 +51,20 @@ def keep(batch: Batch, sessions: Sessions, stop: threading.Event) -> bool:
             with sessions() as session:
                 intake.store_batch(session, batch, now=clock.now())
                 session.commit()
-        except DBAPIError as error:
-            if isinstance(error, DataError | IntegrityError):
+        except Exception as error:
+            if batch.envelopes and not _is_away(error):
                 return _keep_apart(batch, sessions, stop, error)
             log.warning("ingest_waits", error=str(error)[:200])
             stop.wait(PAUSE_S)
-        except Exception as error:
-            return _keep_apart(batch, sessions, stop, error)
         else:
             return True
     return False
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database, and not what it was to store, is the reason."""
+    lost = isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError)
+    return lost or isinstance(error, PoolTimeoutError | MemoryError)
 
 
 def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: Exception) -> bool:
@@ -74,19 +72,8 @@ def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: 
     if len(batch.envelopes) > 1:
         first, second = batch.halves()
         return keep(first, sessions, stop) and keep(second, sessions, stop)
-    log.error("message_not_stored", topic=batch.envelopes[0].topic if batch.envelopes else None, exc_info=error)
+    log.error("message_not_stored", topic=batch.envelopes[0].topic, exc_info=error)
     return keep(batch.as_rejected(), sessions, stop)
-
-
-def take_back(provisioned: Provisioned, authority: Authority, revoked: Sequence[tuple[str, datetime, str]]) -> None:
-    """Certificates that no longer count are listed, and whoever was connected by one is put out."""
-    now = clock.now()
-    broker.write_revocations(
-        provisioned.folder, authority.revocations([(serial, since) for serial, since, _ in revoked], now=now)
-    )
-    if broker.reload_broker(provisioned.folder) and provisioned.certificate_port:
-        for key in {key for _, since, key in revoked if now - since < LATELY}:
-            put_out(provisioned.host, provisioned.certificate_port, authority, key, now=now)
 
 
 def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
@@ -101,17 +88,20 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
 
 def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
-    folder, known, listed = provisioned.folder, None, None
+    folder, authority, known = provisioned.folder, provisioned.authority, None
     while not stop.is_set():
+        if not folder.is_dir():
+            log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
+            stop.wait(PAUSE_S * 5)
+            continue
         with sessions() as session:
             present = [(row.key, row.secret_hash) for row in equipment.active_devices(session)]
-            revoked = equipment.revoked_certificates(session, now=clock.now()) if provisioned.authority else []
+            revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
         if present != known:
             broker.provision(folder, present)
             known = present
-        if provisioned.authority and revoked != listed:
-            take_back(provisioned, provisioned.authority, revoked)
-            listed = revoked
+        if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
+            broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
         with denials.unread(folder) as refused, sessions() as session:
             devices.store_denials(session, refused)
             session.commit()

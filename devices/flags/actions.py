@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from time import monotonic
 
+import structlog
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
@@ -23,16 +24,18 @@ from marketplace.refusals import WrongState
 from marketplace.slot import Slot
 from marketplace.upsert import insert_new
 
+log = structlog.get_logger()
 SETTLED = timedelta(hours=1)
 """After the end of a day, as with its seal: what comes later is not looked at."""
 AT_ONCE = 10
 WORKS_S = 0.3
 """A transaction lasts little longer: bookings wait for it on SQLite."""
 REPEATED_WITHIN = timedelta(days=3)
-MOST_MESSAGES = 40_000
-"""Of a day and those before it that are compared: of a meter that says more, fewer days."""
-LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK})
-"""What goes on day after day is asked once, until the question is closed."""
+MOST_MESSAGES = 20_000
+"""Of a day and those before it that are compared: of a meter that says more, that day alone, or its beginning."""
+LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK, Kind.ENERGY_MISMATCH, Kind.OVER_RATING})
+"""What goes on day after day is asked once: not while the question is open, and not soon after it was closed."""
+REST = timedelta(days=90)
 ILL = frozenset({"clock_future", "clock_skew"})
 
 
@@ -43,7 +46,12 @@ def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> in
     for device in queries.not_looked_at(session, before=before, limit=limit):
         if looked and monotonic() > until:
             break
-        _look_at(session, device, before, now)
+        try:
+            with session.begin_nested():
+                _look_at(session, device, before, now)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            log.error("day_not_looked_at", device=device.id, exc_info=error)
+            _looked(session, device.id, before)
         looked += 1
     return looked
 
@@ -54,13 +62,17 @@ def _look_at(session: Session, device: Device, last: date, now: datetime) -> Non
     if day is None or day > last:
         day = last
     else:
-        asked = queries.open_kinds(session, device.id) & LASTING
+        asked = queries.asked_kinds(session, device.id, since=now - REST) & LASTING
         found = [one for one in look(_day(session, device, day)) if one.kind not in asked]
         insert_new(session, DeviceFlag, [_row(device, day, one, now) for one in found], key="id")
-    if seen is None:
-        session.add(FlagLook(device_id=device.id, until=day))
+    _looked(session, device.id, day)
+
+
+def _looked(session: Session, device_id: str, until: date) -> None:
+    if seen := session.get(FlagLook, device_id):
+        seen.until = until
     else:
-        seen.until = day
+        session.add(FlagLook(device_id=device_id, until=until))
     session.flush()
 
 
@@ -90,15 +102,17 @@ class _Heard:
 
 def _day(session: Session, device: Device, day: date) -> Day:
     whole, profiles = queries.day_of(day), devices.profiles_of(session, device.id)
-    told = devices.messages_within(session, device.id, whole)
-    reach = REPEATED_WITHIN if len(told) * (REPEATED_WITHIN.days + 1) <= MOST_MESSAGES else timedelta()
-    earlier = devices.messages_within(session, device.id, Slot(whole.start - reach, whole.start)) if reach else []
+    told = devices.messages_within(session, device.id, whole, limit=MOST_MESSAGES)
+    before, left = Slot(whole.start - REPEATED_WITHIN, whole.start), MOST_MESSAGES - len(told)
+    earlier = devices.messages_within(session, device.id, before, limit=left + 1) if left else []
+    reach = REPEATED_WITHIN if 0 < len(earlier) <= left else timedelta()
+    earlier = earlier if reach else []
     births = devices.births_of(session, device.id, before=whole.start - reach)
     heard = _heard([*births, *earlier, *told], profiles, whole)
     return Day(
         whole,
         [one for one in heard.samples if whole.start <= one.at < whole.end],
-        profiles.at(whole.end),
+        profiles,
         before=[one for one in heard.samples if one.at < whole.start],
         running_before=[queries.running_share(session, device.id, day - timedelta(days=back)) for back in range(1, ALWAYS_DAYS)],
         messages=heard.messages,
@@ -109,7 +123,8 @@ def _day(session: Session, device: Device, day: date) -> Day:
 def _heard(messages: Sequence[Envelope], profiles: Profiles, whole: Slot) -> _Heard:
     arrivals, samples = samples_of(messages, profiles, until=whole.end)
     today = [one for one in arrivals if one.received_at >= whole.start and one.reading.channel is Channel.TELEMETRY]
-    notes = [placed_at(one, profiles.at(one.received_at))[1] for one in today]
+    own = [one for one in today if not one.backlog]
+    notes = [placed_at(one, profiles.at(one.received_at))[1] for one in own]
     return _Heard(samples, len(today), sum(note in ILL for note in notes))
 
 

@@ -33,10 +33,10 @@ def flags_of(session: Session, resource_id: str, *, limit: int = 50, offset: int
     return session.scalars(newest.limit(limit).offset(offset)).all()
 
 
-def open_kinds(session: Session, device_id: str) -> set[Kind]:
-    """Of which a question is open."""
-    mine = select(DeviceFlag.kind).where(DeviceFlag.device_id == device_id, DeviceFlag.closed_at.is_(None))
-    return set(session.scalars(mine))
+def asked_kinds(session: Session, device_id: str, *, since: datetime) -> set[Kind]:
+    """Of which a question is open, or was closed since then."""
+    standing = or_(DeviceFlag.closed_at.is_(None), DeviceFlag.closed_at >= since)
+    return set(session.scalars(select(DeviceFlag.kind).where(DeviceFlag.device_id == device_id, standing)))
 
 
 def not_looked_at(session: Session, *, before: date, limit: int) -> Sequence[Device]:

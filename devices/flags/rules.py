@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from devices.placing import Sample
-from devices.profile import Profile
-from devices.sessions import Load, energy_between, load_of
+from devices.profile import InForce
+from devices.sessions import Load, load_of
 from marketplace.slot import Slot
 
 
@@ -40,7 +40,7 @@ class Day:
 
     slot: Slot
     samples: Sequence[Sample]
-    profile: Profile
+    profile: InForce
     before: Sequence[Sample] = ()
     """Of the days in which a repeated stretch is looked for."""
     running_before: Sequence[float] = ()
@@ -57,7 +57,7 @@ GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
 
 def flat(day: Day) -> Found | None:
     """The same power to the last digit for two hours while it ran. A load that is measured moves with the mains."""
-    runs = _stretches(day, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile) is Load.ON)
+    runs = _stretches(day, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile.at(one.at)) is Load.ON)
     longest = max(runs, key=_length, default=None)
     if longest is None or _length(longest) < FLAT_FOR or len(longest) < FLAT_SAMPLES:
         return None
@@ -107,21 +107,39 @@ MISMATCH_WH, MISMATCH_INTERVALS, MISMATCH_SHARE = 200.0, 60, 0.25
 
 
 def energy_mismatch(day: Day) -> Found | None:
-    """Power over time and the counter differ by a quarter of the larger. Silences and single samples are left out of both."""
+    """Power over time and the counter differ by a quarter of the larger, and by two of its steps for each stretch without a
+    silence. Silences, falls of the counter and what lacks either are left out of both."""
     drawn = counted = 0.0
-    intervals = 0
-    stale = day.profile.span("stale_after")
+    steps: list[float] = []
+    intervals, stretches, joined = 0, 0, False
     for one, after in pairwise(day.samples):
-        if after.at - one.at > stale or None in {one.power_w, after.power_w, one.energy_wh, after.energy_wh}:
+        together = after.at - one.at <= day.profile.at(one.at).span("stale_after")
+        moved = _moved(one, after) if together else None
+        if moved is None:
+            joined = False
             continue
         drawn += ((one.power_w or 0) + (after.power_w or 0)) / 2 * (after.at - one.at).total_seconds() / 3600
-        counted += energy_between(one, after, day.profile)
-        intervals += 1
-    larger = max(drawn, counted)
-    if intervals < MISMATCH_INTERVALS or larger < MISMATCH_WH or abs(drawn - counted) <= larger * MISMATCH_SHARE:
+        counted, intervals, stretches, joined = counted + moved, intervals + 1, stretches + (not joined), True
+        steps += [moved] if moved else []
+    larger, differ = max(drawn, counted), abs(drawn - counted)
+    if intervals < MISMATCH_INTERVALS or larger < MISMATCH_WH:
+        return None
+    if differ <= larger * MISMATCH_SHARE or differ <= 2 * stretches * min(steps, default=COARSEST_WH):
         return None
     told = {"drawn_wh": round(drawn), "counted_wh": round(counted), "intervals": intervals}
     return Found(Kind.ENERGY_MISMATCH, day.slot, told)
+
+
+COARSEST_WH = 1000.0
+"""A counter that did not move at all may count whole kilowatt-hours."""
+
+
+def _moved(one: Sample, after: Sample) -> float | None:
+    """Wh that the counter rose; None where it cannot be compared with power."""
+    if None in {one.power_w, after.power_w, one.energy_wh, after.energy_wh}:
+        return None
+    moved = (after.energy_wh or 0.0) - (one.energy_wh or 0.0)
+    return moved if moved >= 0 else None
 
 
 OVER_BY, OVER_FOR, OVER_SAMPLES = 1.2, timedelta(minutes=2), 3
@@ -129,16 +147,18 @@ OVER_BY, OVER_FOR, OVER_SAMPLES = 1.2, timedelta(minutes=2), 3
 
 def over_rating(day: Day) -> Found | None:
     """More than 1.2 times the rated power for two minutes. What flows as a machine is switched on is over by then."""
-    rated = day.profile.rated_w
-    if not rated:
-        return None
-    over = rated * OVER_BY
-    runs = _stretches(day, lambda one, after: min(one.power_w or 0, after.power_w or 0) > over)
+
+    def over(one: Sample) -> bool:
+        rated = day.profile.at(one.at).rated_w
+        return bool(rated) and (one.power_w or 0) > (rated or 0) * OVER_BY
+
+    runs = [run for run in _stretches(day, lambda one, after: over(one) and over(after)) if over(run[0])]
     longest = max(runs, key=_length, default=None)
     if longest is None or _length(longest) < OVER_FOR or len(longest) < OVER_SAMPLES:
         return None
     most = max(one.power_w or 0 for one in longest)
-    return Found(Kind.OVER_RATING, _span(longest), {"power_w": most, "rated_w": rated, "samples": len(longest)})
+    told = {"power_w": most, "rated_w": day.profile.at(longest[0].at).rated_w, "samples": len(longest)}
+    return Found(Kind.OVER_RATING, _span(longest), told)
 
 
 ALWAYS_DAYS, ALWAYS_SHARE = 7, 0.98
@@ -150,15 +170,16 @@ def always_on(day: Day) -> Found | None:
     if len(shares) < ALWAYS_DAYS or min(shares) < ALWAYS_SHARE:
         return None
     powers = sorted(one.power_w for one in day.samples if one.power_w is not None)
-    told = {"days": len(shares), "least_w": powers[0] if powers else None, "p_on": day.profile.p_on}
+    told = {"days": len(shares), "least_w": powers[0] if powers else None, "p_on": day.profile.at(day.slot.start).p_on}
     return Found(Kind.ALWAYS_ON, day.slot, told)
 
 
-def running_share(samples: Sequence[Sample], profile: Profile, within: Slot) -> float:
+def running_share(samples: Sequence[Sample], profile: InForce, within: Slot) -> float:
     """Of the whole of `within`, in which samples say ON and are followed in time by another."""
-    stale, running = profile.span("stale_after"), timedelta()
+    running = timedelta()
     for one, after in pairwise(samples):
-        if after.at - one.at <= stale and load_of(one, profile) is Load.ON:
+        mine = profile.at(one.at)
+        if after.at - one.at <= mine.span("stale_after") and load_of(one, mine) is Load.ON:
             running += after.at - one.at
     return running / within.duration
 
@@ -191,10 +212,10 @@ def look(day: Day) -> list[Found]:
 def _stretches(day: Day, together: Callable[[Sample, Sample], bool]) -> list[Sequence[Sample]]:
     """Measured samples that follow each other in time and of which each two belong together."""
     measured = [one for one in day.samples if one.power_w is not None]
-    stale, found = day.profile.span("stale_after"), list[Sequence[Sample]]()
+    found = list[Sequence[Sample]]()
     begin = 0
     for place, (one, after) in enumerate(pairwise(measured), start=1):
-        if after.at - one.at > stale or not together(one, after):
+        if after.at - one.at > day.profile.at(one.at).span("stale_after") or not together(one, after):
             found.append(measured[begin:place])
             begin = place
     return [*found, measured[begin:]] if measured else []

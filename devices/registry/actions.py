@@ -78,7 +78,7 @@ def register_device(
 
 def new_secret(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Credentials:
     """Replace the secret; the old one ends when the broker has the new file. Raises: NotFound."""
-    row = queries.get_device(session, device_id)
+    row = queries.lock_device(session, device_id)
     secret = secrets.token_urlsafe(24)
     row.secret_hash, row.state, row.revoked_at = broker_hash(secret), DeviceState.ACTIVE, None
     session.flush()
@@ -92,7 +92,7 @@ MOST_CERTIFICATES = 5
 
 def new_certificate(session: Session, authority: Authority, *, device_id: str, actor_id: str, now: datetime) -> Issued:
     """One more by which the device may connect; those that it has go on. Raises: NotFound, WrongState (revoked, too many)."""
-    row = queries.get_device(session, device_id)
+    row = queries.lock_device(session, device_id)
     if row.state is DeviceState.REVOKED:
         raise WrongState(state="revoked", move="certify")
     counting = [one for one in queries.certificates_of(session, device_id) if one.revoked_at is None and one.expires_at > now]
@@ -106,7 +106,7 @@ def new_certificate(session: Session, authority: Authority, *, device_id: str, a
 
 def revoke_certificate(session: Session, *, device_id: str, serial: str, actor_id: str, now: datetime) -> DeviceCertificate:
     """It no longer counts from the broker's next look on. Raises: NotFound."""
-    row = queries.get_device(session, device_id)
+    row = queries.lock_device(session, device_id)
     found = session.get(DeviceCertificate, serial)
     if found is None or found.device_id != row.id:
         raise NotFound(kind="certificate")
@@ -118,7 +118,7 @@ def revoke_certificate(session: Session, *, device_id: str, serial: str, actor_i
 
 def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Device:
     """The device may no longer connect, by whatever it has; what it said stays. Raises: NotFound."""
-    row = queries.get_device(session, device_id)
+    row = queries.lock_device(session, device_id)
     row.state, row.revoked_at = DeviceState.REVOKED, now
     for one in queries.certificates_of(session, device_id):
         one.revoked_at = one.revoked_at or now

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -20,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy.orm import Session
 
 from devices import queries
-from devices.certificates import Issued, read_authority
+from devices.certificates import Issued, listed, read_authority
 from devices.registry import actions
 from devices.tables import DeviceState
 from marketplace.refusals import Invalid, NotFound, WrongState
@@ -77,7 +78,9 @@ def test_several_certificates_count_until_they_are_revoked(db: Session, tmp_path
     for _ in range(2):
         actions.revoke_certificate(db, device_id=row.id, serial=made[0].serial, actor_id=person, now=NOW)
     issued()
-    assert queries.revoked_certificates(db, now=NOW) == [(made[0].serial, NOW, row.key)]
+    assert queries.revoked_certificates(db, now=NOW) == [(made[0].serial, NOW)]
+    assert listed(authority.revocations([(made[0].serial, NOW)], now=NOW)) == {made[0].serial}
+    assert (listed(authority.revocations([], now=NOW)), listed("")) == (set(), None)
     actions.revoke(db, device_id=row.id, actor_id=person, now=NOW + timedelta(hours=1))
     assert len(queries.revoked_certificates(db, now=NOW)) == actions.MOST_CERTIFICATES + 1
     assert queries.revoked_certificates(db, now=made[0].expires_at) == []
@@ -222,15 +225,58 @@ def test_one_certificate_takes_over_from_another_and_who_is_revoked_is_put_out(p
         taken_back = plant.api.post(f"/devices/{mine['id']}/certificates/{first['serial']}/revoke", plant.api.manager)
         assert taken_back.json()["revoked_at"]
         eventually(lambda: not old.is_connected())
+    eventually(lambda: not turned_away(plant.certificate_port, plant.trust(second)))
     assert turned_away(plant.certificate_port, plant.trust(first))
-    assert not turned_away(plant.certificate_port, plant.trust(second))
-    listed = plant.api.get(f"/devices/{mine['id']}/certificates", plant.api.manager).json()["items"]
-    assert {one["serial"]: one["revoked_at"] is None for one in listed} == {first["serial"]: False, second["serial"]: True}
+    told = plant.api.get(f"/devices/{mine['id']}/certificates", plant.api.manager).json()["items"]
+    assert {one["serial"]: one["revoked_at"] is None for one in told} == {first["serial"]: False, second["serial"]: True}
     with connected(plant.certificate_port, plant.trust(second), version=VERSIONS[0]) as new:
         eventually(new.is_connected)
         plant.api.post(f"/devices/{mine['id']}/revoke", plant.api.manager)
         eventually(lambda: not new.is_connected())
+    other = plant.device()
+    eventually(lambda: not turned_away(plant.certificate_port, plant.trust(plant.certificate(other))))
     assert turned_away(plant.certificate_port, plant.trust(second))
+
+
+def greeted(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+    """The session of TLS, once the broker has taken a CONNECT; None where it did not."""
+    name = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x"
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 3) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured,
+        ):
+            secured.sendall(bytes((0x10, len(name))) + name)
+            return secured.session if secured.recv(4)[:2] == b"\x20\x02" else None
+    except OSError:
+        return None
+
+
+@pytest.mark.servers
+def test_nobody_comes_back_by_a_session_from_before_the_revocation(plant: Plant) -> None:
+    mine, other = plant.device(), plant.device()
+    made = plant.certificate(mine)
+    context, others = plant.trust(made), plant.trust(plant.certificate(other))
+    eventually(lambda: greeted(plant.certificate_port, context))
+    before = greeted(plant.certificate_port, context)
+    assert greeted(plant.certificate_port, context, before)
+    plant.api.post(f"/devices/{mine['id']}/certificates/{made['serial']}/revoke", plant.api.manager)
+    eventually(lambda: not greeted(plant.certificate_port, context))
+    eventually(lambda: greeted(plant.certificate_port, others))
+    assert greeted(plant.certificate_port, context, before) is None
+
+
+@pytest.mark.servers
+def test_what_is_told_once_is_not_kept_for_a_repeated_request(plant: Plant) -> None:
+    mine = plant.device()
+    for path, name, status in (
+        (f"/devices/{mine['id']}/certificates", "key", 201),
+        (f"/devices/{mine['id']}/secret", "secret", 200),
+    ):
+        first, again = (plant.api.post(path, plant.api.manager, headers={"idempotency-key": name}) for _ in range(2))
+        assert (first.status_code, again.status_code) == (status, status)
+        assert first.json()[name]
+        assert again.json() == {**first.json(), name: None}
 
 
 @pytest.mark.servers
@@ -253,6 +299,7 @@ def test_a_broker_that_dies_is_started_again(plant: Plant) -> None:
     before = int((folder / "pid").read_text())
     os.kill(before, signal.SIGKILL)
     eventually(lambda: (folder / "pid").exists() and int((folder / "pid").read_text()) != before)
+    eventually(lambda: not turned_away(plant.certificate_port, context))
     with connected(plant.certificate_port, context, version=VERSIONS[0]) as client:
         eventually(client.is_connected)
         client.publish(f"d/{mine['key']}/t", b'{"p":350,"ts":%d}' % (time.time() * 1000), qos=1).wait_for_publish(10)

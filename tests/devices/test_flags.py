@@ -16,7 +16,7 @@ from devices.flags.rules import Day, Kind, look, running_share
 from devices.flags.tables import DeviceFlag
 from devices.machines import Machine, energy_at, power_at
 from devices.placing import Sample
-from devices.profile import Profile
+from devices.profile import Profile, Profiles
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from marketplace.refusals import Invalid, NotFound, WrongState
@@ -101,6 +101,24 @@ def test_power_and_counter_that_do_not_agree_are_asked_about() -> None:
     assert told([Sample(one.at, one.power_w, None, None) for one in honest()]) == []
 
 
+def test_a_coarse_counter_is_not_accused() -> None:
+    def counted(every: float, step: float, power: float, hours: float) -> list[Sample]:
+        moments = [BEGIN + timedelta(seconds=every * number) for number in range(int(hours * 3600 / every))]
+        return [
+            Sample(at, power + number % 7 / 10, (power * (at - BEGIN).total_seconds() / 3600) // step * step, None)
+            for number, at in enumerate(moments)
+        ]
+
+    assert told(counted(10, 10, 1500, 8), rated_w=2000) == []
+    assert told(counted(60, 1000, 300, 3), rated_w=None) == []
+    assert told(counted(60, 1000, 300, 24), rated_w=None) == []
+
+
+def test_a_day_is_read_by_the_thresholds_of_its_hours() -> None:
+    profile = Profiles([(BEGIN, Profile(rated_w=4000)), (WORK.end, Profile(rated_w=1000))])
+    assert look(Day(DAY, honest(), profile)) == []
+
+
 def test_more_than_the_rating_is_asked_about_once_switching_on_is_over() -> None:
     def above(seconds: float) -> list[Sample]:
         until = WORK.start + timedelta(hours=1, seconds=seconds)
@@ -172,6 +190,9 @@ def test_a_flag_is_closed_once_with_a_word_of_why_and_stays(db: Session) -> None
     with pytest.raises(NotFound):
         flags.close(db, flag_id="flg_none", comment="again", actor_id=person, now=BEGIN)
     assert queries.flags_of(db, row.resource_id)[0].comment == "电表接在照明回路上，已改接"
+    stored(db, row.key, [Sample(one.at, one.power_w, 100.0, None) for one in honest(1)])
+    flags.look_at_days(db, now=BEGIN + timedelta(days=2, hours=2))
+    assert len(queries.flags_of(db, row.resource_id)) == 1  # answered already, and not long ago
 
 
 def test_a_week_without_rest_counts_what_was_stored_of_the_days_before(db: Session) -> None:

@@ -36,7 +36,7 @@ def new_secret(device_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: No
         known = actions.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now)
         return {**device(row), "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
 
-    return once.answer(200, make)
+    return once.answer(200, make, told_once=("secret",))
 
 
 @router.post("/devices/{device_id}/revoke")
@@ -71,7 +71,7 @@ def new_certificate(device_id: str, once: OneAnswer, db: Db, actor: SignedIn, no
             "mqtt": {"host": settings.mqtt_host, "port": settings.mqtt_certificate_port, "client_id": row.key},
         }
 
-    return once.answer(201, make)
+    return once.answer(201, make, told_once=("key",))
 
 
 @router.post("/devices/{device_id}/certificates/{serial}/revoke")
