@@ -100,6 +100,11 @@ def revoked_certificates(session: Session, *, now: datetime) -> list[tuple[str, 
     return [(serial, since) for serial, since in rows if since]
 
 
+def logins(session: Session) -> list[tuple[str, str]]:
+    """(key, hash of the secret) of everyone who may connect to the broker."""
+    return [(row.key, row.secret_hash) for row in active_devices(session)]
+
+
 def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]:
     return {row.key: row for row in session.scalars(select(Device).where(Device.key.in_(keys)))}
 

@@ -1,8 +1,6 @@
 """`pilotbench broker`: the private Mosquitto for production, kept running, with who may connect from the database."""
 
-import signal
 import threading
-from types import FrameType
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -16,7 +14,7 @@ from devices.ingest import keep_for_us
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.settings import Settings
-from web.server import check_port
+from web.server import check_port, stopped
 
 log = structlog.get_logger()
 LOOK_S = 0.5
@@ -32,13 +30,7 @@ def run(settings: Settings, host: str) -> None:
 
     Raises: PortTaken, BrokerUnavailable (also where settings are missing).
     """
-    over = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        over.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    over = stopped()
     if settings.mqtt_dir:
         end_leftover(settings.mqtt_dir.resolve())  # of a run that was killed
     for port in filter(None, (settings.mqtt_port, settings.mqtt_tls_port, settings.mqtt_certificate_port)):
@@ -85,7 +77,7 @@ def started(settings: Settings, host: str, sessions: sessionmaker[Session]) -> R
     if settings.mqtt_dir is None or not password:
         raise BrokerUnavailable(reason="PILOTBENCH_MQTT_DIR, and PILOTBENCH_MQTT_URL with a password, must be set for this")
     with sessions() as session:
-        known = [(row.key, row.secret_hash) for row in queries.active_devices(session)]
+        known = queries.logins(session)
         secured = secured_by(settings, session)
         unheard = queries.last_heartbeat(session) is None
     running = start_broker(

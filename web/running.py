@@ -1,10 +1,8 @@
 """Puts a worker together from the settings, and audits what is stored."""
 
-import signal
 import threading
 from datetime import datetime, timedelta
 from itertools import chain
-from types import FrameType
 
 import structlog
 from sqlalchemy import select
@@ -28,8 +26,8 @@ from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Membership, Person
 from web.mail import Post
-from web.telemetry import Provisioned
-from web.worker import Elsewhere, Worker
+from web.server import stopped
+from web.worker import Elsewhere, Provisioned, Worker
 
 log = structlog.get_logger()
 EVIDENCE_KEY = "evidence.key"
@@ -66,14 +64,8 @@ def provider_of(settings: Settings) -> Provider | None:
 
 def work(settings: Settings) -> None:
     """Run timers, ingest and payments until a signal says stop."""
-    over = threading.Event()
+    over = stopped()
     worker = worker_of(settings, open_sessions(open_engine(settings.database_url)), stop=over)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        over.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     worker.start()
     log.info("working")
     over.wait()

@@ -1,6 +1,9 @@
 """Runs ASGI applications with uvicorn, and names a taken port before it hurts."""
 
+import signal
 import socket
+import threading
+from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -18,6 +21,18 @@ class PortTaken(Refusal):
     """Something else listens there. `port` is it."""
 
     code = "port_taken"
+
+
+def stopped() -> threading.Event:
+    """Set once SIGTERM or SIGINT asks this process to end."""
+    over = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        over.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return over
 
 
 def check_port(host: str, port: int) -> None:

@@ -2,45 +2,36 @@
 
 import smtplib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from billing import actions as billing
 from billing import outbox as payments
-from billing import queries as bills
 from billing import webhooks
-from billing.payments import actions as captures
 from billing.providers.base import Provider, Trouble
-from billing.reminders import actions as statements_due
-from billing.resale import actions as resale
-from booking import actions as booking
-from booking import queries as bookings
 from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
-from booking.places import lock_places_of
-from booking.reminders import actions as bookings_ahead
-from booking.swaps import actions as swaps
-from booking.waiting import actions as waiting
 from devices import actions as devices
+from devices import broker, denials
 from devices import queries as equipment
-from devices.evidence import actions as evidence
+from devices.births import actions as births
+from devices.certificates import Authority, listed
 from devices.evidence.keys import Signer
-from devices.flags import actions as flags
-from devices.ingest import Ingest
-from evaluation import actions as evaluation
-from marketplace import clock, idempotency, jobs, outbox
-from marketplace.inbox import actions as inbox
-from marketplace.people import limits
-from marketplace.refusals import NotFound, Refusal, WrongState
-from web import checkout, mail, telemetry
+from devices.ingest import Batch, Ingest
+from devices.intake import actions as intake
+from marketplace import clock, jobs, outbox
+from marketplace.refusals import NotFound, Refusal
+from web import mail
 from web.present import letters
+from web.timers import JOBS, Job, sealing
 
 log = structlog.get_logger()
 Sessions = sessionmaker[Session]
@@ -48,15 +39,7 @@ SWEEP_EVERY = timedelta(minutes=10)
 SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something that is due every `every`; `run` is idempotent and bounded."""
-
-    name: str
-    every: timedelta
-    run: Callable[[Session, datetime], object]
+ASK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,62 +53,12 @@ class Elsewhere:
 NOTHING_PRIVATE = Elsewhere()
 
 
-def conclude_bookings(session: Session, now: datetime) -> None:
-    """Carry the devices' verdicts into the bookings."""
-    verdicts = equipment.verdicts_to_conclude(session)
-    lock_places_of(session, [booking_id for booking_id, _ in verdicts])
-    for booking_id, outcome in verdicts:
-        booking.conclude(session, booking_id=booking_id, outcome=outcome, now=now)
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The broker that is told who may connect: its folder, and who issues certificates, if devices may connect by them."""
 
-
-def expire_holds(session: Session, now: datetime) -> None:
-    """End holds that were not paid and requests that nobody answered in time; confirm the holds that were paid."""
-    secured = bills.holds_secured(session)
-    over = [*bookings.expired_holds(session, now=now), *bookings.undecided_requests(session, now=now)]
-    lock_places_of(session, [*secured, *over])
-    for booking_id in secured:
-        booking.confirm_hold(session, booking_id=booking_id, now=now)
-    for booking_id in over:
-        with suppress(WrongState):  # it was paid or answered since
-            checkout.expire(session, booking_id=booking_id, now=now)
-
-
-def purge(session: Session, now: datetime) -> None:
-    """Forget what has served its time."""
-    jobs.purge(session, now=now)
-    idempotency.purge(session, now=now)
-    limits.purge(session, now=now)
-    outbox.purge(session, now=now)
-
-
-def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
-    return lambda session, now: action(session, now=now)
-
-
-JOBS: Sequence[Job] = (
-    Job("fold", timedelta(seconds=3), _at(devices.fold_devices)),
-    Job("flags", timedelta(seconds=10), _at(flags.look_at_days)),
-    Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
-    Job("conclude", timedelta(seconds=5), conclude_bookings),
-    Job("holds", timedelta(seconds=3), expire_holds),
-    Job("lapse_offers", timedelta(seconds=3), _at(waiting.lapse)),
-    Job("look_at_lines", timedelta(seconds=10), _at(waiting.look)),
-    Job("guard_holds", timedelta(minutes=10), _at(captures.guard_holds)),
-    Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
-    Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
-    Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
-    Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
-    Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
-    Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
-    Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
-    Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
-    Job("purge", timedelta(hours=6), purge),
-)
-
-
-def sealing(signer: Signer) -> Job:
-    """Once a day there is something to do; after a stop it catches up in small steps."""
-    return Job("seal_evidence", timedelta(minutes=1), lambda session, now: evidence.seal_due(session, signer=signer, now=now))
+    folder: Path
+    authority: Authority | None = None
 
 
 def run_job(sessions: Sessions, job: Job, due_at: datetime, now: datetime) -> bool:
@@ -159,6 +92,81 @@ def catch_up(sessions: Sessions) -> None:
         if missed:
             log.info("catching_up", job=job.name, missed=len(missed))
             run_job(sessions, job, missed[-1], now)
+
+
+def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
+    """take | transaction: store | ack. Nothing is acknowledged before it is committed."""
+    while not stop.is_set():
+        batch = ingest.take()
+        if batch and keep(batch, sessions, stop):
+            ingest.ack(batch)
+
+
+def keep(batch: Batch, sessions: Sessions, stop: threading.Event) -> bool:
+    """Store what is in it, however long the database is away; what no database takes, as rejected, so that it stops nobody.
+
+    False where `stop` came first.
+    """
+    while not stop.is_set():
+        try:
+            with sessions() as session:
+                intake.store_batch(session, batch, now=clock.now())
+                session.commit()
+        except Exception as error:
+            if batch.envelopes and not _is_away(error):
+                return _keep_apart(batch, sessions, stop, error)
+            log.warning("ingest_waits", error=str(error)[:200])
+            stop.wait(PAUSE_S)
+        else:
+            return True
+    return False
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database, and not what it was to store, is the reason."""
+    lost = isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError)
+    return lost or isinstance(error, PoolTimeoutError | MemoryError)
+
+
+def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: Exception) -> bool:
+    """Each half for itself, down to the message that cannot be stored."""
+    if len(batch.envelopes) > 1:
+        first, second = batch.halves()
+        return keep(first, sessions, stop) and keep(second, sessions, stop)
+    log.error("message_not_stored", topic=batch.envelopes[0].topic, exc_info=error)
+    return keep(batch.as_rejected(), sessions, stop)
+
+
+def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
+    """Ask nodes for births: first it is on record that they were asked."""
+    while not stop.wait(ASK_S):
+        with sessions() as session:
+            commands = births.take_wanted(session, now=clock.now())
+            session.commit()
+        for command in commands:
+            ingest.tell(command)
+
+
+def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
+    """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
+    folder, authority, known = provisioned.folder, provisioned.authority, None
+    while not stop.is_set():
+        if not folder.is_dir():
+            log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
+            stop.wait(PAUSE_S * 5)
+            continue
+        with sessions() as session:
+            present = equipment.logins(session)
+            revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
+        if present != known:
+            broker.provision(folder, present)
+            known = present
+        if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
+            broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
+        with denials.unread(folder) as refused, sessions() as session:
+            devices.store_denials(session, refused)
+            session.commit()
+        stop.wait(PAUSE_S)
 
 
 def payment_loop(provider: Provider, sessions: Sessions, stop: threading.Event) -> None:
@@ -309,7 +317,7 @@ class Worker:
         ingest: Ingest | None,
         provider: Provider | None,
         post: mail.Post,
-        provisioned: telemetry.Provisioned | None,
+        provisioned: Provisioned | None,
         elsewhere: Elsewhere = NOTHING_PRIVATE,
         signer: Signer | None = None,
         stop: threading.Event | None = None,
@@ -323,13 +331,13 @@ class Worker:
             lambda: calendar_loop(elsewhere, sessions, self._stop),
         ]
         if ingest:
-            loops.append(lambda: telemetry.ingest_loop(ingest, sessions, self._stop))
-            loops.append(lambda: telemetry.birth_loop(ingest, sessions, self._stop))
+            loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
+            loops.append(lambda: birth_loop(ingest, sessions, self._stop))
         if provider:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))
         if provisioned:
-            loops.append(lambda: telemetry.broker_loop(provisioned, sessions, self._stop))
+            loops.append(lambda: broker_loop(provisioned, sessions, self._stop))
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
 
     def start(self) -> None:

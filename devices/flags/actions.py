@@ -9,6 +9,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.evidence.actions import SETTLED
+from devices.evidence.records import bounds
 from devices.flags import queries
 from devices.flags.rules import ALWAYS_DAYS, Day, Found, Kind, look
 from devices.flags.tables import DeviceFlag, FlagLook
@@ -16,8 +18,8 @@ from devices.folding import samples_of
 from devices.placing import Sample, placed_at
 from devices.profile import Profiles
 from devices.readings import Channel, Envelope
+from devices.registry.actions import note
 from devices.tables import Device
-from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.people.text import clean
 from marketplace.refusals import WrongState
@@ -25,8 +27,6 @@ from marketplace.slot import Slot
 from marketplace.upsert import insert_new
 
 log = structlog.get_logger()
-SETTLED = timedelta(hours=1)
-"""After the end of a day, as with its seal: what comes later is not looked at."""
 AT_ONCE = 10
 WORKS_S = 0.3
 """A transaction lasts little longer: bookings wait for it on SQLite."""
@@ -101,7 +101,7 @@ class _Heard:
 
 
 def _day(session: Session, device: Device, day: date) -> Day:
-    whole, profiles = queries.day_of(day), devices.profiles_of(session, device.id)
+    whole, profiles = Slot(*bounds(day)), devices.profiles_of(session, device.id)
     told = devices.messages_within(session, device.id, whole, limit=MOST_MESSAGES)
     before, left = Slot(whole.start - REPEATED_WITHIN, whole.start), MOST_MESSAGES - len(told)
     earlier = devices.messages_within(session, device.id, before, limit=left + 1) if left else []
@@ -135,15 +135,5 @@ def close(session: Session, *, flag_id: str, comment: str, actor_id: str, now: d
         raise WrongState(state="closed", move="close")
     row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment")
     device = devices.get_device(session, row.device_id)
-    audit.record(
-        session,
-        actor_id=actor_id,
-        action="close_flag",
-        object_kind="device",
-        object_id=device.id,
-        institution_id=device.institution_id,
-        before=None,
-        after={"flag": row.id, "kind": row.kind.value, "comment": row.comment},
-        now=now,
-    )
+    note(session, device, "close_flag", actor_id, {"flag": row.id, "kind": row.kind.value, "comment": row.comment}, now)
     return row

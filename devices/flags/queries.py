@@ -6,17 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from devices.evidence.records import bounds
 from devices.flags.rules import Kind
 from devices.flags.tables import DeviceFlag, FlagLook
 from devices.segments import State
 from devices.tables import Device, RawMessage, StateSegment
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
-
-
-def day_of(day: date) -> Slot:
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return Slot(begin, begin + timedelta(days=1))
 
 
 def get_flag(session: Session, flag_id: str) -> DeviceFlag:
@@ -50,13 +46,13 @@ def not_looked_at(session: Session, *, before: date, limit: int) -> Sequence[Dev
 def next_day(session: Session, device_id: str, *, after: date | None) -> date | None:
     """The first day after that one on which anything of the device was received."""
     mine = select(func.min(RawMessage.received_at)).where(RawMessage.device_id == device_id)
-    found = session.scalar(mine.where(RawMessage.received_at >= day_of(after).end) if after else mine)
+    found = session.scalar(mine.where(RawMessage.received_at >= bounds(after)[1]) if after else mine)
     return found.astimezone(UTC).date() if isinstance(found, datetime) else None
 
 
 def running_share(session: Session, device_id: str, day: date) -> float:
     """Of the whole day, by the segments that are stored."""
-    whole = day_of(day)
+    whole = Slot(*bounds(day))
     rows = session.scalars(
         select(StateSegment).where(
             StateSegment.device_id == device_id,

@@ -72,7 +72,7 @@ def register_device(
     session.add(row)
     session.flush()
     _add_thresholds(session, row, read, actor_id, now, now)
-    _audit(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family}, now)
+    note(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family}, now)
     return row, Credentials(key, secret, topic_of(key, read.family))
 
 
@@ -82,7 +82,7 @@ def new_secret(session: Session, *, device_id: str, actor_id: str, now: datetime
     secret = secrets.token_urlsafe(24)
     row.secret_hash, row.state, row.revoked_at = broker_hash(secret), DeviceState.ACTIVE, None
     session.flush()
-    _audit(session, row, "new_secret", actor_id, {"key": row.key}, now)
+    note(session, row, "new_secret", actor_id, {"key": row.key}, now)
     return Credentials(row.key, secret, topic_of(row.key, queries.profile_of(session, device_id, at=now).family))
 
 
@@ -100,7 +100,7 @@ def new_certificate(session: Session, authority: Authority, *, device_id: str, a
         raise Invalid(field="device", reason="has {most} certificates that count: revoke one first", most=MOST_CERTIFICATES)
     made = authority.for_device(row.key, now=now)
     session.add(DeviceCertificate(serial=made.serial, device_id=row.id, issued_at=now, expires_at=made.expires_at))
-    _audit(session, row, "new_certificate", actor_id, {"serial": made.serial}, now)
+    note(session, row, "new_certificate", actor_id, {"serial": made.serial}, now)
     return made
 
 
@@ -112,7 +112,7 @@ def revoke_certificate(session: Session, *, device_id: str, serial: str, actor_i
         raise NotFound(kind="certificate")
     if found.revoked_at is None:
         found.revoked_at = now
-        _audit(session, row, "revoke_certificate", actor_id, {"serial": serial}, now)
+        note(session, row, "revoke_certificate", actor_id, {"serial": serial}, now)
     return found
 
 
@@ -123,7 +123,7 @@ def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) ->
     for one in queries.certificates_of(session, device_id):
         one.revoked_at = one.revoked_at or now
     session.flush()
-    _audit(session, row, "revoke", actor_id, {"key": row.key}, now)
+    note(session, row, "revoke", actor_id, {"key": row.key}, now)
     return row
 
 
@@ -132,7 +132,7 @@ def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, An
     row = queries.get_device(session, device_id)
     read = changed_profile(session, device_id, profile, now=now)
     _add_thresholds(session, row, read, actor_id, now, now)
-    _audit(session, row, "set_thresholds", actor_id, asdict(read), now)
+    note(session, row, "set_thresholds", actor_id, asdict(read), now)
     return read
 
 
@@ -157,7 +157,8 @@ def _add_thresholds(
     session.flush()
 
 
-def _audit(session: Session, device: Device, action: str, actor_id: str | None, after: dict[str, Any], now: datetime) -> None:
+def note(session: Session, device: Device, action: str, actor_id: str | None, after: dict[str, Any], now: datetime) -> None:
+    """On the record of a device."""
     audit.record(
         session,
         actor_id=actor_id,

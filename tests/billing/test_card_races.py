@@ -17,7 +17,7 @@ from marketplace.money import Money
 from marketplace.refusals import Invalid
 from tests.billing.conftest import Stripe, work
 from tests.billing.test_card_flow import AFTER, B02, BEFORE, START, a_card_booking, a_use, apply_events, held_then_used, journal
-from web.worker import JOBS
+from web.timers import JOBS
 
 GUARD = START + timedelta(days=6, hours=20)
 

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from marketplace import clock, jobs
 from marketplace.tables import JobSlot
 from tests.marketplace.rivals import race
-from web.worker import JOBS, Job, catch_up, run_job, tick
+from web.timers import JOBS, Job
+from web.worker import catch_up, run_job, tick
 
 NOW = datetime(2026, 3, 10, 1, 0, 30, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Heartbeat, RawMessage, RejectedMessage
 from tests.builders import a_resource
-from web import telemetry
+from web import worker
 
 BEGIN = datetime(2026, 3, 10, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_stored_is_rejected_and_stops_nobody(
             raise error
 
     monkeypatch.setattr(actions, "store", fails)
-    assert telemetry.keep(batch, committed_db, threading.Event())
+    assert worker.keep(batch, committed_db, threading.Event())
     assert kept(committed_db) == (8, [("unstorable", b'{"p":4}')], 1)
 
 
@@ -65,8 +65,8 @@ def test_a_database_that_is_away_is_waited_for(
         store(session, envelopes)
 
     monkeypatch.setattr(actions, "store", fails_twice)
-    monkeypatch.setattr(telemetry, "PAUSE_S", 0.01)
-    assert telemetry.keep(batch, committed_db, threading.Event())
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    assert worker.keep(batch, committed_db, threading.Event())
     assert tries == [9, 9, 9]
     assert kept(committed_db) == (9, [], 1)
 
@@ -81,5 +81,5 @@ def test_what_was_stopped_before_it_was_stored_is_not_acknowledged(
         raise OperationalError("INSERT", None, Exception("away"))
 
     monkeypatch.setattr(actions, "store", stops)
-    assert not telemetry.keep(batch, committed_db, over)
+    assert not worker.keep(batch, committed_db, over)
     assert kept(committed_db) == (0, [], 0)

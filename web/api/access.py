@@ -3,28 +3,17 @@
 from typing import Any
 
 from fastapi import APIRouter, Response
-from sqlalchemy.orm import Session
 
 from devices import queries
 from devices.certificates import read_authority
 from devices.registry import actions
-from devices.tables import Device, DeviceCertificate
-from marketplace.permissions import Action, Actor, require
-from marketplace.refusals import Invalid, NotFound
+from devices.tables import DeviceCertificate
+from marketplace.refusals import Invalid
 from web.api import shapes
-from web.api.devices import connection, device
+from web.api.devices import connection, device, own
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["devices"])
-
-
-def own(db: Session, actor: Actor, device_id: str) -> Device:
-    """Raises: NotFound (also of others' devices), NotAllowed."""
-    row = queries.get_device(db, device_id)
-    if row.institution_id not in actor.institutions() and not actor.is_operator:
-        raise NotFound(kind="device")
-    require(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id)
-    return row
 
 
 @router.post("/devices/{device_id}/secret")

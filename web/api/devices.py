@@ -16,7 +16,7 @@ from devices.registry import actions
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device, RejectedMessage, UsageSession
 from marketplace.catalogue import queries as catalogue
-from marketplace.permissions import Action, require
+from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound
 from web import live
 from web.api import shapes
@@ -73,6 +73,21 @@ def devices(resource_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) ->
     return page.listed(rows, lambda row: {**device(row), "rejected": counts.get(row.key, 0)})
 
 
+def known(db: Session, actor: Actor, device_id: str) -> Device:
+    """Raises: NotFound (also of others' devices)."""
+    row = queries.get_device(db, device_id)
+    if row.institution_id not in actor.institutions() and not actor.is_operator:
+        raise NotFound(kind="device")
+    return row
+
+
+def own(db: Session, actor: Actor, device_id: str) -> Device:
+    """Raises: NotFound, NotAllowed."""
+    row = known(db, actor, device_id)
+    require(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id)
+    return row
+
+
 @router.post("/devices/{device_id}/thresholds")
 def set_thresholds(
     device_id: str,
@@ -85,10 +100,7 @@ def set_thresholds(
     dry_run: Annotated[bool, Query()] = False,
 ) -> Response:
     """From now on; with `dry_run` nothing is stored, and the answer tells what the last seven days would have been."""
-    row = queries.get_device(db, device_id)
-    if row.institution_id not in actor.institutions() and not actor.is_operator:
-        raise NotFound(kind="device")
-    require(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id)
+    row = own(db, actor, device_id)
     values = body.model_dump(exclude_unset=True)
 
     def make() -> dict[str, Any]:
@@ -116,9 +128,7 @@ def _stretch(one: what_if.Stretch) -> dict[str, Any]:
 
 @router.get("/devices/{device_id}/rejected")
 def rejected(device_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) -> dict[str, Any]:
-    row = queries.get_device(db, device_id)
-    if row.institution_id not in actor.institutions() and not actor.is_operator:
-        raise NotFound(kind="device")
+    row = known(db, actor, device_id)
     return page.listed(queries.rejected_of(db, row.key, **page.asked), turned_away)
 
 

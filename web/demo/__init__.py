@@ -93,7 +93,7 @@ def _hang_up(_signal: int, _frame: object) -> None:
 
 def _known(sessions: sessionmaker[Session]) -> list[tuple[str, str]]:
     with sessions() as session:
-        return [(row.key, row.secret_hash) for row in equipment_queries.active_devices(session)]
+        return equipment_queries.logins(session)
 
 
 def settings_of(data_dir: Path, port: int, stand_in: str, broker: RunningBroker | None = None) -> Settings:

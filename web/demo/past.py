@@ -30,7 +30,7 @@ from marketplace.money import Money
 from marketplace.people import queries as known
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
-from web import checkout, worker
+from web import checkout, timers, worker
 from web.checkout import Order
 from web.demo import equipment
 from web.demo.equipment import Fleet
@@ -182,7 +182,7 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
         pass
     with stage.sessions.begin() as session:
         devices.confirm_uses(session, now=end)
-        worker.conclude_bookings(session, end)
+        timers.conclude_bookings(session, end)
         billing.draft_statements(session, now=end)
         billing.accept_silent(session, now=end)
     with stage.sessions.begin() as session:

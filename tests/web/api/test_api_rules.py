@@ -7,7 +7,7 @@ import pytest
 
 from marketplace.db import open_engine, open_sessions
 from tests.web.api.world import World, fields, refused, span, tomorrow
-from web.worker import expire_holds
+from web.timers import expire_holds
 
 QUOTA = {"limit": 3, "unit": "hours", "per": "day", "by": "organisation"}
 
