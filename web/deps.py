@@ -2,12 +2,12 @@
 
 import hashlib
 from asyncio import wrap_future
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import date, datetime
 from functools import partial
 from inspect import isawaitable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from anyio import CapacityLimiter, to_thread
@@ -27,13 +27,14 @@ from marketplace.prepared import Appending, start_over
 from marketplace.refusals import Invalid, NotSignedIn, Refusal
 from marketplace.settings import Settings
 from web.known import Known, SomebodyElse
-from web.lanes import Place
+from web.lanes import Note, Place
 from web.security import check_origin
 from web.wall import is_near
 
 SESSION_COOKIE = "pb_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 TURNED_AWAY = (SlotRefused, BundleRefused, SeriesRefused)
+_T = TypeVar("_T")
 LONGEST_KEY = 200
 """Characters of an Idempotency-Key."""
 
@@ -248,21 +249,21 @@ class AtOnce:
         self._given: Appending | None = None
         self._guesses = not request.headers.get("idempotency-key")
 
-    async def run(self, handle: Callable[["AtOnce"], Response]) -> Response:
+    async def run(self, handle: Callable[["AtOnce"], _T]) -> _T:
         """In a thread of the route, or in the one thread that commits for all. Raises what `handle` raises."""
         group: GroupCommit | None = self._state.group
         if group is None:
             return await run_in_threadpool(self._guessed, handle)
         return await wrap_future(group.submit(partial(self._grouped, handle)))
 
-    def _guessed(self, handle: Callable[["AtOnce"], Response]) -> Response:
+    def _guessed(self, handle: Callable[["AtOnce"], _T]) -> _T:
         try:
             return handle(self)
         except SomebodyElse:  # nothing was written by then
             self._guesses = False
             return handle(self)
 
-    def _grouped(self, handle: Callable[["AtOnce"], Response], session: Appending) -> Response:
+    def _grouped(self, handle: Callable[["AtOnce"], _T], session: Appending) -> _T:
         self._given = session
         return handle(self)
 
@@ -298,8 +299,15 @@ class AtOnce:
             try:
                 judge(session, actor=self._actor(session), seen=self.place.seen)
             except SlotRefused as refusal:
-                _note_now(session, refusal, self.now)
+                self.place.leave((refusal, self.now))
                 raise
+
+    def write_notes(self, notes: Sequence[Note]) -> None:
+        """Of those who were refused by the way of `check`."""
+        with self._session() as session:
+            for refusal, refused_at in notes:
+                note(session, refusal, refused_at)
+            session.commit()
 
     def answer(self, status: int, make: Callable[[Once], Any]) -> Response:
         """Raises: NotSignedIn, ForgedRequest, what `make` raises."""
@@ -317,7 +325,12 @@ async def at_once(request: Request, resource_id: str, now: datetime) -> AsyncIte
     """In its turn among those who ask for the same resource. Raises: Busy."""
     body = await request.body()
     async with request.app.state.lanes.turn(resource_id) as place:
-        yield AtOnce(request, body, now, place)
+        go = AtOnce(request, body, now, place)
+        try:
+            yield go
+        finally:
+            if notes := place.take_notes():
+                await go.run(partial(AtOnce.write_notes, notes=notes))
 
 
 def read_date(field: str, value: str | None) -> date | None:

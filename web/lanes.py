@@ -1,20 +1,27 @@
 """One request at a time for one resource: they would take turns at its row anyway, and wait here without a thread.
 
-What the one before was refused on was seen after those behind it had come, so that it may answer them too.
+What the one before was refused on was seen after those behind it had come, so that it may answer them too. And what is noted
+of those who were refused is written for a crowd together: each alone would keep all behind it waiting for a commit.
 """
 
 from asyncio import Lock, timeout
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from time import monotonic
 from weakref import WeakValueDictionary
 
+from booking.admission import SlotRefused
 from booking.queries import Sight
 from marketplace.db import BUSY_TIMEOUT_S
 from marketplace.refusals import Busy
 
 LONGEST_S = BUSY_TIMEOUT_S
 """As long as a writer waits for the one lock of SQLite."""
+MOST_NOTES = 32
+"""Refusals that a crowd leaves unwritten: so many a kill may cost the figures."""
+Note = tuple[SlotRefused, datetime]
+"""Who was refused what, and when."""
 
 
 class Lane:
@@ -25,6 +32,7 @@ class Lane:
         self.inside = 0
         self.seen: Sight | None = None
         self.seen_since = 0.0
+        self.notes: list[Note] = []
 
 
 class Place:
@@ -47,6 +55,17 @@ class Place:
         """To those behind, what was seen since this request began; its first sight is still the newest one."""
         if seen is not None and seen is not self._lane.seen:
             self._lane.seen, self._lane.seen_since = seen, self._begins_at
+
+    def leave(self, note: Note) -> None:
+        """To be written with those of others."""
+        self._lane.notes.append(note)
+
+    def take_notes(self) -> list[Note]:
+        """What is to be written now: nothing while others behind may write it, unless it has become much."""
+        if self.is_crowded and len(self._lane.notes) < MOST_NOTES:
+            return []
+        notes, self._lane.notes = self._lane.notes, []
+        return notes
 
 
 class Lanes:

@@ -10,7 +10,7 @@ import pytest
 from booking.queries import Sight
 from marketplace.refusals import Busy
 from web import lanes
-from web.lanes import Lanes, Place
+from web.lanes import Lanes, Note, Place
 
 ONE, OTHER = (cast("Sight", object()) for _ in range(2))
 
@@ -91,6 +91,21 @@ def test_only_the_last_of_a_lane_is_alone() -> None:
         return place.is_crowded
 
     assert in_a_row(Lanes(), ("a", crowded), ("a", crowded), ("b", crowded), ("a", crowded)) == [True, True, False, False]
+
+
+def test_what_is_noted_of_a_crowd_waits_for_its_last_or_until_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MOST_NOTES", 3)
+    note = cast("Note", object())
+
+    def refused(place: Place) -> int:
+        place.leave(note)
+        return len(place.take_notes())
+
+    def booked(place: Place) -> int:
+        return len(place.take_notes())
+
+    crowd = [("a", refused)] * 5 + [("b", refused), ("a", booked)]
+    assert in_a_row(Lanes(), *crowd) == [0, 0, 3, 0, 0, 1, 2]
 
 
 def test_who_gives_up_waiting_leaves_the_lane() -> None:
