@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,7 +35,7 @@ from devices.tables import (
 )
 from marketplace.ids import new_id
 from marketplace.slot import Slot
-from marketplace.upsert import insert_new
+from marketplace.upsert import insert_many_new, insert_new
 
 KEPT_BYTES = 1024
 CATCH_UP = timedelta(seconds=30)
@@ -47,6 +47,8 @@ DENIED = {
     Reason.WRONG_LOGIN: "the broker knows no such name and secret",
 }
 BATCH_DEVICES = 50
+Accepted = tuple[Device, Envelope, list[Arrival]]
+"""A message of a device and what it says."""
 
 
 def store(session: Session, envelopes: Sequence[Envelope]) -> None:
@@ -56,8 +58,8 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
     """
     keyed = [(families.device_key(envelope.topic), envelope) for envelope in envelopes]
     known = queries.devices_by_key(session, {key for key, _ in keyed if isinstance(key, str)})
-    profiles: dict[str, InForce] = {}
-    accepted: dict[str, list[tuple[Envelope, list[Arrival]]]] = defaultdict(list)
+    profiles = queries.profiles_of_each(session, [device.id for device in known.values()])
+    accepted: list[Accepted] = []
     refused: list[dict[str, Any]] = []
     for key, envelope in keyed:
         device = known.get(key) if isinstance(key, str) else None
@@ -65,16 +67,12 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
             reason = key if isinstance(key, Rejected) else Rejected(Reason.UNKNOWN_DEVICE, "no device has this key")
             refused.append(_rejected(None, key if isinstance(key, str) else "", envelope, reason))
             continue
-        if device.id not in profiles:
-            profiles[device.id] = queries.profiles_of(session, device.id)
         arrivals = read(envelope, profiles[device.id].at(envelope.received_at))
         if isinstance(arrivals, Rejected):
             refused.append(_rejected(device.id, device.key, envelope, arrivals))
         else:
-            accepted[device.id].append((envelope, arrivals))
-    devices = {device.id: device for device in known.values()}
-    for device_id in sorted(accepted):
-        _store_of(session, devices[device_id], accepted[device_id], profiles[device_id])
+            accepted.append((device, envelope, arrivals))
+    _keep(session, accepted, profiles)
     if refused:
         session.execute(insert(RejectedMessage), refused)
     session.flush()
@@ -130,22 +128,29 @@ def _rejected(device_id: str | None, key: str, envelope: Envelope, reason: Rejec
     }
 
 
-def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelope, list[Arrival]]], profiles: InForce) -> None:
-    rows = [_raw(device, envelope, arrivals) for envelope, arrivals in messages]
-    fresh = insert_new(session, RawMessage, rows, key="digest")
-    touched: list[datetime] = []
-    for (envelope, arrivals), row in zip(messages, rows, strict=True):
+def _keep(session: Session, accepted: Sequence[Accepted], profiles: Mapping[str, InForce]) -> None:
+    """In the order in which they came; of what is there already nothing follows."""
+    accepted = sorted(accepted, key=lambda one: one[0].id)  # as any other writer does: no two wait for each other
+    rows = [_raw(device, envelope, arrivals) for device, envelope, arrivals in accepted]
+    fresh = insert_many_new(session, RawMessage, rows, key="digest")
+    touched: dict[str, list[datetime]] = defaultdict(list)
+    for (device, envelope, arrivals), row in zip(accepted, rows, strict=True):
         for arrival in arrivals if row["digest"] in fresh else []:
             if arrival.reading.channel is Channel.PRESENCE and not envelope.retain:
                 device.online, device.online_at = arrival.reading.online, envelope.received_at
             elif arrival.reading.channel is Channel.TELEMETRY:
-                at, _ = placed_at(arrival, profiles.at(arrival.received_at))
-                touched += [at] if at else []
-    if touched:
-        last, first = max(e.received_at for e, _ in messages), min(touched)
-        device.last_message_at = max(last, device.last_message_at or last)
+                at, _ = placed_at(arrival, profiles[device.id].at(arrival.received_at))
+                touched[device.id] += [at] if at else []
+    last = {device.id: (device, envelope.received_at) for device, envelope, _ in sorted(accepted, key=_received)}
+    for device, heard_at in (last[device_id] for device_id in sorted(touched) if touched[device_id]):
+        first = min(touched[device.id])
+        device.last_message_at = max(heard_at, device.last_message_at or heard_at)
         device.dirty_from = min(first, device.dirty_from or first)
         flag_modified(device, "dirty_from")  # written even if equal: a fold beside us may just have cleared it
+
+
+def _received(accepted: Accepted) -> datetime:
+    return accepted[1].received_at
 
 
 def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dict[str, Any]:

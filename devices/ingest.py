@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -41,6 +41,9 @@ IN_FLIGHT = 8000
 
 QUEUE_LIMIT = 4 * IN_FLIGHT
 """QoS 0 knows no window; beyond this we drop what nobody was promised, and count it."""
+
+TICK, SAME_MOMENT = timedelta(microseconds=1), timedelta(milliseconds=10)
+"""Our clock may be set back by more, and is believed then."""
 
 KEEPALIVE_S = 30
 BEAT_S = 5.0
@@ -104,6 +107,7 @@ class Ingest:
         self._connected = self._backlog = False
         self._marker = ""
         self._last_beat = 0.0
+        self._received_at = datetime.fromtimestamp(0, UTC)
         self.dropped = 0
         """QoS 0 messages that did not fit; a number for /metrics."""
         self.unreadable = 0
@@ -196,7 +200,7 @@ class Ingest:
             Item(
                 topic,
                 bytes(message.payload),
-                self._now(),
+                self._receipt(),
                 message.retain,
                 self._backlog,
                 message.mid,
@@ -204,6 +208,14 @@ class Ingest:
                 self._connection,
             )
         )
+
+    def _receipt(self) -> datetime:
+        """Now; later than of the message before, by which the fold knows their order."""
+        now = self._now()
+        if self._received_at - SAME_MOMENT < now <= self._received_at:
+            now = self._received_at + TICK
+        self._received_at = now
+        return now
 
     def _on_connect(self, client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
         if code.is_failure:

@@ -121,6 +121,15 @@ def profiles_of(session: Session, device_id: str) -> Profiles:
     raise NotFound(kind="device")
 
 
+def profiles_of_each(session: Session, device_ids: Collection[str]) -> dict[str, Profiles]:
+    """Of each device, in one query."""
+    found: dict[str, list[tuple[datetime, Profile]]] = defaultdict(list)
+    theirs = select(Thresholds.device_id, Thresholds.valid_from, Thresholds.profile).where(Thresholds.device_id.in_(device_ids))
+    for device_id, since, profile in session.execute(theirs.order_by(Thresholds.valid_from)):
+        found[device_id].append((since, stored_profile(profile)))
+    return {device_id: Profiles(dated) for device_id, dated in found.items()}
+
+
 def thresholds_of(session: Session, device_id: str) -> list[tuple[datetime, dict[str, Any]]]:
     """Since when each was in force, oldest first."""
     mine = select(Thresholds.valid_from, Thresholds.profile).where(Thresholds.device_id == device_id)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from marketplace.tables import JobSlot, Membership, Message
-from marketplace.upsert import insert_new
+from marketplace.upsert import insert_many_new, insert_new
 from tests.builders import a_person
 from tests.marketplace.rivals import race
 
@@ -34,6 +34,45 @@ def test_nothing_inserted_names_nothing(db: Session) -> None:
 
 def test_a_row_twice_in_one_call_is_inserted_once(db: Session) -> None:
     assert insert_new(db, JobSlot, [a_slot("a"), a_slot("a")], key="job") == {"a"}
+
+
+def a_message(person_id: str, number: int, **values: Any) -> dict[str, Any]:
+    row = {"id": f"msg_{number}", "cause": f"c{number}", "person_id": person_id, "kind": "k", "data": {"n": [number]}}
+    return {**row, "attempts": number, "run_at": NOW, "created_at": NOW, **values}
+
+
+def test_of_many_the_new_ones_are_inserted_and_named(db: Session) -> None:
+    person = a_person(db).id
+    assert insert_many_new(db, Message, [a_message(person, 1), a_message(person, 2)], key="id") == {"msg_1", "msg_2"}
+    again = [a_message(person, number, kind="other", lease_until=NOW) for number in (3, 2, 4, 3)]
+    assert insert_many_new(db, Message, again, key="id") == {"msg_3", "msg_4"}
+    found = {row.id: (row.kind, row.data, row.attempts, row.run_at, row.lease_until) for row in db.scalars(select(Message))}
+    old = {f"msg_{number}": ("k", {"n": [number]}, number, NOW, None) for number in (1, 2)}
+    assert found == old | {f"msg_{number}": ("other", {"n": [number]}, number, NOW, NOW) for number in (3, 4)}
+    assert insert_many_new(db, Message, [], key="id") == set()
+
+
+def test_of_many_one_that_is_wrong_is_refused(db: Session) -> None:
+    person = a_person(db).id
+    insert_many_new(db, Message, [a_message(person, 1)], key="id")
+    for wrong in (a_message("per_none", 2), a_message(person, 2, cause="c1"), a_message(person, 2, kind=None)):
+        with pytest.raises(IntegrityError), db.begin_nested():
+            insert_many_new(db, Message, [a_message(person, 3), wrong], key="id")
+    assert set(db.scalars(select(Message.id))) == {"msg_1"}
+
+
+def test_thousands_at_once(db: Session) -> None:
+    person = a_person(db).id
+    assert len(insert_many_new(db, Message, [a_message(person, number) for number in range(3000)], key="id")) == 3000
+    assert not insert_many_new(db, Message, [a_message(person, number) for number in range(3000)], key="id")
+
+
+def test_of_two_with_the_same_many_one_inserts(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as session:
+        person = a_person(session).id
+    rows = [a_message(person, number) for number in range(20)]
+    found = race(committed_db, lambda session: insert_many_new(session, Message, rows, key="id"))
+    assert (len(found.first), found.second) == (20, set())
 
 
 def test_any_unique_value_counts_not_only_the_key(db: Session) -> None:
