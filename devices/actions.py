@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
@@ -46,7 +47,7 @@ DENIED = {
     Reason.FOREIGN_TOPIC: "the broker lets a device write below its own name only",
     Reason.WRONG_LOGIN: "the broker knows no such name and secret",
 }
-BATCH_DEVICES = 50
+BATCH_DEVICES, FOLD_S = 50, 0.5
 Accepted = tuple[Device, Envelope, list[Arrival]]
 """A message of a device and what it says."""
 
@@ -173,8 +174,10 @@ def _raw(device: Device, envelope: Envelope, arrivals: Sequence[Arrival]) -> dic
 def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES) -> int:
     """Bring sessions and segments of devices up to `now`; returns how many have no message left that came later.
 
-    Each device's row is locked while it is folded; another worker passes it by.
+    Each device's row is locked while it is folded; another worker passes it by. What new messages would wait for ends after
+    FOLD_S.
     """
+    until = monotonic() + FOLD_S
     open_run = select(UsageSession.device_id).where(UsageSession.ends_at.is_(None))
     stale = Device.id.in_(open_run) & (Device.folded_at <= now - CATCH_UP)
     waiting = (
@@ -182,12 +185,15 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
         .where(or_(Device.dirty_from.is_not(None), stale))
         .order_by(Device.folded_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
-    rows = session.scalars(waiting).all()
-    for device in rows:
+    folded = 0
+    for device in session.scalars(waiting).all():
         _fold(session, device, now)
-    return sum(device.dirty_from is None for device in rows)
+        folded += device.dirty_from is None
+        if monotonic() > until:
+            break
+    return folded
 
 
 def _fold(session: Session, device: Device, now: datetime) -> None:

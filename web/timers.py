@@ -38,6 +38,8 @@ class Job:
     name: str
     every: timedelta
     run: Callable[[Session, datetime], object]
+    goes_on: bool = False
+    """While it has found something to do, it does more of it in transactions of their own, for half of `every` at most."""
 
 
 def conclude_bookings(session: Session, now: datetime) -> None:
@@ -73,7 +75,7 @@ def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
 
 
 JOBS: Sequence[Job] = (
-    Job("fold", timedelta(seconds=3), _at(devices.fold_devices)),
+    Job("fold", timedelta(seconds=3), _at(devices.fold_devices), goes_on=True),
     Job("flags", timedelta(seconds=10), _at(flags.look_at_days)),
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),

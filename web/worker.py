@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -76,11 +77,21 @@ def tick(sessions: Sessions, job: Job) -> None:
     """One tick. What goes wrong is logged; the next tick tries again."""
     now = clock.now()
     try:
-        run_job(sessions, job, jobs.due_slot(now, job.every), now)
+        if run_job(sessions, job, jobs.due_slot(now, job.every), now) and job.goes_on:
+            go_on(sessions, job)
     except (OperationalError, Refusal) as error:
         log.warning("job_failed", job=job.name, error=str(error)[:300])
     except Exception:
         log.exception("job_broke", job=job.name)
+
+
+def go_on(sessions: Sessions, job: Job) -> None:
+    until = monotonic() + job.every.total_seconds() / 2
+    more: object = True
+    while more and monotonic() < until:
+        with sessions() as session:
+            more = job.run(session, clock.now())
+            session.commit()
 
 
 def catch_up(sessions: Sessions) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,35 @@ def test_a_run_that_breaks_leaves_its_slot_free_and_the_worker_alive(committed_d
     with committed_db() as session:
         assert session.scalars(select(JobSlot)).all() == []
     assert run_job(committed_db, a_job(runs), DUE, NOW)
+
+
+@pytest.mark.parametrize(("goes_on", "expected"), [(True, 4), (False, 1)])
+def test_a_job_that_goes_on_does_so_in_transactions_of_its_own_while_it_finds_something(
+    committed_db: sessionmaker[Session], *, goes_on: bool, expected: int
+) -> None:
+    open_sessions: set[Session] = set()
+    runs: list[int] = []
+
+    def run(session: Session, _now: datetime) -> int:
+        open_sessions.add(session)
+        runs.append(len(runs))
+        return 3 - len(runs) + 1
+
+    tick(committed_db, Job("fold", EVERY, run, goes_on=goes_on))
+    tick(committed_db, Job("fold", EVERY, run, goes_on=goes_on))  # of the same slot
+    assert len(runs) == len(open_sessions) == expected
+
+
+def test_a_job_that_never_ends_leaves_half_of_its_time_to_others(committed_db: sessionmaker[Session]) -> None:
+    runs: list[float] = []
+
+    def run(_session: Session, _now: datetime) -> bool:
+        runs.append(monotonic())
+        return True
+
+    tick(committed_db, Job("fold", timedelta(seconds=1), run, goes_on=True))
+    assert len(runs) > 1
+    assert runs[-1] - runs[0] < 0.9
 
 
 def test_what_was_missed_are_the_slots_since_the_last_one(db: Session) -> None:
