@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import dropwhile
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
@@ -142,9 +143,10 @@ def _store_of(session: Session, device: Device, messages: Sequence[tuple[Envelop
                 at, _ = placed_at(arrival, profiles.at(arrival.received_at))
                 touched += [at] if at else []
     if touched:
-        last, first = max(e.received_at for e, _ in messages), min(touched)
+        last = max(e.received_at for e, _ in messages)
         device.last_message_at = max(last, device.last_message_at or last)
-        device.dirty_from = min(first, device.dirty_from or first)
+    if foldable := [at for at in touched if device.archived_until is None or at >= device.archived_until]:
+        device.dirty_from = min(*foldable, device.dirty_from or foldable[0])
         flag_modified(device, "dirty_from")  # written even if equal: a fold beside us may just have cleared it
 
 
@@ -202,12 +204,16 @@ def _fold(session: Session, device: Device, now: datetime) -> None:
 
 
 def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> list[Sample]:
-    """The device's samples from a stable point on. The first is no heartbeat, for that repeats what came before it."""
-    before = device.dirty_from or device.last_message_at or now
+    """The device's samples from a stable point on, behind what is archived: what rests on that stays as it is. The first is no
+    heartbeat, for that repeats what came before it."""
+    before, floor = device.dirty_from or device.last_message_at or now, queries.fold_floor(session, device)
     while True:
-        start = queries.stable_point(session, device.id, profiles, before=before)
+        stable = queries.stable_point(session, device.id, profiles, before=before)
+        start = max(stable, floor or stable)
         placed, _ = place(_arrivals_and_firsts(session, device, profiles, since=start), profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
+        if start > stable:
+            return list(dropwhile(lambda one: one.beats, samples))
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)
