@@ -110,6 +110,6 @@ def is_needed(session: Session, device: Device, day: date, *, now: datetime) -> 
     for limit in (FIRST_LOOK, LONG_LOOK):
         heard = devices.messages_within(session, device.id, Slot(floor, now), limit=limit)
         _, samples = samples_of([*births, *heard], profiles, until=now)
-        if any(one.at >= floor and not one.beats for one in samples):
+        if not heard or any(one.at >= floor and not one.beats for one in samples):
             return False
     return True

@@ -22,7 +22,7 @@ def messages_of_day(session: Session, archive: Archive, device_id: str, day: dat
     """By their leaf. Raises: ArchiveUnreadable (they are archived, and the file is not here or not what was written)."""
     stored = {message_leaf(device_id, one): one for one in devices.messages_within(session, device_id, Slot(*bounds(day)))}
     row = queries.find_day(session, device_id, day)
-    if row is None or row.moved_at is None:
+    if row is None or (row.moved_at is None and len(stored) >= row.messages):
         return stored
     return {message_leaf(device_id, one): one for one in _archived(archive, row.file, device_id)} | stored
 

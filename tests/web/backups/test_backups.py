@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from booking import actions as booking
 from booking.admission import Wish
 from booking.tables import Booking, Category, Claim
+from devices.archive.files import archive_in
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import Refusal
@@ -95,10 +96,10 @@ def test_what_was_backed_up_comes_back_equal(engine: Engine, url: str, other: st
 
 
 def test_a_database_that_was_only_migrated_takes_a_backup_too(engine: Engine, other: str, tmp_path: Path) -> None:
-    making.make(engine, tmp_path / "backup", now=NOW)
+    making.make(engine, tmp_path / "backup", archive=archive_in(tmp_path), now=NOW)
     restored = open_engine(other)
     migrate(restored)
-    restoring.restore(restored, tmp_path / "backup")
+    restoring.restore(restored, tmp_path / "backup", archive=archive_in(tmp_path))
     assert content(restored) == content(engine)
     restored.dispose()
 
@@ -118,13 +119,13 @@ def test_a_backup_under_load_is_of_one_moment(engine: Engine, other: str, tmp_pa
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = [making.make(engine, tmp_path / f"b{number}", now=NOW) for number in range(3)]
+        made = [making.make(engine, tmp_path / f"b{number}", archive=archive_in(tmp_path), now=NOW) for number in range(3)]
     finally:
         over.set()
         writer.join()
     assert made[0].rows["bookings"] <= made[1].rows["bookings"] <= made[2].rows["bookings"]
     restored = open_engine(other)
-    restoring.restore(restored, tmp_path / "b2")
+    restoring.restore(restored, tmp_path / "b2", archive=archive_in(tmp_path))
     with open_sessions(restored)() as session:
         count = session.scalar(select(func.count()).select_from(Booking))
         assert count == made[2].rows["bookings"]
@@ -134,7 +135,7 @@ def test_a_backup_under_load_is_of_one_moment(engine: Engine, other: str, tmp_pa
 
 def test_what_is_damaged_is_never_restored(engine: Engine, url: str, other: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    making.make(engine, whole, now=NOW)
+    making.make(engine, whole, archive=archive_in(tmp_path), now=NOW)
     largest = max(whole.iterdir(), key=lambda file: file.stat().st_size).name
     for number, harm in enumerate((_cut, _flip, _lose, _forge)):
         folder = tmp_path / f"damaged{number}"
@@ -174,11 +175,11 @@ def _forge(file: Path) -> None:
 
 def test_a_backup_of_one_kind_of_database_is_not_for_the_other(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    making.make(engine, folder, now=NOW)
+    making.make(engine, folder, archive=archive_in(tmp_path), now=NOW)
     manifest = folder / "manifest.json"
     told = json.loads(manifest.read_text())
     other = {"sqlite": "postgresql", "postgresql": "sqlite"}[told["database"]]
     (folder / making.SQLITE).touch()
     manifest.write_text(json.dumps({**told, "database": other, "files": {}}))
     with pytest.raises(Refusal):
-        restoring.restore(engine, folder)
+        restoring.restore(engine, folder, archive=archive_in(tmp_path))
