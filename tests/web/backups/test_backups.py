@@ -22,6 +22,8 @@ from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from tests.builders import a_person, a_resource
 from tests.conftest import new_database
+from tests.devices.archives import LATER, go, seal, worked
+from tests.devices.evidences import a_device
 from web.backups import making, restoring
 from web.cli import app
 from web.migrate import migrate
@@ -29,8 +31,8 @@ from web.migrate import migrate
 NOW = clock.now().replace(minute=0, second=0, microsecond=0)
 
 
-def run(url: str, *words: str) -> Result:
-    answer = CliRunner().invoke(app, words, env={"PILOTBENCH_DATABASE_URL": url})
+def run(url: str, *words: str, data_dir: Path = Path("nowhere")) -> Result:
+    answer = CliRunner().invoke(app, words, env={"PILOTBENCH_DATABASE_URL": url, "PILOTBENCH_DATA_DIR": str(data_dir)})
     if answer.exception and not isinstance(answer.exception, SystemExit):
         raise answer.exception
     return answer
@@ -183,3 +185,48 @@ def test_a_backup_of_one_kind_of_database_is_not_for_the_other(engine: Engine, t
     manifest.write_text(json.dumps({**told, "database": other, "files": {}}))
     with pytest.raises(Refusal):
         restoring.restore(engine, folder, archive=archive_in(tmp_path))
+
+
+def an_archive(engine: Engine, data_dir: Path) -> list[str]:
+    """A device whose two oldest days are archived; the files' names."""
+    with open_sessions(engine).begin() as session:
+        device = a_device(session)
+        for number in (0, 1):
+            worked(session, device, number)
+        seal(session, until=LATER)
+        assert go(session, archive_in(data_dir).folder)
+    return sorted(file.name for file in archive_in(data_dir).folder.glob("*.parquet"))
+
+
+def test_the_archive_comes_back_with_the_database(engine: Engine, url: str, other: str, tmp_path: Path) -> None:
+    names = an_archive(engine, tmp_path / "data")
+    assert len(names) == 2
+    assert run(url, "audit", data_dir=tmp_path / "data").exit_code == 0
+    assert "rows of" in run(url, "backup", str(tmp_path / "backup"), data_dir=tmp_path / "data").stdout
+    answer = run(other, "restore", str(tmp_path / "backup"), data_dir=tmp_path / "new")
+    assert (answer.exit_code, "every invariant holds" in answer.stdout) == (0, True)
+    for name in names:
+        assert (tmp_path / "new" / "archive" / name).read_bytes() == (tmp_path / "data" / "archive" / name).read_bytes()
+    (tmp_path / "new" / "archive" / names[0]).unlink()
+    answer = run(other, "audit", data_dir=tmp_path / "new")
+    assert (answer.exit_code, names[0] in answer.stdout) == (1, True)
+
+
+def test_without_its_archive_no_backup_is_made_and_no_other_file_is_replaced(
+    engine: Engine, url: str, other: str, tmp_path: Path
+) -> None:
+    names = an_archive(engine, tmp_path / "data")
+    with pytest.raises(Refusal) as refused:
+        run(url, "backup", str(tmp_path / "elsewhere"), data_dir=tmp_path / "other")
+    assert names[0] in refused.value.values["reason"]
+    assert not (tmp_path / "elsewhere" / "manifest.json").exists()
+    run(url, "backup", str(tmp_path / "backup"), data_dir=tmp_path / "data")
+    taken = tmp_path / "new" / "archive" / names[1]
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another")
+    with pytest.raises(Refusal):
+        run(other, "restore", str(tmp_path / "backup"), data_dir=tmp_path / "new")
+    assert taken.read_bytes() == b"another"
+    empty = open_engine(other)
+    assert inspect(empty).get_table_names() == []
+    empty.dispose()
