@@ -59,7 +59,6 @@ def go(db: Session, folder: Path, *, now: datetime | None = None, most: int = 10
 
 def raw(db: Session, device: Device) -> list[Envelope]:
     """What the database has, in order of receipt."""
-    rows = db.scalars(select(RawMessage).where(RawMessage.device_id == device.id).order_by(RawMessage.received_at)).all()
-    found = [Envelope(one.topic, one.payload, one.received_at, one.retain, one.backlog) for one in rows]
-    db.expire_all()
-    return found
+    columns = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
+    rows = db.execute(select(*columns).where(RawMessage.device_id == device.id).order_by(RawMessage.received_at))
+    return [Envelope(*row) for row in rows]
