@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import dropwhile
 from time import monotonic
 from typing import Any
 
@@ -144,9 +145,14 @@ def _keep(session: Session, accepted: Sequence[Accepted], profiles: Mapping[str,
                 touched[device.id] += [at] if at else []
     last = {device.id: (device, envelope.received_at) for device, envelope, _ in sorted(accepted, key=_received)}
     for device, heard_at in (last[device_id] for device_id in sorted(touched) if touched[device_id]):
-        first = min(touched[device.id])
         device.last_message_at = max(heard_at, device.last_message_at or heard_at)
-        device.dirty_from = min(first, device.dirty_from or first)
+        _await_fold(device, touched[device.id])
+
+
+def _await_fold(device: Device, touched: Sequence[datetime]) -> None:
+    """From the first instant that is touched; what lies in archived days is never folded again."""
+    if foldable := [at for at in touched if device.archived_until is None or at >= device.archived_until]:
+        device.dirty_from = min(*foldable, device.dirty_from or foldable[0])
         flag_modified(device, "dirty_from")  # written even if equal: a fold beside us may just have cleared it
 
 
@@ -213,12 +219,16 @@ def _fold(session: Session, device: Device, now: datetime) -> None:
 
 
 def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> list[Sample]:
-    """The device's samples from a stable point on. The first is no heartbeat, for that repeats what came before it."""
-    before = device.dirty_from or device.last_message_at or now
+    """The device's samples from a stable point on, behind what is archived: what rests on that stays as it is. The first is no
+    heartbeat, for that repeats what came before it."""
+    before, floor = device.dirty_from or device.last_message_at or now, queries.fold_floor(session, device)
     while True:
-        start = queries.stable_point(session, device.id, profiles, before=before)
+        stable = queries.stable_point(session, device.id, profiles, before=before)
+        start = max(stable, floor or stable)
         placed, _ = place(_arrivals_and_firsts(session, device, profiles, since=start), profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
+        if start > stable:
+            return list(dropwhile(lambda one: one.beats, samples))
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)

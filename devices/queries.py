@@ -14,6 +14,7 @@ from booking import queries as booking
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import OVERRUN_MAX, Verdict
+from devices.placing import BACKLOG_REACH
 from devices.profile import InForce, Profile, Profiles, stored_profile
 from devices.readings import Envelope
 from devices.segments import Segment, State, combine
@@ -25,6 +26,7 @@ from devices.tables import (
     Heartbeat,
     LatestSample,
     RawMessage,
+    RejectedCount,
     RejectedMessage,
     StateSegment,
     Thresholds,
@@ -35,6 +37,8 @@ from marketplace.slot import Slot
 
 LOOK_BACK = timedelta(hours=2)
 """A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
+RESOLUTION = timedelta(microseconds=1)
+"""Of instants as they are stored."""
 OUTCOMES = {
     Verdict.FULFILLED: BookingState.COMPLETED,
     Verdict.NO_SHOW: BookingState.NO_SHOW,
@@ -210,6 +214,22 @@ def stable_point(session: Session, device_id: str, profiles: InForce, *, before:
     return run if run is not None else start
 
 
+def fold_floor(session: Session, device: Device) -> datetime | None:
+    """Where a fold may begin at the earliest: behind what is archived, by as much as late messages look back, and outside of any
+    session. None where nothing is archived."""
+    if device.archived_until is None:
+        return None
+    floor = device.archived_until + BACKLOG_REACH
+    touching = (
+        select(UsageSession.until)
+        .where(UsageSession.device_id == device.id, UsageSession.starts_at <= floor, UsageSession.until >= floor)
+        .order_by(UsageSession.starts_at.desc())
+        .limit(1)
+    )
+    until = session.scalar(touching)
+    return floor if until is None else until + RESOLUTION
+
+
 def segments_of_resource(session: Session, resource_id: str, *, within: Slot) -> list[Segment]:
     """States of the resource inside `within`, all its meters together, clipped; what is not covered is unknown."""
     rows = session.scalars(
@@ -317,12 +337,14 @@ def rejected_recently(session: Session, *, limit: int = 100) -> Sequence[Rejecte
 
 
 def count_rejected(session: Session, device_keys: Collection[str]) -> dict[str, int]:
-    rows = session.execute(
-        select(RejectedMessage.device_key, func.count())
-        .where(RejectedMessage.device_key.in_(device_keys))
-        .group_by(RejectedMessage.device_key)
-    )
-    return {key: count for key, count in rows}  # noqa: C416
+    """Ever, those that are forgotten by now among them."""
+    kept = select(RejectedMessage.device_key, func.count()).where(RejectedMessage.device_key.in_(device_keys))
+    forgotten = select(RejectedCount.device_key, func.sum(RejectedCount.count)).where(RejectedCount.device_key.in_(device_keys))
+    found: dict[str, int] = defaultdict(int)
+    for rows in (kept.group_by(RejectedMessage.device_key), forgotten.group_by(RejectedCount.device_key)):
+        for key, count in session.execute(rows):
+            found[key] += int(count)
+    return dict(found)
 
 
 def last_heartbeat(session: Session) -> datetime | None:

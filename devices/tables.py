@@ -42,6 +42,8 @@ class Device(Base):
     """Up to which receipt its messages are folded."""
     dirty_from: Mapped[datetime | None]
     """The earliest instant that new messages touch; None where nothing waits to be folded."""
+    archived_until: Mapped[datetime | None]
+    """What was received before lies in the archive: nothing is folded there any more."""
     birth_wanted_at: Mapped[datetime | None]
     """Since when a Sparkplug node is to be asked for a birth."""
     birth_asked_at: Mapped[datetime | None]
@@ -122,6 +124,16 @@ class RejectedMessage(Base):
         Index("ix_rejected_messages_device", "device_key", "received_at"),  # the health page
         Index("ix_rejected_messages_time", "received_at"),
     )
+
+
+class RejectedCount(Base):
+    """How many rejected messages were forgotten since; those of unknown devices together, under no key."""
+
+    __tablename__ = "rejected_counts"
+
+    device_key: Mapped[Code] = mapped_column(primary_key=True)
+    reason: Mapped[Code] = mapped_column(primary_key=True)
+    count: Mapped[int]
 
 
 class UsageSession(Base):

@@ -48,7 +48,8 @@ def foresee(session: Session, device: Device, profile: Profile, *, now: datetime
     """The device's last days up to where it is folded; of one that says very much fewer of them."""
     most = queries.received_before_last(session, device.id, count=MOST_MESSAGES)
     begin = max(now - REACH, most) if most else now - REACH
-    since = queries.stable_point(session, device.id, profile, before=begin)
+    stable = queries.stable_point(session, device.id, profile, before=begin)
+    since = max(stable, device.archived_until or stable)
     messages = [*queries.births_of(session, device.id, before=since), *queries.messages_of(session, device.id, since=since)]
     stored = queries.sessions_of_resource(session, device.resource_id, within=Slot(since, now))
     present = [_run(one.starts_at, one.until, one.confirmed_s) for one in stored if one.device_id == device.id]

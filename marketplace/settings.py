@@ -13,7 +13,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PILOTBENCH_", env_file=".env", extra="ignore", frozen=True)
 
     database_url: str = Field("sqlite:///var/pilotbench.db", description="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
-    data_dir: Path = Field(Path("var"), description="where the demo keeps its database, broker files and packs")
+    data_dir: Path = Field(Path("var"), description="where keys and the archive are kept, and all that the demo has")
     base_url: str = Field("http://127.0.0.1:8000", description="the address people open, used in links and mails")
     mqtt_url: str = Field("", description="mqtt://ingest:PASSWORD@HOST:PORT of the broker; empty: no ingest")
     mqtt_public_host: str = Field("", description="the broker's host as devices reach it; empty: that of mqtt_url")
@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     smtp_from: str = Field("Pilotbench <pilotbench@localhost>", description="the sender of mails")
     evidence_key: SecretStr = Field(
         SecretStr(""), description="64 hexadecimal digits, the Ed25519 seed that signs evidence; empty: one kept in data_dir"
+    )
+    raw_days: int = Field(
+        90, ge=14, le=36500, description="days raw messages stay in the database before they move to the archive in data_dir"
     )
     secure_cookies: bool = Field(False, description="true behind HTTPS: cookies get the __Host- prefix and Secure")
     hold_minutes: int = Field(10, ge=1, le=60, description="minutes a slot is held while a card payment is being made")

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from devices.archive.files import archive_in
 from devices.evidence.exporting import export as export_evidence
 from devices.evidence.verifying import verify as verify_evidence
 from devices.profile import read_profile
@@ -237,8 +238,10 @@ def evidence(
     last: Annotated[str, typer.Option("--to", help="the last day")],
 ) -> None:
     """Write what a resource's devices said, with proofs and sessions, for `verify-evidence`."""
-    with _engine(Settings()) as engine, open_sessions(engine)() as session:
-        done = export_evidence(session, out, resource_id=resource, first=read_day("from", first), last=read_day("to", last))
+    settings = Settings()
+    archive, begin, end = archive_in(settings.data_dir), read_day("from", first), read_day("to", last)
+    with _engine(settings) as engine, open_sessions(engine)() as session:
+        done = export_evidence(session, out, archive=archive, resource_id=resource, first=begin, last=end)
     typer.echo(f"{done.messages} messages, {done.sessions} sessions and {done.seals} seals written to {out}.")
     typer.echo(f"Check them with: pilotbench verify-evidence {out}")
 
@@ -258,8 +261,9 @@ def check_evidence(
 @app.command()
 def audit(as_json: AsJson = False) -> None:
     """Re-derive every invariant from what is stored; exit 1 if one is broken."""
-    with _engine(Settings()) as engine, open_sessions(engine)() as session:
-        found = running.audit(session, since=clock.now())
+    settings = Settings()
+    with _engine(settings) as engine, open_sessions(engine)() as session:
+        found = running.audit(session, since=clock.now(), archive=archive_in(settings.data_dir))
     show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
     raise typer.Exit(1 if found else 0)
 
@@ -352,9 +356,10 @@ def export_rows(
 
 @app.command()
 def backup(folder: Annotated[Path, typer.Argument(file_okay=False, help="empty, or not there yet")]) -> None:
-    """Copy the database into a folder while it is in use: of one moment, whole, with a digest of every file."""
-    with _engine(Settings()) as engine:
-        found = backups.make(engine, folder, now=clock.now())
+    """Copy database and archive into a folder while they are in use: of one moment, whole, with a digest of every file."""
+    settings = Settings()
+    with _engine(settings) as engine:
+        found = backups.make(engine, folder, archive=archive_in(settings.data_dir), now=clock.now())
     typer.echo(
         f"{sum(found.rows.values())} rows of {len(found.rows)} tables are in {folder}. Restore with: pilotbench restore {folder}"
     )
@@ -365,14 +370,16 @@ def restore(
     folder: Annotated[Path, typer.Argument(help="what `pilotbench backup` wrote")],
     verify_only: Annotated[bool, typer.Option("--verify", help="only see whether the backup is whole")] = False,
 ) -> None:
-    """Make the database of the settings, which must be empty, what a backup holds; exit 1 if an invariant is broken then."""
+    """Make the empty database of the settings, and its archive, what a backup holds; exit 1 if an invariant is broken then."""
     if verify_only:
         typer.echo(f"The backup of {restoring.check(folder).made_at} is whole.")
         return
-    with _engine(Settings()) as engine:
-        found = restoring.restore(engine, folder)
+    settings = Settings()
+    archive = archive_in(settings.data_dir)
+    with _engine(settings) as engine:
+        found = restoring.restore(engine, folder, archive=archive)
         with open_sessions(engine)() as session:
-            broken = running.audit(session)
+            broken = running.audit(session, archive=archive)
     typer.echo("\n".join(broken) or f"The database is as it was at {found.made_at}; every invariant holds.")
     raise typer.Exit(1 if broken else 0)
 

@@ -75,6 +75,7 @@ TITLES: Mapping[str, str] = {
     "swap_refused": _("These two cannot be exchanged"),
     "not_a_colleague": _("Not a colleague with an account"),
     "precondition_required": _("Say which version you are changing"),
+    "archive_unreadable": _("Archived messages cannot be read"),
     "busy": _("The system is busy"),
     "forged_request": _("This form did not come from our page"),
     "malformed": _("The request is malformed"),
@@ -189,6 +190,10 @@ SENTENCES: Mapping[str, str] = {
     "broker_unavailable": "The MQTT broker cannot run: {reason}. Nothing was started.",
     "unknown_kind": "{kind} is nothing that can be taken in or given out: {kinds}.",
     "backup_unusable": "{folder}: {reason}. Nothing was restored, nothing was changed.",
+    "archive_unreadable": _(
+        "These messages are archived, and the file {file} cannot be read here. Nothing was written."
+        " Ask the platform's operator: it lies with the archive, in the data folder of the background worker."
+    ),
     "file_unreadable": "{file} cannot be read: {reason}. Nothing was taken in.",
     "folder_taken": "{folder} holds {found}. Nothing was started or changed. Choose another folder with DATA_DIR=.",
 }

@@ -15,6 +15,9 @@ from booking import invariants as ledger
 from booking.external import invariants as elsewhere
 from booking.operators.queries import unattended
 from booking.waiting import invariants as waiting
+from devices.archive import invariants as archived
+from devices.archive.files import Archive, archive_in
+from devices.archive.moving import Archiving
 from devices.certificates import read_authority
 from devices.evidence import invariants as evidence
 from devices.evidence.keys import read_signer
@@ -45,6 +48,7 @@ def worker_of(settings: Settings, sessions: sessionmaker[Session], *, stop: thre
         provisioned=provisioned_by(settings),
         elsewhere=Elsewhere(timedelta(minutes=settings.calendar_minutes), settings.private_calendars),
         signer=read_signer(settings.evidence_key.get_secret_value(), settings.data_dir / EVIDENCE_KEY),
+        archiving=Archiving(archive_in(settings.data_dir), timedelta(days=settings.raw_days)),
         stop=stop,
     )
 
@@ -72,10 +76,12 @@ def work(settings: Settings) -> None:
     worker.stop()
 
 
-def audit(session: Session, *, since: datetime | None = None) -> list[str]:
-    """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants."""
+def audit(session: Session, *, since: datetime | None = None, archive: Archive | None = None) -> list[str]:
+    """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants, without an
+    `archive` only the database is looked at."""
     rooms = (elsewhere.violations, waiting.violations, unattended, invariants.violations, evidence.violations)
-    return [*ledger.violations(session, since=since), *chain.from_iterable(room(session) for room in rooms)]
+    files = archived.violations(session, archive) if archive else ()
+    return [*ledger.violations(session, since=since), *chain.from_iterable(room(session) for room in rooms), *files]
 
 
 def first_operator(session: Session) -> Person:

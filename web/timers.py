@@ -20,6 +20,7 @@ from booking.swaps import actions as swaps
 from booking.waiting import actions as waiting
 from devices import actions as devices
 from devices import queries as equipment
+from devices.archive import actions as archive
 from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
 from devices.flags import actions as flags
@@ -93,6 +94,11 @@ JOBS: Sequence[Job] = (
     Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
     Job("purge", timedelta(hours=6), purge),
 )
+
+
+def forgetting(keep: timedelta) -> Job:
+    """Rejected messages are kept as long as raw ones stay in the database."""
+    return Job("forget_rejected", timedelta(minutes=1), lambda session, now: archive.forget_rejected(session, keep=keep, now=now))
 
 
 def sealing(signer: Signer) -> Job:

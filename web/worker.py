@@ -3,7 +3,7 @@
 import smtplib
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from booking.external.fetching import NotFetched, fetch
 from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
+from devices.archive.moving import Archiving
 from devices.births import actions as births
 from devices.certificates import Authority, listed
 from devices.evidence.keys import Signer
@@ -32,7 +33,7 @@ from marketplace import clock, jobs, outbox
 from marketplace.refusals import NotFound, Refusal
 from web import mail
 from web.present import letters
-from web.timers import JOBS, Job, sealing
+from web.timers import JOBS, Job, forgetting, sealing
 
 log = structlog.get_logger()
 Sessions = sessionmaker[Session]
@@ -41,6 +42,9 @@ SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
 ASK_S = 2.0
+ARCHIVE_S = 600.0
+BREATH_S = 0.02
+"""A thousand devices' day takes two thousand transactions of about as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,18 @@ def read_calendar(elsewhere: Elsewhere, sessions: Sessions) -> bool:
     return True
 
 
+def archive_loop(archiving: Archiving, sessions: Sessions, stop: threading.Event) -> None:
+    """Move old messages into the archive, a short transaction at a time; between two of them others have their turn."""
+    while not stop.wait(ARCHIVE_S):
+        with closing(archiving.steps()) as steps, suppress(StopIteration):
+            step = next(steps)
+            while not stop.wait(BREATH_S):
+                with sessions() as session:
+                    done = step(session, now=clock.now())
+                    session.commit()
+                step = steps.send(done)
+
+
 def keep_up(loop: Callable[[], None], stop: threading.Event) -> None:
     """Run `loop` until `stop`; what breaks it (a database away for a minute) is told, and it begins again."""
     while not stop.is_set():
@@ -331,11 +347,12 @@ class Worker:
         provisioned: Provisioned | None,
         elsewhere: Elsewhere = NOTHING_PRIVATE,
         signer: Signer | None = None,
+        archiving: Archiving | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         """`stop` may be set from outside, as by a signal: what waits gives up then; `stop()` is still to be called."""
         self._sessions, self._ingest, self._stop = sessions, ingest, stop or threading.Event()
-        self._jobs = [*JOBS, sealing(signer)] if signer else JOBS
+        self._jobs = [*JOBS, *([sealing(signer)] if signer else ()), *([forgetting(archiving.keep)] if archiving else ())]
         self._scheduler = BackgroundScheduler(timezone="UTC")
         loops: list[Callable[[], None]] = [
             lambda: mail_loop(post, sessions, self._stop),
@@ -347,6 +364,8 @@ class Worker:
         if provider:
             loops.append(lambda: payment_loop(provider, sessions, self._stop))
             loops.append(lambda: event_loop(provider, sessions, self._stop))
+        if archiving:
+            loops.append(lambda: archive_loop(archiving, sessions, self._stop))
         if provisioned:
             loops.append(lambda: broker_loop(provisioned, sessions, self._stop))
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]

@@ -182,6 +182,16 @@ class Node:
         return known.name, metric.datatype or known.datatype
 
 
+def kind(topic: str) -> str:
+    """NBIRTH, DDATA and so on; empty where it is no topic of a node or device.
+
+    >>> kind("spBv1.0/plant/DBIRTH/edge/oven")
+    'DBIRTH'
+    """
+    match = TOPIC.fullmatch(topic)
+    return match["kind"] if match else ""
+
+
 def opened(topic: str, content: bytes) -> tuple[re.Match[str] | None, Any]:
     """The topic's parts and the payload; None of a host's own state. Raises: Unreadable."""
     if STATE.fullmatch(topic):

@@ -10,9 +10,11 @@ import orjson
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.archive.files import Archive
+from devices.archive.reading import birth_days, messages_of_day
 from devices.evidence import folder, merkle, queries
 from devices.evidence.folder import About, Claimed, Held, Said
-from devices.evidence.records import bounds, message_leaf
+from devices.evidence.records import bounds
 from devices.placing import BACKLOG_REACH
 from devices.sessions import EndReason
 from devices.tables import Device
@@ -33,10 +35,18 @@ class Summary:
 
 
 def export(
-    session: Session, directory: Path, *, resource_id: str, first: date, last: date, longest: int = LONGEST_DAYS
+    session: Session,
+    directory: Path,
+    *,
+    archive: Archive,
+    resource_id: str,
+    first: date,
+    last: date,
+    longest: int = LONGEST_DAYS,
 ) -> Summary:
     """The days from `first` to `last` (UTC, inclusive), as far as they are sealed, with what lies before and after them that
-    their sessions rest on. Raises: NotFound (no device), Invalid (the folder is not empty, no such span, nothing sealed in it).
+    their sessions rest on. Raises: NotFound (no device), Invalid (the folder is not empty, no such span, nothing sealed in it),
+    ArchiveUnreadable.
     """
     rows = devices.devices_of(session, resource_id)
     if not rows:
@@ -53,9 +63,10 @@ def export(
     heard_until = bounds(min(last + DAY + _backfill(session, rows), sealed.day))[1]
     about = About(span.start, span.end, heard_until, {row.id: devices.thresholds_of(session, row.id) for row in rows})
     (directory / folder.ABOUT).write_bytes(orjson.dumps(folder.about_row(about), option=orjson.OPT_INDENT_2))
-    days = {row.id: _days(session, row, span, heard_until) for row in rows}
+    days = {row.id: _days(session, archive, row, span, heard_until) for row in rows}
     messages = _write(
-        directory / folder.MESSAGES, (folder.said_row(one) for row in rows for one in _said(session, row, days[row.id]))
+        directory / folder.MESSAGES,
+        (folder.said_row(one) for row in rows for one in _said(session, archive, row, days[row.id])),
     )
     _write(directory / folder.DAYS, map(folder.held_row, _held(session, rows, days)))
     claims = [one for row in rows for one in _claims(session, row, span, about.settled(row.id))]
@@ -84,12 +95,11 @@ def _write(file: Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _days(session: Session, device: Device, span: Slot, heard_until: datetime) -> list[date]:
+def _days(session: Session, archive: Archive, device: Device, span: Slot, heard_until: datetime) -> list[date]:
     """Whole ones: from where the fold of the first session begins, a day before for what came late, and that of the births."""
     profiles = devices.profiles_of(session, device.id)
     start = devices.stable_point(session, device.id, profiles, before=span.start) - BACKLOG_REACH
-    births = devices.births_of(session, device.id, before=start)
-    found = {message.received_at.astimezone(UTC).date() for message in births}
+    found = birth_days(session, archive, device, before=start)
     day = start.astimezone(UTC).date()
     while bounds(day)[0] < heard_until:
         found.add(day)
@@ -97,10 +107,10 @@ def _days(session: Session, device: Device, span: Slot, heard_until: datetime) -
     return sorted(found)
 
 
-def _said(session: Session, device: Device, days: Sequence[date]) -> Iterator[Said]:
+def _said(session: Session, archive: Archive, device: Device, days: Sequence[date]) -> Iterator[Said]:
     """In the order of the leaves, record by record."""
     for day in days:
-        stored = {message_leaf(device.id, one): one for one in devices.messages_within(session, device.id, Slot(*bounds(day)))}
+        stored = messages_of_day(session, archive, device.id, day)
         for row in queries.days_of(session, device.id, days=[day]):
             for leaf in merkle.split(row.leaves):
                 if leaf in stored:

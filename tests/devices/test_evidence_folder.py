@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from devices import actions
+from devices.archive.files import Archive
 from devices.evidence import folder
 from devices.evidence.exporting import export
 from devices.evidence.folder import NoEvidence
@@ -30,6 +31,7 @@ Row = dict[str, Any]
 
 
 SIGNER = read_signer("7a" * 32, Path("nowhere"))
+EMPTY = Archive(Path("nowhere"))
 
 
 def evidence(session: Session, directory: Path) -> Path:
@@ -39,7 +41,7 @@ def evidence(session: Session, directory: Path) -> Path:
     heard(session, device)
     sealed(session, SIGNER, until=3)
     second, third = DAY + timedelta(days=1), DAY + timedelta(days=2)
-    done = export(session, directory, resource_id=device.resource_id, first=second, last=third)
+    done = export(session, directory, archive=EMPTY, resource_id=device.resource_id, first=second, last=third)
     assert (done.messages, done.seals) == (3 * 1440, 3)
     return directory
 
@@ -81,7 +83,14 @@ def test_a_run_over_the_first_midnight_is_not_cut(db: Session, tmp_path: Path) -
     device = a_device(db)
     heard(db, device, days=2)
     sealed(db, SIGNER, until=2)
-    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY + timedelta(days=1), last=DAY + timedelta(days=1))
+    export(
+        db,
+        tmp_path / "out",
+        archive=EMPTY,
+        resource_id=device.resource_id,
+        first=DAY + timedelta(days=1),
+        last=DAY + timedelta(days=1),
+    )
     assert verify(tmp_path / "out").problems == []
     assert [row["start"] for row in rows_of(tmp_path / "out", folder.SESSIONS)] == ["2026-03-11T09:00:00.000000Z"]
 
@@ -93,7 +102,7 @@ def test_thresholds_that_changed_within_are_taken_as_they_were(db: Session, tmp_
     actions.store(db, [message(device, at(1, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(1440)])
     actions.fold_devices(db, now=at(2, 0))
     sealed(db, SIGNER, until=2)
-    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY + timedelta(days=1))
+    export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY + timedelta(days=1))
     assert verify(tmp_path / "out").problems == []
     assert [row["start"] for row in rows_of(tmp_path / "out", folder.SESSIONS)][:1] == ["2026-03-10T09:00:00.000000Z"]
 
@@ -105,7 +114,7 @@ def test_what_was_stored_late_is_told_with_its_own_proof(db: Session, tmp_path: 
     actions.store(db, [message(device, at(0, 720.5), 8), message(device, at(1, 1), 8)])
     actions.fold_devices(db, now=at(2, 0))
     sealed(db, SIGNER, until=2)
-    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY)
+    export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY)
     assert verify(tmp_path / "out").problems == []
     assert [(row["day"], row["number"], row["seal"]) for row in rows_of(tmp_path / "out", folder.DAYS)] == [
         ("2026-03-10", 1, 1), ("2026-03-10", 2, 2), ("2026-03-11", 1, 2),
@@ -213,7 +222,7 @@ def test_thresholds_that_come_right_after_a_run_leave_it_as_it_was(db: Session, 
     for part in (640, 1440):
         actions.fold_devices(db, now=at(0, part))
     sealed(db, SIGNER, until=1)
-    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY)
+    export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY)
     assert verify(tmp_path / "out").problems == []
     assert [row["start"][11:16] for row in rows_of(tmp_path / "out", folder.SESSIONS)] == ["09:00", "13:20"]
 
@@ -258,7 +267,7 @@ def test_the_database_that_was_changed_does_not_agree_with_its_seals(db: Session
     first = db.scalars(select(RawMessage.digest).where(RawMessage.received_at > at(0, 560)).limit(1)).one()
     db.execute(update(RawMessage).where(RawMessage.digest == first).values(payload=b"{}"))
     db.execute(update(UsageSession).values(confirmed_s=UsageSession.confirmed_s + 60))
-    export(db, tmp_path / "out", resource_id=device.resource_id, first=DAY, last=DAY)
+    export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY)
     problems = verify(tmp_path / "out").problems
     assert "1439 messages are here, 1440 were recorded" in problems[0]
     assert any("do not come to the session" in problem for problem in problems)
@@ -282,7 +291,7 @@ def test_an_export_says_what_cannot_be_had(db: Session, tmp_path: Path) -> None:
 
     def asked(first: int, last: int, resource: str = place) -> None:
         days = [DAY + timedelta(days=number) for number in (first, last)]
-        export(db, tmp_path / "out", resource_id=resource, first=days[0], last=days[1])
+        export(db, tmp_path / "out", archive=EMPTY, resource_id=resource, first=days[0], last=days[1])
 
     with pytest.raises(Invalid, match="from"):
         asked(0, 0)
@@ -299,4 +308,4 @@ def test_an_export_says_what_cannot_be_had(db: Session, tmp_path: Path) -> None:
         asked(0, 0)
     (tmp_path / "file").touch()
     with pytest.raises(Invalid, match="out"):
-        export(db, tmp_path / "file" / "out", resource_id=place, first=DAY, last=DAY)
+        export(db, tmp_path / "file" / "out", archive=EMPTY, resource_id=place, first=DAY, last=DAY)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
+from devices.archive.files import Archive, archive_in
 from devices.evidence import queries
 from devices.evidence.exporting import export
 from devices.evidence.tables import EvidenceSeal
@@ -16,7 +17,7 @@ from marketplace.permissions import Action, may
 from marketplace.refusals import NotAllowed
 from web.api import shapes
 from web.api.evaluation import zipped
-from web.deps import ReadDb, SignedIn
+from web.deps import Configured, ReadDb, SignedIn
 from web.evidence import read_day
 
 router = APIRouter(prefix="/api/v1", tags=["devices"])
@@ -48,19 +49,25 @@ def seal(row: EvidenceSeal) -> dict[str, Any]:
 
 @router.get("/resources/{resource_id}/evidence")
 def evidence(
-    resource_id: str, db: ReadDb, actor: SignedIn, from_: Annotated[str, Query(alias="from", max_length=40)], to: str
+    resource_id: str,
+    db: ReadDb,
+    actor: SignedIn,
+    settings: Configured,
+    from_: Annotated[str, Query(alias="from", max_length=40)],
+    to: str,
 ) -> Response:
     """A ZIP for `pilotbench verify-evidence`; days UTC, `to` inclusive."""
     resource = catalogue.get_visible(db, actor, resource_id)
     if not any(may(actor, one, institution_id=resource.institution_id) for one in (Action.MANAGE_DEVICES, Action.SEE_EVALUATION)):
         raise NotAllowed(action=Action.SEE_EVALUATION.value)
-    return archive(db, resource_id, read_day("from", from_), read_day("to", to))
+    return zip_of(db, archive_in(settings.data_dir), resource_id, read_day("from", from_), read_day("to", to))
 
 
-def archive(db: Session, resource_id: str, first: date, last: date) -> Response:
-    """Raises: NotFound, Invalid."""
+def zip_of(db: Session, archive: Archive, resource_id: str, first: date, last: date) -> Response:
+    """Raises: NotFound, Invalid, ArchiveUnreadable."""
     with tempfile.TemporaryDirectory() as folder:
-        export(db, Path(folder) / "evidence", resource_id=resource_id, first=first, last=last, longest=LONGEST_DAYS)
-        content = zipped(Path(folder) / "evidence")
+        out = Path(folder) / "evidence"
+        export(db, out, archive=archive, resource_id=resource_id, first=first, last=last, longest=LONGEST_DAYS)
+        content = zipped(out)
     name = f"evidence-{resource_id}-{first}-{last}.zip"
     return Response(content, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'})

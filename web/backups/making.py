@@ -1,21 +1,24 @@
 """Makes a backup while others read and write: of one moment, in whole."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 
-from web.backups.manifest import BadBackup, Manifest, digest_of
+from devices.archive.files import Archive, digest_of
+from devices.archive.tables import ArchiveFile
+from web.backups.manifest import BadBackup, Manifest
 
 SQLITE = "database.sqlite"
 REVISIONS = "alembic_version"
 
 
-def make(engine: Engine, folder: Path, *, now: datetime) -> Manifest:
-    """Write the database into a folder that is empty or not there yet; the manifest comes last. Raises: BadBackup."""
+def make(engine: Engine, folder: Path, *, archive: Archive, now: datetime) -> Manifest:
+    """Write database and archive into a folder that is empty or not there yet; the manifest comes last. Raises: BadBackup."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's addresses and the hashes of their passwords
     if any(folder.iterdir()):
         raise BadBackup(folder=str(folder), reason="it is not empty")
@@ -23,10 +26,26 @@ def make(engine: Engine, folder: Path, *, now: datetime) -> Manifest:
         raise BadBackup(folder=str(folder), reason="the database has no tables; run: pilotbench migrate")
     sqlite = engine.dialect.name == "sqlite"
     rows, revision = _copy_sqlite(engine, folder / SQLITE) if sqlite else _copy_tables(engine, folder)
+    _copy_archive(engine, archive, folder)
     files = {file.name: digest_of(file) for file in sorted(folder.iterdir())}
     found = Manifest(engine.dialect.name, revision, now.isoformat(), rows, files)
     found.write(folder)
     return found
+
+
+def _copy_archive(engine: Engine, archive: Archive, folder: Path) -> None:
+    """After the database: files are only ever added, so those are here that its copy names. Raises: BadBackup."""
+    if ArchiveFile.__tablename__ not in inspect(engine).get_table_names():
+        return
+    with engine.connect() as connection:
+        names = connection.execute(select(ArchiveFile.name, ArchiveFile.digest).order_by(ArchiveFile.name)).all()
+    for name, digest in names:
+        copy = folder / name
+        if archive.path(name).is_file():
+            shutil.copyfile(archive.path(name), copy)
+        if not copy.is_file() or digest_of(copy) != digest:
+            reason = f"{name} of the archive is missing or damaged in {archive.folder}; back up where the archive is"
+            raise BadBackup(folder=str(folder), reason=reason)
 
 
 def _copy_sqlite(engine: Engine, target: Path) -> tuple[dict[str, int], str]:

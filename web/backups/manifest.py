@@ -1,12 +1,12 @@
 """What a backup's folder holds, with a digest of each file, so that a damaged or half copied one is never restored."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from devices.archive.files import digest_of
 from marketplace.refusals import Refusal
 
 NAME = "manifest.json"
@@ -50,11 +50,3 @@ def read(folder: Path) -> Manifest:
 def _document(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / NAME).read_text())
     return found
-
-
-def digest_of(file: Path) -> str:
-    total = hashlib.sha256()
-    with file.open("rb") as opened:
-        while piece := opened.read(PIECE):
-            total.update(piece)
-    return total.hexdigest()

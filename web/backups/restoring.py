@@ -8,6 +8,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
+from devices.archive.files import ARCHIVED, Archive, digest_of
 from web.backups.making import REVISIONS, SQLITE, check_sqlite, columns_of
 from web.backups.manifest import PIECE, BadBackup, Manifest, read
 from web.migrate import config, migrate
@@ -22,8 +23,9 @@ def check(folder: Path) -> Manifest:
     return found
 
 
-def restore(engine: Engine, folder: Path) -> Manifest:
-    """Fill a database without rows and bring it to the newest schema; what fails half way may be begun again.
+def restore(engine: Engine, folder: Path, *, archive: Archive) -> Manifest:
+    """Fill a database without rows, bring it to the newest schema, and bring back the archive's files, which come first; what
+    fails half way may be begun again.
 
     Raises: BadBackup, GuardMissing.
     """
@@ -31,6 +33,9 @@ def restore(engine: Engine, folder: Path) -> Manifest:
     if found.database != engine.dialect.name:
         raise BadBackup(folder=str(folder), reason=f"it is of {found.database}, the database is {engine.dialect.name}")
     present = _revision_without_rows(engine, folder)
+    for name in found.files:
+        if Path(name).suffix == ARCHIVED:
+            _bring_back(archive, folder / Path(name).name, found.files[name])
     if found.database == "sqlite":
         _fill_sqlite(engine, folder / SQLITE)
     else:
@@ -40,6 +45,13 @@ def restore(engine: Engine, folder: Path) -> Manifest:
         _fill_tables(engine, folder, found)
     migrate(engine)
     return found
+
+
+def _bring_back(archive: Archive, file: Path, digest: str) -> None:
+    """Raises: BadBackup (another one of that name is there)."""
+    archive.take_in(file)
+    if digest_of(archive.path(file.name)) != digest:
+        raise BadBackup(folder=str(archive.folder), reason=f"it holds another {file.name} than the backup")
 
 
 def _revision_without_rows(engine: Engine, folder: Path) -> str | None:

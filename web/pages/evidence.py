@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from devices.archive.files import archive_in
 from marketplace.permissions import Action
-from web.api.evidence import archive
-from web.deps import ReadDb, SignedIn
+from web.api.evidence import zip_of
+from web.deps import Configured, ReadDb, SignedIn
 from web.evidence import read_day
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing
@@ -25,8 +26,9 @@ def download(
     resource_id: str,
     db: ReadDb,
     actor: SignedIn,
+    settings: Configured,
     first: Annotated[str, Query(max_length=40)],
     last: Annotated[str, Query(max_length=40)],
 ) -> Response:
     own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
-    return archive(db, resource_id, read_day("from", first), read_day("to", last))
+    return zip_of(db, archive_in(settings.data_dir), resource_id, read_day("from", first), read_day("to", last))

@@ -15,12 +15,15 @@ from typer.testing import CliRunner
 from booking import actions as booking
 from booking.admission import Wish
 from booking.tables import Booking, Category, Claim
+from devices.archive.files import archive_in
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from tests.builders import a_person, a_resource
 from tests.conftest import new_database
+from tests.devices.archives import LATER, go, seal, worked
+from tests.devices.evidences import a_device
 from web.backups import making, restoring
 from web.cli import app
 from web.migrate import migrate
@@ -28,8 +31,8 @@ from web.migrate import migrate
 NOW = clock.now().replace(minute=0, second=0, microsecond=0)
 
 
-def run(url: str, *words: str) -> Result:
-    answer = CliRunner().invoke(app, words, env={"PILOTBENCH_DATABASE_URL": url})
+def run(url: str, *words: str, data_dir: Path = Path("nowhere")) -> Result:
+    answer = CliRunner().invoke(app, words, env={"PILOTBENCH_DATABASE_URL": url, "PILOTBENCH_DATA_DIR": str(data_dir)})
     if answer.exception and not isinstance(answer.exception, SystemExit):
         raise answer.exception
     return answer
@@ -95,10 +98,10 @@ def test_what_was_backed_up_comes_back_equal(engine: Engine, url: str, other: st
 
 
 def test_a_database_that_was_only_migrated_takes_a_backup_too(engine: Engine, other: str, tmp_path: Path) -> None:
-    making.make(engine, tmp_path / "backup", now=NOW)
+    making.make(engine, tmp_path / "backup", archive=archive_in(tmp_path), now=NOW)
     restored = open_engine(other)
     migrate(restored)
-    restoring.restore(restored, tmp_path / "backup")
+    restoring.restore(restored, tmp_path / "backup", archive=archive_in(tmp_path))
     assert content(restored) == content(engine)
     restored.dispose()
 
@@ -118,13 +121,13 @@ def test_a_backup_under_load_is_of_one_moment(engine: Engine, other: str, tmp_pa
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = [making.make(engine, tmp_path / f"b{number}", now=NOW) for number in range(3)]
+        made = [making.make(engine, tmp_path / f"b{number}", archive=archive_in(tmp_path), now=NOW) for number in range(3)]
     finally:
         over.set()
         writer.join()
     assert made[0].rows["bookings"] <= made[1].rows["bookings"] <= made[2].rows["bookings"]
     restored = open_engine(other)
-    restoring.restore(restored, tmp_path / "b2")
+    restoring.restore(restored, tmp_path / "b2", archive=archive_in(tmp_path))
     with open_sessions(restored)() as session:
         count = session.scalar(select(func.count()).select_from(Booking))
         assert count == made[2].rows["bookings"]
@@ -134,7 +137,7 @@ def test_a_backup_under_load_is_of_one_moment(engine: Engine, other: str, tmp_pa
 
 def test_what_is_damaged_is_never_restored(engine: Engine, url: str, other: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    making.make(engine, whole, now=NOW)
+    making.make(engine, whole, archive=archive_in(tmp_path), now=NOW)
     largest = max(whole.iterdir(), key=lambda file: file.stat().st_size).name
     for number, harm in enumerate((_cut, _flip, _lose, _forge)):
         folder = tmp_path / f"damaged{number}"
@@ -174,11 +177,56 @@ def _forge(file: Path) -> None:
 
 def test_a_backup_of_one_kind_of_database_is_not_for_the_other(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
-    making.make(engine, folder, now=NOW)
+    making.make(engine, folder, archive=archive_in(tmp_path), now=NOW)
     manifest = folder / "manifest.json"
     told = json.loads(manifest.read_text())
     other = {"sqlite": "postgresql", "postgresql": "sqlite"}[told["database"]]
     (folder / making.SQLITE).touch()
     manifest.write_text(json.dumps({**told, "database": other, "files": {}}))
     with pytest.raises(Refusal):
-        restoring.restore(engine, folder)
+        restoring.restore(engine, folder, archive=archive_in(tmp_path))
+
+
+def an_archive(engine: Engine, data_dir: Path) -> list[str]:
+    """A device whose two oldest days are archived; the files' names."""
+    with open_sessions(engine).begin() as session:
+        device = a_device(session)
+        for number in (0, 1):
+            worked(session, device, number)
+        seal(session, until=LATER)
+        assert go(session, archive_in(data_dir).folder)
+    return sorted(file.name for file in archive_in(data_dir).folder.glob("*.parquet"))
+
+
+def test_the_archive_comes_back_with_the_database(engine: Engine, url: str, other: str, tmp_path: Path) -> None:
+    names = an_archive(engine, tmp_path / "data")
+    assert len(names) == 2
+    assert run(url, "audit", data_dir=tmp_path / "data").exit_code == 0
+    assert "rows of" in run(url, "backup", str(tmp_path / "backup"), data_dir=tmp_path / "data").stdout
+    answer = run(other, "restore", str(tmp_path / "backup"), data_dir=tmp_path / "new")
+    assert (answer.exit_code, "every invariant holds" in answer.stdout) == (0, True)
+    for name in names:
+        assert (tmp_path / "new" / "archive" / name).read_bytes() == (tmp_path / "data" / "archive" / name).read_bytes()
+    (tmp_path / "new" / "archive" / names[0]).unlink()
+    answer = run(other, "audit", data_dir=tmp_path / "new")
+    assert (answer.exit_code, names[0] in answer.stdout) == (1, True)
+
+
+def test_without_its_archive_no_backup_is_made_and_no_other_file_is_replaced(
+    engine: Engine, url: str, other: str, tmp_path: Path
+) -> None:
+    names = an_archive(engine, tmp_path / "data")
+    with pytest.raises(Refusal) as refused:
+        run(url, "backup", str(tmp_path / "elsewhere"), data_dir=tmp_path / "other")
+    assert names[0] in refused.value.values["reason"]
+    assert not (tmp_path / "elsewhere" / "manifest.json").exists()
+    run(url, "backup", str(tmp_path / "backup"), data_dir=tmp_path / "data")
+    taken = tmp_path / "new" / "archive" / names[1]
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another")
+    with pytest.raises(Refusal):
+        run(other, "restore", str(tmp_path / "backup"), data_dir=tmp_path / "new")
+    assert taken.read_bytes() == b"another"
+    empty = open_engine(other)
+    assert inspect(empty).get_table_names() == []
+    empty.dispose()
