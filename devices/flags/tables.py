@@ -5,7 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from devices.flags.rules import Kind
+from devices.flags.days import Kind
 from devices.tables import Device
 from marketplace.db import Base, Document, Id, Line, choice
 
