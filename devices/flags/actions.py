@@ -38,6 +38,7 @@ LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK, Kind.ENERGY_MISMATCH, Kind.OVER
 """What goes on day after day is asked once: not while the question is open, and not soon after it was closed."""
 REST = timedelta(days=90)
 MOMENT = timedelta(microseconds=1)
+LONGEST_COMMENT = 1000
 ILL = frozenset({"clock_future", "clock_skew"})
 
 
@@ -154,7 +155,7 @@ def close(session: Session, *, flag_id: str, comment: str, actor_id: str, now: d
     row = queries.get_flag(session, flag_id)
     if row.closed_at is not None:
         raise WrongState(state="closed", move="close")
-    row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment")
+    row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment", longest=LONGEST_COMMENT)
     device = devices.get_device(session, row.device_id)
     note(session, device, "close_flag", actor_id, {"flag": row.id, "kind": row.kind.value, "comment": row.comment}, now)
     return row

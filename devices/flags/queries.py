@@ -1,9 +1,10 @@
 """Reads of flags, and of what is looked at for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
@@ -21,6 +22,7 @@ from marketplace.refusals import NotFound
 from marketplace.slot import Slot, subtract, union
 
 A_DAY = timedelta(days=1)
+_Row = TypeVar("_Row", DeviceFlag, int)
 USED = frozenset({BookingState.CONFIRMED, BookingState.COMPLETED})
 
 
@@ -36,6 +38,39 @@ def flags_of(session: Session, resource_id: str, *, limit: int = 50, offset: int
     mine = select(DeviceFlag).where(DeviceFlag.resource_id == resource_id)
     newest = mine.order_by(DeviceFlag.closed_at.is_not(None), DeviceFlag.day.desc(), DeviceFlag.id.desc())
     return session.scalars(newest.limit(limit).offset(offset)).all()
+
+
+def open_flags(session: Session, institution_id: str | None, *, limit: int) -> Sequence[DeviceFlag]:
+    """Of an institution or of all, the newest first."""
+    rows = _of_institution(select(DeviceFlag), institution_id).where(DeviceFlag.closed_at.is_(None))
+    return session.scalars(rows.order_by(DeviceFlag.day.desc(), DeviceFlag.id.desc()).limit(limit)).all()
+
+
+def closed_flags(session: Session, institution_id: str | None, *, limit: int, offset: int = 0) -> Sequence[DeviceFlag]:
+    """Of an institution or of all, the last closed first."""
+    rows = _of_institution(select(DeviceFlag), institution_id).where(DeviceFlag.closed_at.is_not(None))
+    return session.scalars(rows.order_by(DeviceFlag.closed_at.desc(), DeviceFlag.id.desc()).limit(limit).offset(offset)).all()
+
+
+def count_open(session: Session, institution_id: str | None) -> int:
+    """Of an institution or of all."""
+    rows = _of_institution(select(func.count(DeviceFlag.id)), institution_id)
+    return session.scalar(rows.where(DeviceFlag.closed_at.is_(None))) or 0
+
+
+def open_by_device(session: Session, device_ids: Collection[str]) -> dict[str, list[DeviceFlag]]:
+    """Those of each device that has any, the newest first."""
+    rows = select(DeviceFlag).where(DeviceFlag.device_id.in_(device_ids), DeviceFlag.closed_at.is_(None))
+    found: dict[str, list[DeviceFlag]] = {}
+    for row in session.scalars(rows.order_by(DeviceFlag.day.desc(), DeviceFlag.id.desc())):
+        found.setdefault(row.device_id, []).append(row)
+    return found
+
+
+def _of_institution(rows: Select[_Row], institution_id: str | None) -> Select[_Row]:
+    if institution_id is None:
+        return rows
+    return rows.join(Device, Device.id == DeviceFlag.device_id).where(Device.institution_id == institution_id)
 
 
 def asked_kinds(session: Session, device_id: str, *, since: datetime) -> set[Kind]:

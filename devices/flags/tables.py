@@ -29,6 +29,7 @@ class DeviceFlag(Base):
     __table_args__ = (
         UniqueConstraint("device_id", "day", "kind"),
         Index("ix_device_flags_resource", "resource_id", "day"),
+        Index("ix_device_flags_closed", "closed_at", "day"),  # what is open, and what was closed last
     )
 
 

@@ -18,9 +18,11 @@ AFTER = (*BEFORE, "relay_off", "takeovers", "burst")
 
 def upgrade() -> None:
     _allow(AFTER)
+    op.create_index("ix_device_flags_closed", "device_flags", ["closed_at", "day"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_device_flags_closed", "device_flags")
     op.execute(sa.text("DELETE FROM device_flags WHERE kind IN ('relay_off', 'takeovers', 'burst')"))
     _allow(BEFORE)
 
