@@ -89,7 +89,7 @@ def store_unstorable(session: Session, envelopes: Sequence[Envelope]) -> None:
 
 
 def store_denials(session: Session, denials: Sequence[Denial]) -> None:
-    """Count what the broker refused to its device; read twice, it is stored once."""
+    """Count what the broker refused to its device; read twice, it is stored once. Only devices are put out by others."""
     known = queries.devices_by_key(session, {denial.client for denial in denials})
     rows = [
         {
@@ -100,10 +100,11 @@ def store_denials(session: Session, denials: Sequence[Denial]) -> None:
             "payload": b"",
             "size": denial.size,
             "reason": denial.reason.value,
-            "detail": DENIED[denial.reason],
+            "detail": DENIED.get(denial.reason, denial.address),
             "received_at": denial.at,
         }
         for denial in denials
+        if denial.client in known or denial.reason is not Reason.TAKEN_OVER
     ]
     insert_new(session, RejectedMessage, rows, key="id")
 

@@ -1,4 +1,5 @@
-"""What the private broker itself refused, read from its log: a foreign topic or a forged login never reaches ingest."""
+"""What the private broker itself refused, read from its log: a foreign topic or a forged login never reaches ingest, nor does
+the news that a device was put out by another client with its key."""
 
 import fcntl
 import hashlib
@@ -21,11 +22,15 @@ LOG_BYTES = 16 << 20
 
 FOREIGN = re.compile(r"(\S{19}): Denied PUBLISH from (.{1,80}) \(d\d, q\d, r\d, m\d+, '(.*)', \.\.\. \((\d+) bytes\)\)")
 FORGED = re.compile(r"(\S{19}): Client (.*) disconnected, not authorised\.")
+TAKEN_OVER = re.compile(r"(\S{19}): Client (.{1,64}) already connected, closing old connection\.")
+CAME = re.compile(r"\S{19}: New client connected from (\S{1,80}):\d{1,5} as (.{1,64}) \(p\d.*")
+"""The line that follows it: who took its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One message or login that the broker turned away; `id` is the same whenever the same line is read."""
+    """One message or login that the broker turned away, or a minute in which it closed a connection for another with the same
+    key; `id` is the same whenever the same line is read."""
 
     id: str
     reason: Reason
@@ -34,6 +39,8 @@ class Denial:
     topic: str
     size: int
     at: datetime
+    address: str = ""
+    """Of the client that took the place of another; empty where it is not told."""
 
 
 @contextmanager
@@ -76,8 +83,8 @@ def _lines(log: Path, begin: int) -> list[bytes]:
 
 def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
     place = begin
-    for line in lines:
-        text = line.decode(errors="replace").rstrip("\n")
+    texts = [line.decode(errors="replace").rstrip("\n") for line in lines]
+    for line, text, following in zip(lines, texts, [*texts[1:], ""], strict=False):
         name = "rej_" + hashlib.sha256(f"{place} {text}".encode()).hexdigest()[:32]
         place += len(line)
         if foreign := FOREIGN.fullmatch(text):
@@ -85,6 +92,15 @@ def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
             yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(size), _moment(at))
         elif forged := FORGED.fullmatch(text):
             yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
+        elif taken := TAKEN_OVER.fullmatch(text):
+            yield _taken_over(taken[1], taken[2], CAME.fullmatch(following))
+
+
+def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
+    """Of a minute it is the same one, for two that put each other out do so all the time."""
+    moment = _moment(at)
+    name = "rej_" + hashlib.sha256(f"{client} {moment:%Y-%m-%dT%H:%M}".encode()).hexdigest()[:32]
+    return Denial(name, Reason.TAKEN_OVER, client, "", 0, moment, came[1] if came and came[2] == client else "")
 
 
 def _moment(text: str) -> datetime:

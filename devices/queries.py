@@ -113,6 +113,10 @@ def devices_by_key(session: Session, keys: Collection[str]) -> dict[str, Device]
     return {row.key: row for row in session.scalars(select(Device).where(Device.key.in_(keys)))}
 
 
+def devices_by_id(session: Session, ids: Collection[str]) -> dict[str, Device]:
+    return {row.id: row for row in session.scalars(select(Device).where(Device.id.in_(ids)))}
+
+
 def profile_of(session: Session, device_id: str, *, at: datetime) -> Profile:
     """The thresholds in force at `at`; before the first ones, the first. Raises: NotFound."""
     return profiles_of(session, device_id).at(at)

@@ -7,10 +7,21 @@ from enum import StrEnum
 
 
 class Channel(StrEnum):
-    """Telemetry counts as evidence; presence (a will, online or offline) only moves the online flag."""
+    """Telemetry counts as evidence; presence (a will, online or offline) only moves the online flag, and what a plug says of
+    its relay alone is compared with the power it tells (devices/flags)."""
 
     TELEMETRY = "t"
     PRESENCE = "s"
+    RELAY = "r"
+
+
+class Relay(StrEnum):
+    """Of the relay that a power flows through, so that none should flow where it is open."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    UNTOLD = "untold"
+    """There is one, and this message says nothing of it."""
 
 
 class Reason(StrEnum):
@@ -28,6 +39,7 @@ class Reason(StrEnum):
     UNKNOWN_ALIAS = "unknown_alias"
     FOREIGN_TOPIC = "foreign_topic"
     WRONG_LOGIN = "wrong_login"
+    TAKEN_OVER = "taken_over"
     UNSTORABLE = "unstorable"
 
 
@@ -57,6 +69,8 @@ class Reading:
     seq: int | None = None
     metric: str = ""
     """Which series of the device this belongs to, where it has several."""
+    relay: Relay | None = None
+    """None where nothing is known of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from booking.availability import local_midnight
@@ -39,6 +39,13 @@ def _days(scheme: Scheme, name: str) -> tuple[date, date]:
     except (ValueError, OverflowError):
         pass
     raise Invalid(field="period", reason="not a period such as 2026 or 2026-11")
+
+
+def last_year_end(scheme: Scheme, now: datetime) -> datetime:
+    """When the newest year of the scheme that is over ended."""
+    day = now.astimezone(scheme.zone).date()
+    month = 9 if scheme.period_rule is PeriodRule.ACADEMIC else 1
+    return local_midnight(date(day.year if day.month >= month else day.year - 1, month, 1), scheme.zone)
 
 
 def as_span(slot: Slot) -> Span:

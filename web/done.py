@@ -34,6 +34,7 @@ DONE = {
     "disputed": _("Your objection has been sent to the institution."),
     "received": _("The payment is marked as received."),
     "returned": _("The payment back is recorded."),
+    "flag_closed": _("The question is closed. It stays on record with your word of why."),
     "listed": _("The machine is listed and published. Connect its meter next."),
     "saved": _("Saved."),
     "published": _("Published."),

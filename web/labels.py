@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
 from web.done import DONE
+from web.flag_words import FLAG_WORDS
 from web.rule_words import RULE_WORDS
 from web.run_words import BEGIN, CONFIRMATION, END, FLAG, GRADE, SETTLEMENT, VERDICT
 
@@ -138,6 +139,7 @@ WAITING = {
     "unverifiable": _("Uses that could not be proved"),
     "unpaid": _("Unpaid statements"),
     "rejected": _("Messages turned away today"),
+    "flags": _("Open questions about meters"),
 }
 MISSING = {
     "name": _("a name"),
@@ -364,7 +366,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
     "elsewhere": ELSEWHERE,
-    **BOOKING_WORDS, **RULE_WORDS,
+    **BOOKING_WORDS, **RULE_WORDS, **FLAG_WORDS,
 }  # fmt: skip
 
 

@@ -25,6 +25,8 @@ from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
 from devices.flags import actions as flags
 from evaluation import actions as evaluation
+from evaluation.periods import last_year_end
+from evaluation.schemes import DEFAULT, load_scheme
 from marketplace import idempotency, jobs, outbox
 from marketplace.inbox import actions as inbox
 from marketplace.people import limits
@@ -63,6 +65,11 @@ def expire_holds(session: Session, now: datetime) -> None:
             checkout.expire(session, booking_id=booking_id, now=now)
 
 
+def look_at_meters(session: Session, now: datetime) -> None:
+    """Raise open questions about what meters said, and about use before the evaluated year ended."""
+    flags.look_at_days(session, now=now, year_end=last_year_end(load_scheme(DEFAULT), now))
+
+
 def purge(session: Session, now: datetime) -> None:
     """Forget what has served its time."""
     jobs.purge(session, now=now)
@@ -77,7 +84,7 @@ def _at(action: Callable[..., object]) -> Callable[[Session, datetime], object]:
 
 JOBS: Sequence[Job] = (
     Job("fold", timedelta(seconds=3), _at(devices.fold_devices), goes_on=True),
-    Job("flags", timedelta(seconds=10), _at(flags.look_at_days)),
+    Job("flags", timedelta(seconds=10), look_at_meters),
     Job("confirm_uses", timedelta(seconds=5), _at(devices.confirm_uses)),
     Job("conclude", timedelta(seconds=5), conclude_bookings),
     Job("holds", timedelta(seconds=3), expire_holds),

@@ -63,7 +63,8 @@ class TimeIn(_Strict):
 
 
 class WordIn(_Strict):
-    """`words` say what each word means: RUN, IDLE, OFF, HELD, DOWN or UNKNOWN; of presence `true` or `false`."""
+    """`words` say what each word means: RUN, IDLE, OFF, HELD, DOWN or UNKNOWN; of presence `true` or `false`, of a relay
+    `closed` or `open`."""
 
     path: str = WHOLE
     first: Annotated[list[str], Field(max_length=8)] = []
@@ -101,6 +102,8 @@ class MessageIn(SparkplugIn):
     require: Annotated[list[str], Field(max_length=16)] = []
     time: Annotated[TimeIn | None, BeforeValidator(_path_alone)] = None
     online: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
+    relay: Annotated[WordIn | None, BeforeValidator(_path_alone)] = None
+    switched: bool = False
 
     def made(self) -> Message:
         """Raises: BadPath."""
@@ -108,6 +111,8 @@ class MessageIn(SparkplugIn):
             super().made(),
             time=self.time.made() if self.time else None,
             online=self.online.made() if self.online else None,
+            relay=self.relay.made() if self.relay else None,
+            switched=self.switched,
             form=Format(self.format),
             each=self.each,
             require=tuple(getter(path) for path in self.require),

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from devices.codecs.paths import Getter, items
 from devices.codecs.strict import LARGEST, Unreadable, read_json, read_number, read_wall, was_set
-from devices.readings import Channel, Reading, Reason
+from devices.readings import Channel, Reading, Reason, Relay
 
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 LONGEST_WORD = 80
@@ -79,6 +79,9 @@ class Message:
     state: Word | None
     time: Moment | None = None
     online: Word | None = None
+    relay: Word | None = None
+    switched: bool = False
+    """The power flows through a relay of which other messages tell."""
     form: Format = Format.JSON
     each: str | None = None
     """Under which path there are several, each with a series of its own."""
@@ -87,7 +90,11 @@ class Message:
 
     @property
     def is_quiet(self) -> bool:
-        return not (self.power or self.energy or self.state or self.online)
+        return not (self.measures or self.online or self.relay)
+
+    @property
+    def measures(self) -> bool:
+        return bool(self.power or self.energy or self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ def _filled(before: Reading, more: Reading) -> Reading:
         power_w=before.power_w if more.power_w is None else more.power_w,
         energy_wh=before.energy_wh if more.energy_wh is None else more.energy_wh,
         state=more.state or before.state,
+        relay=more.relay or before.relay,
     )
 
 
@@ -147,6 +155,11 @@ def sample_of(message: Message, metric: str, part: Any, document: Any, zone: Zon
             raise Unreadable(Reason.SHAPE, "presence is neither online nor offline")
         yield Reading(Channel.PRESENCE, online=online == "true")
         return
+    relay = _relay(message.relay, part) if message.relay else Relay.UNTOLD if message.switched else None
+    if message.relay and not message.measures:
+        if relay is not Relay.UNTOLD:
+            yield Reading(Channel.RELAY, metric=metric, relay=relay)
+        return
     state = _word(message.state, part, "state") if message.state else None
     if state == UNKNOWN:
         return
@@ -160,6 +173,7 @@ def sample_of(message: Message, metric: str, part: Any, document: Any, zone: Zon
         energy_wh=energy,
         state=state,
         metric=metric,
+        relay=relay,
     )
 
 
@@ -193,14 +207,24 @@ def _plain(value: Any, name: str) -> Any:
     return float(value)
 
 
-def _word(word: Word, part: Any, name: str) -> str | None:
+def _relay(word: Word, part: Any) -> Relay:
+    """A word that is not listed tells nothing, and turns no measurement away."""
+    said = word.words.get(str(_first(word, part)))
+    return Relay(said) if said in {Relay.CLOSED, Relay.OPEN} else Relay.UNTOLD
+
+
+def _first(word: Word, part: Any) -> Any:
+    """The first value, a truth or a whole number as its word."""
     value = next((found for path in word.paths if (found := path(part)) is not None), None)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else value
+
+
+def _word(word: Word, part: Any, name: str) -> str | None:
+    value = _first(word, part)
     if value is None:
         return None
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    elif isinstance(value, int):
-        value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_WORD or not value.isprintable():
         raise Unreadable(Reason.SHAPE, f"{name} is not a word of 1 to {LONGEST_WORD} characters")
     return word.words.get(value, value[:40])

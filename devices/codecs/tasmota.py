@@ -1,6 +1,7 @@
 """Tasmota: `tele/{topic}/SENSOR` with ENERGY, `stat/{topic}/STATUS10` answers, `tele/{topic}/LWT`.
 
-Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used).
+Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used), which is
+switched off where all relays are open.
 """
 
 import re
@@ -9,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from devices.codecs.strict import Unreadable, read_number, read_object, read_wall
-from devices.readings import Channel, Reading, Reason
+from devices.readings import Channel, Reading, Reason, Relay
 
 EXAMPLE = '{"ENERGY": {"Power": 742.5, "Total": 118.2347}}'
 SETUP = (
@@ -22,7 +23,11 @@ WH_PER_KWH = 1000
 ANSWERS = ("STATUS8", "STATUS10")
 """What a plug answers to `Status 8` and `Status 10`: the same as SENSOR, in StatusSNS."""
 
-QUIET = re.compile(r"STATE|INFO\d|RESULT|POWER\d*|STATUS\d*|UPTIME|MARGINS|LOGGING")
+STATES = {"STATE": "", "STATUS11": "StatusSTS", "RESULT": ""}
+"""What names the relays, and under which key: all of them, but RESULT only what was switched."""
+
+POWER = re.compile(r"POWER\d*")
+QUIET = re.compile(r"INFO\d|STATUS\d*|UPTIME|MARGINS|LOGGING")
 """Tails that are ours to ignore: they carry no measurement."""
 
 
@@ -30,6 +35,8 @@ def decode(tail: str, payload: bytes, zone: ZoneInfo) -> list[Reading]:
     """`tail` is the topic's last part: SENSOR or the answer to a question for it, LWT, or one without a measurement."""
     if tail == "LWT":
         return [_presence(payload)]
+    if tail in STATES or POWER.fullmatch(tail):
+        return _relays(tail, payload)
     if tail not in {"SENSOR", *ANSWERS}:
         if QUIET.fullmatch(tail):
             return []
@@ -53,7 +60,23 @@ def _sample(body: Mapping[str, Any], energy: Mapping[str, Any], zone: ZoneInfo) 
         measured_at=read_wall(body["Time"], zone) if body.get("Time") is not None else None,
         power_w=_sum(energy.get("Power"), "Power"),
         energy_wh=None if total is None else round(total * WH_PER_KWH, 3),
+        relay=Relay.UNTOLD,
     )
+
+
+def _relays(tail: str, payload: bytes) -> list[Reading]:
+    """Whether any of the relays is closed, or all are open; nothing where that is not told."""
+    try:
+        said = read_object(payload) if tail in STATES else {tail: payload.decode(errors="replace")}
+    except Unreadable:
+        return []
+    told = said.get(STATES[tail]) if STATES.get(tail) else said
+    words = {name: word for name, word in told.items() if POWER.fullmatch(name)} if isinstance(told, dict) else {}
+    if "ON" in words.values():
+        return [Reading(Channel.RELAY, relay=Relay.CLOSED)]
+    complete = tail in {"STATE", "STATUS11"} or set(words) == {"POWER"}
+    is_open = words and complete and all(word == "OFF" for word in words.values())
+    return [Reading(Channel.RELAY, relay=Relay.OPEN)] if is_open else []
 
 
 def _sum(value: object, name: str) -> float | None:

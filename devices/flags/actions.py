@@ -12,10 +12,11 @@ from devices import queries as devices
 from devices.evidence.actions import SETTLED
 from devices.evidence.records import bounds
 from devices.flags import queries
-from devices.flags.rules import ALWAYS_DAYS, Day, Found, Kind, look
+from devices.flags.days import Day, Ended, Found, Kind, Switched
+from devices.flags.rules import ALWAYS_DAYS, look
 from devices.flags.tables import DeviceFlag, FlagLook
 from devices.folding import samples_of
-from devices.placing import Sample, placed_at
+from devices.placing import Arrival, Sample, placed_at
 from devices.profile import Profiles
 from devices.readings import Channel, Envelope
 from devices.registry.actions import note
@@ -33,14 +34,19 @@ WORKS_S = 0.3
 REPEATED_WITHIN = timedelta(days=3)
 MOST_MESSAGES = 20_000
 """Of a day and those before it that are compared: of a meter that says more, that day alone, or its beginning."""
-LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK, Kind.ENERGY_MISMATCH, Kind.OVER_RATING})
+LASTING = frozenset({Kind.ALWAYS_ON, Kind.CLOCK, Kind.ENERGY_MISMATCH, Kind.OVER_RATING, Kind.RELAY_OFF, Kind.TAKEOVERS})
 """What goes on day after day is asked once: not while the question is open, and not soon after it was closed."""
 REST = timedelta(days=90)
+MOMENT = timedelta(microseconds=1)
+LONGEST_COMMENT = 1000
 ILL = frozenset({"clock_future", "clock_skew"})
 
 
-def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> int:
-    """The next day of each of some meters, as many as go in `WORKS_S`; how many there were."""
+def look_at_days(session: Session, *, now: datetime, year_end: datetime | None = None, limit: int = AT_ONCE) -> int:
+    """The next day of each of some meters, as many as go in `WORKS_S`; how many there were.
+
+    `year_end`: when the last year that is evaluated ended.
+    """
     before, until = (now - SETTLED).astimezone(UTC).date() - timedelta(days=1), monotonic() + WORKS_S
     looked = 0
     for device in queries.not_looked_at(session, before=before, limit=limit):
@@ -48,7 +54,7 @@ def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> in
             break
         try:
             with session.begin_nested():
-                _look_at(session, device, before, now)
+                _look_at(session, device, before, year_end, now)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             log.error("day_not_looked_at", device=device.id, exc_info=error)
             _looked(session, device.id, before)
@@ -56,14 +62,18 @@ def look_at_days(session: Session, *, now: datetime, limit: int = AT_ONCE) -> in
     return looked
 
 
-def _look_at(session: Session, device: Device, last: date, now: datetime) -> None:
+def _look_at(session: Session, device: Device, last: date, year_end: datetime | None, now: datetime) -> None:
     seen = session.get(FlagLook, device.id)
-    day = queries.next_day(session, device.id, after=seen.until if seen else None)
+    day = queries.next_day(session, device, after=seen.until if seen else None)
+    closing = (year_end - MOMENT).astimezone(UTC).date() if year_end else None
+    if closing and seen and seen.until < closing and (day is None or closing < day):
+        day = closing  # it said nothing on that day, yet its use before it is looked at
     if day is None or day > last:
         day = last
     else:
         asked = queries.asked_kinds(session, device.id, since=now - REST) & LASTING
-        found = [one for one in look(_day(session, device, day)) if one.kind not in asked]
+        ended = Ended(year_end, queries.hours_before(session, device, year_end)) if year_end and day == closing else None
+        found = [one for one in look(_day(session, device, day, ended)) if one.kind not in asked]
         insert_new(session, DeviceFlag, [_row(device, day, one, now) for one in found], key="id")
     _looked(session, device.id, day)
 
@@ -98,9 +108,10 @@ class _Heard:
     samples: Sequence[Sample]
     messages: int
     ill_timed: int
+    switched: Sequence[Switched]
 
 
-def _day(session: Session, device: Device, day: date) -> Day:
+def _day(session: Session, device: Device, day: date, ended: Ended | None) -> Day:
     whole, profiles = Slot(*bounds(day)), devices.profiles_of(session, device.id)
     told = devices.messages_within(session, device.id, whole, limit=MOST_MESSAGES)
     before, left = Slot(whole.start - REPEATED_WITHIN, whole.start), MOST_MESSAGES - len(told)
@@ -117,15 +128,26 @@ def _day(session: Session, device: Device, day: date) -> Day:
         running_before=[queries.running_share(session, device.id, day - timedelta(days=back)) for back in range(1, ALWAYS_DAYS)],
         messages=heard.messages,
         ill_timed=heard.ill_timed,
+        switched=heard.switched,
+        taken_over=queries.taken_over(session, device.key, whole),
+        ended=ended,
     )
 
 
 def _heard(messages: Sequence[Envelope], profiles: Profiles, whole: Slot) -> _Heard:
     arrivals, samples = samples_of(messages, profiles, until=whole.end)
-    today = [one for one in arrivals if one.received_at >= whole.start and one.reading.channel is Channel.TELEMETRY]
+    arrivals = [one for one in arrivals if one.received_at >= whole.start]
+    today = [one for one in arrivals if one.reading.channel is Channel.TELEMETRY]
     own = [one for one in today if not one.backlog]
     notes = [placed_at(one, profiles.at(one.received_at))[1] for one in own]
-    return _Heard(samples, len(today), sum(note in ILL for note in notes))
+    return _Heard(samples, len(today), sum(note in ILL for note in notes), _switched(arrivals))
+
+
+def _switched(arrivals: Sequence[Arrival]) -> list[Switched]:
+    """What was said live: of what was kept for later nobody knows how the relay was."""
+    live = [one for one in arrivals if not (one.retain or one.backlog or one.historical)]
+    said = [(one.received_at, one.reading) for one in live]
+    return [Switched(at, one.metric, one.relay, one.power_w, one.energy_wh) for at, one in said if one.relay]
 
 
 def close(session: Session, *, flag_id: str, comment: str, actor_id: str, now: datetime) -> DeviceFlag:
@@ -133,7 +155,7 @@ def close(session: Session, *, flag_id: str, comment: str, actor_id: str, now: d
     row = queries.get_flag(session, flag_id)
     if row.closed_at is not None:
         raise WrongState(state="closed", move="close")
-    row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment")
+    row.closed_at, row.closed_by, row.comment = now, actor_id, clean(comment, field="comment", longest=LONGEST_COMMENT)
     device = devices.get_device(session, row.device_id)
     note(session, device, "close_flag", actor_id, {"flag": row.id, "kind": row.kind.value, "comment": row.comment}, now)
     return row

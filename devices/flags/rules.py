@@ -1,54 +1,20 @@
 """What an honest machine's meter does not say: each kind with its evidence, and with what keeps it from accusing one.
 
-Each looks at the samples of one device and day. None changes a session, a bill or an evaluation.
+Each looks at one device and day. None changes a session, a bill or an evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
+from devices.flags.bursts import burst
+from devices.flags.days import Day, Found, Kind
+from devices.flags.relays import relay_off
+from devices.flags.takeovers import takeovers
 from devices.placing import Sample
 from devices.profile import InForce
 from devices.sessions import Load, load_of
 from marketplace.slot import Slot
-
-
-class Kind(StrEnum):
-    FLAT = "flat"
-    REPLAYED = "replayed"
-    ENERGY_MISMATCH = "energy_mismatch"
-    OVER_RATING = "over_rating"
-    ALWAYS_ON = "always_on"
-    CLOCK = "clock"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`evidence` holds the figures that it rests on, by name: W, Wh, seconds, counts, shares, RFC 3339."""
-
-    kind: Kind
-    span: Slot
-    evidence: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What one device said on one day (UTC), in order, and what it said before."""
-
-    slot: Slot
-    samples: Sequence[Sample]
-    profile: InForce
-    before: Sequence[Sample] = ()
-    """Of the days in which a repeated stretch is looked for."""
-    running_before: Sequence[float] = ()
-    """The share of each of the days before that it ran, the nearest first."""
-    messages: int = 0
-    ill_timed: int = 0
-    """Messages whose clock was ahead, or behind without a reason."""
-
 
 FLAT_FOR, FLAT_SAMPLES, FINE = timedelta(hours=2), 60, 0.01
 """A coarse meter repeats itself honestly: what is judged must be told more finely than a hundredth."""
@@ -201,6 +167,9 @@ RULES: Mapping[Kind, Callable[[Day], Found | None]] = {
     Kind.OVER_RATING: over_rating,
     Kind.ALWAYS_ON: always_on,
     Kind.CLOCK: clock,
+    Kind.RELAY_OFF: relay_off,
+    Kind.TAKEOVERS: takeovers,
+    Kind.BURST: burst,
 }
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from devices.flags.rules import Kind
+from devices.flags.days import Kind
 from devices.tables import Device
 from marketplace.db import Base, Document, Id, Line, choice
 
@@ -29,6 +29,7 @@ class DeviceFlag(Base):
     __table_args__ = (
         UniqueConstraint("device_id", "day", "kind"),
         Index("ix_device_flags_resource", "resource_id", "day"),
+        Index("ix_device_flags_closed", "closed_at", "day"),  # what is open, and what was closed last
     )
 
 

@@ -80,9 +80,38 @@ def test_a_tasmota_plug_tells_and_answers(topic: str, payload: str, power: float
     assert (reading.power_w, reading.energy_wh) == (power, energy)
 
 
-@pytest.mark.parametrize("tail", ["STATE", "RESULT", "POWER", "POWER2", "STATUS", "STATUS11", "INFO1", "UPTIME"])
+@pytest.mark.parametrize("tail", ["STATE", "RESULT", "STATUS", "STATUS11", "INFO1", "UPTIME"])
 def test_what_else_a_tasmota_plug_says_is_passed_over(tail: str) -> None:
     assert decode("tasmota", f"stat/pow1/{tail}", b"ON") == []
+
+
+RELAYS = [
+    ("tele/pow1/STATE", b'{"Time":"2018-02-15T17:37:10","Uptime":"0T01:00:10","Vcc":3.18,"POWER":"OFF"}', "open"),
+    ("tele/pow1/STATE", b'{"POWER1":"OFF","POWER2":"ON"}', "closed"),
+    ("tele/pow1/STATE", b'{"POWER1":"OFF","POWER2":"OFF"}', "open"),
+    ("stat/pow1/STATUS11", b'{"StatusSTS":{"POWER":"OFF"}}', "open"),
+    ("stat/pow1/RESULT", b'{"POWER":"OFF"}', "open"),
+    ("stat/pow1/RESULT", b'{"POWER2":"ON"}', "closed"),
+    ("stat/pow1/POWER", b"OFF", "open"),
+    ("stat/pow1/RESULT", b'{"POWER2":"OFF"}', None),
+    ("stat/pow1/POWER2", b"OFF", None),
+    ("stat/pow1/POWER", b"aus", None),
+    ("stat/pow1/STATUS11", b'{"StatusSTS":7}', None),
+]
+
+
+@pytest.mark.parametrize(("topic", "payload", "relay"), RELAYS)
+def test_a_tasmota_plug_is_switched_off_where_all_of_its_relays_are(topic: str, payload: bytes, relay: str | None) -> None:
+    """Examples of docs/MQTT.md and docs/Commands.md in Tasmota's documentation; what is no measurement is no sign of life."""
+    found = decode("tasmota", topic, payload)
+    assert not isinstance(found, Rejected)
+    assert [(one.channel, one.relay) for one in found] == ([(Channel.RELAY, relay)] if relay else [])
+
+
+@pytest.mark.parametrize("state", ["7", '{"a":1}', '"\\u0000"', "null", '""', f'"{"x" * 200}"', '["OFF"]'])
+def test_an_odd_word_of_a_relay_turns_no_measurement_away(state: str) -> None:
+    (reading,) = decode("zigbee2mqtt", "zigbee2mqtt/plug", f'{{"power":35,"state":{state}}}'.encode())  # type: ignore[misc]
+    assert (reading.power_w, reading.relay) == (35.0, "untold")
 
 
 def described(**message: Any) -> Profile:

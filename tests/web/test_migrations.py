@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from alembic import command
 from sqlalchemy import Connection, create_engine, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from booking.places import as_rules
 from booking.tables import Booking, RuleVersion
@@ -151,4 +152,31 @@ def test_a_database_that_lost_its_guard_is_not_served(database_url: str) -> None
             connection.execute(text(statement))
     with pytest.raises(GuardMissing):
         check_guard(engine)
+    engine.dispose()
+
+
+FLAGGED = """INSERT INTO devices (id, key, resource_id, institution_id, name, secret_hash, state, created_at)
+VALUES ('dev_1', 'k1', 'res_1', 'ins_1', 'x', 'x', 'active', '2026-01-01 00:00:00+00:00');
+INSERT INTO device_flags (id, device_id, resource_id, kind, day, starts_at, ends_at, evidence, raised_at)
+VALUES ('flg_1', 'dev_1', 'res_1', 'flat', '2026-03-10', '2026-03-10 01:00:00+00:00', '2026-03-10 02:00:00+00:00', '{}',
+'2026-03-11 01:00:00+00:00')"""
+
+
+def test_questions_that_were_asked_before_stay_as_new_kinds_come_and_go(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0028")
+    more = FLAGGED.split(";")[1].replace("flg_1", "flg_2").replace("flat", "burst")
+    with engine.begin() as connection:
+        for statement in (*STORED.split(";")[:3], *FLAGGED.split(";")):
+            connection.execute(text(statement))
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text(more))
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text(more))
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text(more.replace("flg_2", "flg_3").replace("burst", "rumour")))
+    command.downgrade(config(engine), "0028")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id, kind FROM device_flags")).all() == [("flg_1", "flat")]
     engine.dispose()

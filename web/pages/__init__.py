@@ -22,6 +22,7 @@ from web.pages import (
     evidence,
     external,
     feeds,
+    flags,
     members,
     messages,
     operator,
@@ -78,6 +79,7 @@ def include(app: FastAPI) -> None:
         entries,
         evaluation,
         evidence,
+        flags,
         operator,
     )
     for module in (*people, *publishers):

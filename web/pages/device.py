@@ -48,7 +48,7 @@ def drawn(
     taken = pen.request.app.state.settings.mqtt_certificate_port
     certificates = device.certificates(db, row, now=now, new=new) if taken else None
     view = device.device(
-        db, row, place, lang=pen.lang, now=now, secret=secret, certificates=certificates, form=form, foreseen=foreseen
+        db, row, place, pen.actor, lang=pen.lang, now=now, secret=secret, certificates=certificates, form=form, foreseen=foreseen
     )
     return pen.page("device.html", view, status=422 if form and form.errors else 200, area=Area.DESK, zone=place.timezone)
 

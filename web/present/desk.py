@@ -16,6 +16,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
 from devices.codecs import families
+from devices.flags import queries as flags
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device
 from marketplace.catalogue import queries as catalogue
@@ -95,6 +96,7 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
 PAGES = {
     "requests": Action.DECIDE_BOOKINGS,
     "use": Action.REVIEW_USE,
+    "flags": Action.MANAGE_DEVICES,
     "demand": Action.REVIEW_USE,
     "income": Action.HANDLE_MONEY,
     "training": Action.TRAIN_PEOPLE,
@@ -107,6 +109,7 @@ ANSWERED_BY = {
     "unverifiable": Action.REVIEW_USE,
     "silent": Action.MANAGE_DEVICES,
     "no_device": Action.MANAGE_DEVICES,
+    "flags": Action.MANAGE_DEVICES,
 }
 """Who can do something about what waits; to others it would be a dead link."""
 
@@ -177,6 +180,7 @@ def _todo(
         ToDo("unverifiable", sum(row.state is BookingState.UNVERIFIABLE for row in past), f"{base}/use{mark}"),
         ToDo("silent", sum(line.silent_devices for line in lines), f"{base}{mark}#lines"),
         ToDo("no_device", bare, f"{base}{mark}#lines"),
+        ToDo("flags", flags.count_open(session, house.id), f"{base}/flags{mark}"),
     ]
 
 
@@ -252,6 +256,7 @@ def meters(
 ) -> DevicesView:
     rows = devices.devices_of(session, row.id)
     counts = devices.count_rejected(session, [one.key for one in rows])
+    asked = flags.open_by_device(session, [one.id for one in rows])
     live = names.live_of(session, [row.id], now=now)[row.id]
     turned_away = [
         Rejected(one.received_at, one.topic, reason_in_words(one.reason, lang), one.detail or "")
@@ -261,8 +266,9 @@ def meters(
     return DevicesView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
+        institution_id=row.institution_id,
         zone=row.timezone,
-        devices=[_meter(session, one, live, counts.get(one.key, 0), now) for one in rows],
+        devices=[_meter(session, one, live, counts.get(one.key, 0), len(asked.get(one.id, ())), now) for one in rows],
         families=[Choice(code, label, code == "tasmota") for code, label in FAMILIES.items()],
         secret=secret,
         rejected=turned_away,
@@ -272,11 +278,11 @@ def meters(
     )
 
 
-def _meter(session: Session, one: Device, live: Live, rejected: int, now: datetime) -> DeviceRow:
+def _meter(session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime) -> DeviceRow:
     family = devices.profile_of(session, one.id, at=now).family
     return DeviceRow(
         one.id, one.name, one.key, FAMILIES.get(family, family), one.state.value, one.online, one.last_message_at, live.power_w,
-        live, rejected,
+        live, rejected, questions,
     )  # fmt: skip
 
 

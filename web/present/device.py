@@ -11,13 +11,15 @@ from devices import queries as devices
 from devices.certificates import Issued
 from devices.codecs import families
 from devices.evidence import queries as evidence
+from devices.flags.queries import open_by_device
 from devices.profile import Profile
 from devices.registry.actions import MOST_CERTIFICATES, topic_of
 from devices.tables import Device, DeviceState, RejectedMessage
 from devices.what_if import Foreseen, Run, Stretch
+from marketplace.permissions import Actor
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.present import names
+from web.present import flags, names
 from web.present.bookings import session_row
 from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
@@ -40,6 +42,7 @@ def device(
     session: Session,
     row: Device,
     place: Resource,
+    actor: Actor,
     *,
     lang: Lang,
     now: datetime,
@@ -64,7 +67,9 @@ def device(
         last_message_at=row.last_message_at,
         resource_id=place.id,
         resource=names.name_of(place, lang),
+        institution_id=place.institution_id,
         zone=place.timezone,
+        questions=flags.rows(session, open_by_device(session, [row.id]).get(row.id, []), actor, lang),
         live=names.live_of(session, [place.id], now=now)[place.id],
         power=devices.power_of_resource(session, place.id) if alone else [],
         runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.flags import queries as flags
 from devices.segments import State as Telemetry
 from evaluation import queries
 from evaluation.exports.headings import HEADINGS, formula, heading
@@ -112,6 +113,7 @@ def overview(session: Session, asked: Asked, *, lang: Lang, now: datetime) -> Ov
         sort=asked.sort,
         sort_urls=[Choice(name, asked.address(base, sort=name), name == asked.sort) for name in SORTS],
         exports=[Export(kind, asked.address(f"{base}.{kind}")) for kind in ("csv", "xlsx")],
+        questions=flags.count_open(session, None),
         mean_util=_percent(found.kpis[0].value) if found.kpis else None,
         as_of=found.within.end,
     )

@@ -21,6 +21,7 @@ def reason_in_words(code: str, lang: Lang) -> str:
         "unknown_family": _("The family of messages is not known"),
         "foreign_topic": _("Sent below the name of another device"),
         "wrong_login": _("Name or secret is wrong"),
+        "taken_over": _("Put out by another client with the same key"),
         "unstorable": _("It could not be stored; the log of the worker says why"),
     }
     return said.get(code) or word(_, "rejection", code)

@@ -143,6 +143,8 @@ class DeviceRow:
     power_w: int | None
     live: Live
     rejected: int
+    questions: int
+    """Open ones about what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class DevicesView:
 
     resource_id: str
     resource: str
+    institution_id: str
     zone: str
     devices: Sequence[DeviceRow]
     families: Sequence[Choice]

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from marketplace.slot import Slot
 from web.views.bookings import SessionRow
 from web.views.desk import NewSecret, Rejected
+from web.views.flags import FlagRow
 from web.views.frame import EMPTY_FORM, Form, Live
 
 
@@ -101,7 +102,10 @@ class DeviceView:
     last_message_at: datetime | None
     resource_id: str
     resource: str
+    institution_id: str
     zone: str
+    questions: Sequence[FlagRow]
+    """Open ones about what it said, the newest first."""
     live: Live
     power: Sequence[float]
     """The last hour's watts, oldest first, so that the thresholds can be judged; empty where another meter may be meant."""

@@ -89,6 +89,8 @@ class OverviewView:
     sort_urls: Sequence[Choice]
     """value = column (util, hours, smes, income, coverage), label = its address, chosen = the present one."""
     exports: Sequence[Export]
+    questions: int = 0
+    """Open ones about meters, of all institutions."""
     mean_util: float | None = None
     as_of: datetime | None = None
 
