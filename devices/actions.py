@@ -27,6 +27,7 @@ from devices.sessions import SessionState, fold
 from devices.tables import (
     ConfirmedUse,
     Device,
+    DeviceState,
     LatestSample,
     RawMessage,
     RejectedMessage,
@@ -65,6 +66,9 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
             reason = key if isinstance(key, Rejected) else Rejected(Reason.UNKNOWN_DEVICE, "no device has this key")
             refused.append(_rejected(None, key if isinstance(key, str) else "", envelope, reason))
             continue
+        if device.state is DeviceState.REVOKED and not envelope.backlog:  # a broker that asks keeps it for hours
+            refused.append(_rejected(device.id, device.key, envelope, Rejected(Reason.UNKNOWN_DEVICE, "the device is revoked")))
+            continue
         if device.id not in profiles:
             profiles[device.id] = queries.profiles_of(session, device.id)
         arrivals = read(envelope, profiles[device.id].at(envelope.received_at))
@@ -100,7 +104,7 @@ def store_denials(session: Session, denials: Sequence[Denial]) -> None:
             "payload": b"",
             "size": denial.size,
             "reason": denial.reason.value,
-            "detail": DENIED[denial.reason],
+            "detail": denial.detail or DENIED[denial.reason],
             "received_at": denial.at,
         }
         for denial in denials

@@ -34,6 +34,8 @@ class Denial:
     topic: str
     size: int
     at: datetime
+    detail: str = ""
+    """In place of the usual words for the reason."""
 
 
 @contextmanager

@@ -149,18 +149,19 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
 
 def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
-    folder, authority, known = provisioned.folder, provisioned.authority, None
+    folder, authority, known = provisioned.folder, provisioned.authority, -1
     while not stop.is_set():
         if not folder.is_dir():
             log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
             stop.wait(PAUSE_S * 5)
             continue
         with sessions() as session:
-            present = equipment.logins(session)
+            version = equipment.logins_version(session)
+            present = equipment.logins(session) if version != known else []
             revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
-        if present != known:
+        if version != known:
             broker.provision(folder, present)
-            known = present
+            known = version
         if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
             broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
         with denials.unread(folder) as refused, sessions() as session:
