@@ -40,6 +40,9 @@ SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
 ASK_S = 2.0
+REST = timedelta(milliseconds=1)
+"""For each device, between two changes of the broker's files: told of one, it checks everybody who is connected, and with 4,000 of
+them messages waited for up to two seconds. Those who register ten thousand one after the other must not keep it from its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +152,19 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
 
 def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
-    folder, authority, known = provisioned.folder, provisioned.authority, -1
+    folder, authority, known, rested_at = provisioned.folder, provisioned.authority, -1, clock.now()
     while not stop.is_set():
         if not folder.is_dir():
             log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
             stop.wait(PAUSE_S * 5)
             continue
         with sessions() as session:
-            version = equipment.logins_version(session)
+            version = equipment.logins_version(session) if clock.now() >= rested_at else known
             present = equipment.logins(session) if version != known else []
             revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
         if version != known:
-            broker.provision(folder, present)
-            known = version
+            rest = REST * len(present) if broker.provision(folder, present) else timedelta(0)
+            known, rested_at = version, clock.now() + rest
         if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
             broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
         with denials.unread(folder) as refused, sessions() as session:
