@@ -41,8 +41,8 @@ PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
 ASK_S = 2.0
 REST = timedelta(milliseconds=1)
-"""For each device, between two changes of the broker's files: told of one, it checks everybody who is connected, and with 4,000 of
-them messages waited for up to two seconds. Those who register ten thousand one after the other must not keep it from its work."""
+"""For each device, between two changes of the broker's files: told of one, it checks everybody who is connected, and with 4,000
+of them messages waited for up to two seconds. Who registers ten thousand one by one must not keep it from its work."""
 
 
 @dataclass(frozen=True, slots=True)
