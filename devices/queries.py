@@ -108,7 +108,7 @@ def logins(session: Session) -> list[tuple[str, str]]:
 
 
 def logins_version(session: Session) -> int:
-    """Another number whenever `logins` has changed, whichever transaction came first; a fifteenth of its time."""
+    """Another number whenever `logins` has changed, whichever transaction came first; a tenth of its time."""
     return session.scalar(select(func.sum(Device.access_version))) or 0
 
 
