@@ -29,6 +29,7 @@ from devices.sessions import SessionState, fold
 from devices.tables import (
     ConfirmedUse,
     Device,
+    DeviceState,
     LatestSample,
     RawMessage,
     RejectedMessage,
@@ -69,6 +70,9 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
             reason = key if isinstance(key, Rejected) else Rejected(Reason.UNKNOWN_DEVICE, "no device has this key")
             refused.append(_rejected(None, key if isinstance(key, str) else "", envelope, reason))
             continue
+        if device.state is DeviceState.REVOKED and not envelope.backlog:  # a broker that asks keeps it for hours
+            refused.append(_rejected(device.id, device.key, envelope, Rejected(Reason.UNKNOWN_DEVICE, "the device is revoked")))
+            continue
         arrivals = read(envelope, profiles[device.id].at(envelope.received_at))
         if isinstance(arrivals, Rejected):
             refused.append(_rejected(device.id, device.key, envelope, arrivals))
@@ -100,7 +104,7 @@ def store_denials(session: Session, denials: Sequence[Denial]) -> None:
             "payload": b"",
             "size": denial.size,
             "reason": denial.reason.value,
-            "detail": DENIED.get(denial.reason, denial.address),
+            "detail": denial.detail or DENIED.get(denial.reason, ""),
             "received_at": denial.at,
         }
         for denial in denials

@@ -23,9 +23,9 @@ from urllib.parse import quote
 
 from devices.denials import LOG
 from devices.registry.actions import broker_hash
+from devices.rights import INGEST, mosquitto_rules
 from marketplace.refusals import Refusal
 
-INGEST = "ingest"
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 """No `+`, `#` or `/`: such a name would become a pattern in the topic ACL."""
 
@@ -44,24 +44,6 @@ STOP_S = 10.0
 
 ROUTINE = ("--text", "--line-buffered", "--invert-match", "--extended-regexp", "^[^ ]+: (Received|Sending) ")
 """What grep leaves out of the log: a line for each packet."""
-
-ACL = f"""user {INGEST}
-topic read #
-topic write {INGEST}/#
-topic write d/+/cmd/#
-topic write spBv1.0/+/NCMD/+
-
-pattern write d/%u/#
-pattern read d/%u/cmd/#
-
-pattern write shellies/%u/#
-
-pattern write spBv1.0/+/+/%u
-pattern write spBv1.0/+/+/%u/+
-pattern read spBv1.0/+/NCMD/%u
-pattern read spBv1.0/+/DCMD/%u/+
-"""
-"""A device writes below its own name only: in our branch, or where its family's standard puts it (families.device_key)."""
 
 
 class BrokerUnavailable(Refusal):
@@ -137,7 +119,7 @@ def start_broker(
     password = ingest_password or _ingest_password(folder)
     user = _run_as(folder)
     write_credentials(folder, credentials, ingest_password=password)
-    _write(folder / "acl", ACL)
+    _write(folder / "acl", mosquitto_rules())
     if secured:
         _write_certificates(folder, secured)
     _write(folder / "mosquitto.conf", configuration(folder, port, user, host=host, secured=secured))

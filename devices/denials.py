@@ -39,8 +39,8 @@ class Denial:
     topic: str
     size: int
     at: datetime
-    address: str = ""
-    """Of the client that took the place of another; empty where it is not told."""
+    detail: str = ""
+    """In place of the usual words for the reason: the address of the client that took the place of another."""
 
 
 @contextmanager

@@ -47,12 +47,25 @@ class Device(Base):
     birth_wanted_at: Mapped[datetime | None]
     """Since when a Sparkplug node is to be asked for a birth."""
     birth_asked_at: Mapped[datetime | None]
+    access_version: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Grows by one with each change of whether and how it may connect: the sum of all tells the broker's keeper to look."""
 
     __table_args__ = (
         UniqueConstraint("key"),
         Index("ix_devices_resource", "resource_id"),
         sparse_index("ix_devices_birth", "birth_wanted_at"),  # whom to ask
     )
+
+
+class OldSecret(Base):
+    """The secret before the present one, of a device whose owner wanted both to count for a while."""
+
+    __tablename__ = "old_secrets"
+
+    device_id: Mapped[Id] = mapped_column(ForeignKey(Device.id), primary_key=True)
+    secret_hash: Mapped[Line]
+    """As in Device."""
+    ends_at: Mapped[datetime]
 
 
 class DeviceCertificate(Base):

@@ -1,7 +1,7 @@
 """Settings from `PILOTBENCH_*` environment variables or a `.env` file; read once, handed on as a value."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     )
     mqtt_certificate_port: int = Field(
         0, ge=0, le=65535, description="where `pilotbench broker` speaks TLS, by certificate; 0: nowhere"
+    )
+    emqx_secret: SecretStr = Field(
+        SecretStr(""), description="what EMQX sends as bearer when it asks whether a device may connect; empty: it gets no answer"
     )
     stripe_key: SecretStr = Field(SecretStr(""), description="sk_test_... or sk_live_...; empty: card payments are off")
     stripe_api_base: str = Field("", description="another address of Stripe's API, such as the stand-in's; empty: Stripe itself")
@@ -46,6 +49,17 @@ class Settings(BaseSettings):
     def mqtt_host(self) -> str:
         """The broker's host as devices reach it."""
         return self.mqtt_public_host or urlsplit(self.mqtt_url).hostname or "127.0.0.1"
+
+    @property
+    def emqx_asks(self) -> bool:
+        """Whether each login is asked for, so that two secrets of a device can count at once."""
+        return bool(self.emqx_secret.get_secret_value())
+
+    @property
+    def mqtt_account(self) -> tuple[str, str]:
+        """Name and password that ingest logs in with."""
+        found = urlsplit(self.mqtt_url)
+        return unquote(found.username or "ingest"), unquote(found.password or "")
 
     @property
     def mqtt_port(self) -> int:

@@ -1,7 +1,6 @@
 """`pilotbench broker`: the private Mosquitto for production, kept running, with who may connect from the database."""
 
 import threading
-from urllib.parse import unquote, urlsplit
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -73,7 +72,7 @@ def once_the_database_answers(
 
 def started(settings: Settings, host: str, sessions: sessionmaker[Session]) -> RunningBroker:
     """Raises: BrokerUnavailable."""
-    password = unquote(urlsplit(settings.mqtt_url).password or "")
+    _, password = settings.mqtt_account
     if settings.mqtt_dir is None or not password:
         raise BrokerUnavailable(reason="PILOTBENCH_MQTT_DIR, and PILOTBENCH_MQTT_URL with a password, must be set for this")
     with sessions() as session:

@@ -42,6 +42,7 @@ from web.refusals import words
 from web.transfer import running as transfers
 from web.transfer.files import Format
 from web.transfer.kinds import ICS, Kind
+from web.transfer.secrets import secrets_file
 from web.transfer.taking import Outcome, Verdict
 
 ABOUT = "Book, measure, bill and evaluate shared equipment (中试台)."
@@ -278,6 +279,7 @@ def import_file(
     on_word_of: Annotated[str, typer.Option("--as", help="an operator's e-mail; the first operator without it")] = "",
     resource: Annotated[str, typer.Option(help="for ics: whose busy time it is, by id or key")] = "",
     name: Annotated[str, typer.Option(help="for ics: what the calendar is called")] = "",
+    secrets: Annotated[Path | None, typer.Option(help="for devices: a new file for their keys and secrets")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take rows in as pages and the API would, a verdict each; what was taken in before is known. Exit 1 if one is refused.
@@ -291,10 +293,12 @@ def import_file(
         sessions = open_sessions(engine)
         with sessions() as session:
             operator = transfers.operator(session, on_word_of)
-        work = transfers.Work(operator, timedelta(minutes=settings.hold_minutes))
-        whole = dry_run or all_or_nothing
-        verdicts = _together(sessions, work, rows, keep=not dry_run) if whole else _one_by_one(sessions, work, rows)
-        counts = transfers.report(verdicts, kind, as_json=as_json, dry_run=dry_run, whole=all_or_nothing)
+        at = (settings.mqtt_host, settings.mqtt_port)
+        with secrets_file(kind, secrets, keeps=not dry_run, at=at) as told_once:
+            work = transfers.Work(operator, timedelta(minutes=settings.hold_minutes), told_once)
+            whole = dry_run or all_or_nothing
+            verdicts = _together(sessions, work, rows, keep=not dry_run) if whole else _one_by_one(sessions, work, rows)
+            counts = transfers.report(verdicts, kind, as_json=as_json, dry_run=dry_run, whole=all_or_nothing)
     raise typer.Exit(1 if counts[Outcome.REFUSED] else 0)
 
 
@@ -313,6 +317,7 @@ def _one_by_one(sessions: sessionmaker[Session], work: transfers.Work, rows: Ite
         with sessions() as session:
             verdict = work.take(session, row, now=clock.now())
             if verdict.refusal is None:
+                work.seal()
                 session.commit()
             else:
                 session.rollback()
@@ -333,6 +338,7 @@ def _together(
             session.expunge_all()
             yield verdict
         if keep and not refused:
+            work.seal()
             session.commit()
         else:
             session.rollback()

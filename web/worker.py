@@ -45,6 +45,9 @@ ASK_S = 2.0
 ARCHIVE_S = 600.0
 BREATH_S = 0.02
 """A thousand devices' day takes two thousand transactions of about as long."""
+REST = timedelta(milliseconds=1)
+"""For each device, between two changes of the broker's files: told of one, it checks everybody who is connected, and with 4,000
+of them messages waited for up to two seconds. Who registers ten thousand one by one must not keep it from its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +167,19 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
 
 def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
-    folder, authority, known = provisioned.folder, provisioned.authority, None
+    folder, authority, known, rested_at = provisioned.folder, provisioned.authority, -1, clock.now()
     while not stop.is_set():
         if not folder.is_dir():
             log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
             stop.wait(PAUSE_S * 5)
             continue
         with sessions() as session:
-            present = equipment.logins(session)
+            version = equipment.logins_version(session) if clock.now() >= rested_at else known
+            present = equipment.logins(session) if version != known else []
             revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
-        if present != known:
-            broker.provision(folder, present)
-            known = present
+        if version != known:
+            rest = REST * len(present) if broker.provision(folder, present) else timedelta(0)
+            known, rested_at = version, clock.now() + rest
         if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
             broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
         with denials.unread(folder) as refused, sessions() as session:

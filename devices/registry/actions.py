@@ -5,16 +5,17 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from devices import queries
 from devices.certificates import Authority, Issued
 from devices.codecs.families import FAMILIES
 from devices.profile import Profile, read_profile, stored_profile
-from devices.tables import Device, DeviceCertificate, DeviceState, Thresholds
+from devices.tables import Device, DeviceCertificate, DeviceState, OldSecret, Thresholds
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
 from marketplace.ids import new_id
@@ -76,13 +77,27 @@ def register_device(
     return row, Credentials(key, secret, topic_of(key, read.family))
 
 
-def new_secret(session: Session, *, device_id: str, actor_id: str, now: datetime) -> Credentials:
-    """Replace the secret; the old one ends when the broker has the new file. Raises: NotFound."""
+HOUR = timedelta(hours=1)
+LONGEST_OVERLAP = timedelta(days=30)
+AT_ONCE = timedelta(0)
+
+
+def new_secret(session: Session, *, device_id: str, overlap: timedelta = AT_ONCE, actor_id: str, now: datetime) -> Credentials:
+    """Replace the secret. The old one goes on for `overlap` with a broker that asks; Mosquitto drops it as soon as it has the
+    new file. What was revoked does not come back. Raises: NotFound, Invalid (overlap)."""
+    if not AT_ONCE <= overlap <= LONGEST_OVERLAP:
+        raise Invalid(field="overlap_hours", reason="must be {low} to {high}", low=0, high=LONGEST_OVERLAP // HOUR)
     row = queries.lock_device(session, device_id)
+    _end_old_secret(session, row)
+    goes_on = overlap > AT_ONCE and row.state is DeviceState.ACTIVE
+    if goes_on:
+        session.add(OldSecret(device_id=row.id, secret_hash=row.secret_hash, ends_at=now + overlap))
     secret = secrets.token_urlsafe(24)
     row.secret_hash, row.state, row.revoked_at = broker_hash(secret), DeviceState.ACTIVE, None
+    row.access_version += 1
     session.flush()
-    note(session, row, "new_secret", actor_id, {"key": row.key}, now)
+    until = {"old_until": (now + overlap).isoformat()} if goes_on else {}
+    note(session, row, "new_secret", actor_id, {"key": row.key, **until}, now)
     return Credentials(row.key, secret, topic_of(row.key, queries.profile_of(session, device_id, at=now).family))
 
 
@@ -120,11 +135,17 @@ def revoke(session: Session, *, device_id: str, actor_id: str, now: datetime) ->
     """The device may no longer connect, by whatever it has; what it said stays. Raises: NotFound."""
     row = queries.lock_device(session, device_id)
     row.state, row.revoked_at = DeviceState.REVOKED, now
+    row.access_version += 1
+    _end_old_secret(session, row)
     for one in queries.certificates_of(session, device_id):
         one.revoked_at = one.revoked_at or now
     session.flush()
     note(session, row, "revoke", actor_id, {"key": row.key}, now)
     return row
+
+
+def _end_old_secret(session: Session, device: Device) -> None:
+    session.execute(delete(OldSecret).where(OldSecret.device_id == device.id))
 
 
 def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:

@@ -73,8 +73,8 @@ def test_a_broker_tells_of_two_clients_that_put_each_other_out(tmp_path: Path) -
     finally:
         broker.stop()
     assert {(one.reason, one.client) for one in seen} == {(Reason.TAKEN_OVER, "k1")}
-    assert {one.address for one in seen} <= {"127.0.0.1", ""}
-    assert any(one.address for one in seen)
+    assert {one.detail for one in seen} <= {"127.0.0.1", ""}
+    assert any(one.detail for one in seen)
     assert (broker.folder / LOG).read_text().count("already connected, closing old connection") >= 2
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import SecretStr
 
 from devices import actions as intake
 from devices import queries as devices
@@ -224,3 +225,30 @@ def test_a_certificate_is_shown_once_and_taken_back(desk: Desk, takes_certificat
         reader.post(f"/desk/devices/{device}/certificates")
     assert "Issue a certificate" not in reader.get(f"/desk/devices/{device}").text
     assert "5 certificates that count" in reader.post(f"/desk/devices/{device}/certificates").text
+
+
+@pytest.fixture
+def asked_by_emqx(desk: Desk) -> Iterator[None]:
+    before = desk.app.state.settings
+    desk.app.state.settings = before.model_copy(update={"emqx_secret": SecretStr("of the tests")})
+    yield
+    desk.app.state.settings = before
+
+
+def test_where_the_broker_asks_the_old_secret_may_go_on(desk: Desk, asked_by_emqx: None) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader("technician")
+    assert 'name="overlap"' in reader.get(f"/desk/devices/{device}").text
+    assert "The secret before this one counts until" in reader.post(f"/desk/devices/{device}/renew", overlap="24h").text
+    with desk.database() as session:
+        ends_in = [devices.find_old_secret(session, device, at=clock.now() + timedelta(hours=hours)) for hours in (23, 25)]
+        assert [one is not None for one in ends_in] == [True, False]
+    for choice in ("none", "9999h", ""):
+        assert "The secret before this one" not in reader.post(f"/desk/devices/{device}/renew", overlap=choice).text
+
+
+def test_where_it_does_not_no_choice_is_offered_and_none_is_taken(desk: Desk) -> None:
+    device, _ = a_device(desk)
+    reader = desk.reader("technician")
+    assert "overlap" not in reader.get(f"/desk/devices/{device}").text
+    assert "The secret before this one" not in reader.post(f"/desk/devices/{device}/renew", overlap="24h").text

@@ -18,6 +18,7 @@ from web.api import (
     health,
     looking_back,
     marketplace,
+    mqtt,
     operators,
     outages,
     qualifications,
@@ -39,6 +40,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    measured = (devices, access, evidence, flags)
+    measured = (devices, access, mqtt, evidence, flags)
     for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -1,8 +1,10 @@
 """How a device may connect, over JSON: its secret and its certificates, made anew and taken back."""
 
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from devices import queries
 from devices.certificates import read_authority
@@ -16,14 +18,29 @@ from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 router = APIRouter(prefix="/api/v1", tags=["devices"])
 
 
+class SecretIn(shapes.Shape):
+    overlap_hours: Annotated[int, Field(ge=0, le=actions.LONGEST_OVERLAP // actions.HOUR)] = 0
+    """For how long the present one goes on beside the new one."""
+
+
 @router.post("/devices/{device_id}/secret")
-def new_secret(device_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
-    """The present one ends; a device that was revoked may speak again with the new one, which is told once."""
+def new_secret(
+    device_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured, body: SecretIn | None = None
+) -> Response:
+    """The present one ends, at once or after `overlap_hours`; a device that was revoked may speak again with the new one, which
+    is told once."""
     row = own(db, actor, device_id)
+    overlap = timedelta(hours=body.overlap_hours if body else 0)
+    if overlap and not settings.emqx_asks:
+        raise Invalid(
+            field="overlap_hours", reason="the platform's broker knows one secret a device: leave it out, or use certificates"
+        )
 
     def make() -> dict[str, Any]:
-        known = actions.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now)
-        return {**device(row), "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
+        known = actions.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
+        old = queries.find_old_secret(db, row.id, at=now)
+        until = {"old_secret_until": shapes.instant(old.ends_at if old else None)}
+        return {**device(row), **until, "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
 
     return once.answer(200, make, told_once=("secret",))
 

@@ -32,21 +32,27 @@ def register(
 ) -> Response:
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
-    if isinstance(body.profile, str) and body.profile not in FAMILIES:
-        raise Invalid(field="profile", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
+    profile = profile_of(body)
 
     def make() -> dict[str, Any]:
         row, known = actions.register_device(
             db,
             resource_id=resource_id,
             name=body.name,
-            profile={**body.thresholds, "family": body.profile},
+            profile=profile,
             actor_id=actor.person_id,
             now=now,
         )
         return {**device(row), "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
 
     return once.answer(201, make)
+
+
+def profile_of(body: shapes.DeviceIn) -> dict[str, Any]:
+    """Raises: Invalid."""
+    if isinstance(body.profile, str) and body.profile not in FAMILIES:
+        raise Invalid(field="profile", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
+    return {**body.thresholds, "family": body.profile}
 
 
 def connection(known: Credentials, host: str, port: int) -> dict[str, Any]:

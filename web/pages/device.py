@@ -1,7 +1,8 @@
 """One meter: when its machine counts as running, its secret, whether it may speak."""
 
 import unicodedata
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from math import isfinite
 
 from fastapi import APIRouter, Response
@@ -14,6 +15,7 @@ from devices.registry import actions as registry
 from devices.tables import Device
 from marketplace.permissions import Action, Actor
 from marketplace.refusals import Invalid
+from marketplace.settings import Settings
 from marketplace.tables import Resource
 from web.deps import Configured, Db, Now, ReadDb, SignedIn
 from web.i18n import translator
@@ -25,6 +27,10 @@ from web.views.device import NewCertificate, WhatIf
 from web.views.frame import Area, FieldError, Form, Lang
 
 router = APIRouter(prefix="/{lang}/desk/devices")
+
+
+OVERLAPS: Mapping[str, timedelta] = {f"{hours}h": timedelta(hours=hours) for hours in (1, 24, 168)}
+"""What the page offers; anything else is none."""
 
 
 def own_device(db: Session, actor: Actor, device_id: str) -> tuple[Device, Resource]:
@@ -45,10 +51,20 @@ def drawn(
     foreseen: WhatIf | None = None,
     new: NewCertificate | None = None,
 ) -> Response:
-    taken = pen.request.app.state.settings.mqtt_certificate_port
-    certificates = device.certificates(db, row, now=now, new=new) if taken else None
+    settings: Settings = pen.request.app.state.settings
+    certificates = device.certificates(db, row, now=now, new=new) if settings.mqtt_certificate_port else None
     view = device.device(
-        db, row, place, pen.actor, lang=pen.lang, now=now, secret=secret, certificates=certificates, form=form, foreseen=foreseen
+        db,
+        row,
+        place,
+        pen.actor,
+        lang=pen.lang,
+        now=now,
+        overlaps=settings.emqx_asks,
+        secret=secret,
+        certificates=certificates,
+        form=form,
+        foreseen=foreseen,
     )
     return pen.page("device.html", view, status=422 if form and form.errors else 200, area=Area.DESK, zone=place.timezone)
 
@@ -115,10 +131,11 @@ def threshold_error(refusal: Invalid, lang: Lang) -> FieldError:
 
 
 @router.post("/{device_id}/renew")
-def renew(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+def renew(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
     """A new secret, on this answer and nowhere else; a revoked device may speak again with it."""
     row, place = own_device(db, actor, device_id)
-    known = registry.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now)
+    overlap = OVERLAPS.get(text(fields, "overlap"), registry.AT_ONCE) if settings.emqx_asks else registry.AT_ONCE
+    known = registry.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
     family = devices.profile_of(db, row.id, at=now).family
     secret = desk.new_secret(row, known, family, settings.mqtt_host, settings.mqtt_port)
     return drawn(pen, db, row, place, now, secret=secret)

@@ -24,7 +24,17 @@ from web.present.bookings import session_row
 from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.desk import NewSecret, Rejected
-from web.views.device import CertificateRow, Certificates, DeviceView, ForeseenRun, NewCertificate, ReasonCount, Sealed, WhatIf
+from web.views.device import (
+    CertificateRow,
+    Certificates,
+    DeviceView,
+    ForeseenRun,
+    NewCertificate,
+    ReasonCount,
+    Renewal,
+    Sealed,
+    WhatIf,
+)
 from web.views.frame import Form, Lang
 
 POWERS = ("p_on", "p_off", "p_idle", "rated_w")
@@ -46,6 +56,7 @@ def device(
     *,
     lang: Lang,
     now: datetime,
+    overlaps: bool,
     secret: NewSecret | None = None,
     certificates: Certificates | None = None,
     form: Form | None = None,
@@ -53,6 +64,7 @@ def device(
 ) -> DeviceView:
     """The page with the thresholds in force or, after a refusal, as they were typed."""
     profile = devices.profile_of(session, row.id, at=now)
+    old = devices.find_old_secret(session, row.id, at=now)
     turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
     runs = devices.sessions_of_resource(session, place.id, within=Slot(now - RUNS_FROM, now))
     alone = len(devices.devices_of(session, place.id)) == 1
@@ -77,6 +89,7 @@ def device(
         reasons=_counted(turned_away, lang),
         messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],
         secret=secret,
+        renewal=Renewal(overlaps, old.ends_at if old else None),
         certificates=certificates,
         live_url=f"/{lang.value}/live?ids={place.id}",
         sealed=_sealed(session),

@@ -160,7 +160,12 @@ def _cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return _json(value)
-    return f"{APOSTROPHE}{value}" if value.lstrip(APOSTROPHE).startswith(RISKY) else value
+    return guarded(value)
+
+
+def guarded(text: str) -> str:
+    """Text that no spreadsheet runs."""
+    return f"{APOSTROPHE}{text}" if text.lstrip(APOSTROPHE).startswith(RISKY) else text
 
 
 def _bare(cell: str) -> str:

@@ -4,8 +4,10 @@ Passwords, tokens and secret addresses are in none of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,8 @@ from booking.operators.tables import Operator
 from booking.qualifications import queries as training
 from booking.qualifications.tables import Qualification, QualificationGrant
 from booking.tables import Booking, SharedPart
+from devices import queries as devices
+from devices.tables import Device, DeviceState
 from marketplace.catalogue.queries import LISTABLE
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
@@ -35,6 +39,7 @@ WHICH: Mapping[Kind, Sequence[Any]] = {
     Kind.PEOPLE: (Person.disabled_at.is_(None),),
     Kind.GRANTS: (QualificationGrant.revoked_at.is_(None),),
     Kind.OPERATORS: (Operator.left_at.is_(None),),
+    Kind.DEVICES: (Device.state == DeviceState.ACTIVE,),
     Kind.RESOURCES: (
         Resource.parent_id.is_(None) & LISTABLE & ~SHARES,
         Resource.parent_id.is_(None) & LISTABLE & SHARES,
@@ -176,6 +181,20 @@ def _operators(session: Session, rows: Sequence[Operator]) -> Iterable[dict[str,
         yield {"institution_id": houses[row.institution_id], "person_id": persons[row.person_id], "hours": hours}
 
 
+def _devices(session: Session, rows: Sequence[Device]) -> Iterable[dict[str, Any]]:
+    """With the thresholds that came last; whoever takes them in makes keys and secrets of their own."""
+    places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
+    for row in rows:
+        profile = devices.profiles_of(session, row.id).every[-1]
+        numbers = {name: value for name, value in asdict(profile).items() if isinstance(value, float | int)}
+        yield {
+            "resource_id": places[row.resource_id],
+            "name": row.name,
+            "profile": orjson.loads(profile.mapping) if profile.mapping else profile.family,
+            "thresholds": numbers,
+        }
+
+
 def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, Any]]:
     places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
     firms = _keys(session, Kind.ORGANISATIONS, (row.organisation_id for row in rows))
@@ -215,5 +234,6 @@ SOURCES: Mapping[Kind, tuple[Table, Shaped]] = {
     Kind.GRANTS: (QualificationGrant, _grants),
     Kind.OPERATORS: (Operator, _operators),
     Kind.RESOURCES: (Resource, _resources),
+    Kind.DEVICES: (Device, _devices),
     Kind.BOOKINGS: (Booking, _bookings),
 }

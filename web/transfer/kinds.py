@@ -12,7 +12,7 @@ from web.api import shapes
 from web.api.operators import OperatorIn
 from web.api.qualifications import GrantIn, QualificationIn
 from web.api.resources import ResourceIn
-from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
+from web.api.shapes import BookingIn, DeviceIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
 
 
 class Kind(StrEnum):
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     GRANTS = "grants"
     OPERATORS = "operators"
     RESOURCES = "resources"
+    DEVICES = "devices"
     BOOKINGS = "bookings"
 
 
@@ -64,6 +65,12 @@ class ResourceRow(ResourceIn):
     state: Literal["draft", "published", "paused", "retired"] = "published"
 
 
+class DeviceRow(DeviceIn):
+    """The API's device, and on what. Key and secret are made, not taken in."""
+
+    resource_id: Text
+
+
 class BookingRow(BookingIn):
     """The API's booking, or with `rrule` its series, for whom and of what. A booking that is over is passed over."""
 
@@ -82,6 +89,7 @@ SHAPES: Mapping[Kind, type[shapes.Shape]] = {
     Kind.GRANTS: GrantRow,
     Kind.OPERATORS: OperatorRow,
     Kind.RESOURCES: ResourceRow,
+    Kind.DEVICES: DeviceRow,
     Kind.BOOKINGS: BookingRow,
 }
 COLUMNS: Mapping[Kind, tuple[str, ...]] = {
@@ -98,6 +106,7 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
         *("district", "address", "chain", "capacity", "step_min", "hours", "price_per_hour", "quota_hours", "value"),
         *("commissioned_on", "shares", "rules", "policy", "state"),
     ),
+    Kind.DEVICES: ("key", "resource_id", "name", "profile", "thresholds"),
     Kind.BOOKINGS: (
         "key",
         "resource_id",
@@ -132,7 +141,7 @@ def _nested(cell: str) -> object:
 TURNS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours", "level"), _whole),
     **dict.fromkeys(("is_sme", "assisted"), _flag),
-    **dict.fromkeys(("memberships", "levels", "tags", "hours", "price_per_hour", "value"), _nested),
+    **dict.fromkeys(("memberships", "levels", "tags", "hours", "price_per_hour", "value", "profile", "thresholds"), _nested),
     **dict.fromkeys(("shares", "rules", "policy", "override"), _nested),
 }
 """How the cells of a table become numbers, yes and no, and JSON; what is none stays text, and is refused by its column's name."""

@@ -26,6 +26,7 @@ from web.running import first_operator
 from web.transfer import files, giving
 from web.transfer.files import Format, UnreadableFile
 from web.transfer.kinds import COLUMNS, ICS, TURNS, Kind
+from web.transfer.secrets import SecretsFile
 from web.transfer.taking import Hand, Outcome, Verdict, key_of, take, take_calendar
 from web.views.frame import Lang
 
@@ -54,14 +55,16 @@ class Work:
 
     actor: Actor
     hold: timedelta
+    secrets: SecretsFile | None = None
 
     def take(self, session: Session, task: Task, *, now: datetime) -> Verdict:
         """In a savepoint: what is refused leaves nothing behind."""
         try:
             with session.begin_nested():
-                verdict = task.run(Hand(session, self.actor, now, self.hold))
+                hand = Hand(session, self.actor, now, self.hold)
+                verdict = task.run(hand)
                 session.flush()
-                return verdict
+            self._tell(verdict, hand)
         except Refusal as refusal:
             return Verdict(task.line, _key(task), Outcome.REFUSED, refusal=refusal)
         except OperationalError:
@@ -69,6 +72,17 @@ class Work:
         except DataError:
             unstorable = Malformed([Reason("field", {"field": "row", "reason": "holds what cannot be stored"})])
             return Verdict(task.line, _key(task), Outcome.REFUSED, refusal=unstorable)
+        return verdict
+
+    def _tell(self, verdict: Verdict, hand: Hand) -> None:
+        if self.secrets and verdict.object_id:
+            for known in hand.handed:
+                self.secrets.note(verdict.line, verdict.key, verdict.object_id, known)
+
+    def seal(self) -> None:
+        """Before a transaction is committed."""
+        if self.secrets:
+            self.secrets.seal()
 
     def note(self, session: Session, verdict: Verdict, *, now: datetime) -> None:
         """Keep the demand that was turned away."""

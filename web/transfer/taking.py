@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,8 @@ from booking.qualifications import actions as training
 from booking.qualifications.actions import Named
 from booking.states import HOLDING
 from booking.tables import OnConflict
+from devices.registry import actions as registry
+from devices.registry.actions import Credentials
 from marketplace.catalogue import actions as catalogue
 from marketplace.catalogue import queries as listings
 from marketplace.imports import actions as imports
@@ -31,6 +33,7 @@ from marketplace.roles import Role
 from marketplace.tables import CustomerClass, InstitutionKind, Settlement
 from web import checkout, listing
 from web.api.bookings import order_of
+from web.api.devices import profile_of
 from web.api.marketplace import listing_of
 from web.api.rules import read_further, read_rules
 from web.api.shapes import InstitutionIn, OrganisationIn, PersonIn
@@ -40,6 +43,7 @@ from web.transfer.kinds import (
     REFERENCES,
     SHAPES,
     BookingRow,
+    DeviceRow,
     GrantRow,
     Kind,
     OperatorRow,
@@ -94,6 +98,8 @@ class Hand:
     actor: Actor
     now: datetime
     hold: timedelta
+    handed: list[Credentials] = field(default_factory=list)
+    """What is told once, of a row that makes such."""
 
 
 def take(hand: Hand, kind: Kind, row: Row) -> Verdict:
@@ -212,6 +218,19 @@ def _resource(hand: Hand, row: ResourceRow) -> str:
     return made.id
 
 
+def _device(hand: Hand, row: DeviceRow) -> str:
+    made, known = registry.register_device(
+        hand.session,
+        resource_id=row.resource_id,
+        name=row.name,
+        profile=profile_of(row),
+        actor_id=hand.actor.known_id,
+        now=hand.now,
+    )
+    hand.handed.append(known)
+    return made.id
+
+
 def _booking(hand: Hand, row: BookingRow) -> str | None:
     """For the person that the row names, as if they had sent it themselves."""
     if row.state and row.state not in HOLDING:
@@ -239,6 +258,7 @@ MAKERS: Mapping[Kind, Callable[[Hand, Any], str | None]] = {
     Kind.GRANTS: _grant,
     Kind.OPERATORS: _operator,
     Kind.RESOURCES: _resource,
+    Kind.DEVICES: _device,
     Kind.BOOKINGS: _booking,
 }
 

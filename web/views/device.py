@@ -27,6 +27,16 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """How a new secret may follow the present one."""
+
+    overlaps: bool
+    """Whether the broker can take both for a while."""
+    old_until: datetime | None
+    """Until when the one before still counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateRow:
     serial: str
     issued_at: datetime
@@ -116,6 +126,7 @@ class DeviceView:
     messages: Sequence[Rejected]
     """The latest that were turned away, newest first."""
     secret: NewSecret | None
+    renewal: Renewal
     certificates: Certificates | None
     live_url: str
     sealed: Sealed | None

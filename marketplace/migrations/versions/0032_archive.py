@@ -1,14 +1,14 @@
 """Raw messages move into Parquet files: which files there are, what lies in them, and up to where each device's are archived.
 
 Revision ID: 0032
-Revises: 0028
+Revises: 0030
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0032"
-down_revision = "0028"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 

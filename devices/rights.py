@@ -1,0 +1,70 @@
+"""What each account may do at the broker: one table, from which Mosquitto's rules and the answers to EMQX are written.
+
+A device writes below its own name only: in our branch, or where its family's standard puts it (families.device_key).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+INGEST = "ingest"
+KEY = "{key}"
+
+
+class Access(StrEnum):
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """`topic` is a filter; in that of a device its key stands as `{key}`."""
+
+    access: Access
+    topic: str
+
+
+INGEST_RIGHTS: Sequence[Sequence[Right]] = (
+    (
+        Right(Access.READ, "#"),
+        Right(Access.WRITE, f"{INGEST}/#"),
+        Right(Access.WRITE, "d/+/cmd/#"),
+        Right(Access.WRITE, "spBv1.0/+/NCMD/+"),
+    ),
+)
+DEVICE_RIGHTS: Sequence[Sequence[Right]] = (
+    (
+        Right(Access.WRITE, f"d/{KEY}/#"),
+        Right(Access.READ, f"d/{KEY}/cmd/#"),
+    ),
+    (Right(Access.WRITE, f"shellies/{KEY}/#"),),
+    (
+        Right(Access.WRITE, f"spBv1.0/+/+/{KEY}"),
+        Right(Access.WRITE, f"spBv1.0/+/+/{KEY}/+"),
+        Right(Access.READ, f"spBv1.0/+/NCMD/{KEY}"),
+        Right(Access.READ, f"spBv1.0/+/DCMD/{KEY}/+"),
+    ),
+)
+"""In groups, one a standard. What is in none of them is refused."""
+
+
+def mosquitto_rules() -> str:
+    """The file of topic rules: what it does not name is refused."""
+    ingest = [f"topic {right.access} {right.topic}" for group in INGEST_RIGHTS for right in group]
+    devices = [[f"pattern {right.access} {right.topic.replace(KEY, '%u')}" for right in group] for group in DEVICE_RIGHTS]
+    return "\n\n".join("\n".join(lines) for lines in ([f"user {INGEST}", *ingest], *devices)) + "\n"
+
+
+ACTIONS = {Access.READ: "subscribe", Access.WRITE: "publish"}
+
+
+def emqx_rules(key: str | None) -> list[dict[str, str]]:
+    """The `acl` of an answer to EMQX, for a device's key or, None, for ingest; the first rule that fits counts."""
+    groups = INGEST_RIGHTS if key is None else DEVICE_RIGHTS
+    rights = [right for group in groups for right in group]
+    allowed = [_rule("allow", ACTIONS[right.access], right.topic.replace(KEY, key or "")) for right in rights]
+    return [*allowed, _rule("deny", "all", "#")]
+
+
+def _rule(permission: str, action: str, topic: str) -> dict[str, str]:
+    return {"permission": permission, "action": action, "topic": topic}
