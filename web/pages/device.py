@@ -119,8 +119,8 @@ def renew(pen: Drawing, device_id: str, _fields: Fields, db: Db, actor: SignedIn
     """A new secret, on this answer and nowhere else; a revoked device may speak again with it."""
     row, place = own_device(db, actor, device_id)
     known = registry.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now)
-    family = devices.profile_of(db, row.id, at=now).family
-    secret = desk.new_secret(row, known, family, settings.mqtt_host, settings.mqtt_port)
+    profile = devices.profile_of(db, row.id, at=now)
+    secret = desk.new_secret(row, known, profile, settings.mqtt_host, settings.mqtt_port)
     return drawn(pen, db, row, place, now, secret=secret)
 
 
