@@ -264,7 +264,7 @@ def meters(
         resource_id=row.id,
         resource=names.name_of(row, lang),
         zone=row.timezone,
-        devices=[_meter(session, one, live, counts.get(one.key, 0), now) for one in rows],
+        devices=[_meter(session, one, live, counts.get(one.key, 0), now, lang) for one in rows],
         families=[Choice(code, label, code == "tasmota") for code, label in FAMILIES.items()],
         secret=secret,
         rejected=turned_away,
@@ -274,10 +274,10 @@ def meters(
     )
 
 
-def _meter(session: Session, one: Device, live: Live, rejected: int, now: datetime) -> DeviceRow:
-    family = devices.profile_of(session, one.id, at=now).family
+def _meter(session: Session, one: Device, live: Live, rejected: int, now: datetime, lang: Lang) -> DeviceRow:
+    family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
     return DeviceRow(
-        one.id, one.name, one.key, FAMILIES.get(family, family), one.state.value, one.online, one.last_message_at, live.power_w,
+        one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, live.power_w,
         live, rejected,
     )  # fmt: skip
 

@@ -14,7 +14,6 @@ from devices.readings import Rejected
 from devices.tables import Device
 from marketplace.tables import Resource
 from web.present import names
-from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.frame import Form, Lang
 from web.views.reading import MessageRow, ReadingView, SaidRow, ValueRow
@@ -40,7 +39,7 @@ def reading(
     return ReadingView(
         id=row.id,
         name=row.name,
-        family=FAMILIES.get(profile.family, profile.family),
+        family=names.family_in_words(profile.family, lang),
         resource_id=place.id,
         resource=names.name_of(place, lang),
         zone=place.timezone,

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from web.views.frame import EMPTY_FORM, Form
 
+FEWEST_LINES, MOST_LINES = 10, 24
+
 
 @dataclass(frozen=True, slots=True)
 class ValueRow:
@@ -70,3 +72,8 @@ class ReadingView:
     """The family's own description as text, to begin from; empty where none describes it."""
     form: Form = EMPTY_FORM
     """profile: the text of a profile file."""
+
+    @property
+    def lines(self) -> int:
+        """Of the field that the text is written in."""
+        return min(max(self.form.values.get("profile", "").count("\n") + 3, FEWEST_LINES), MOST_LINES)
