@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 
+from devices.codecs.discovery import import_discovery
 from devices.codecs.families import FAMILIES, MAPPING, described_by
 from marketplace.refusals import Invalid
 
@@ -117,6 +118,8 @@ def _family(family: object, mapping: object) -> tuple[str, str]:
     if isinstance(family, str) and family in FAMILIES:
         return family, ""
     described = family if isinstance(family, Mapping) else mapping if family == MAPPING else None
+    if isinstance(described, Mapping) and "home_assistant" in described:
+        described = import_discovery(described).mapping
     try:
         text = described if isinstance(described, str) else orjson.dumps(described, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:  # TOML has dates, JSON has none

@@ -48,6 +48,9 @@ OUTCOMES = {
 }
 
 
+ENVELOPE = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
+
+
 class Live(StrEnum):
     """What a listing shows of its equipment right now. Silent is unknown, never free."""
 
@@ -335,9 +338,15 @@ def births_of(session: Session, device_id: str, *, before: datetime) -> list[Env
     return _envelopes(session, *mine, RawMessage.received_at >= born, RawMessage.topic.like("%spBv1.0/%BIRTH/%"))
 
 
+def last_messages(session: Session, device_id: str, *, count: int) -> list[Envelope]:
+    """The last ones that were taken, in order of receipt."""
+    newest = (RawMessage.received_at.desc(), RawMessage.digest)
+    rows = session.execute(select(*ENVELOPE).where(RawMessage.device_id == device_id).order_by(*newest).limit(count))
+    return [Envelope(*row) for row in reversed(rows.all())]
+
+
 def _envelopes(session: Session, *those: ColumnElement[bool], limit: int | None = None) -> list[Envelope]:
-    columns = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
-    rows = session.execute(select(*columns).where(*those).order_by(RawMessage.received_at).limit(limit))
+    rows = session.execute(select(*ENVELOPE).where(*those).order_by(RawMessage.received_at).limit(limit))
     return [Envelope(*row) for row in rows]
 
 

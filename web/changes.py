@@ -48,6 +48,7 @@ DONE = {
     ("device", "new_certificate"): _("Certificate issued"),
     ("device", "revoke_certificate"): _("Certificate revoked"),
     ("device", "close_flag"): _("Open question closed"),
+    ("device", "set_profile"): _("Reading of its messages set"),
     ("device", "set_thresholds"): _("Thresholds set"),
     ("statement", "accept_statement"): _("Statement accepted"),
     ("statement", "dispute_statement"): _("Statement disputed"),

@@ -42,6 +42,7 @@ DONE = {
     "retired": _("Retired."),
     "certificate_revoked": _("The certificate is revoked; within seconds nobody can connect by it."),
     "revoked": _("The device is revoked; its messages are turned away from now on."),
+    "reading": _("From now on its messages are read so; what was read before stays as it is."),
     "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
     "outage": _("The outage is entered."),
     "outage_ended": _("The outage is ended."),

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from collections.abc import Mapping as Values
 from dataclasses import replace
 from importlib import resources
@@ -25,15 +26,26 @@ VOCABULARIES: Values[str, Values[str, str]] = {
 """What the words of a standard mean, by its name: packml, lads, e10, mtconnect."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+_Made = TypeVar("_Made")
+
+
+def _made(part: str, make: Callable[[], _Made]) -> _Made:
+    """Raises: BadPath, naming the part."""
+    try:
+        return make()
+    except BadPath as error:
+        raise BadPath(str(error), part) from error
 
 
 def _path_alone(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-class QuantityIn(_Strict):
+class QuantityIn(Strict):
     """`path`, or `sum` of several; `scale` brings it to W or Wh."""
 
     path: str | None = None
@@ -47,7 +59,7 @@ class QuantityIn(_Strict):
         return Quantity(tuple(getter(path) for path in paths), self.scale)
 
 
-class TimeIn(_Strict):
+class TimeIn(Strict):
     """`path` in the part or in the whole, or `document` in the whole alone."""
 
     path: str | None = None
@@ -62,7 +74,7 @@ class TimeIn(_Strict):
         )
 
 
-class WordIn(_Strict):
+class WordIn(Strict):
     """`words` say what each word means: RUN, IDLE, OFF, HELD, DOWN or UNKNOWN; of presence `true` or `false`, of a relay
     `closed` or `open`."""
 
@@ -79,7 +91,7 @@ class WordIn(_Strict):
         return Word(tuple(getter(path) for path in self.first or [self.path]), {**known, **self.words})
 
 
-class SparkplugIn(_Strict):
+class SparkplugIn(Strict):
     """Which metrics of an edge node are its power, its energy and its state: a path goes by their whole names."""
 
     power: Annotated[QuantityIn | None, BeforeValidator(_path_alone)] = None
@@ -89,9 +101,9 @@ class SparkplugIn(_Strict):
     def made(self) -> Message:
         """Raises: BadPath."""
         return Message(
-            power=self.power.made() if self.power else None,
-            energy=self.energy.made() if self.energy else None,
-            state=self.state.made() if self.state else None,
+            power=_made("power", self.power.made) if self.power else None,
+            energy=_made("energy", self.energy.made) if self.energy else None,
+            state=_made("state", self.state.made) if self.state else None,
         )
 
 
@@ -109,17 +121,17 @@ class MessageIn(SparkplugIn):
         """Raises: BadPath."""
         return replace(
             super().made(),
-            time=self.time.made() if self.time else None,
-            online=self.online.made() if self.online else None,
-            relay=self.relay.made() if self.relay else None,
+            time=_made("time", self.time.made) if self.time else None,
+            online=_made("online", self.online.made) if self.online else None,
+            relay=_made("relay", self.relay.made) if self.relay else None,
             switched=self.switched,
             form=Format(self.format),
             each=self.each,
-            require=tuple(getter(path) for path in self.require),
+            require=_made("require", lambda: tuple(getter(path) for path in self.require)),
         )
 
 
-class MappingIn(_Strict):
+class MappingIn(Strict):
     """The messages of a family, in the order in which they are tried."""
 
     message: Annotated[list[MessageIn], Field(min_length=1, max_length=MOST_MESSAGES)]
@@ -128,26 +140,40 @@ class MappingIn(_Strict):
 _In = TypeVar("_In", bound=BaseModel)
 
 
-def _validated(kind: type[_In], values: Any, field: str) -> _In:
+SAID = {
+    "missing": "is missing",
+    "extra_forbidden": "is no word of a mapping",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "float_type": "must be a number",
+}
+"""What pydantic says in words of its own, in ours."""
+
+
+def validated(kind: type[_In], values: Any, field: str) -> _In:
+    """Raises: Invalid, naming the field below `field`."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Invalid(field=".".join([field, *(str(part) for part in first["loc"])]), reason=first["msg"]) from error
+        where = ".".join([field, *(str(part) for part in first["loc"])])
+        raise Invalid(field=where, reason=SAID.get(first["type"], first["msg"])) from error
 
 
 def read_metrics(values: Any) -> Message:
     """Raises: Invalid, naming the field below `profile.family.sparkplug`."""
     field = f"{FIELD}.sparkplug"
     try:
-        return _validated(SparkplugIn, values, field).made()
+        return validated(SparkplugIn, values, field).made()
     except BadPath as error:
-        raise Invalid(field=field, reason=str(error)) from error
+        raise Invalid(field=field, reason=str(error), part=error.part) from error
 
 
 def read_mapping(values: Any, *, name: str) -> Mapped:
     """Raises: Invalid, naming the field below `profile.family`."""
-    described = _validated(MappingIn, values, FIELD)
+    described = validated(MappingIn, values, FIELD)
     topics: dict[str, re.Pattern[str]] = {}
     messages: dict[str, list[Message]] = {}
     for number, message in enumerate(described.message):
@@ -155,5 +181,6 @@ def read_mapping(values: Any, *, name: str) -> Mapped:
             topics.setdefault(message.topic, matcher(message.topic))
             messages.setdefault(message.topic, []).append(message.made())
         except (BadPath, BadPattern) as error:
-            raise Invalid(field=f"{FIELD}.message.{number}", reason=str(error)) from error
+            part = error.part if isinstance(error, BadPath) else "topic"
+            raise Invalid(field=f"{FIELD}.message.{number}", reason=str(error), part=part) from error
     return Mapped(name, topics, messages)

@@ -47,6 +47,8 @@ class Family:
     setup: str = ""
     """What is typed into the device, with {host}, {port}, {key} and {secret}; without it any MQTT client shows the way."""
     examples: Sequence[Example] = ()
+    described: Mapping[str, Any] | None = None
+    """As a mapping, where one describes it."""
 
 
 def _by_codec(topic: re.Pattern[str], decode: Callable[[str, bytes, ZoneInfo], list[Reading]]) -> Read:
@@ -68,10 +70,19 @@ def _shipped() -> Mapping[str, Family]:
         if file.name.endswith(".toml"):
             described = tomllib.loads(file.read_text("utf-8"))
             name = file.name.removesuffix(".toml")
-            mapping = read_mapping({"message": described["message"]}, name=name)
+            messages = {"message": described["message"]}
+            mapping = read_mapping(messages, name=name)
             examples = [Example(**one) for one in described["example"]]
             setup = described.get("setup", "")
-            found[name] = Family(name, described["title"], described["publishes"], mapping.read, setup=setup, examples=examples)
+            found[name] = Family(
+                name,
+                described["title"],
+                described["publishes"],
+                mapping.read,
+                setup=setup,
+                examples=examples,
+                described=messages,
+            )
     return found
 
 
@@ -138,7 +149,7 @@ def described_by(mapping: str) -> Family:
         raise Invalid(field="profile.family", reason=f"not JSON ({error})") from error
     if isinstance(values, dict) and set(values) == {"sparkplug"}:
         return _sparkplug(MAPPING, values["sparkplug"])
-    return Family(MAPPING, MAPPING, "d/{key}/#", read_mapping(values, name=MAPPING).read)
+    return Family(MAPPING, MAPPING, "d/{key}/#", read_mapping(values, name=MAPPING).read, described=values)
 
 
 def find(family: str, mapping: str) -> Family | None:

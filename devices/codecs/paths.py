@@ -17,7 +17,11 @@ Getter = Callable[[Any], Any]
 
 
 class BadPath(ValueError):
-    """An expression that is none."""
+    """An expression that is none; `part` names what of a message it was written for."""
+
+    def __init__(self, said: str, part: str = "") -> None:
+        super().__init__(said)
+        self.part = part
 
 
 @lru_cache(maxsize=1024)

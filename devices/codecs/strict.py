@@ -38,11 +38,11 @@ def read_object(payload: bytes) -> dict[str, Any]:
     return value
 
 
-def read_json(payload: bytes) -> Any:
-    """The JSON value in `payload`."""
-    if len(payload) > PAYLOAD_LIMIT:
-        raise Unreadable(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
-    if _depth(payload) > DEPTH_LIMIT:
+def read_json(payload: bytes, *, limit: int = PAYLOAD_LIMIT) -> Any:
+    """The JSON value in `payload`, of at most `limit` bytes."""
+    if len(payload) > limit:
+        raise Unreadable(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {limit}")
+    if depth(payload) > DEPTH_LIMIT:
         raise Unreadable(Reason.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}")
     try:
         return orjson.loads(payload)
@@ -50,17 +50,17 @@ def read_json(payload: bytes) -> Any:
         raise Unreadable(Reason.NOT_JSON, str(error)[:200]) from error
 
 
-def _depth(payload: bytes) -> int:
+def depth(payload: bytes) -> int:
     """How deep brackets nest at most; brackets inside strings only make it larger. Where there are few, their number will do."""
     if (opened := payload.count(b"{") + payload.count(b"[")) <= DEPTH_LIMIT:
         return opened
-    depth = deepest = 0
+    level = deepest = 0
     for byte in payload:
         if byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
+            level += 1
+            deepest = max(deepest, level)
         elif byte in b"}]":
-            depth -= 1
+            level -= 1
     return deepest
 
 

@@ -1,13 +1,16 @@
-"""Patterns of topics with named parts: `{name}` stands within one level, `{name+}` for one level or several.
+"""Patterns of topics with named parts: `{name}` stands within one level, `{name+}` for one level or several, `{name*}/` for any
+number of levels, also none.
 
 >>> matcher("{prefix+}/status/switch:{metric}").fullmatch("d/k1/status/switch:0")["metric"]
 '0'
+>>> [bool(matcher("{branch*}/tele/SENSOR").fullmatch(topic)) for topic in ("d/k1/tele/SENSOR", "tele/SENSOR", "xtele/SENSOR")]
+[True, True, False]
 """
 
 import re
 
 LONGEST = 200
-PART = re.compile(r"\{([a-z_]+)(\+?)\}")
+PART = re.compile(r"\{([a-z_]+)([+*]?)\}(/?)")
 
 
 class BadPattern(ValueError):
@@ -20,13 +23,16 @@ def matcher(pattern: str) -> re.Pattern[str]:
         raise BadPattern(f"must have 1 to {LONGEST} characters")
     found, end, names = "", 0, set[str]()
     for part in PART.finditer(pattern):
-        name, several = part.groups()
+        name, several, slash = part.groups()
         if name in names:
             raise BadPattern(f"names {name} twice")
         names.add(name)
-        found += re.escape(pattern[end : part.start()]) + f"(?P<{name}>{'.+?' if several else '[^/]+'})"
+        if several == "*" and not slash:
+            raise BadPattern("{name*} is followed by a slash")
+        inside = f"(?P<{name}>{'.+?' if several else '[^/]+'})"
+        found += re.escape(pattern[end : part.start()]) + (f"(?:{inside}/)?" if several == "*" else inside + slash)
         end = part.end()
     rest = pattern[end:]
     if "{" in rest or "}" in rest or "+" in rest or "#" in rest:
-        raise BadPattern("parts are written as {name} or {name+}")
+        raise BadPattern("parts are written as {name}, {name+} or {name*}/")
     return re.compile(found + re.escape(rest))

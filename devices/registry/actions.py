@@ -150,10 +150,19 @@ def _end_old_secret(session: Session, device: Device) -> None:
 
 def set_thresholds(session: Session, *, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:
     """From now on samples are read with these. Raises: NotFound, Invalid."""
-    row = queries.get_device(session, device_id)
+    return _set(session, "set_thresholds", device_id, profile, actor_id, now)
+
+
+def set_profile(session: Session, *, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:
+    """From now on its messages are read so: family or mapping, zone, trust in its clock. Raises: NotFound, Invalid."""
+    return _set(session, "set_profile", device_id, profile, actor_id, now)
+
+
+def _set(session: Session, action: str, device_id: str, profile: Mapping[str, Any], actor_id: str, now: datetime) -> Profile:
+    row = queries.lock_device(session, device_id)  # one form changes thresholds, another the reading: neither undoes the other
     read = changed_profile(session, device_id, profile, now=now)
     _add_thresholds(session, row, read, actor_id, now, now)
-    note(session, row, "set_thresholds", actor_id, asdict(read), now)
+    note(session, row, action, actor_id, asdict(read), now)
     return read
 
 

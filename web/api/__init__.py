@@ -21,6 +21,7 @@ from web.api import (
     mqtt,
     operators,
     outages,
+    profiles,
     qualifications,
     search,
     series,
@@ -40,6 +41,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    measured = (devices, access, mqtt, evidence, flags)
+    measured = (devices, profiles, access, mqtt, evidence, flags)
     for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from booking import queries as booking
 from devices import queries, what_if
 from devices.codecs.families import FAMILIES
-from devices.profile import Profile
+from devices.profile import Profile, read_profile
 from devices.registry import actions
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device, RejectedMessage, UsageSession
@@ -19,7 +19,7 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound
 from web import live
-from web.api import shapes
+from web.api import reading, shapes
 from web.api.bookings import read_slot
 from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 
@@ -28,11 +28,24 @@ router = APIRouter(prefix="/api/v1", tags=["devices"])
 
 @router.post("/resources/{resource_id}/devices", status_code=201)
 def register(
-    resource_id: str, body: shapes.DeviceIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured
+    resource_id: str,
+    body: shapes.DeviceIn,
+    once: OneAnswer,
+    db: Db,
+    actor: SignedIn,
+    now: Now,
+    settings: Configured,
+    *,
+    dry_run: Annotated[bool, Query()] = False,
 ) -> Response:
+    """With `dry_run` nothing is stored, and the answer tells how its messages would be read."""
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
     profile = profile_of(body)
+
+    if dry_run:
+        read = read_profile({"zone": resource.timezone, **body.thresholds, "family": body.profile})
+        return once.answer(200, lambda: {**reading.shape(read), **reading.imported(body.profile)})
 
     def make() -> dict[str, Any]:
         row, known = actions.register_device(
@@ -43,7 +56,8 @@ def register(
             actor_id=actor.person_id,
             now=now,
         )
-        return {**device(row), "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
+        at = connection(known, settings.mqtt_host, settings.mqtt_port)
+        return {**device(row), "secret": known.secret, "mqtt": at, **reading.imported(body.profile)}
 
     return once.answer(201, make)
 

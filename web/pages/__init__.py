@@ -17,6 +17,7 @@ from web.pages import (
     demand,
     desk,
     device,
+    discovery,
     entries,
     evaluation,
     evidence,
@@ -29,6 +30,7 @@ from web.pages import (
     outages,
     own,
     public,
+    reading,
     review,
     rules,
     series,
@@ -67,6 +69,8 @@ def include(app: FastAPI) -> None:
     people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series)
     publishers = (
         device,
+        discovery,
+        reading,
         outages,
         external,
         members,

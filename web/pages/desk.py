@@ -13,6 +13,7 @@ from booking import queries as booking
 from booking.occupancy import Gap
 from booking.rules.actions import RuleSet
 from booking.tables import Approval
+from devices import queries as devices
 from devices.registry import actions as registry
 from evaluation.exports.cells import safe
 from marketplace.catalogue import actions as listings
@@ -240,7 +241,8 @@ def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Sign
         form = again(pen, fields, refusal, None if refusal.values.get("field") == "name" else "family")
         view = desk.meters(db, row, actor, lang=pen.lang, now=now, form=form)
         return pen.page("devices.html", view, status=422, area=Area.DESK, zone=row.timezone)
-    secret = desk.new_secret(made, known, family, settings.mqtt_host, settings.mqtt_port)
+    profile = devices.profile_of(db, made.id, at=now)
+    secret = desk.new_secret(made, known, profile, settings.mqtt_host, settings.mqtt_port)
     view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
     return pen.page("devices.html", view, status=201, area=Area.DESK, zone=row.timezone)
 

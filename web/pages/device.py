@@ -136,8 +136,8 @@ def renew(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn,
     row, place = own_device(db, actor, device_id)
     overlap = OVERLAPS.get(text(fields, "overlap"), registry.AT_ONCE) if settings.emqx_asks else registry.AT_ONCE
     known = registry.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
-    family = devices.profile_of(db, row.id, at=now).family
-    secret = desk.new_secret(row, known, family, settings.mqtt_host, settings.mqtt_port)
+    profile = devices.profile_of(db, row.id, at=now)
+    secret = desk.new_secret(row, known, profile, settings.mqtt_host, settings.mqtt_port)
     return drawn(pen, db, row, place, now, secret=secret)
 
 

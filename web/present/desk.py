@@ -17,6 +17,8 @@ from booking.tables import Booking
 from devices import queries as devices
 from devices.codecs import families
 from devices.flags import queries as flags
+from devices.profile import Profile
+from devices.registry import wiring
 from devices.registry.actions import Credentials
 from devices.tables import ConfirmedUse, Device
 from marketplace.catalogue import queries as catalogue
@@ -268,7 +270,7 @@ def meters(
         resource=names.name_of(row, lang),
         institution_id=row.institution_id,
         zone=row.timezone,
-        devices=[_meter(session, one, live, counts.get(one.key, 0), len(asked.get(one.id, ())), now) for one in rows],
+        devices=[_meter(session, one, live, counts.get(one.key, 0), len(asked.get(one.id, ())), now, lang) for one in rows],
         families=[Choice(code, label, code == "tasmota") for code, label in FAMILIES.items()],
         secret=secret,
         rejected=turned_away,
@@ -278,21 +280,25 @@ def meters(
     )
 
 
-def _meter(session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime) -> DeviceRow:
-    family = devices.profile_of(session, one.id, at=now).family
+def _meter(session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang) -> DeviceRow:
+    family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
     return DeviceRow(
-        one.id, one.name, one.key, FAMILIES.get(family, family), one.state.value, one.online, one.last_message_at, live.power_w,
+        one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, live.power_w,
         live, rejected, questions,
     )  # fmt: skip
 
 
-def new_secret(row: Device, known: Credentials, family: str, host: str, port: int) -> NewSecret:
-    """What is pasted into the plug's console, or a first message from a shell."""
-    values = {"host": host, "port": port, "key": known.key, "secret": known.secret}
-    setup = families.FAMILIES[family].setup if family in families.FAMILIES else ""
-    for name, value in values.items():
+def new_secret(row: Device, known: Credentials, profile: Profile, host: str, port: int) -> NewSecret:
+    """What is pasted into the plug's console, a bridge from another broker, or a first message from a shell."""
+    family, described = profile.family, families.find(profile.family, profile.mapping)
+    setup = described.setup if described else ""
+    for name, value in {"host": host, "port": port, "key": known.key, "secret": known.secret}.items():
         setup = setup.replace(f"{{{name}}}", str(value))
-    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' -t {known.topic}"
+    if family == families.MAPPING and described:
+        setup = wiring.bridge(described.described or {}, host=host, port=port, key=known.key, secret=known.secret)
+        family = "bridge" if setup else family
+    topic = known.topic.replace("#", "t")
+    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' -t {topic}"
     command = setup or f"{client} -m '{families.shown(family)}'"
     return NewSecret(row.id, row.name, known.key, known.secret, host, port, known.topic, command, family)
 

@@ -21,7 +21,6 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import flags, names
 from web.present.bookings import session_row
-from web.present.desk import FAMILIES
 from web.present.rejections import reason_in_words
 from web.views.desk import NewSecret, Rejected
 from web.views.device import (
@@ -73,7 +72,7 @@ def device(
         name=row.name,
         key=row.key,
         topic=topic_of(row.key, profile.family),
-        family=FAMILIES.get(profile.family, profile.family),
+        family=names.family_in_words(profile.family, lang),
         active=row.state is DeviceState.ACTIVE,
         revoked_at=row.revoked_at,
         last_message_at=row.last_message_at,

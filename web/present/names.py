@@ -8,10 +8,12 @@ from sqlalchemy.orm import Session
 from booking import queries as booking
 from booking.tables import Booking
 from devices import queries as devices
+from devices.codecs.families import FAMILIES, MAPPING
 from devices.queries import Live as State
 from marketplace.people import queries as people
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Resource
+from web.i18n import translator
 from web.views.frame import Lang, Live
 
 
@@ -31,6 +33,14 @@ def summary_of(row: Resource, lang: Lang) -> str | None:
 
 def tags_of(row: Resource, lang: Lang) -> list[str]:
     return [tag.get(lang.value) or next(iter(tag.values()), "") for tag in row.tags]
+
+
+def family_in_words(family: str, lang: Lang) -> str:
+    """What a device speaks."""
+    if family == MAPPING:
+        _ = translator(lang)
+        return _("Own mapping")
+    return FAMILIES[family].title if family in FAMILIES else family
 
 
 def institution_names(session: Session, ids: Collection[str], lang: Lang) -> dict[str, str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
+from web.views.discovery import NO_DISCOVERY, DiscoveryView
 from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Live, Paging
 
 
@@ -178,6 +179,7 @@ class DevicesView:
     can_edit: bool
     live_url: str | None = None
     form: Form = EMPTY_FORM
+    discovery: DiscoveryView = NO_DISCOVERY
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""A meter connected by the discovery messages that it sends to Home Assistant: seen first, then made."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
+
+from devices import queries as devices
+from devices.codecs.discovery import import_discovery
+from devices.codecs.pasted import read_pasted
+from devices.registry import actions as registry
+from marketplace.permissions import Action, Actor
+from marketplace.refusals import Invalid
+from marketplace.tables import Resource
+from web.deps import Configured, Db, Now, SignedIn
+from web.i18n import translator
+from web.pages.desk import own_resource
+from web.pages.drawing import Drawing, Fields, text, typed
+from web.present import desk
+from web.present import discovery as present
+from web.reasons import beside
+from web.views.desk import NewSecret
+from web.views.discovery import NO_DISCOVERY, DiscoveryView
+from web.views.frame import Area, FieldError, Form, Lang
+
+router = APIRouter(prefix="/{lang}/desk/resources")
+SEPARATORS = re.compile(r"[,;，；、\s]+")
+
+
+@router.post("/{resource_id}/discovery")
+def connect(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+    """With `step=look` what comes out, else a new meter; its secret is on this answer and nowhere else."""
+    place = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
+    form = Form(typed(fields))
+    try:
+        family = read_family(fields)
+        if text(fields, "step") == "look":
+            return _drawn(pen, db, place, actor, now, 200, discovery=present.discovery(import_discovery(family), form))
+        with db.begin_nested():
+            made, known = registry.register_device(
+                db, resource_id=place.id, name=text(fields, "meter"), profile={"family": family}, actor_id=actor.known_id, now=now
+            )
+    except Invalid as refusal:
+        found = DiscoveryView(form=replace(form, errors=(error(refusal, pen.lang),)))
+        return _drawn(pen, db, place, actor, now, 422, discovery=found)
+    profile = devices.profile_of(db, made.id, at=now)
+    secret = desk.new_secret(made, known, profile, settings.mqtt_host, settings.mqtt_port)
+    return _drawn(pen, db, place, actor, now, 201, secret=secret)
+
+
+def _drawn(
+    pen: Drawing,
+    db: Session,
+    place: Resource,
+    actor: Actor,
+    now: datetime,
+    status: int,
+    *,
+    secret: NewSecret | None = None,
+    discovery: DiscoveryView = NO_DISCOVERY,
+) -> Response:
+    view = replace(desk.meters(db, place, actor, lang=pen.lang, now=now, secret=secret), discovery=discovery)
+    return pen.page("devices.html", view, status=status, area=Area.DESK, zone=place.timezone)
+
+
+def read_family(fields: Fields) -> dict[str, Any]:
+    """Raises: Invalid."""
+    take = [name for name in SEPARATORS.split(text(fields, "take")) if name]
+    messages = read_pasted(text(fields, "discovery"))
+    return {"home_assistant": messages, **({"take": take} if take else {})}
+
+
+def error(refusal: Invalid, lang: Lang) -> FieldError:
+    """At the name or at the messages; of one of these with its number."""
+    _ = translator(lang)
+    parts = str(refusal.values["field"]).split(".")
+    if parts[-1] == "name":
+        return FieldError("meter", beside(refusal.values, _))
+    number = next((int(part) + 1 for part in parts if part.isdecimal()), 0)
+    label = _("Message {number}").format(number=number) if number else _("Discovery messages")
+    return FieldError("discovery", beside({**refusal.values, "field": label}, _))
