@@ -29,7 +29,7 @@ CLOCK_READS = {
 ROOMS = {  # where a vendor's package may be imported: a prefix of the path
     "paho": ("devices/",),
     "stripe": ("billing/providers/", "billing/webhooks.py"),
-    "apscheduler": ("web/worker.py", "web/work/"),
+    "apscheduler": ("web/running.py",),
     "fastapi": ("web/", "billing/providers/"),
     "starlette": ("web/",),
     "jinja2": ("web/",),

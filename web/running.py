@@ -1,11 +1,14 @@
-"""Puts a worker together from the settings, and audits what is stored."""
+"""The worker: its loops and timers in threads, put together from the settings. And the audit of what is stored."""
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import chain
 
 import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from billing import invariants
@@ -20,7 +23,7 @@ from devices.archive.files import Archive, archive_in
 from devices.archive.moving import Archiving
 from devices.certificates import read_authority
 from devices.evidence import invariants as evidence
-from devices.evidence.keys import read_signer
+from devices.evidence.keys import Signer, read_signer
 from devices.ingest import Ingest
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
@@ -28,13 +31,105 @@ from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Membership, Person
+from web import worker as loops
 from web.mail import Post
 from web.server import stopped
-from web.worker import Elsewhere, Provisioned, Worker
+from web.timers import JOBS, forgetting, sealing
+from web.worker import NOTHING_PRIVATE, Elsewhere, Provisioned
 
 log = structlog.get_logger()
 EVIDENCE_KEY = "evidence.key"
 """The file in data_dir."""
+
+
+def keep_up(loop: Callable[[], None], stop: threading.Event) -> None:
+    """Run `loop` until `stop`; what breaks it (a database away for a minute) is told, and it begins again."""
+    while not stop.is_set():
+        try:
+            loop()
+        except OperationalError as error:
+            log.warning("loop_waits", error=str(error.orig)[:200])
+            stop.wait(loops.PAUSE_S * 5)
+        except Exception as error:
+            log.error("loop_begins_again", exc_info=error)
+            stop.wait(loops.PAUSE_S * 5)
+
+
+class Worker:
+    """Everything that runs beside the web processes. `start` returns at once; `stop` waits for what is under way."""
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        *,
+        ingest: Ingest | None,
+        provider: Provider | None,
+        post: Post,
+        provisioned: Provisioned | None,
+        elsewhere: Elsewhere = NOTHING_PRIVATE,
+        signer: Signer | None = None,
+        archiving: Archiving | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """`stop` may be set from outside, as by a signal: what waits gives up then; `stop()` is still to be called."""
+        self._sessions, self._ingest, self._stop = sessions, ingest, stop or threading.Event()
+        self._jobs = [*JOBS, *([sealing(signer)] if signer else ()), *([forgetting(archiving.keep)] if archiving else ())]
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        asked: list[Callable[[], None]] = [
+            lambda: loops.mail_loop(post, sessions, self._stop),
+            lambda: loops.calendar_loop(elsewhere, sessions, self._stop),
+        ]
+        if ingest:
+            asked.append(lambda: loops.ingest_loop(ingest, sessions, self._stop))
+            asked.append(lambda: loops.birth_loop(ingest, sessions, self._stop))
+        if provider:
+            asked.append(lambda: loops.payment_loop(provider, sessions, self._stop))
+            asked.append(lambda: loops.event_loop(provider, sessions, self._stop))
+        if archiving:
+            asked.append(lambda: loops.archive_loop(archiving, sessions, self._stop))
+        if provisioned:
+            asked.append(lambda: loops.broker_loop(provisioned, sessions, self._stop))
+        self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in asked]
+
+    def start(self) -> None:
+        """Once the database answers."""
+        while not self._stop.is_set() and not self._caught_up():
+            self._stop.wait(loops.PAUSE_S * 5)
+        if self._stop.is_set():
+            return
+        for job in self._jobs:
+            self._scheduler.add_job(
+                loops.tick,
+                "interval",
+                (self._sessions, job),
+                seconds=job.every.total_seconds(),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
+        if self._ingest:
+            self._ingest.start()
+        for thread in self._threads:
+            thread.start()
+
+    def _caught_up(self) -> bool:
+        try:
+            loops.catch_up(self._sessions)
+        except OperationalError as error:
+            log.warning("worker_waits", error=str(error.orig)[:200])
+            return False
+        return True
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(20)
+        if self._ingest:
+            self._ingest.stop()
 
 
 def worker_of(settings: Settings, sessions: sessionmaker[Session], *, stop: threading.Event | None = None) -> Worker:

@@ -1,8 +1,7 @@
-"""The timers: each tick claims its due slot, so any number of workers may run. And the two dances of several transactions."""
+"""What the worker does in transactions of its own: jobs by their slots, so that any number of workers may run, and the loops."""
 
 import smtplib
 import threading
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +9,6 @@ from pathlib import Path
 from time import monotonic
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
@@ -20,20 +18,18 @@ from billing import webhooks
 from billing.providers.base import Provider, Trouble
 from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
-from devices import actions as devices
 from devices import broker, denials
 from devices import queries as equipment
 from devices.archive.moving import Archiving
 from devices.births import actions as births
 from devices.certificates import Authority, listed
-from devices.evidence.keys import Signer
 from devices.ingest import Batch, Ingest
 from devices.intake import actions as intake
 from marketplace import clock, jobs, outbox
 from marketplace.refusals import NotFound, Refusal
 from web import mail
 from web.present import letters
-from web.timers import JOBS, Job, forgetting, sealing
+from web.timers import JOBS, Job
 
 log = structlog.get_logger()
 Sessions = sessionmaker[Session]
@@ -183,7 +179,7 @@ def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Ev
         if authority and {serial for serial, _ in revoked} != listed(broker.read_revocations(folder)):
             broker.write_revocations(folder, authority.revocations(revoked, now=clock.now()))
         with denials.unread(folder) as refused, sessions() as session:
-            devices.store_denials(session, refused)
+            intake.store_denials(session, refused)
             session.commit()
         stop.wait(PAUSE_S)
 
@@ -323,93 +319,3 @@ def archive_loop(archiving: Archiving, sessions: Sessions, stop: threading.Event
                     done = step(session, now=clock.now())
                     session.commit()
                 step = steps.send(done)
-
-
-def keep_up(loop: Callable[[], None], stop: threading.Event) -> None:
-    """Run `loop` until `stop`; what breaks it (a database away for a minute) is told, and it begins again."""
-    while not stop.is_set():
-        try:
-            loop()
-        except OperationalError as error:
-            log.warning("loop_waits", error=str(error.orig)[:200])
-            stop.wait(PAUSE_S * 5)
-        except Exception as error:
-            log.error("loop_begins_again", exc_info=error)
-            stop.wait(PAUSE_S * 5)
-
-
-class Worker:
-    """Everything that runs beside the web processes. `start` returns at once; `stop` waits for what is under way."""
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        *,
-        ingest: Ingest | None,
-        provider: Provider | None,
-        post: mail.Post,
-        provisioned: Provisioned | None,
-        elsewhere: Elsewhere = NOTHING_PRIVATE,
-        signer: Signer | None = None,
-        archiving: Archiving | None = None,
-        stop: threading.Event | None = None,
-    ) -> None:
-        """`stop` may be set from outside, as by a signal: what waits gives up then; `stop()` is still to be called."""
-        self._sessions, self._ingest, self._stop = sessions, ingest, stop or threading.Event()
-        self._jobs = [*JOBS, *([sealing(signer)] if signer else ()), *([forgetting(archiving.keep)] if archiving else ())]
-        self._scheduler = BackgroundScheduler(timezone="UTC")
-        loops: list[Callable[[], None]] = [
-            lambda: mail_loop(post, sessions, self._stop),
-            lambda: calendar_loop(elsewhere, sessions, self._stop),
-        ]
-        if ingest:
-            loops.append(lambda: ingest_loop(ingest, sessions, self._stop))
-            loops.append(lambda: birth_loop(ingest, sessions, self._stop))
-        if provider:
-            loops.append(lambda: payment_loop(provider, sessions, self._stop))
-            loops.append(lambda: event_loop(provider, sessions, self._stop))
-        if archiving:
-            loops.append(lambda: archive_loop(archiving, sessions, self._stop))
-        if provisioned:
-            loops.append(lambda: broker_loop(provisioned, sessions, self._stop))
-        self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in loops]
-
-    def start(self) -> None:
-        """Once the database answers."""
-        while not self._stop.is_set() and not self._caught_up():
-            self._stop.wait(PAUSE_S * 5)
-        if self._stop.is_set():
-            return
-        for job in self._jobs:
-            self._scheduler.add_job(
-                tick,
-                "interval",
-                (self._sessions, job),
-                seconds=job.every.total_seconds(),
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=None,
-            )
-        self._scheduler.start()
-        if self._ingest:
-            self._ingest.start()
-        for thread in self._threads:
-            thread.start()
-
-    def _caught_up(self) -> bool:
-        try:
-            catch_up(self._sessions)
-        except OperationalError as error:
-            log.warning("worker_waits", error=str(error.orig)[:200])
-            return False
-        return True
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(20)
-        if self._ingest:
-            self._ingest.stop()

@@ -11,6 +11,7 @@ from devices import actions
 from devices.archive.files import Archive
 from devices.archive.moving import Archiving
 from devices.evidence.keys import read_signer
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.tables import Device, RawMessage
 from tests.devices.evidences import DAY, at, message, sealed
@@ -32,7 +33,7 @@ def archiving(folder: Path) -> Archiving:
 def worked(db: Session, device: Device, number: int) -> None:
     """A message a minute from eight to eleven, folded; in use from nine to ten."""
     minutes = range(480, 661)
-    actions.store(db, [message(device, at(number, one), 350.0 if 540 <= one < 600 else 8.0) for one in minutes])
+    intake.store(db, [message(device, at(number, one), 350.0 if 540 <= one < 600 else 8.0) for one in minutes])
     actions.fold_devices(db, now=at(number, 700))
 
 

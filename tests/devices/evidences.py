@@ -10,6 +10,7 @@ from devices import actions
 from devices.evidence.actions import SETTLED, seal_due
 from devices.evidence.keys import Signer
 from devices.evidence.records import bounds
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Device
@@ -45,7 +46,7 @@ def heard(db: Session, device: Device, *, days: int = DAYS) -> None:
         bounds_of_parts = [0, 360, 720, 1080, 1440]
         for first, last in pairwise(bounds_of_parts):
             told = [message(device, at(day, minute), 350.0 if used(day, minute) else 8.0) for minute in range(first, last)]
-            actions.store(db, told)
+            intake.store(db, told)
             actions.fold_devices(db, now=at(day, last))
     db.flush()
 

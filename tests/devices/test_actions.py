@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from booking.outages.actions import record_outage
 from booking.states import BookingState
 from devices import actions, queries
+from devices.intake import actions as intake
 from devices.matching import Verdict
 from devices.queries import Live
 from devices.readings import Envelope
@@ -49,7 +50,7 @@ def test_a_stream_becomes_a_session_and_the_booking_its_use(db: Session) -> None
     booking = a_booking(db, resource=resource, start=minute(60), hours=2)
     stream = telemetry(known.key, 0, 65, 8) + telemetry(known.key, 65, 162, 350) + telemetry(known.key, 162, 200, 8)
     for part in (stream[:80], stream[80:], stream):
-        actions.store(db, part)
+        intake.store(db, part)
         actions.fold_devices(db, now=minute(200))
     assert db.scalar(select(func.count()).select_from(RawMessage)) == 200
     (run,) = db.scalars(select(UsageSession)).all()
@@ -70,7 +71,7 @@ def test_a_run_during_maintenance_is_nobodys_use(db: Session) -> None:
     actor_id = a_person(db).id
     maintenance = Slot(minute(185), minute(240))
     record_outage(db, resource_id=resource.id, slot=maintenance, planned=True, reason="x", actor_id=actor_id, now=DAY)
-    actions.store(db, telemetry(known.key, 0, 220, 350) + telemetry(known.key, 220, 250, 8))
+    intake.store(db, telemetry(known.key, 0, 220, 350) + telemetry(known.key, 220, 250, 8))
     actions.fold_devices(db, now=minute(250))
     actions.confirm_uses(db, now=minute(250))
     use = queries.use_of_booking(db, booking.id)
@@ -84,7 +85,7 @@ def test_an_overrun_ends_at_the_next_booking_whatever_became_of_that(db: Session
     _, known = a_device(db, resource)
     booking = a_booking(db, resource=resource, start=minute(0), hours=1)
     a_booking(db, resource=resource, start=minute(70), hours=1, state=state)
-    actions.store(db, telemetry(known.key, 0, 100, 350) + telemetry(known.key, 100, 140, 8))
+    intake.store(db, telemetry(known.key, 0, 100, 350) + telemetry(known.key, 100, 140, 8))
     actions.fold_devices(db, now=minute(140))
     actions.confirm_uses(db, now=minute(140))
     use = queries.use_of_booking(db, booking.id)
@@ -105,7 +106,7 @@ def test_the_result_does_not_depend_on_how_the_stream_was_cut(db: Session) -> No
     for key, size in ((whole.key, 1000), (cut.key, 7)):
         stream = [message(key, at, power) for at, power in enumerate(levels)]
         for first in range(0, len(stream), size):
-            actions.store(db, stream[first : first + size])
+            intake.store(db, stream[first : first + size])
             actions.fold_devices(db, now=stream[min(first + size, len(stream)) - 1].received_at)
     found = [
         [(run.starts_at, run.ends_at, run.confirmed_s, run.energy_wh) for run in runs_of(db, key)] for key in (whole.key, cut.key)
@@ -119,7 +120,7 @@ def test_numbers_that_begin_anew_are_no_repeats(db: Session) -> None:
     counted = [
         Envelope(f"d/{known.key}/t", orjson.dumps({"seq": at % 2, "p": 350}), DAY + timedelta(minutes=at)) for at in range(5)
     ]
-    actions.store(db, counted)
+    intake.store(db, counted)
     actions.fold_devices(db, now=minute(5))
     (run,) = runs_of(db, known.key)
     assert (run.starts_at, run.until) == (minute(0), minute(4))
@@ -130,7 +131,7 @@ def test_a_repeat_with_other_words_stays_a_repeat_when_its_first_lies_far_back(d
     stream = telemetry(known.key, 0, 200, 8)
     again = Envelope(f"d/{known.key}/t", stream[50].payload.replace(b'"p":8', b'"p":350'), minute(60) + timedelta(seconds=30))
     for part in (stream[:60], [again], *([one] for one in stream[60:])):
-        actions.store(db, part)
+        intake.store(db, part)
         actions.fold_devices(db, now=part[-1].received_at)
     states = queries.segments_of_resource(db, queries.devices_by_key(db, [known.key])[known.key].resource_id, within=DAY_LONG)
     assert [(piece.slot.start, piece.slot.end, piece.state) for piece in states] == [(minute(0), minute(199), State.IDLE)]
@@ -139,14 +140,14 @@ def test_a_repeat_with_other_words_stays_a_repeat_when_its_first_lies_far_back(d
 def test_an_open_session_is_closed_however_long_nobody_folded(db: Session) -> None:
     _, known = a_device(db, a_resource(db))
     for first in (0, 600):
-        actions.store(db, telemetry(known.key, first, first + 10, 350))
+        intake.store(db, telemetry(known.key, first, first + 10, 350))
         actions.fold_devices(db, now=minute(first + 9.1))
     assert [(run.starts_at, run.ends_at) for run in runs_of(db, known.key)] == [(minute(0), minute(9)), (minute(600), None)]
 
 
 def test_a_message_that_came_since_the_clock_was_read_waits_for_the_next_fold(db: Session) -> None:
     _, known = a_device(db, a_resource(db))
-    actions.store(db, telemetry(known.key, 0, 10, 8))
+    intake.store(db, telemetry(known.key, 0, 10, 8))
     assert [actions.fold_devices(db, now=minute(at)) for at in (5, 10, 10)] == [0, 1, 0]
 
 
@@ -155,7 +156,7 @@ def test_heartbeats_go_on_with_what_was_told_before_the_fold_began(db: Session) 
     _, known = a_device(db, resource)
     beats = [Envelope(f"d/{known.key}/t", b"{}", minute(at)) for at in range(1, 200)]
     for part in ([message(known.key, 0, 20)], *([beat] for beat in beats)):
-        actions.store(db, part)
+        intake.store(db, part)
         actions.fold_devices(db, now=part[-1].received_at)
     states = queries.segments_of_resource(db, resource.id, within=DAY_LONG)
     assert [(piece.slot.start, piece.slot.end, piece.state) for piece in states] == [(minute(0), minute(199), State.IDLE)]
@@ -164,13 +165,13 @@ def test_heartbeats_go_on_with_what_was_told_before_the_fold_began(db: Session) 
 def test_a_message_stored_beside_a_fold_is_folded_next(committed_db: sessionmaker[Session]) -> None:
     with committed_db.begin() as db:
         _, known = a_device(db, a_resource(db))
-        actions.store(db, telemetry(known.key, 0, 5, 8))
+        intake.store(db, telemetry(known.key, 0, 5, 8))
     with committed_db(expire_on_commit=False) as ingest:
         held = queries.devices_by_key(ingest, [known.key])  # read before the fold, written after it
         ingest.commit()
         with committed_db.begin() as db:
             actions.fold_devices(db, now=minute(4.1))
-        actions.store(ingest, telemetry(known.key, 5, 10, 8))
+        intake.store(ingest, telemetry(known.key, 5, 10, 8))
         ingest.commit()
     with committed_db.begin() as db:
         assert actions.fold_devices(db, now=minute(9.1)) == len(held) == 1
@@ -181,12 +182,12 @@ def test_late_data_corrects_and_points_back(db: Session) -> None:
     device, known = a_device(db, resource)
     set_thresholds(db, device_id=device.id, profile={"backfill": 86400}, actor_id="x", now=DAY + timedelta(seconds=1))
     booking = a_booking(db, resource=resource, start=minute(60), hours=2)
-    actions.store(db, telemetry(known.key, 0, 90, 350) + telemetry(known.key, 150, 200, 8))
+    intake.store(db, telemetry(known.key, 0, 90, 350) + telemetry(known.key, 150, 200, 8))
     actions.fold_devices(db, now=minute(200))
     actions.confirm_uses(db, now=minute(200))
     first = queries.use_of_booking(db, booking.id)
     late = [Envelope(e.topic, e.payload, minute(210)) for e in telemetry(known.key, 90, 150, 350)]
-    actions.store(db, late)
+    intake.store(db, late)
     actions.fold_devices(db, now=minute(211))
     second = queries.use_of_booking(db, booking.id)
     assert first is not None
@@ -208,7 +209,7 @@ def test_bad_messages_are_kept_with_their_reason_and_stop_nobody(db: Session) ->
         Envelope("d/nobody/t", b'{"p":1}', DAY),
         Envelope("other/topic", b'{"p":1}', DAY),
     ]
-    actions.store(db, [*bad, message(known.key, 1, 8)])
+    intake.store(db, [*bad, message(known.key, 1, 8)])
     reasons = db.scalars(select(RejectedMessage.reason)).all()
     assert sorted(reasons) == sorted(
         ["not_json", "not_json", "bad_number", "too_deep", "too_large", "bad_topic", "unknown_device", "bad_topic"]
@@ -226,11 +227,11 @@ def test_the_live_state_says_unknown_when_it_hears_nothing(db: Session) -> None:
 
     assert queries.live_states(db, [bare.id], now=DAY)[bare.id].state is Live.NO_SENSOR
     assert state(0) is Live.UNKNOWN
-    actions.store(db, telemetry(known.key, 0, 10, 350))
+    intake.store(db, telemetry(known.key, 0, 10, 350))
     actions.fold_devices(db, now=minute(9.1))
     assert state(9.5) is Live.IN_USE
     assert state(13) is Live.UNKNOWN
-    actions.store(db, telemetry(known.key, 10, 16, 8))
+    intake.store(db, telemetry(known.key, 10, 16, 8))
     actions.fold_devices(db, now=minute(15.1))
     assert state(15.5) is Live.FREE
     assert len(queries.sessions_of_resource(db, resource.id, within=Slot(minute(0), minute(20)))) == 1
@@ -239,7 +240,7 @@ def test_the_live_state_says_unknown_when_it_hears_nothing(db: Session) -> None:
 def test_an_open_session_closes_when_silence_grows_too_long(db: Session) -> None:
     resource = a_resource(db)
     _, known = a_device(db, resource)
-    actions.store(db, telemetry(known.key, 0, 10, 350))
+    intake.store(db, telemetry(known.key, 0, 10, 350))
     actions.fold_devices(db, now=minute(9.1))
     (run,) = db.scalars(select(UsageSession)).all()
     assert run.ends_at is None

@@ -20,6 +20,7 @@ from devices.codecs.sparkplug_wire import Payload
 from devices.evidence import invariants as evidence
 from devices.evidence.exporting import export
 from devices.evidence.verifying import verify
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.registry.actions import register_device, set_thresholds
 from devices.tables import Device, RawMessage, RejectedMessage, StateSegment, UsageSession
@@ -224,13 +225,13 @@ def test_a_run_that_is_not_over_keeps_its_first_day(db: Session, tmp_path: Path)
     slow = {"stale_after": 1800.0, "max_gap": 3600.0}
     device = register_device(db, resource_id=a_resource(db).id, name="furnace", profile=slow, actor_id=None, now=at(0, 0))[0]
     told = [message(device, at(0, 15 * minute), 350.0 if minute >= 40 else 8.0) for minute in range(last)]
-    actions.store(db, told)
+    intake.store(db, told)
     actions.fold_devices(db, now=told[-1].received_at)
     seal(db, until=LATER)
     assert go(db, tmp_path)
     assert raw(db, device) == told
     more = message(device, at(LATER, 5), 350.0)
-    actions.store(db, [more])
+    intake.store(db, [more])
     actions.fold_devices(db, now=more.received_at)
     (run,) = db.scalars(select(UsageSession).where(UsageSession.device_id == device.id)).all()
     assert (run.starts_at, run.ends_at) == (at(0, 600), None)
@@ -240,7 +241,7 @@ def test_a_machine_that_only_sends_signs_of_life_keeps_what_it_said_last(db: Ses
     device = a_device(db)
     worked(db, device, 0)
     beats = [beat(device, at(0, 661 + 30 * number)) for number in range(48 * LATER - 30)]
-    actions.store(db, beats)
+    intake.store(db, beats)
     actions.fold_devices(db, now=at(LATER, 0))
     db.refresh(device)
     assert device.dirty_from is None
@@ -248,7 +249,7 @@ def test_a_machine_that_only_sends_signs_of_life_keeps_what_it_said_last(db: Ses
     before = raw(db, device)
     assert go(db, tmp_path)
     assert raw(db, device) == before
-    actions.store(db, [message(device, at(2, 700), 8.0, received=at(2, 700))])
+    intake.store(db, [message(device, at(2, 700), 8.0, received=at(2, 700))])
     actions.fold_devices(db, now=at(LATER, 1))
     assert go(db, tmp_path)
     assert min(one.received_at for one in raw(db, device)) >= at(1, 0)
@@ -279,7 +280,7 @@ def a_node_of_old(db: Session) -> Device:
             seq = (seq + 1) % 256
             when = at(number, minute)
             said.append(node_said(device, "DDATA", live(when, 350.0 if 540 <= minute < 600 else 8.0, seq), when))
-        actions.store(db, said)
+        intake.store(db, said)
         actions.fold_devices(db, now=at(number, 700))
         said = []
     seal(db, until=LATER)
@@ -302,7 +303,7 @@ def test_late_messages_for_archived_days_are_kept_and_change_nothing(db: Session
         message(device, at(number, minute + 0.5), 8.0, received=at(LATER, 10 + place))
         for place, (number, minute) in enumerate([(0, 560), (1, 540), (1, 545), (1, 700), (1, 1439)])
     ]
-    actions.store(db, late)
+    intake.store(db, late)
     db.refresh(device)
     assert device.dirty_from is None
     device.dirty_from = at(0, 560)
@@ -318,7 +319,7 @@ def test_late_messages_behind_the_archive_are_folded_from_there(db: Session, tmp
     made = told(db, device)
     said = [(1, 1430, 350.0), *((20, minute, 350.0 if minute < 530 else 8.0) for minute in range(500, 560))]
     late = [message(device, at(number, minute), power, received=at(LATER, 10)) for number, minute, power in said]
-    actions.store(db, late)
+    intake.store(db, late)
     actions.fold_devices(db, now=at(LATER, 20))
     runs = [row for row in told(db, device) if len(row) == 5]
     assert [row[0] for row in runs] == [at(0, 540), at(1, 540), at(20, 500), at(LATER - 1, 540)]
@@ -329,7 +330,7 @@ def test_a_run_across_the_border_of_the_archive_is_not_cut(db: Session, tmp_path
     """It begins on the last archived day and ends two days later."""
     device = a_device(db)
     run = [message(device, at(0, minute), 350.0 if 1380 <= minute < 4400 else 8.0) for minute in range(1320, 4500)]
-    actions.store(db, run)
+    intake.store(db, run)
     actions.fold_devices(db, now=at(4, 0))
     worked(db, device, LATER - 1)
     seal(db, until=LATER)
@@ -338,7 +339,7 @@ def test_a_run_across_the_border_of_the_archive_is_not_cut(db: Session, tmp_path
     set_thresholds(db, device_id=device.id, profile=profile, actor_id=None, now=at(LATER, 0))
     device, made = queries.get_device(db, device.id), told(db, device)
     assert device.archived_until == at(2, 0)
-    actions.store(db, [message(device, at(2, 1000.5), 8.0, received=at(LATER, 10))])
+    intake.store(db, [message(device, at(2, 1000.5), 8.0, received=at(LATER, 10))])
     actions.fold_devices(db, now=at(LATER, 20))
     assert before(told(db, device), at(3, 60)) == before(made, at(3, 60))
     assert {row[0]: row[1] for row in made if len(row) == 5} == {at(0, 1380): at(0, 4400), at(29, 540): at(29, 600)}
@@ -351,7 +352,7 @@ def test_the_births_by_which_a_node_is_read_stay_and_move_once_another_comes(db:
     assert [one.topic.split("/")[2] for one in raw(db, device)[:3]] == ["NBIRTH", "DBIRTH", "DDATA"]
     assert everywhere(db, tmp_path, device) == before
     fresh = [at(LATER, 480 + minute) for minute in range(9)]
-    actions.store(db, [node_said(device, "DDATA", live(when, 350.0, 33 + place), when) for place, when in enumerate(fresh)])
+    intake.store(db, [node_said(device, "DDATA", live(when, 350.0, 33 + place), when) for place, when in enumerate(fresh)])
     actions.fold_devices(db, now=fresh[-1] + timedelta(seconds=5))
     assert db.scalars(select(UsageSession.starts_at).where(UsageSession.ends_at.is_(None))).all() == [fresh[0]]
     out = {"resource_id": device.resource_id, "first": day(1), "last": day(1)}
@@ -360,7 +361,7 @@ def test_the_births_by_which_a_node_is_read_stay_and_move_once_another_comes(db:
     again = 86400.0 * LATER
     births = {"NBIRTH": payload(0, again, bdSeq=(None, INT64, 4)), "DBIRTH": payload(1, again, Power=(1, FLOAT, 8.0))}
     born = [node_said(device, kind, content, at(LATER, 600 + place)) for place, (kind, content) in enumerate(births.items())]
-    actions.store(db, born)
+    intake.store(db, born)
     actions.fold_devices(db, now=at(LATER, 700))
     whole = raw(db, device)
     seal(db, until=2 * LATER)
@@ -374,7 +375,7 @@ def test_rejected_messages_are_forgotten_and_stay_counted(db: Session, monkeypat
     device = a_device(db)
     bad = [Envelope(f"d/{device.key}/t", b"no", at(0, minute)) for minute in range(4)]
     strangers = [Envelope(f"d/stranger{number}/t", b"{}", at(0, 10 + number)) for number in range(2)]
-    actions.store(db, [*bad, *strangers, Envelope(f"d/{device.key}/t", b"no", at(20, 0))])
+    intake.store(db, [*bad, *strangers, Envelope(f"d/{device.key}/t", b"no", at(20, 0))])
     keep = archiving(Path("nowhere")).keep
     assert [forget_rejected(db, keep=keep, now=at(LATER, 0)) for _ in range(3)] == [3, 3, 0]
     assert [one.received_at for one in db.scalars(select(RejectedMessage))] == [at(20, 0)]

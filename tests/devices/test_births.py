@@ -12,6 +12,7 @@ from devices import actions
 from devices.births.actions import COOL_DOWN, take_wanted
 from devices.broker import RunningBroker, provision, start_broker
 from devices.codecs.sparkplug_wire import Payload
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Device
@@ -33,7 +34,7 @@ def a_node(db: Session) -> tuple[Device, str, str]:
 def hear(db: Session, key: str, kind: str, content: bytes, second: float) -> None:
     oven = "/oven" if kind.startswith("D") else ""
     received = NOW + timedelta(seconds=second)
-    actions.store(db, [Envelope(f"spBv1.0/lab/{kind}/{key}{oven}", content, received)])
+    intake.store(db, [Envelope(f"spBv1.0/lab/{kind}/{key}{oven}", content, received)])
     actions.fold_devices(db, now=received)
 
 

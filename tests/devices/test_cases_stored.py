@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from devices import actions
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Device, UsageSession
@@ -78,7 +79,7 @@ def test_a_case_comes_to_the_same_however_it_was_cut(db: Session, case: dict[str
         for first, last in pairwise(sorted({0, *inner, len(told)})):
             part = told[first:last]
             again = rnd.choices(told[:last], k=3)  # the broker delivers anew what was not acknowledged
-            actions.store(db, rnd.sample([*part, *again], len(part) + 3))
+            intake.store(db, rnd.sample([*part, *again], len(part) + 3))
             actions.fold_devices(db, now=told[last - 1].received_at)
         actions.fold_devices(db, now=T0 + timedelta(seconds=case["now"]))
         assert sessions(db, device) == wanted, f"cut at {sorted(inner)}"

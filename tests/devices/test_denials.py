@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from devices import queries
-from devices.actions import store_denials
 from devices.broker import start_broker
 from devices.denials import LOG, LOG_BYTES, Denial, unread
+from devices.intake.actions import store_denials
 from devices.readings import Reason
 from devices.registry.actions import broker_hash
 from tests.devices.plugs import a_plug, eventually, published, turned_away

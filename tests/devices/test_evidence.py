@@ -10,7 +10,6 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from devices import actions
 from devices import queries as devices
 from devices.evidence import merkle, queries
 from devices.evidence.actions import SETTLED, seal_next
@@ -18,6 +17,7 @@ from devices.evidence.invariants import violations
 from devices.evidence.keys import Signer, is_signed, read_signer
 from devices.evidence.records import FIRST, Seal, bounds, message_leaf
 from devices.evidence.tables import EvidenceDay, EvidenceSeal
+from devices.intake import actions as intake
 from devices.tables import RawMessage
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
@@ -60,7 +60,7 @@ def test_roots_are_those_of_the_rfc() -> None:
 def test_each_day_is_sealed_once_it_is_over_and_tied_to_the_one_before(db: Session, signer: Signer) -> None:
     device, other = a_device(db), a_device(db)
     heard(db, device, days=3)
-    actions.store(db, [message(other, at(1, 7), 8)])
+    intake.store(db, [message(other, at(1, 7), 8)])
     assert not seal_next(db, signer=signer, now=at(1, 0) + SETTLED - timedelta(seconds=1))
     assert sealed(db, signer, until=3) == 3
     assert sealed(db, signer, until=3) == 0
@@ -89,9 +89,9 @@ def test_every_message_of_a_day_is_a_leaf_and_every_record_proves_its_seal(db: S
 
 def test_what_was_stored_late_goes_into_the_next_seal(db: Session, signer: Signer) -> None:
     device = a_device(db)
-    actions.store(db, [message(device, at(0, 5), 8)])
+    intake.store(db, [message(device, at(0, 5), 8)])
     sealed(db, signer, until=1)
-    actions.store(db, [message(device, at(0, 6), 8), message(device, at(1, 5), 8)])
+    intake.store(db, [message(device, at(0, 6), 8), message(device, at(1, 5), 8)])
     sealed(db, signer, until=2)
     rows = queries.days_of(db, device.id, days=[DAY, DAY + timedelta(days=1)])
     assert [((row.day - DAY).days, row.number, row.seal, row.count) for row in rows] == [(0, 1, 1, 1), (0, 2, 2, 1), (1, 1, 2, 1)]
@@ -100,7 +100,7 @@ def test_what_was_stored_late_goes_into_the_next_seal(db: Session, signer: Signe
 
 def test_a_day_without_a_message_is_sealed_too(db: Session, signer: Signer) -> None:
     device = a_device(db)
-    actions.store(db, [message(device, at(0, 5), 8), message(device, at(2, 5), 8)])
+    intake.store(db, [message(device, at(0, 5), 8), message(device, at(2, 5), 8)])
     sealed(db, signer, until=3)
     assert [row.records for row in queries.seals(db)] == [1, 1, 1]
     assert [row.count for row in queries.days_of(db, device.id, days=[DAY + timedelta(days=day) for day in range(3)])] == [
@@ -113,7 +113,7 @@ def test_a_day_without_a_message_is_sealed_too(db: Session, signer: Signer) -> N
 def test_more_devices_than_go_at_once_are_one_seal(db: Session, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.evidence.actions.AT_ONCE", 2)
     made = [a_device(db) for _ in range(4)]
-    actions.store(db, [message(device, at(0, 5), 8) for device in made])
+    intake.store(db, [message(device, at(0, 5), 8) for device in made])
     assert sealed(db, signer, until=1) == 3
     assert [row.records for row in queries.seals(db)] == [4]
 
@@ -124,7 +124,7 @@ def test_the_database_lets_nobody_change_what_is_sealed(
     db: Session, signer: Signer, table: type[EvidenceSeal | EvidenceDay], change: str
 ) -> None:
     device = a_device(db)
-    actions.store(db, [message(device, at(0, 5), 8)])
+    intake.store(db, [message(device, at(0, 5), 8)])
     sealed(db, signer, until=1)
     with pytest.raises(DatabaseError, match="never change"), db.begin_nested():
         db.execute(delete(table) if change == "delete" else update(table).values(root="0"))
@@ -149,14 +149,14 @@ def test_a_seed_that_is_none_is_named(tmp_path: Path, seed: str) -> None:
 def test_a_long_way_to_catch_up_is_gone_in_pieces(db: Session, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.evidence.actions.WORKS_S", 0)
     device = a_device(db)
-    actions.store(db, [message(device, at(day, 5), 8) for day in range(3)])
+    intake.store(db, [message(device, at(day, 5), 8) for day in range(3)])
     assert [sealed(db, signer, until=3) for _ in range(4)] == [1, 1, 1, 0]
     assert len(queries.seals(db)) == 3
 
 
 def test_the_audit_tells_what_no_longer_fits_its_seal(db: Session, signer: Signer) -> None:
     device = a_device(db)
-    actions.store(db, [message(device, at(0, minute), 8) for minute in range(5)])
+    intake.store(db, [message(device, at(0, minute), 8) for minute in range(5)])
     sealed(db, signer, until=1)
     assert list(violations(db)) == []
     db.execute(update(RawMessage).values(payload=b"{}").where(RawMessage.received_at < at(0, 2)))
@@ -176,8 +176,8 @@ def test_the_audit_tells_a_seal_that_was_put_between(db: Session, signer: Signer
 
 def test_the_audit_tells_what_came_too_late_for_any_seal(db: Session, signer: Signer) -> None:
     device = a_device(db)
-    actions.store(db, [message(device, at(0, 5), 8)])
+    intake.store(db, [message(device, at(0, 5), 8)])
     sealed(db, signer, until=4)
-    actions.store(db, [message(device, at(0, 6), 8)])
+    intake.store(db, [message(device, at(0, 6), 8)])
     sealed(db, signer, until=5)
     assert list(violations(db)) == [f"1 messages of device {device.id} of 2026-03-10 were stored too late for any seal"]

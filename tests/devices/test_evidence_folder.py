@@ -19,6 +19,7 @@ from devices.evidence.folder import NoEvidence
 from devices.evidence.keys import read_signer
 from devices.evidence.records import SignedSeal
 from devices.evidence.verifying import verify
+from devices.intake import actions as intake
 from devices.registry.actions import set_thresholds
 from devices.tables import RawMessage, UsageSession
 from marketplace.db import open_engine, open_sessions
@@ -37,7 +38,7 @@ EMPTY = Archive(Path("nowhere"))
 def evidence(session: Session, directory: Path) -> Path:
     """Two of four days, of which three are sealed."""
     device, neighbour = a_device(session), a_device(session)
-    actions.store(session, [message(neighbour, at(day, 100), 8) for day in range(DAYS)])
+    intake.store(session, [message(neighbour, at(day, 100), 8) for day in range(DAYS)])
     heard(session, device)
     sealed(session, SIGNER, until=3)
     second, third = DAY + timedelta(days=1), DAY + timedelta(days=2)
@@ -99,7 +100,7 @@ def test_thresholds_that_changed_within_are_taken_as_they_were(db: Session, tmp_
     device = a_device(db)
     heard(db, device, days=1)
     set_thresholds(db, device_id=device.id, profile={"p_on": 500, "p_off": 400}, actor_id=None, now=at(1, 0))
-    actions.store(db, [message(device, at(1, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(1440)])
+    intake.store(db, [message(device, at(1, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(1440)])
     actions.fold_devices(db, now=at(2, 0))
     sealed(db, SIGNER, until=2)
     export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY + timedelta(days=1))
@@ -111,7 +112,7 @@ def test_what_was_stored_late_is_told_with_its_own_proof(db: Session, tmp_path: 
     device = a_device(db)
     heard(db, device, days=1)
     sealed(db, SIGNER, until=1)
-    actions.store(db, [message(device, at(0, 720.5), 8), message(device, at(1, 1), 8)])
+    intake.store(db, [message(device, at(0, 720.5), 8), message(device, at(1, 1), 8)])
     actions.fold_devices(db, now=at(2, 0))
     sealed(db, SIGNER, until=2)
     export(db, tmp_path / "out", archive=EMPTY, resource_id=device.resource_id, first=DAY, last=DAY)
@@ -215,10 +216,10 @@ def test_thresholds_that_come_right_after_a_run_leave_it_as_it_was(db: Session, 
     """The fold after them begins before them."""
     device = a_device(db)
     told = [message(device, at(0, minute), 350.0 if 540 <= minute < 600 else 8.0) for minute in range(630)]
-    actions.store(db, told)
+    intake.store(db, told)
     actions.fold_devices(db, now=at(0, 630))
     set_thresholds(db, device_id=device.id, profile={"p_on": 500, "p_off": 400}, actor_id=a_person(db).id, now=at(0, 630))
-    actions.store(db, [message(device, at(0, minute), 900.0 if 800 <= minute < 900 else 8.0) for minute in range(630, 1440)])
+    intake.store(db, [message(device, at(0, minute), 900.0 if 800 <= minute < 900 else 8.0) for minute in range(630, 1440)])
     for part in (640, 1440):
         actions.fold_devices(db, now=at(0, part))
     sealed(db, SIGNER, until=1)

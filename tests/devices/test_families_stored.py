@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from devices import actions, queries
 from devices.codecs import families
+from devices.intake import actions as intake
 from devices.readings import Envelope, Rejected
 from devices.registry.actions import register_device
 from devices.tables import Device, RejectedMessage, UsageSession
@@ -38,7 +39,7 @@ def a_device(db: Session, profile: dict[str, Any]) -> tuple[Device, str]:
 def store(db: Session, messages: list[Envelope]) -> UsageSession:
     """In pieces, one of them twice, folded after each; the one session that they come to."""
     for part in (messages[:30], messages[30:90], messages[30:90], messages[90:]):
-        actions.store(db, part)
+        intake.store(db, part)
         actions.fold_devices(db, now=part[-1].received_at + timedelta(seconds=1))
     actions.fold_devices(db, now=minute(END))
     assert db.scalars(select(RejectedMessage)).all() == []
@@ -60,7 +61,7 @@ def test_an_edge_node_that_was_born_once_is_understood_ever_after(db: Session) -
     run = store(db, messages)
     assert (run.starts_at, run.ends_at, run.confirmed_s) == (minute(RUN[0]), minute(RUN[1]), (RUN[1] - RUN[0]) * 60)
     assert device.online is True
-    actions.store(db, [said("NDEATH", payload(bdSeq=(None, INT64, 0)), END)])
+    intake.store(db, [said("NDEATH", payload(bdSeq=(None, INT64, 0)), END)])
     actions.fold_devices(db, now=minute(END + 1))
     assert device.online is False
 

@@ -14,6 +14,7 @@ from devices.flags import actions as flags
 from devices.flags import queries
 from devices.flags.rules import Day, Kind, look, running_share
 from devices.flags.tables import DeviceFlag
+from devices.intake import actions as intake
 from devices.machines import Machine, energy_at, power_at
 from devices.placing import Sample
 from devices.profile import Profile, Profiles
@@ -146,7 +147,7 @@ def test_a_clock_that_is_often_wrong_is_asked_about() -> None:
 
 
 def stored(db: Session, key: str, samples: Sequence[Sample]) -> None:
-    actions.store(db, [
+    intake.store(db, [
         Envelope(f"d/{key}/t", orjson.dumps({"p": one.power_w, "e": one.energy_wh}), one.at) for one in samples
     ])  # fmt: skip
     actions.fold_devices(db, now=samples[-1].at)

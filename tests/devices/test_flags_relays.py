@@ -8,11 +8,11 @@ import orjson
 import pytest
 from sqlalchemy.orm import Session
 
-from devices import actions
 from devices.flags import actions as flags
 from devices.flags import queries
 from devices.flags.days import Day, Found, Kind, Switched
 from devices.flags.rules import look
+from devices.intake import actions as intake
 from devices.profile import Profile
 from devices.readings import Envelope, Relay
 from devices.registry.actions import register_device
@@ -115,7 +115,7 @@ def stored(db: Session, family: str, messages: Sequence[tuple[str, object]], **m
         for minute in range(120)
         for number, (topic, body) in enumerate(messages)
     ]
-    actions.store(db, told)
+    intake.store(db, told)
     flags.look_at_days(db, now=BEGIN + timedelta(days=1, hours=2))
     return [one.kind.value for one in queries.flags_of(db, row.resource_id)]
 
@@ -173,5 +173,5 @@ def test_what_was_kept_for_later_does_not_count(db: Session, mark: str) -> None:
 
 def test_words_of_a_relay_are_no_sign_of_life_and_no_use(db: Session) -> None:
     row, _ = register_device(db, resource_id=a_resource(db).id, name="plug", profile=TASMOTA, actor_id=None, now=BEGIN)
-    actions.store(db, [Envelope(f"d/{row.key}/tele/STATE", b'{"POWER":"ON"}', at(minute)) for minute in range(9)])
+    intake.store(db, [Envelope(f"d/{row.key}/tele/STATE", b'{"POWER":"ON"}', at(minute)) for minute in range(9)])
     assert (row.last_message_at, row.online, row.dirty_from) == (None, None, None)

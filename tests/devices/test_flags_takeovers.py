@@ -8,13 +8,13 @@ from random import Random
 import pytest
 from sqlalchemy.orm import Session
 
-from devices import actions
 from devices.broker import start_broker
 from devices.denials import LOG, Denial, unread
 from devices.flags import actions as flags
 from devices.flags import queries
 from devices.flags.days import Day, Found, Kind, TakenOver
 from devices.flags.rules import look
+from devices.intake import actions as intake
 from devices.profile import Profile
 from devices.readings import Envelope, Reason
 from devices.registry.actions import broker_hash, register_device
@@ -104,11 +104,11 @@ def told_by_broker(key: str, minutes: Sequence[int], *, each: int = 3) -> bytes:
 
 def test_it_is_counted_by_the_minute_and_asked_about_after_the_day(db: Session, tmp_path: Path) -> None:
     row, _ = register_device(db, resource_id=a_resource(db).id, name="plug", profile={}, actor_id=None, now=BEGIN)
-    actions.store(db, [Envelope(f"d/{row.key}/t", b'{"p":5}', BEGIN - timedelta(days=1))])
+    intake.store(db, [Envelope(f"d/{row.key}/t", b'{"p":5}', BEGIN - timedelta(days=1))])
     (tmp_path / LOG).write_bytes(told_by_broker(row.key, range(30)) + told_by_broker("ingest", range(30)))
     denials = read(tmp_path)
     for _ in range(2):
-        actions.store_denials(db, denials)
+        intake.store_denials(db, denials)
     assert len(queries.taken_over(db, row.key, DAY)) == 30
     assert queries.taken_over(db, "ingest", DAY) == []
     for _ in range(2):

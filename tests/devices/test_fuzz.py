@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from devices import actions
 from devices.codecs import families
 from devices.codecs.strict import LARGEST
+from devices.intake import actions as intake
 from devices.readings import Envelope, Reading, Rejected
 from devices.registry.actions import register_device
 from devices.tables import RawMessage, RejectedMessage, UsageSession
@@ -109,7 +110,7 @@ def test_every_one_of_them_is_stored_or_counted(db: Session) -> None:
             own = f"d/{keys[family]}/{topic.lstrip('/')}"
         envelopes.append(Envelope(own[:250], payload, NOW + timedelta(milliseconds=number)))
     for start in range(0, MANY, 1000):
-        actions.store(db, envelopes[start : start + 1000])
+        intake.store(db, envelopes[start : start + 1000])
     actions.fold_devices(db, now=NOW + timedelta(hours=1))
     kept = db.scalar(select(func.count()).select_from(RawMessage)) or 0
     turned_away = db.scalar(select(func.count()).select_from(RejectedMessage)) or 0

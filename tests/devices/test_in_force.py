@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from devices import actions, queries
 from devices.folding import runs_of
+from devices.intake import actions as intake
 from devices.profile import Profile, Profiles
 from devices.readings import Envelope
 from devices.registry.actions import register_device, set_thresholds
@@ -100,7 +101,7 @@ def test_folded_after_each_part_it_is_what_the_whole_comes_to(
     told: list[Envelope] = []
     for levels, pace, values in parts:
         heard = [said(at + pace * number, power, row.key) for number, power in enumerate(levels)]
-        actions.store(db, heard)
+        intake.store(db, heard)
         told += heard
         at += pace * len(levels)
         actions.fold_devices(db, now=minute(at - pace))

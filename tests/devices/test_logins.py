@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from sqlalchemy.orm import Session
 
-from devices import actions, logins, queries
+from devices import logins, queries
+from devices.intake import actions as intake
 from devices.logins import Account, Admitted, Fault, Login, TurnedAway, judge
 from devices.readings import Envelope
 from devices.registry.actions import AT_ONCE, LONGEST_OVERLAP, Credentials, new_secret, register_device, revoke, set_thresholds
@@ -80,7 +81,7 @@ def test_what_a_revoked_device_sends_is_turned_away_but_not_what_waited_in_the_b
     told = Envelope(f"d/{known.key}/t", b'{"p":350}', NOW)
     revoke(db, device_id=row.id, actor_id="per_1", now=NOW)
     waited = replace(told, backlog=True)
-    actions.store(db, [told, waited])
+    intake.store(db, [told, waited])
     assert queries.messages_of(db, row.id, since=NOW) == [waited]
     [refused] = queries.rejected_of(db, row.key)
     assert (refused.device_id, refused.reason, refused.detail) == (row.id, "unknown_device", "the device is revoked")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from devices import actions, queries, trial
+from devices import queries, trial
+from devices.intake import actions as intake
 from devices.profile import Profile, read_profile
 from devices.readings import Envelope, Reason, Rejected
 from devices.registry.actions import register_device
@@ -33,7 +34,7 @@ def said(device: Device, second: float, body: object, tail: str = "t") -> Envelo
 def test_a_message_says_what_it_says_by_each_profile(db: Session) -> None:
     device = a_device(db)
     before = int(BEGIN.timestamp() * 1000)
-    actions.store(db, [said(device, 10, {"p": 7, "ts": before}), said(device, 5, {"p": 8}, "other")])
+    intake.store(db, [said(device, 10, {"p": 7, "ts": before}), said(device, 5, {"p": 8}, "other")])
     stored = [db.scalar(select(func.count()).select_from(table)) for table in (RawMessage, Thresholds)]
     newest, oldest = trial.try_on(db, device, Profile(), EITHER)
     assert newest.now == [trial.Value(7, None, None, None, "", BEGIN)]
@@ -48,13 +49,13 @@ def test_a_message_says_what_it_says_by_each_profile(db: Session) -> None:
 def test_without_another_nothing_would_be(db: Session) -> None:
     device = a_device(db)
     assert trial.try_on(db, device, Profile()) == []
-    actions.store(db, [said(device, 1, {"p": 7})])
+    intake.store(db, [said(device, 1, {"p": 7})])
     assert [one.then for one in trial.try_on(db, device, Profile())] == [None]
 
 
 def test_a_clock_that_is_off_is_noted(db: Session) -> None:
     device = a_device(db)
-    actions.store(db, [said(device, 1, {"p": 7, "ts": int(BEGIN.timestamp() * 1000) - 3_600_000})])
+    intake.store(db, [said(device, 1, {"p": 7, "ts": int(BEGIN.timestamp() * 1000) - 3_600_000})])
     late = Profile(backfill=7200)
     (one,) = trial.try_on(db, device, Profile(), late)
     assert isinstance(one.now, list)
@@ -67,7 +68,7 @@ def test_what_was_named_in_a_birth_long_before_is_understood(db: Session) -> Non
     device, key, _ = a_node(db)
     told = [("NBIRTH", NBIRTH, ""), ("DBIRTH", DBIRTH, "/oven")]
     told += [("DDATA", data(2 + number, 9.0 + number, number), "/oven") for number in range(trial.MOST_MESSAGES)]
-    actions.store(
+    intake.store(
         db,
         [
             Envelope(f"spBv1.0/lab/{kind}/{key}{oven}", content, BEGIN + timedelta(seconds=second))
@@ -86,7 +87,7 @@ def test_what_was_named_in_a_birth_long_before_is_understood(db: Session) -> Non
 def test_the_newest_are_shown_newest_first(db: Session, messages: list[tuple[int, bool]]) -> None:
     device = a_device(db)
     told = [said(device, second, {"p": number}, "t" if taken else "x") for number, (second, taken) in enumerate(messages)]
-    actions.store(db, told)
+    intake.store(db, told)
     found = [one.heard.envelope.received_at for one in trial.try_on(db, device, Profile())]
     assert found == sorted((one.received_at for one in told), reverse=True)[: trial.MOST_MESSAGES]
     assert len(queries.last_messages(db, device.id, count=3)) == min(3, sum(taken for _, taken in messages))

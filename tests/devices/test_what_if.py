@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from devices import actions, what_if
+from devices import what_if
+from devices.intake import actions as intake
 from devices.profile import Profile
 from devices.tables import Thresholds, UsageSession
 from devices.what_if import Run, stretches
@@ -62,5 +63,5 @@ def test_of_a_device_that_says_much_fewer_days_are_read(db: Session, monkeypatch
     monkeypatch.setattr("devices.what_if.MOST_MESSAGES", 300)
     found = what_if.foresee(db, device, Profile(), now=at(2, 0))
     assert at(1, 1440 - 300) - timedelta(hours=3) < found.since < at(1, 1440 - 300)
-    actions.store(db, [message(device, at(2, 1), 8)])
+    intake.store(db, [message(device, at(2, 1), 8)])
     assert [len(one.now) for one in found.stretches] == [1]

@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
-from devices import actions as intake
+from devices import actions
 from devices import queries as devices
+from devices.intake import actions as intake
 from devices.readings import Envelope, Reason
 from devices.registry.actions import MOST_CERTIFICATES
 from marketplace import clock
@@ -176,7 +177,7 @@ def test_what_thresholds_would_change_is_seen_before_they_are_saved(desk: Desk) 
     ]
     with desk.app.state.sessions() as session:
         intake.store(session, told)
-        intake.fold_devices(session, now=now)
+        actions.fold_devices(session, now=now)
         session.commit()
     seen = reader.post(f"/desk/devices/{device}/thresholds", **{**THRESHOLDS, "p_on": "400"}, step="look")
     assert seen.status_code == 200

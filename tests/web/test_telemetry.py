@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from devices import actions
 from devices.ingest import Batch
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Heartbeat, RawMessage, RejectedMessage
@@ -41,14 +41,14 @@ def kept(sessions: sessionmaker[Session]) -> tuple[int, list[tuple[str, bytes]],
 def test_what_cannot_be_stored_is_rejected_and_stops_nobody(
     committed_db: sessionmaker[Session], batch: Batch, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    store = actions.store
+    store = intake.store
 
     def fails(session: Session, envelopes: list[Envelope]) -> None:
         store(session, envelopes)
         if any(one.payload == b'{"p":4}' for one in envelopes):
             raise error
 
-    monkeypatch.setattr(actions, "store", fails)
+    monkeypatch.setattr(intake, "store", fails)
     assert worker.keep(batch, committed_db, threading.Event())
     assert kept(committed_db) == (8, [("unstorable", b'{"p":4}')], 1)
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_stored_is_rejected_and_stops_nobody(
 def test_a_database_that_is_away_is_waited_for(
     committed_db: sessionmaker[Session], batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, tries = actions.store, []
+    store, tries = intake.store, []
 
     def fails_twice(session: Session, envelopes: list[Envelope]) -> None:
         tries.append(len(envelopes))
@@ -64,7 +64,7 @@ def test_a_database_that_is_away_is_waited_for(
             raise OperationalError("INSERT", None, Exception("the server closed the connection"))
         store(session, envelopes)
 
-    monkeypatch.setattr(actions, "store", fails_twice)
+    monkeypatch.setattr(intake, "store", fails_twice)
     monkeypatch.setattr(worker, "PAUSE_S", 0.01)
     assert worker.keep(batch, committed_db, threading.Event())
     assert tries == [9, 9, 9]
@@ -80,6 +80,6 @@ def test_what_was_stopped_before_it_was_stored_is_not_acknowledged(
         over.set()
         raise OperationalError("INSERT", None, Exception("away"))
 
-    monkeypatch.setattr(actions, "store", stops)
+    monkeypatch.setattr(intake, "store", stops)
     assert not worker.keep(batch, committed_db, over)
     assert kept(committed_db) == (0, [], 0)

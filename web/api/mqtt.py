@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Request
 
-from devices.actions import store_denials
+from devices.intake.actions import store_denials
 from devices.logins import Account, Admitted, Login, denial, judge
 from devices.queries import was_rejected
 from devices.rights import emqx_rules

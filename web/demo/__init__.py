@@ -21,6 +21,7 @@ from devices import actions as devices
 from devices import queries as equipment_queries
 from devices.broker import RunningBroker, start_broker
 from devices.broker import free_port as loopback_port
+from devices.intake import actions as intake
 from devices.machines import Machine, history
 from devices.simulator import Simulator
 from marketplace import clock
@@ -236,7 +237,7 @@ def catch_up(data_dir: Path, sessions: sessionmaker[Session]) -> None:
         since = max(heard.get(machine.key) or fleet.born, now - MISSED_AT_MOST) + machine.every
         if since < now:
             with sessions.begin() as session:
-                devices.store(session, list(history(machine, Slot(since, now))))
+                intake.store(session, list(history(machine, Slot(since, now))))
     with sessions.begin() as session:
         devices.fold_devices(session, now=clock.now())
 

@@ -23,6 +23,7 @@ from booking.outages.actions import record_outage
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import actions as devices
+from devices.intake import actions as intake
 from devices.machines import Machine, history
 from evaluation import actions as evaluation
 from marketplace.inbox import actions as inbox
@@ -177,7 +178,7 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
         return
     with stage.sessions.begin() as session:
         for machine in machines:
-            devices.store(session, list(history(machine, Slot(day.start, end))))
+            intake.store(session, list(history(machine, Slot(day.start, end))))
     while _folded(stage, end):
         pass
     with stage.sessions.begin() as session:

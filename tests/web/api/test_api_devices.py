@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from booking.tables import Booking
 from devices import actions, queries
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.tables import Device
 from marketplace import audit, clock
@@ -69,7 +70,7 @@ def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: f
         for at in range(start, end)
     ]
     with store.begin() as session:
-        actions.store(session, stream)
+        intake.store(session, stream)
         actions.fold_devices(session, now=minute(end))
 
 
@@ -205,9 +206,7 @@ def test_another_houses_device_is_not_there_to_renew_or_turn_off(world: World, s
 def test_what_was_turned_away_is_told_to_the_house_only(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world)
     with store.begin() as session:
-        actions.store(
-            session, [Envelope(f"d/{made['key']}/t", b"{", minute(0)), Envelope(f"d/{made['key']}/x", b"{}", minute(1))]
-        )
+        intake.store(session, [Envelope(f"d/{made['key']}/t", b"{", minute(0)), Envelope(f"d/{made['key']}/x", b"{}", minute(1))])
     path = f"/devices/{made['id']}/rejected"
     assert [row["reason"] for row in world.get(path, world.manager).json()["items"]] == ["bad_topic", "not_json"]
     assert [row["rejected"] for row in listed(world)] == [2]

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from devices import actions
 from devices.evidence.keys import read_signer
 from devices.evidence.verifying import verify
+from devices.intake import actions as intake
 from devices.tables import Device
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
@@ -47,7 +48,7 @@ def metered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             device = session.get(Device, made["id"])
             device.created_at = moment(0, 0)
             heard(session, device, days=1)
-            actions.store(session, [message(a_device(session), moment(1, 5), 8)])
+            intake.store(session, [message(a_device(session), moment(1, 5), 8)])
             actions.fold_devices(session, now=moment(2, 0))
             sealed(session, SIGNER, until=2)
         yield world

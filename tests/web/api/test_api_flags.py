@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from devices import actions
 from devices.flags import actions as flags
+from devices.intake import actions as intake
 from devices.machines import Machine, power_at
 from devices.readings import Envelope
 from marketplace import clock
@@ -26,7 +26,7 @@ def flag(client: TestClient, world: World) -> str:
     moments = [begin + timedelta(minutes=minute) for minute in range(600)]
     with sessions.begin() as session:
         told = [orjson.dumps({"p": power_at(machine, at), "e": 5.0}) for at in moments]
-        actions.store(session, [Envelope(f"d/{made['key']}/t", body, at) for body, at in zip(told, moments, strict=True)])
+        intake.store(session, [Envelope(f"d/{made['key']}/t", body, at) for body, at in zip(told, moments, strict=True)])
         while flags.look_at_days(session, now=clock.now()):
             pass  # until every meter of this world was looked at
     (found,) = [one for one in listed(world, world.manager) if one["device_id"] == made["id"]]

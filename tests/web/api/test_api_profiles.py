@@ -8,7 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from devices import actions, queries
+from devices import queries
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from devices.trial import MOST_MESSAGES
 from marketplace import audit, clock
@@ -43,7 +44,7 @@ def heard(store: sessionmaker[Session], *messages: tuple[str, bytes]) -> None:
     now = clock.now()
     told = [Envelope(topic, payload, now - timedelta(seconds=back)) for back, (topic, payload) in enumerate(reversed(messages))]
     with store.begin() as session:
-        actions.store(session, told)
+        intake.store(session, told)
 
 
 def test_a_device_is_connected_by_its_discovery_messages(world: World, store: sessionmaker[Session]) -> None:
