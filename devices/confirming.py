@@ -12,11 +12,11 @@ from devices import queries
 from devices.attestations import queries as attestations
 from devices.attestations.statements import Statement
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
-from devices.segments import Segment, State
+from devices.segments import Segment, State, joined
 from devices.sessions import Grade
 from devices.tables import ConfirmedUse
 from marketplace.ids import new_id
-from marketplace.slot import Slot, subtract
+from marketplace.slot import Slot, subtract, union
 
 
 def around(row: Booking) -> Slot:
@@ -61,14 +61,29 @@ def seen_around(session: Session, row: Booking) -> list[Segment]:
     return queries.segments_of_resource(session, row.resource_id, within=around(row))
 
 
+def reach(row: Booking) -> Slot:
+    """From the earliest start to the longest overrun."""
+    return row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
+
+
+def known_around(session: Session, row: Booking) -> list[Segment]:
+    """The whole reach of the booking in order: what telemetry says, what was down, and UNKNOWN where neither is."""
+    within, stopped = reach(row), down(session, row)
+    seen = [Segment(part, one.state) for one in seen_around(session, row) for part in subtract([one.slot], stopped)]
+    found = [*seen, *(Segment(slot, State.FAULT) for slot in union(stopped))]
+    blank = [Segment(slot, State.UNKNOWN) for slot in subtract([within], [one.slot for one in found])]
+    clipped = [Segment(piece, one.state) for one in (*found, *blank) if (piece := one.slot.clip(within))]
+    return joined(sorted(clipped, key=lambda one: one.slot))
+
+
 def silent(session: Session, row: Booking) -> list[Slot]:
     """Where telemetry says nothing, from the earliest start to the longest overrun: only of this something can be stated."""
-    reach = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
+    within = reach(row)
     known = [one.slot for one in seen_around(session, row) if one.state is not State.UNKNOWN]
     held = {BookingState.CONFIRMED, *queries.OUTCOMES.values()}
-    others = booking.bookings_of_resource(session, row.resource_id, within=reach)
+    others = booking.bookings_of_resource(session, row.resource_id, within=within)
     taken = [one.slot for one in others if one.id != row.id and one.state in held]
-    return subtract([reach], [*known, *down(session, row), *subtract(taken, [row.slot])])
+    return subtract([within], [*known, *down(session, row), *subtract(taken, [row.slot])])
 
 
 def write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:

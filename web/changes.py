@@ -81,10 +81,11 @@ VALUES = {
     "currency": _("Currency"),
     "summary": _("Summary"),
     "codes": _("Rules"),
+    "unused": _("Not used at all"),
     "decide_within_h": _("Answered within hours"),
 }
 STATES = {**STATEMENT, **LISTING, **BOOKING}
-UNTOLD = {"version", "number", "instead_of"}
+UNTOLD = {"version", "number", "instead_of", "attestation", "document", "stretches", "side"}
 """They change with everything, or are nothing to read."""
 
 

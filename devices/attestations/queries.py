@@ -51,6 +51,12 @@ def document_of(session: Session, row: Attestation) -> AttestationDocument:
     return session.get_one(AttestationDocument, row.document_digest)
 
 
+def kinds_of(session: Session, digests: Collection[str]) -> dict[str, str]:
+    """Which kind of document each is, without reading it."""
+    columns = select(AttestationDocument.digest, AttestationDocument.kind).where(AttestationDocument.digest.in_(digests))
+    return {digest: kind.value for digest, kind in session.execute(columns)}
+
+
 def attestations_of(session: Session, booking_id: str) -> Sequence[Attestation]:
     """Newest first."""
     mine = select(Attestation).where(Attestation.booking_id == booking_id)

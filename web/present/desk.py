@@ -95,6 +95,7 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
 PAGES = {
     "requests": Action.DECIDE_BOOKINGS,
     "use": Action.REVIEW_USE,
+    "problems": Action.REVIEW_USE,
     "demand": Action.REVIEW_USE,
     "income": Action.HANDLE_MONEY,
     "training": Action.TRAIN_PEOPLE,
@@ -174,7 +175,7 @@ def _todo(
         ToDo("requests", sum(row.state == "requested" for row in shown), f"{base}/requests{mark}"),
         ToDo("disputes", states.count(StatementState.DISPUTED), f"{base}/income{mark}"),
         ToDo("unpaid", states.count(StatementState.ACCEPTED), f"{base}/income{mark}"),
-        ToDo("unverifiable", sum(row.state is BookingState.UNVERIFIABLE for row in past), f"{base}/use{mark}"),
+        ToDo("unverifiable", sum(row.state is BookingState.UNVERIFIABLE for row in past), f"{base}/problems{mark}"),
         ToDo("silent", sum(line.silent_devices for line in lines), f"{base}{mark}#lines"),
         ToDo("no_device", bare, f"{base}{mark}#lines"),
     ]
