@@ -4,18 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import dropwhile
 from time import monotonic
-from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from booking import queries as booking
-from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries
 from devices.codecs import families
+from devices.confirming import differs, measured_use, write_use
 from devices.folding import followed
-from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
+from devices.matching import OVERRUN_MAX
 from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, place
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Reason, Rejected
@@ -206,56 +204,8 @@ def confirm_uses(session: Session, *, now: datetime, limit: int = 200) -> int:
     """Decide what ended bookings really used; returns how many were decided."""
     rows = queries.bookings_to_confirm(session, now=now, limit=limit)
     for row in rows:
-        _write_use(session, row, _use_of(session, row), None, now)
+        write_use(session, row, measured_use(session, row), None, now)
     return len(rows)
-
-
-def _use_of(session: Session, row: Booking) -> Use:
-    """The booking matched together with its neighbours, so that no second of run goes to two."""
-    around = row.slot.widen(EARLY_GRACE + OVERRUN_MAX, OVERRUN_MAX + EARLY_GRACE)
-    held = {BookingState.CONFIRMED, *queries.OUTCOMES.values()}
-    neighbours = [
-        Booked(other.id, other.slot)
-        for other in booking.bookings_of_resource(session, row.resource_id, within=around)
-        if other.state in held or other.id == row.id
-    ]
-    seen = queries.segments_of_resource(session, row.resource_id, within=around)
-    outages = booking.outages_of(session, row.resource_id, within=around)
-    down = [piece for outage in outages if (piece := outage.slot.clip(around))]
-    return next(use for use in match(seen, neighbours, down=down) if use.booking_id == row.id)
-
-
-def _write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:
-    runs = queries.sessions_of_resource(session, row.resource_id, within=row.slot)
-    written = ConfirmedUse(
-        id=new_id("cu"),
-        booking_id=row.id,
-        number=before.number + 1 if before else 1,
-        supersedes_id=before.id if before else None,
-        created_at=now,
-        grade=max((run.grade for run in runs), default=None),
-        energy_wh=sum(run.energy_wh for run in runs),
-        **_figures(row.slot, use),
-    )
-    session.add(written)
-    session.flush()
-    return written
-
-
-def _figures(slot: Slot, use: Use) -> dict[str, Any]:
-    spans = {
-        "confirmed_s": use.confirmed,
-        "early_s": use.early,
-        "overrun_s": use.overrun,
-        "unverified_s": use.unverified,
-        "fault_s": use.fault,
-    }
-    pieces = [
-        {"start": piece.slot.start.isoformat(), "end": piece.slot.end.isoformat(), "state": piece.state.value}
-        for piece in use.pieces
-    ]
-    seconds = {name: round(span.total_seconds()) for name, span in spans.items()}
-    return {"verdict": use.verdict, "booked_s": slot.seconds, "pieces": pieces, **seconds}
 
 
 def _correct_uses(session: Session, resource_id: str, *, since: datetime, now: datetime) -> None:
@@ -267,10 +217,6 @@ def _correct_uses(session: Session, resource_id: str, *, since: datetime, now: d
     ).all()
     for row in decided:
         before = queries.use_of_booking(session, row.id)
-        use = _use_of(session, row)
-        if before is not None and _differs(before, _figures(row.slot, use)):
-            _write_use(session, row, use, before, now)
-
-
-def _differs(before: ConfirmedUse, figures: dict[str, Any]) -> bool:
-    return any(getattr(before, name) != value for name, value in figures.items() if name != "pieces")
+        use = measured_use(session, row)
+        if before is not None and differs(before, row, use):
+            write_use(session, row, use, before, now)

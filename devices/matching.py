@@ -29,6 +29,10 @@ class Booked:
 
     booking_id: str
     slot: Slot
+    attested: Sequence[Slot] = ()
+    """Use that both sides signed for; it counts only where telemetry is silent."""
+    attested_unused: bool = False
+    """Both sides signed that it was not used: silence is then no reason to doubt it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Use:
     overrun: timedelta
     unverified: timedelta
     fault: timedelta
+    attested: timedelta
+    """Of `confirmed`, `early` and `overrun`, what rests on signatures alone."""
     split: bool
     """A run went on across the border to a neighbour's booking."""
 
@@ -55,18 +61,40 @@ def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, down: Sequ
     """
     ordered = sorted(bookings, key=lambda booked: (booked.slot, booked.booking_id))
     resolved = _resolve(segments, ordered, down)
-    runs = [segment.slot for segment in resolved if segment.state is State.RUN]
+    measured = [segment.slot for segment in resolved if segment.state is State.RUN]
     given: list[Slot] = []
     uses: list[Use] = []
     for number, booked in enumerate(ordered):
+        known, signed = _with_attested(resolved, booked.attested)
+        runs = union([*measured, *signed])
         following = ordered[number + 1].slot if number + 1 < len(ordered) else None
         free = subtract([booked.slot], given)
         overrun = _overrun(booked.slot, runs, following)
         grace = Slot(booked.slot.start - EARLY_GRACE, booked.slot.start)
         early = subtract(intersect([grace], runs), [*given, *(other.slot for other in ordered[:number])])
-        uses.append(_use(booked, resolved, runs, free, early, overrun))
+        uses.append(_use(booked, known, Credited(runs, signed, free, early, overrun)))
         given = union([*given, booked.slot, *early, *overrun])
     return uses
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """The runs that one booking may claim, those of them that are `signed` only, and where it may claim them."""
+
+    runs: list[Slot]
+    signed: list[Slot]
+    free: list[Slot]
+    early: list[Slot]
+    overrun: list[Slot]
+
+
+def _with_attested(resolved: Sequence[Segment], attested: Sequence[Slot]) -> tuple[Sequence[Segment], list[Slot]]:
+    """The segments with RUN where one booking's statement fills a silence, and where that is."""
+    if not attested:
+        return resolved, []
+    signed = subtract(attested, [segment.slot for segment in resolved if segment.state is not State.UNKNOWN])
+    left = [Segment(piece, one.state) for one in resolved for piece in subtract([one.slot], signed)]
+    return sorted([*left, *(Segment(slot, State.RUN) for slot in signed)], key=lambda one: one.slot), signed
 
 
 def _resolve(segments: Sequence[Segment], bookings: Sequence[Booked], down: Sequence[Slot]) -> list[Segment]:
@@ -91,25 +119,25 @@ def _overrun(slot: Slot, runs: Sequence[Slot], following: Slot | None) -> list[S
     return [Slot(slot.end, min(past.end, limit))]
 
 
-def _use(
-    booked: Booked, resolved: Sequence[Segment], runs: Sequence[Slot], free: list[Slot], early: list[Slot], overrun: list[Slot]
-) -> Use:
-    inside = _cover(resolved, free)
+def _use(booked: Booked, known: Sequence[Segment], credited: Credited) -> Use:
+    inside = _cover(known, credited.free)
+    early, overrun = credited.early, credited.overrun
     spans = {state: total(piece.slot for piece in inside if piece.state is state) for state in State}
     extra = [Segment(slot, State.RUN) for slot in (*early, *overrun)]
     used = spans[State.RUN] + total(early) + total(overrun)
     edge = booked.slot.end
-    split = any(run.start < edge < run.end for run in runs) and not overrun
+    split = any(run.start < edge < run.end for run in credited.runs) and not overrun
     return Use(
         booking_id=booked.booking_id,
         slot=booked.slot,
-        verdict=_verdict(booked.slot, used, spans),
+        verdict=_verdict(booked, used, spans),
         pieces=tuple(joined(sorted([*inside, *extra], key=lambda piece: piece.slot))),
         confirmed=spans[State.RUN],
         early=total(early),
         overrun=total(overrun),
         unverified=spans[State.UNKNOWN],
         fault=spans[State.FAULT],
+        attested=total(intersect(credited.signed, [*credited.free, *early, *overrun])),
         split=split,
     )
 
@@ -120,13 +148,14 @@ def _cover(resolved: Sequence[Segment], free: Sequence[Slot]) -> list[Segment]:
     return sorted([*known, *blind], key=lambda segment: segment.slot)
 
 
-def _verdict(slot: Slot, used: timedelta, spans: dict[State, timedelta]) -> Verdict:
-    """Use first, then the provider's failure, then blindness; only what is left is a no-show."""
+def _verdict(booked: Booked, used: timedelta, spans: dict[State, timedelta]) -> Verdict:
+    """Use first, then the provider's failure, then blindness that no statement explains; only what is left is a no-show."""
+    slot = booked.slot
     if used > timedelta():
         return Verdict.FULFILLED
     if _share(spans[State.FAULT], slot) >= FAILED_SHARE:
         return Verdict.PROVIDER_FAILED
-    if 1 - _share(spans[State.UNKNOWN], slot) < COVERAGE_MIN:
+    if not booked.attested_unused and 1 - _share(spans[State.UNKNOWN], slot) < COVERAGE_MIN:
         return Verdict.UNVERIFIABLE
     return Verdict.NO_SHOW
 

@@ -82,6 +82,12 @@ def lock_device(session: Session, device_id: str) -> Device:
     raise NotFound(kind="device")
 
 
+def lock_devices_of(session: Session, resource_id: str) -> None:
+    """Until the transaction ends nothing of the resource's devices is folded."""
+    mine = select(Device.id).where(Device.resource_id == resource_id).order_by(Device.id)
+    session.execute(mine.with_for_update()).all()
+
+
 def devices_of(session: Session, resource_id: str, *, limit: int | None = None, offset: int = 0) -> Sequence[Device]:
     mine = select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at, Device.id)
     return session.scalars(mine.limit(limit).offset(offset)).all()

@@ -226,6 +226,8 @@ class ConfirmedUse(Base):
     overrun_s: Mapped[int]
     unverified_s: Mapped[int]
     fault_s: Mapped[int]
+    attested_s: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of what was confirmed, what rests on signatures of both sides and not on telemetry."""
     energy_wh: Mapped[int]
     grade: Mapped[Grade | None] = mapped_column(choice(Grade))
     pieces: Mapped[list[Any]]

@@ -46,7 +46,7 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.STATEMENTS
     if kind == "waiting_offered":
         return None
-    told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_")
+    told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_", "attestation_")
     return Topic.BOOKINGS if kind.startswith(told) else None
 
 

@@ -116,7 +116,25 @@ PROPOSAL = {
     "fewest": _("Fewest institutions"),
 }
 
+SIDE = {"provider": _("The institution"), "user": _("The customer")}
+
+ATTESTATION = {
+    "open": _("Waits for the other side"),
+    "signed": _("Signed by both sides"),
+    "declined": _("Declined"),
+    "withdrawn": _("Withdrawn"),
+}
+
+PROBLEM = {
+    "unstated": _("Nothing stated yet"),
+    "ours": _("Waits for your signature"),
+    "theirs": _("Waits for the customer"),
+    "declined": _("Declined"),
+}
+"""What a use that the meter did not see waits for."""
+
 BOOKING_WORDS: Mapping[str, Mapping[str, str]] = {
     "repeats": REPEATS, "every": EVERY, "every_one": EVERY_ONE, "on_conflict": ON_CONFLICT, "gap": GAP,
     "stars": STARS, "grounds": GROUNDS, "lost": LOST, "event": EVENT, "proposal": PROPOSAL,
+    "side": SIDE, "attestation": ATTESTATION, "problem": PROBLEM,
 }  # fmt: skip

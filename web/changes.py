@@ -30,6 +30,10 @@ DONE = {
     ("booking", "conclude"): _("Use of a booking settled"),
     ("booking", "check_in"): _("Customer checked in"),
     ("booking", "finish"): _("Booking finished early"),
+    ("booking", "state_use"): _("Use stated where the meter was silent"),
+    ("booking", "sign_statement_of_use"): _("Statement of use signed by the other side"),
+    ("booking", "decline_statement_of_use"): _("Statement of use declined"),
+    ("booking", "withdraw_statement_of_use"): _("Statement of use withdrawn"),
     ("booking", "override_rules"): _("Rules set aside for a booking"),
     ("series", "book_series"): _("Series booked"),
     ("resource", "list"): _("Machine listed"),
@@ -78,10 +82,11 @@ VALUES = {
     "currency": _("Currency"),
     "summary": _("Summary"),
     "codes": _("Rules"),
+    "unused": _("Not used at all"),
     "decide_within_h": _("Answered within hours"),
 }
 STATES = {**STATEMENT, **LISTING, **BOOKING}
-UNTOLD = {"version", "number", "instead_of"}
+UNTOLD = {"version", "number", "instead_of", "attestation", "document", "stretches", "side"}
 """They change with everything, or are nothing to read."""
 
 

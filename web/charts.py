@@ -7,6 +7,7 @@ from itertools import groupby
 from math import ceil, floor
 
 from marketplace.slot import Slot
+from web.views.attestations import Silence
 from web.views.bookings import Piece, UseMinutes
 from web.views.evaluation import TrendPoint
 
@@ -157,6 +158,37 @@ def use_graph(booked: Slot, use: UseMinutes) -> UseGraph:
         power_area=(_area(points, 208),) if points else (),
         peak_w=peak,
         hours=[(x(at), at) for at in _hours(drawn)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceGraph:
+    """Booked, known and stated below each other on one time axis of `width`."""
+
+    width: int
+    height: int
+    booked: Bar
+    known: Sequence[Bar]
+    stated: Sequence[Bar]
+    hours: Sequence[tuple[float, datetime]]
+
+
+def silence_graph(one: Silence) -> SilenceGraph:
+    """Drawn as far as the pieces reach; shorter where nothing is stated."""
+    width, spans = 720, [one.slot, *(piece.slot for piece in one.pieces), *one.stated]
+    drawn = Slot(min(span.start for span in spans), max(span.end for span in spans))
+
+    def bar(slot: Slot, kind: str) -> Bar:
+        start, end = ((at - drawn.start) / drawn.duration * width for at in (slot.start, slot.end))
+        return Bar(round(start, 1), round(max(end - start, 1.0), 1), kind)
+
+    return SilenceGraph(
+        width=width,
+        height=136 if one.stated else 98,
+        booked=bar(one.slot, "booked"),
+        known=[bar(piece.slot, piece.state.lower()) for piece in one.pieces],
+        stated=[bar(slot, "run") for slot in one.stated],
+        hours=[(round((at - drawn.start) / drawn.duration * width, 1), at) for at in _hours(drawn)],
     )
 
 

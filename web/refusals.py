@@ -218,6 +218,10 @@ WRONG_STATE: Mapping[str, str] = {
         "An exchange of one of these bookings is proposed already. Nothing was changed. Withdraw it or have it answered first."
     ),
     "answer": _("This exchange is not open any more. Nothing was exchanged. Reload to see where it stands."),
+    "undecided": _("What was used is not decided yet. Nothing was stated. Come back a little after its end."),
+    "stated": _("A statement of this booking waits for an answer. Nothing was stated. Have it answered or withdraw it first."),
+    "stated_often": _("This booking has had as many statements as it may. Nothing was stated. Ask the platform's operator."),
+    "answer_statement_of_use": _("This statement is not open any more. Nothing was changed. Reload to see where it stands."),
     "return:settled": _("Nothing is left to be returned for it. Nothing was changed."),
 }
 """Instead of the state's name, by "move:state", move or state: what is in the way where that is no state of its own."""
@@ -230,6 +234,14 @@ NOT_ALLOWED: Mapping[str, str] = {
     "book_for_organisation": _(
         "Your account does not belong to that firm. Nothing was booked. Choose one of your own, or ask that one to invite you."
     ),
+    "state_use": _(
+        "Only the institution that keeps the equipment and the customer of a booking can state its use. Nothing was stated."
+    ),
+    "sign_for_both_sides": _(
+        "You made this statement, so another person must answer it for the other side. Nothing was changed. You can withdraw it."
+    ),
+    "answer_statement_of_use": _("Only the other side can answer this statement. Nothing was changed."),
+    "withdraw_statement_of_use": _("Only the side that made this statement can withdraw it. Nothing was changed."),
 }
 """By what was asked for, where not a role is missing."""
 

@@ -15,9 +15,13 @@ from marketplace.refusals import Refusal
 MIB = 1 << 20
 BODY_LIMIT = MIB
 """Bytes of a request body; the largest form or JSON document is far below."""
-CALENDAR_LIMIT = 8 * MIB
-"""Of one that brings a calendar, whose two million bytes JSON may write with up to four times as many."""
-CALENDARS = re.compile(r"/desk/resources/[^/]+/external(/[^/]+/file)?$|/resources/[^/]+/external-calendars(/[^/]+/refresh)?$")
+FILE_LIMIT = 8 * MIB
+"""Of one that brings a file: a calendar of two million bytes, which JSON may write with up to four times as many; a document of
+five MiB, which base64 makes a third longer."""
+FILES = re.compile(
+    r"/desk/resources/[^/]+/external(/[^/]+/file)?$|/resources/[^/]+/external-calendars(/[^/]+/refresh)?$"
+    r"|/bookings/[^/]+/attestations$"
+)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -83,7 +87,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
             await self.app(scope, receive, send)
             return
-        limit = CALENDAR_LIMIT if CALENDARS.search(scope["path"]) else BODY_LIMIT
+        limit = FILE_LIMIT if FILES.search(scope["path"]) else BODY_LIMIT
         body = await _read(Headers(scope=scope), receive, limit)
         if body is not None:
             await self.app(scope, _replay(body, receive), send)

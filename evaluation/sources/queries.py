@@ -1,4 +1,4 @@
-"""Reads units, calendars, downtime, bookings, segments, fees and requests of the floors below as facts."""
+"""Reads units, calendars, downtime, bookings, segments, attestations, fees and requests of the floors below as facts."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,8 +17,11 @@ from booking.requests.tables import Grounds, RequestEnd
 from booking.states import BookingState
 from booking.tables import Booking, RefusedRequest, RuleVersion
 from booking.tables import Outage as OutageRow
+from devices.attestations.queries import stated_of_resources
+from devices.attestations.statements import Side
 from devices.tables import StateSegment
 from evaluation.facts import (
+    Attestation,
     Downtime,
     Facts,
     Outage,
@@ -89,6 +92,7 @@ def _unit_facts(session: Session, scheme: Scheme, resources: Sequence[Resource],
     downtime = downtime_of(session, ids, within=reach)
     calendars = calendars_of(session, resources, within=reach)
     segments = segments_of(session, ids, gathered.bookings, within=reach)
+    attestations = attestations_of(session, ids, gathered.bookings, within=reach)
     quota_share = for_period(scheme, within).params.year_share
     return [
         UnitFacts(
@@ -97,6 +101,7 @@ def _unit_facts(session: Session, scheme: Scheme, resources: Sequence[Resource],
             downtime=downtime.get(row.id, ()),
             bookings=gathered.bookings.get(row.id, ()),
             segments=segments.get(row.id, ()),
+            attestations=attestations.get(row.id, ()),
             requests=gathered.requests.get(row.id, ()),
         )
         for row in resources
@@ -180,6 +185,21 @@ def segments_of(
         if start < end:
             found[resource_id].append(Segment(start, end, Telemetry.RUN if proven else Telemetry(state.value), device_id))
     return found
+
+
+def attestations_of(
+    session: Session, resource_ids: Collection[str], bookings: Mapping[str, Sequence[Reservation]], *, within: Slot
+) -> dict[str, list[Attestation]]:
+    """The stretches of use that both sides signed, and those that one side stated and the other has not answered."""
+    found: dict[str, list[Attestation]] = defaultdict(list)
+    for resource_id, many in stated_of_resources(session, resource_ids, within=within).items():
+        known = {booking.id for booking in bookings.get(resource_id, ())}
+        for one in many:
+            by_provider, by_user = one.signed or one.side is Side.PROVIDER, one.signed or one.side is Side.USER
+            for slot in one.statement.stretches if one.booking_id in known else ():
+                start, end = _seconds(slot.start), _seconds(slot.end)
+                found[resource_id].append(Attestation(start, end, one.booking_id, by_provider, by_user))
+    return {resource_id: sorted(many) for resource_id, many in found.items()}
 
 
 def bookings_and_requests(session: Session, resource_ids: Collection[str], *, within: Slot) -> Gathered:

@@ -5,7 +5,7 @@ import pytest
 from booking.external.lines import LARGEST
 from tests.web.desks import TOKEN, Desk
 from tests.web.test_desk_external import file, sent
-from web.security import BODY_LIMIT, CALENDAR_LIMIT
+from web.security import BODY_LIMIT, FILE_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_a_calendar_as_large_as_one_may_be_is_read_from_a_form_and_from_a_progra
     assert reader.client.post(path, json={"name": "A", "ics": text}, headers=headers).status_code == 201
     larger = reader.client.post(path, json={"name": "B", "ics": more}, headers=headers)
     assert (larger.status_code, larger.json()["reasons"][0]["reason"]) == (422, "too_large")
-    largest = reader.client.post(path, json={"name": "C", "ics": "x" * CALENDAR_LIMIT}, headers=headers)
+    largest = reader.client.post(path, json={"name": "C", "ics": "x" * FILE_LIMIT}, headers=headers)
     assert (largest.status_code, "8 MiB" in largest.json()["detail"]) == (413, True)

@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection
 
 from web.api import (
     access,
+    attestations,
     billing,
     bookings,
     chains,
@@ -41,6 +42,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    measured = (devices, profiles, access, mqtt, evidence, flags)
+    measured = (devices, profiles, access, mqtt, evidence, flags, attestations)
     for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -216,6 +216,7 @@ def _use(row: ConfirmedUse) -> dict[str, Any]:
         "overrun_s": row.overrun_s,
         "early_s": row.early_s,
         "fault_s": row.fault_s,
+        "attested_s": row.attested_s,
         "energy_wh": row.energy_wh,
         "grade": row.grade.value if row.grade else None,
         "verdict": row.verdict.value,

@@ -11,6 +11,7 @@ from web.i18n import translator
 from web.pages import (
     account,
     approvals,
+    attestations,
     bookings,
     chains,
     changes,
@@ -66,7 +67,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series)
+    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series, attestations)
     publishers = (
         device,
         discovery,

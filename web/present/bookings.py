@@ -18,6 +18,8 @@ from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
+from devices.attestations import queries as signing
+from devices.attestations.tables import AttestationState
 from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse, UsageSession
 from marketplace.catalogue import queries as catalogue
@@ -27,6 +29,7 @@ from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
+from web.attesting import may_answer
 from web.checkout import is_own, may_attend
 from web.i18n import translator
 from web.present import names
@@ -144,8 +147,18 @@ def one(
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
         moved_from=series.moved_from(session, row.series_id).get(row.id) if row.series_id else None,
+        attestations=_attestations(session, row, use, actor),
         refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
     )
+
+
+def _attestations(session: Session, row: Booking, use: ConfirmedUse | None, actor: Actor) -> str | None:
+    if use is None or not signing.sides_of(actor, row):
+        return None
+    found = signing.attestations_of(session, row.id)
+    if any(one.state is AttestationState.OPEN and may_answer(actor, one, row) for one in found):
+        return "answer"
+    return "look" if found else "state" if use.unverified_s else None
 
 
 def cancel_offer(session: Session, row: Booking, now: datetime) -> CancelOffer | None:

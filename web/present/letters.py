@@ -24,7 +24,7 @@ from web import labels
 from web.calendar import Method, Parties, Status, invitation
 from web.i18n import Formats, translator
 from web.mail import Attachment, Letter
-from web.present import calendars, external, messages, names
+from web.present import attestations, calendars, external, messages, names
 from web.views.frame import Lang
 
 INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted"}
@@ -228,6 +228,8 @@ def _instead(ended: Sequence[Matter]) -> Facts:
 def _more(session: Session, message: Message, matter: Matter, now: datetime) -> Facts:
     if message.kind.startswith("statement"):
         return _bill(session, message, matter)
+    if attestation_id := message.data.get("attestation_id"):
+        return attestations.facts(session, attestation_id, matter.place.timezone, matter.lang)
     if message.kind in ENDS:
         return _end(session, matter)
     if message.kind in FOR_MANAGERS:

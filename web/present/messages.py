@@ -88,6 +88,8 @@ def path_of(message: Message, lang: Lang) -> str:
     if booking_id := data.get("booking_id"):
         if message.kind.startswith("series_"):
             return f"/{lang.value}/series/{message.data['series_id']}"
+        if message.kind.startswith("attestation_"):
+            return f"/{lang.value}/bookings/{booking_id}/attestations"
         tail = "/statement" if message.kind.startswith("statement") else ""
         return f"/{lang.value}/bookings/{booking_id}{tail}"
     if "calendar_id" in data:

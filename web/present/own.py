@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from booking.availability import local_midnight
+from booking.queries import get_booking
 from booking.states import BookingState
 from booking.timeline.queries import Wanted, own_bookings
+from devices.attestations import queries as attestations
 from marketplace.inbox import queries as inbox
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -92,10 +94,16 @@ def view(session: Session, actor: Actor, asked: Asked, *, lang: Lang, now: datet
         filtered=bool(asked.group or asked.organisation),
         day=asked.day,
         zone=zone.key,
+        to_sign=_to_sign(session, actor, lang),
     )
     if asked.mode is Mode.LIST:
         return _listed(session, actor, asked, found, lang=lang, now=now)
     return replace(found, calendar=calendar(session, actor, asked, zone, lang=lang, now=now))
+
+
+def _to_sign(session: Session, actor: Actor, lang: Lang) -> list[BookingRow]:
+    waiting = {one.booking_id: None for one in attestations.waiting_for_customer(session, actor)}
+    return booking_rows(session, [get_booking(session, booking_id) for booking_id in waiting], lang)
 
 
 def _mode(one: Mode, asked: Asked, lang: Lang) -> tuple[Choice, str]:

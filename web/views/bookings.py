@@ -49,6 +49,8 @@ class BookingsView:
     zone: str
     """The reader's own; equipment's is named where its clock differs."""
     calendar: CalendarView | None = None
+    to_sign: Sequence[BookingRow] = ()
+    """Bookings with a statement of use that waits for the reader's answer."""
     paging: Paging = ONE_PAGE
 
 
@@ -162,3 +164,5 @@ class BookingView:
     """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None
     """Why the last step was refused, in words."""
+    attestations: str | None = None
+    """Where its use can be stated or answered: state, answer, look; None where there is nothing to do."""
