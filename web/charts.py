@@ -176,7 +176,8 @@ class SilenceGraph:
 def silence_graph(one: Silence) -> SilenceGraph:
     """Drawn as far as the pieces reach; shorter where nothing is stated."""
     width, spans = 720, [one.slot, *(piece.slot for piece in one.pieces), *one.stated]
-    drawn = Slot(min(span.start for span in spans), max(span.end for span in spans))
+    margin = timedelta(minutes=30)
+    drawn = Slot(min(span.start for span in spans) - margin, max(span.end for span in spans) + margin)
 
     def bar(slot: Slot, kind: str) -> Bar:
         start, end = ((at - drawn.start) / drawn.duration * width for at in (slot.start, slot.end))

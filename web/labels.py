@@ -96,6 +96,7 @@ STEP = {
     "cancelled": _("Cancelled"),
     "refused": _("Declined"),
     "expired": _("Expired"),
+    **{code: BOOKING[code] for code in ("no_show", "provider_failed", "unverifiable")},
 }
 STEP_STATE = {"done": _("done"), "now": _("now"), "todo": _("to come"), "failed": _("ended here")}
 STATEMENT = {
