@@ -49,7 +49,7 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
     waiting = (
         select(Device)
         .where(or_(Device.dirty_from.is_not(None), stale))
-        .order_by(Device.folded_at)
+        .order_by(Device.folded_at.nulls_first())
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
     )

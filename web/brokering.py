@@ -48,9 +48,23 @@ def run(settings: Settings, host: str) -> None:
             log.warning("broker_ended", code=running.process.returncode)
             over.wait(PAUSE_S)
         running.stop()
-        running = once_the_database_answers(settings, host, sessions, over)
+        running = once_more(settings, host, sessions, over)
     if running:
         running.stop()
+
+
+def once_more(settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event) -> RunningBroker | None:
+    """After it has run: a port that something else has for a moment is waited for. Raises: BrokerUnavailable."""
+    tries = 0
+    while True:
+        try:
+            return once_the_database_answers(settings, host, sessions, over)
+        except BrokerUnavailable as error:
+            tries += 1
+            if tries > MOST_DEATHS:
+                raise
+            log.warning("broker_does_not_start", reason=str(error.values["reason"])[:200])
+            over.wait(PAUSE_S)
 
 
 def once_the_database_answers(

@@ -13,6 +13,8 @@ from marketplace.refusals import Refusal
 
 GRACE_S = 5
 """How long open streams may delay a stop."""
+KEEP_ALIVE_S = 75
+"""Longer than proxies and clients keep an idle connection: else they send into one that is just being closed."""
 START_S = 60
 """A worker that has said nothing for so long is replaced; on a busy machine its imports alone take more than the usual five."""
 
@@ -54,6 +56,7 @@ def serve(host: str, port: int, workers: int) -> None:
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_worker_healthcheck=START_S,
     )
     if workers > 1:

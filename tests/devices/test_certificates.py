@@ -291,13 +291,33 @@ def test_others_have_no_say_and_learn_nothing(plant: Plant) -> None:
     assert plant.api.post(f"{path}/certificates/{'0' * 40}/revoke", plant.api.manager).status_code == 404
 
 
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        eventually(lambda: binds(other, port))
+        other.listen()
+        yield
+
+
+def binds(other: socket.socket, port: int) -> bool:
+    try:
+        other.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.servers
 def test_a_broker_that_dies_is_started_again(plant: Plant) -> None:
     mine = plant.device()
     context = plant.trust(plant.certificate(mine))
     folder = Path(plant.product.environment["PILOTBENCH_MQTT_DIR"])
+    eventually((folder / "pid").exists)  # one that was revoked before may have it start anew
     before = int((folder / "pid").read_text())
     os.kill(before, signal.SIGKILL)
+    with taken(plant.plain_port):  # by something else, just as the broker is to come back
+        eventually(lambda: b"broker_does_not_start" in (plant.folder / "broker.log").read_bytes())
     eventually(lambda: (folder / "pid").exists() and int((folder / "pid").read_text()) != before)
     eventually(lambda: not turned_away(plant.certificate_port, context))
     with connected(plant.certificate_port, context, version=VERSIONS[0]) as client:

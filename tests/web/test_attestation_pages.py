@@ -69,7 +69,8 @@ def settling(desk: Desk) -> Settling:
         told = [orjson.dumps({"ts": int(at.timestamp() * 1000), "p": 8.0, "e": 5.0}) for at in moments]
         intake.store(session, [Envelope(f"d/{known.key}/t", one, at) for one, at in zip(told, moments, strict=True)])
         now = START + timedelta(minutes=200)
-        actions.fold_devices(session, now=now)
+        while actions.fold_devices(session, now=now):
+            pass
         actions.confirm_uses(session, now=now)
         use = queries.use_of_booking(session, booked.id)
         assert use is not None

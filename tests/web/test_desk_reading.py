@@ -6,8 +6,8 @@ from html import unescape
 
 import pytest
 
-from devices import actions as intake
 from devices import queries as devices
+from devices.intake import actions as intake
 from devices.readings import Envelope
 from marketplace import clock
 from tests.web.desks import Desk, Reader, error_beside

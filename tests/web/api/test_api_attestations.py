@@ -70,7 +70,8 @@ def case(client: TestClient, world: World) -> Case:
 
 def settle(session: Session, booked: Booking, now: datetime) -> None:
     """What the worker's jobs do."""
-    actions.fold_devices(session, now=now, limit=1000)
+    while actions.fold_devices(session, now=now, limit=1000):
+        pass
     actions.confirm_uses(session, now=now, limit=1000)
     use = queries.use_of_booking(session, booked.id)
     assert use is not None

@@ -71,7 +71,8 @@ def heard(store: sessionmaker[Session], key: str, start: int, end: int, power: f
     ]
     with store.begin() as session:
         intake.store(session, stream)
-        actions.fold_devices(session, now=minute(end))
+        while actions.fold_devices(session, now=minute(end)):
+            pass
 
 
 MAPPING = {"message": [{"topic": "{branch+}/kw", "format": "scalar", "power": {"path": ".", "scale": 1000}}]}
