@@ -1,6 +1,7 @@
 """`pilotbench broker`: the private Mosquitto for production, kept running, with who may connect from the database."""
 
 import threading
+from time import monotonic
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -13,7 +14,7 @@ from devices.ingest import keep_for_us
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.settings import Settings
-from web.server import check_port, stopped
+from web.server import PortTaken, check_port, stopped
 
 log = structlog.get_logger()
 LOOK_S = 0.5
@@ -21,6 +22,7 @@ PAUSE_S = 2.0
 MOST_DEATHS = 5
 """One after the other without a minute in between: then something is wrong that another start does not mend."""
 STEADY_S = 60.0
+PORTS_S = 300.0
 
 
 def run(settings: Settings, host: str) -> None:
@@ -32,7 +34,7 @@ def run(settings: Settings, host: str) -> None:
     over = stopped()
     if settings.mqtt_dir:
         end_leftover(settings.mqtt_dir.resolve())  # of a run that was killed
-    for port in filter(None, (settings.mqtt_port, settings.mqtt_tls_port, settings.mqtt_certificate_port)):
+    for port in ports_of(settings):
         check_port(host, port)
     sessions, deaths, steady_s = open_sessions(open_engine(settings.database_url)), 0, 0.0
     running = once_the_database_answers(settings, host, sessions, over)
@@ -48,23 +50,32 @@ def run(settings: Settings, host: str) -> None:
             log.warning("broker_ended", code=running.process.returncode)
             over.wait(PAUSE_S)
         running.stop()
-        running = once_more(settings, host, sessions, over)
+        running = come_back(settings, host, sessions, over)
     if running:
         running.stop()
 
 
-def once_more(settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event) -> RunningBroker | None:
-    """After it has run: a port that something else has for a moment is waited for. Raises: BrokerUnavailable."""
-    tries = 0
-    while True:
+def come_back(settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event) -> RunningBroker | None:
+    """After it has run. What else has a port for a moment, such as somebody's connection, is waited for.
+
+    Raises: PortTaken, BrokerUnavailable.
+    """
+    end = monotonic() + PORTS_S
+    while not over.is_set():
         try:
+            for port in ports_of(settings):
+                check_port(host, port)
             return once_the_database_answers(settings, host, sessions, over)
-        except BrokerUnavailable as error:
-            tries += 1
-            if tries > MOST_DEATHS:
+        except (PortTaken, BrokerUnavailable) as error:
+            if monotonic() > end:
                 raise
-            log.warning("broker_does_not_start", reason=str(error.values["reason"])[:200])
+            log.warning("broker_does_not_start", error=str(error)[:200])
             over.wait(PAUSE_S)
+    return None
+
+
+def ports_of(settings: Settings) -> list[int]:
+    return [port for port in (settings.mqtt_port, settings.mqtt_tls_port, settings.mqtt_certificate_port) if port]
 
 
 def once_the_database_answers(
