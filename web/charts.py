@@ -1,6 +1,6 @@
 """Geometry of what the pages draw as SVG: values in, coordinates out. Templates only write them down."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -8,7 +8,7 @@ from math import ceil, floor
 
 from marketplace.slot import Slot
 from web.views.attestations import Silence
-from web.views.bookings import Piece, UseMinutes
+from web.views.bookings import UseMinutes
 from web.views.evaluation import TrendPoint
 
 LEVELS = 7
@@ -139,13 +139,8 @@ class UseGraph:
 
 def use_graph(booked: Slot, use: UseMinutes) -> UseGraph:
     """Drawn from half an hour before the booking, or earlier pieces, to half an hour after it or later ones."""
-    width, margin = 720, timedelta(minutes=30)
-    spans = [booked, *(piece.slot for piece in use.pieces)]
-    drawn = Slot(min(s.start for s in spans) - margin, max(s.end for s in spans) + margin)
-
-    def x(at: datetime) -> float:
-        return round((at - drawn.start) / drawn.duration * width, 1)
-
+    width = 720
+    drawn, x = _axis([booked, *(piece.slot for piece in use.pieces)], width)
     power = [(at, watts) for at, watts in use.power if drawn.start <= at <= drawn.end]
     peak = max((watts for _, watts in power), default=0.0)
     points = [(x(at), round(208 - watts / peak * 104, 1)) for at, watts in power] if peak else []
@@ -153,7 +148,7 @@ def use_graph(booked: Slot, use: UseMinutes) -> UseGraph:
         width=width,
         height=240,
         booked=Bar(x(booked.start), round(x(booked.end) - x(booked.start), 1), "booked"),
-        measured=[_bar(piece, x(piece.slot.start), x(piece.slot.end)) for piece in use.pieces],
+        measured=[_bar(piece.state, x(piece.slot.start), x(piece.slot.end)) for piece in use.pieces],
         power=(_joined(points),) if points else (),
         power_area=(_area(points, 208),) if points else (),
         peak_w=peak,
@@ -175,26 +170,27 @@ class SilenceGraph:
 
 def silence_graph(one: Silence) -> SilenceGraph:
     """Drawn as far as the pieces reach; shorter where nothing is stated."""
-    width, spans = 720, [one.slot, *(piece.slot for piece in one.pieces), *one.stated]
-    margin = timedelta(minutes=30)
-    drawn = Slot(min(span.start for span in spans) - margin, max(span.end for span in spans) + margin)
-
-    def bar(slot: Slot, kind: str) -> Bar:
-        start, end = ((at - drawn.start) / drawn.duration * width for at in (slot.start, slot.end))
-        return Bar(round(start, 1), round(max(end - start, 1.0), 1), kind)
-
+    width = 720
+    drawn, x = _axis([one.slot, *(piece.slot for piece in one.pieces), *one.stated], width)
     return SilenceGraph(
         width=width,
         height=136 if one.stated else 98,
-        booked=bar(one.slot, "booked"),
-        known=[bar(piece.slot, piece.state.lower()) for piece in one.pieces],
-        stated=[bar(slot, "run") for slot in one.stated],
-        hours=[(round((at - drawn.start) / drawn.duration * width, 1), at) for at in _hours(drawn)],
+        booked=_bar("booked", x(one.slot.start), x(one.slot.end)),
+        known=[_bar(piece.state, x(piece.slot.start), x(piece.slot.end)) for piece in one.pieces],
+        stated=[_bar("run", x(slot.start), x(slot.end)) for slot in one.stated],
+        hours=[(x(at), at) for at in _hours(drawn)],
     )
 
 
-def _bar(piece: Piece, start: float, end: float) -> Bar:
-    return Bar(start, round(max(end - start, 1.0), 1), piece.state.lower())
+def _axis(spans: Sequence[Slot], width: int) -> tuple[Slot, Callable[[datetime], float]]:
+    """What is drawn, half an hour more than the spans on either side, and where an instant lies on it."""
+    margin = timedelta(minutes=30)
+    drawn = Slot(min(span.start for span in spans) - margin, max(span.end for span in spans) + margin)
+    return drawn, lambda at: round((at - drawn.start) / drawn.duration * width, 1)
+
+
+def _bar(kind: str, start: float, end: float) -> Bar:
+    return Bar(start, round(max(end - start, 1.0), 1), kind.lower())
 
 
 def _hours(drawn: Slot) -> list[datetime]:

@@ -85,10 +85,6 @@ def _keep_note(session: Session, refusal: Exception, now: datetime) -> None:
     start_over(session)
     if isinstance(refusal, SlotRefused):
         seek_ways_out(session, refusal, now=now)
-    _note_now(session, refusal, now)
-
-
-def _note_now(session: Session, refusal: Exception, now: datetime) -> None:
     note(session, refusal, now)  # type: ignore[arg-type]
     session.commit()
     refusal.noted = True  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries as devices
 from devices.archive import queries
-from devices.archive.files import Numbered, Whole
+from devices.archive.files import EPOCH, Numbered, Whole
 from devices.archive.tables import ArchivedDay, ArchiveFile
 from devices.evidence import merkle
 from devices.evidence import queries as evidence
@@ -134,15 +134,14 @@ def move_out(session: Session, *, device_id: str, day: date, found: Proven, now:
 def _stored(session: Session, device_id: str, within: Slot) -> list[tuple[str, Envelope]]:
     """With the digest that each row is known by."""
     then = (RawMessage.received_at >= within.start, RawMessage.received_at < within.end)
-    columns = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
-    rows = session.execute(select(RawMessage.digest, *columns).where(RawMessage.device_id == device_id, *then))
+    rows = session.execute(select(RawMessage.digest, *devices.ENVELOPE).where(RawMessage.device_id == device_id, *then))
     return [(row.digest, Envelope(*row[1:])) for row in rows]
 
 
 def _outlived(session: Session, device_id: str, day: date, births: frozenset[Envelope]) -> list[str]:
     """Births of archived days before this one that were kept, and are not needed any more."""
     found: list[str] = []
-    for digest, one in _stored(session, device_id, Slot(queries.EPOCH, bounds(day)[0])):
+    for digest, one in _stored(session, device_id, Slot(EPOCH, bounds(day)[0])):
         then = one.received_at.astimezone(UTC).date()
         row = queries.find_day(session, device_id, then)
         if one in births or row is None or row.moved_at is None:

@@ -8,6 +8,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.archive.files import EPOCH
 from devices.archive.tables import ArchivedDay, ArchiveFile
 from devices.evidence import merkle
 from devices.evidence import queries as evidence
@@ -25,7 +26,6 @@ SEALS_IN_FRONT = 10
 """The audit reads the messages of the newest seals in the database: so many days are sealed after one before it is archived."""
 FIRST_LOOK, LONG_LOOK = 20, 2000
 """Messages among which one must say something itself, else a fold might look for it further back."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def files(session: Session) -> Sequence[ArchiveFile]:

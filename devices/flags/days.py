@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from devices.placing import Sample
 from devices.profile import InForce
@@ -81,3 +81,13 @@ class Day:
     taken_over: Sequence[TakenOver] = ()
     ended: Ended | None = None
     """Where such a period ended on that day."""
+
+
+class Timed(Protocol):
+    @property
+    def at(self) -> datetime: ...
+
+
+def length(run: Sequence[Timed]) -> timedelta:
+    """From the first to the last, in order."""
+    return run[-1].at - run[0].at if run else timedelta()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from devices.flags.days import Day, Found, Kind, Switched
+from devices.flags.days import Day, Found, Kind, Switched, length
 from devices.readings import Relay
 from marketplace.slot import Slot
 
@@ -16,7 +16,7 @@ def relay_off(day: Day) -> Found | None:
     rise: a bridge repeats from memory what it heard before the relay opened."""
     channels = sorted({one.channel for one in day.switched})
     found = [run for name in channels for run in _powered(day, [one for one in day.switched if one.channel == name])]
-    longest = max(filter(_is_told, found), key=_length, default=None)
+    longest = max(filter(_is_told, found), key=length, default=None)
     if longest is None:
         return None
     powers = [one.power_w or 0.0 for one in longest]
@@ -27,11 +27,7 @@ def relay_off(day: Day) -> Found | None:
 def _is_told(run: Sequence[Switched]) -> bool:
     counted = [one.energy_wh for one in run if one.energy_wh is not None]
     moves = len({one.power_w for one in run}) >= RELAY_POWERS or (counted and counted[-1] > counted[0])
-    return len(run) >= RELAY_MESSAGES and _length(run) >= RELAY_FOR and bool(moves)
-
-
-def _length(run: Sequence[Switched]) -> timedelta:
-    return run[-1].at - run[0].at if run else timedelta()
+    return len(run) >= RELAY_MESSAGES and length(run) >= RELAY_FOR and bool(moves)
 
 
 def _powered(day: Day, told: Sequence[Switched]) -> Iterator[list[Switched]]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from devices.flags.bursts import burst
-from devices.flags.days import Day, Found, Kind
+from devices.flags.days import Day, Found, Kind, length
 from devices.flags.relays import relay_off
 from devices.flags.takeovers import takeovers
 from devices.placing import Sample
@@ -24,8 +24,8 @@ GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
 def flat(day: Day) -> Found | None:
     """The same power to the last digit for two hours while it ran. A load that is measured moves with the mains."""
     runs = _stretches(day, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile.at(one.at)) is Load.ON)
-    longest = max(runs, key=_length, default=None)
-    if longest is None or _length(longest) < FLAT_FOR or len(longest) < FLAT_SAMPLES:
+    longest = max(runs, key=length, default=None)
+    if longest is None or length(longest) < FLAT_FOR or len(longest) < FLAT_SAMPLES:
         return None
     power = longest[0].power_w or 0.0
     if _grain(day.samples) > power * FINE:
@@ -119,8 +119,8 @@ def over_rating(day: Day) -> Found | None:
         return bool(rated) and (one.power_w or 0) > (rated or 0) * OVER_BY
 
     runs = [run for run in _stretches(day, lambda one, after: over(one) and over(after)) if over(run[0])]
-    longest = max(runs, key=_length, default=None)
-    if longest is None or _length(longest) < OVER_FOR or len(longest) < OVER_SAMPLES:
+    longest = max(runs, key=length, default=None)
+    if longest is None or length(longest) < OVER_FOR or len(longest) < OVER_SAMPLES:
         return None
     most = max(one.power_w or 0 for one in longest)
     told = {"power_w": most, "rated_w": day.profile.at(longest[0].at).rated_w, "samples": len(longest)}
@@ -188,10 +188,6 @@ def _stretches(day: Day, together: Callable[[Sample, Sample], bool]) -> list[Seq
             found.append(measured[begin:place])
             begin = place
     return [*found, measured[begin:]] if measured else []
-
-
-def _length(stretch: Sequence[Sample]) -> timedelta:
-    return stretch[-1].at - stretch[0].at
 
 
 def _span(stretch: Sequence[Sample]) -> Slot:

@@ -44,7 +44,7 @@ def register(
     profile = profile_of(body)
 
     if dry_run:
-        read = read_profile({"zone": resource.timezone, **body.thresholds, "family": body.profile})
+        read = read_profile({"zone": resource.timezone, **profile})
         return once.answer(200, lambda: {**reading.shape(read), **reading.imported(body.profile)})
 
     def make() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from web.present import desk, names
 from web.present.turns import of_instants
 from web.views.attestations import AttestationsView, ProblemRow, ProblemsView, Silence, StatementRow
 from web.views.bookings import Piece
-from web.views.frame import Choice, Form, Lang, Paging
+from web.views.frame import Choice, Form, Lang, by_offset
 
 PAGE = 20
 STRETCHES = tuple((f"start{number}", f"end{number}") for number in range(1, 6))
@@ -119,19 +119,14 @@ def problems(session: Session, house: Institution, actor: Actor, *, lang: Lang, 
     rows = found[:PAGE]
     places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
     newest, who = queries.newest_of(session, [row.id for row in rows]), desk.customers(session, rows)
-    address = f"/{lang.value}/desk/problems?institution={house.id}"
+    address = f"/{lang.value}/desk/problems?institution={house.id}&"
     return ProblemsView(
         institution=names.name_of(house, lang),
         institution_id=house.id,
         institutions=desk.own_institutions(session, actor, house.id, lang),
         rows=[_problem(session, row, places[row.resource_id], who[row.id], newest.get(row.id), actor, lang) for row in rows],
         menu=desk.menu(actor, house.id),
-        paging=Paging(
-            len(rows),
-            None,
-            f"{address}&cursor={max(before - PAGE, 0)}" if before else None,
-            f"{address}&cursor={before + PAGE}" if len(found) > PAGE else None,
-        ),
+        paging=by_offset(address, before=before, found=len(found), page=PAGE),
     )
 
 

@@ -15,7 +15,7 @@ from web.i18n import translator
 from web.present import names
 from web.present.desk import menu, own_institutions
 from web.views.demand import DemandView, LostRow
-from web.views.frame import Lang, Paging
+from web.views.frame import Lang, by_offset
 
 PAGE = 50
 
@@ -23,19 +23,14 @@ PAGE = 50
 def demand(session: Session, house: Institution, actor: Actor, *, lang: Lang, before: int) -> DemandView:
     """From the newest on, `before` of them left out."""
     found = requests.lost_requests_in(session, house.id, limit=PAGE + 1, offset=before)
-    base = f"/{lang.value}/desk/demand?institution={house.id}&cursor="
+    address = f"/{lang.value}/desk/demand?institution={house.id}&"
     return DemandView(
         institution=names.name_of(house, lang),
         institution_id=house.id,
         institutions=own_institutions(session, actor, house.id, lang),
         menu=menu(actor, house.id),
         rows=_rows(session, found[:PAGE], lang),
-        paging=Paging(
-            min(len(found), PAGE),
-            None,
-            f"{base}{max(before - PAGE, 0)}" if before else None,
-            f"{base}{before + PAGE}" if len(found) > PAGE else None,
-        ),
+        paging=by_offset(address, before=before, found=len(found), page=PAGE),
     )
 
 

@@ -17,7 +17,7 @@ from marketplace.tables import Institution
 from web.present import names
 from web.present.desk import menu, own_institutions
 from web.views.flags import FlagRow, FlagsView, Seen
-from web.views.frame import EMPTY_FORM, Choice, Form, Lang, Paging
+from web.views.frame import EMPTY_FORM, Choice, Form, Lang, by_offset
 
 MOST_OPEN = 100
 PAGE = 50
@@ -60,12 +60,7 @@ def _view(
         open=rows(session, waiting, actor, lang),
         more=queries.count_open(session, only) - len(waiting),
         closed=rows(session, closed[:PAGE], actor, lang),
-        paging=Paging(
-            min(len(closed), PAGE),
-            None,
-            f"{address}&cursor={max(before - PAGE, 0)}#closed" if before else None,
-            f"{address}&cursor={before + PAGE}#closed" if len(closed) > PAGE else None,
-        ),
+        paging=by_offset(f"{address}&", before=before, found=len(closed), page=PAGE, mark="#closed"),
         menu=shown,
         form=form,
     )

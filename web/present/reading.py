@@ -78,7 +78,7 @@ def _said(said: trial.Said | None, received_at: datetime, zone: str, lang: Lang)
 
 def _value(one: trial.Value, received_at: datetime, zone: str) -> ValueRow:
     clock = _clock(one.at, zone) if one.at and one.at != received_at else ""
-    return ValueRow(one.power_w, one.energy_wh, one.state, one.online, one.metric, clock, one.note)
+    return ValueRow(one.power_w, one.energy_wh, one.state, one.online, one.metric, clock, one.note, one.beats)
 
 
 def _clock(at: datetime, zone: str) -> str:

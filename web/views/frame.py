@@ -105,6 +105,17 @@ class Paging:
 ONE_PAGE = Paging(0)
 
 
+def by_offset(address: str, *, before: int, found: int, page: int, mark: str = "") -> Paging:
+    """Of a list from which `before` rows were left out and of which one more than a `page` was looked for.
+
+    >>> by_offset("/x?", before=20, found=21, page=20)
+    Paging(shown=20, total=None, previous='/x?cursor=0', following='/x?cursor=40')
+    """
+    previous = f"{address}cursor={max(before - page, 0)}{mark}" if before else None
+    following = f"{address}cursor={before + page}{mark}" if found > page else None
+    return Paging(min(found, page), None, previous, following)
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """What the equipment does now: in_use, free, unknown, no_sensor, maintenance or fault."""

@@ -20,10 +20,8 @@ class ValueRow:
     metric: str
     clock: str
     note: str | None
-
-    @property
-    def beats(self) -> bool:
-        return self.power_w is None and self.energy_wh is None and self.state is None and self.online is None
+    beats: bool
+    """A sign of life and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
