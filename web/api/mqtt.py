@@ -21,7 +21,7 @@ BEARER = "Bearer "
 PARTS = ("username", "password", "clientid")
 
 
-@router.post("/mqtt/authentication")
+@router.post("/mqtt/authentication", response_model=None)
 def authenticate(
     request: Request, body: Annotated[bytes, Depends(read_body)], reader: ReadDb, db: Db, now: Now, settings: Configured
 ) -> dict[str, Any]:
