@@ -5,8 +5,8 @@
         intake.store_batch(session, batch, now=clock.now())
     ingest.ack(batch)
 
-One process ingests from one broker; a second with the same account would take the connection over. Killed anywhere in
-this loop, nothing is lost and nothing is stored twice: the broker delivers again what was not acknowledged.
+Of several workers the last to come has the connection; the others stand by until it gives no sign any more (decision 0039).
+Killed anywhere in this loop, nothing is lost and nothing is stored twice: the broker delivers again what was not acknowledged.
 """
 
 import queue
@@ -47,6 +47,7 @@ TICK, SAME_MOMENT = timedelta(microseconds=1), timedelta(milliseconds=10)
 
 KEEPALIVE_S = 30
 BEAT_S = 5.0
+SIGN_EVERY = timedelta(seconds=BEAT_S)
 READY_S = 15.0
 OWN = "ingest/"
 OWN_QOS = 1
@@ -74,6 +75,9 @@ class Batch:
     beat_at: datetime | None = None
     """When a heartbeat of our own came back in it: everything the broker held for us before has come by then."""
 
+    listening_at: datetime | None = None
+    """Now and then: whoever stores this listens, however far behind."""
+
     lost_at: tuple[datetime, ...] = ()
     """When the broker said that it knows no session of ours: on the first start, or after it lost one."""
 
@@ -86,7 +90,7 @@ class Batch:
     def halves(self) -> tuple["Batch", "Batch"]:
         """To be stored one after the other; the heartbeat belongs to the second."""
         middle = len(self.envelopes) // 2
-        first = replace(self, envelopes=self.envelopes[:middle], beat_at=None)
+        first = replace(self, envelopes=self.envelopes[:middle], beat_at=None, listening_at=None)
         return first, replace(self, envelopes=self.envelopes[middle:], lost_at=())
 
     def as_rejected(self) -> "Batch":
@@ -94,7 +98,7 @@ class Batch:
 
 
 class Ingest:
-    """A connection to the broker at `url` (mqtt://user:password@host:port) that reconnects by itself."""
+    """A connection to the broker at `url` (mqtt://user:password@host:port)."""
 
     def __init__(self, url: str, *, now: Callable[[], datetime] = clock.now) -> None:
         at = urlsplit(url)
@@ -107,22 +111,44 @@ class Ingest:
         self._connected = self._backlog = False
         self._marker = ""
         self._last_beat = 0.0
+        self.signed_at: datetime | None = None
+        """The last sign that we listen."""
+        self.broken = False
+        """There is no connection: the broker is away, or another worker took it over, which the broker does not tell."""
         self._received_at = datetime.fromtimestamp(0, UTC)
         self.dropped = 0
         """QoS 0 messages that did not fit; a number for /metrics."""
         self.unreadable = 0
         """Messages whose topic is no text; they are stored as rejected."""
-        name = unquote(at.username or "ingest")
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
-        self._client.username_pw_set(name, unquote(at.password or ""))
-        self._client.suppress_exceptions = True  # an exception in a callback would end the network thread for good
-        self._client.reconnect_delay_set(1, 30)
-        self._client.on_message = self._on_message
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
+        self._account = (unquote(at.username or "ingest"), unquote(at.password or ""))
+        self._tell_subscribed: Callable[[], None] = lambda: None
+        self._client = self._new_client()
+
+    def _new_client(self) -> Client:
+        name, password = self._account
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=name,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=True,
+            reconnect_on_failure=False,  # or two workers would take each other's place for ever
+        )
+        client.username_pw_set(name, password)
+        client.suppress_exceptions = True  # an exception in a callback would end the network thread for good
+        client.on_message = self._on_message
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = lambda *_: self._tell_subscribed()
+        return client
 
     def start(self) -> None:
-        """Connect in the background, and again whenever the connection breaks; does not wait for the broker."""
+        """Connect in the background, once: who finds it `broken` calls this again."""
+        if self.broken:
+            self._client.loop_stop()
+            with self._acks:
+                self._client = self._new_client()  # paho leaks two sockets where one begins anew
+        self.broken = False
         asked = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         asked.SessionExpiryInterval = SESSION_S
         asked.ReceiveMaximum = IN_FLIGHT
@@ -131,7 +157,7 @@ class Ingest:
 
     def on_subscribed(self, tell: Callable[[], None]) -> None:
         """`tell` is called each time the broker has begun to keep messages for us."""
-        self._client.on_subscribe = lambda *_: tell()
+        self._tell_subscribed = tell
 
     def stop(self) -> None:
         """Disconnect; the broker keeps the session and what is not acknowledged."""
@@ -165,7 +191,7 @@ class Ingest:
             for item in items
             if not item.topic.startswith(OWN)
         ]
-        return Batch(envelopes, items, max(beats, default=None), tuple(_drain(self._lost)))
+        return Batch(envelopes, items, max(beats, default=None), self._sign() if items else None, tuple(_drain(self._lost)))
 
     def ack(self, batch: Batch) -> None:
         """Tell the broker that `batch` is committed. What came over an older connection is left: it comes again."""
@@ -183,6 +209,14 @@ class Ingest:
         if self._connected and time.monotonic() - self._last_beat >= BEAT_S:
             self._last_beat = time.monotonic()
             self._client.publish(f"{OWN}beat", b"", qos=OWN_QOS)
+
+    def _sign(self) -> datetime | None:
+        """Where it is time for one; none with what is left of a connection that is lost."""
+        now = self._now()
+        if self.broken or (self.signed_at and now - self.signed_at < SIGN_EVERY):
+            return None
+        self.signed_at = now
+        return now
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         """In paho's thread: queue and nothing else."""
@@ -232,6 +266,9 @@ class Ingest:
         client.publish(self._marker, b"", qos=OWN_QOS)
         log.info("broker_connected", session_present=flags.session_present)
 
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self.broken = True
+
     def _on_disconnect(
         self,
         _client: Client,
@@ -244,6 +281,7 @@ class Ingest:
         with self._acks:
             self._connection += 1
         self._connected = False
+        self.broken = True
         log.info("broker_disconnected", reason=str(code))
 
 

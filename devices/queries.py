@@ -40,6 +40,8 @@ LOOK_BACK = timedelta(hours=2)
 """A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
 RESOLUTION = timedelta(microseconds=1)
 """Of instants as they are stored."""
+INGEST, LISTENER = "ingest", "listener"
+"""Whose heartbeats are on record: of the whole way, and of whoever has the connection to the broker."""
 OUTCOMES = {
     Verdict.FULFILLED: BookingState.COMPLETED,
     Verdict.NO_SHOW: BookingState.NO_SHOW,
@@ -384,6 +386,6 @@ def count_rejected(session: Session, device_keys: Collection[str]) -> dict[str, 
     return dict(found)
 
 
-def last_heartbeat(session: Session) -> datetime | None:
-    """When a message that ingest sent to itself was last committed."""
-    return session.scalar(select(func.max(Heartbeat.at)))
+def last_heartbeat(session: Session, name: str = INGEST) -> datetime | None:
+    """When a message that ingest sent to itself was last committed, all before it too; or a sign of the one that listens."""
+    return session.scalar(select(Heartbeat.at).where(Heartbeat.name == name))

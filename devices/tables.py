@@ -249,7 +249,7 @@ class IngestGap(Base):
 
 
 class Heartbeat(Base):
-    """The last committed message that ingest sent to itself: proof that the whole way works."""
+    """The last committed message that ingest sent to itself, proof that the whole way works; and the last sign of who listens."""
 
     __tablename__ = "heartbeats"
 

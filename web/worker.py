@@ -37,6 +37,8 @@ SWEEP_EVERY = timedelta(minutes=10)
 SWEEP_BACK = timedelta(hours=24)
 PAUSE_S = 1.0
 """How long a loop waits after the database or the provider did not answer."""
+SILENT_S = 15.0
+"""Three signs of whoever has the connection to the broker were missed: another worker takes it."""
 ASK_S = 2.0
 ARCHIVE_S = 600.0
 BREATH_S = 0.02
@@ -109,11 +111,29 @@ def catch_up(sessions: Sessions) -> None:
 
 
 def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
-    """take | transaction: store | ack. Nothing is acknowledged before it is committed."""
+    """take | transaction: store | ack. Nothing is acknowledged before it is committed. Of several workers one listens."""
     while not stop.is_set():
         batch = ingest.take()
         if batch and keep(batch, sessions, stop):
             ingest.ack(batch)
+        elif ingest.broken:
+            come_back(ingest, sessions, stop)
+
+
+def come_back(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
+    """Connect again; where another worker took the connection over, once that one gives no sign any more.
+
+    By our own clock alone: that of another machine may be wrong.
+    """
+    seen, since = ingest.signed_at, monotonic() - SILENT_S
+    while not stop.wait(PAUSE_S):
+        with sessions() as session:
+            sign = equipment.last_heartbeat(session, equipment.LISTENER)
+        if sign != seen:
+            seen, since = sign, monotonic()
+        elif monotonic() - since >= SILENT_S:
+            ingest.start()
+            return
 
 
 def keep(batch: Batch, sessions: Sessions, stop: threading.Event) -> bool:
@@ -154,6 +174,8 @@ def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: 
 def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
     """Ask nodes for births: first it is on record that they were asked."""
     while not stop.wait(ASK_S):
+        if not ingest.connected:
+            continue
         with sessions() as session:
             commands = births.take_wanted(session, now=clock.now())
             session.commit()

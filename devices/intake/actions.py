@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -24,7 +24,6 @@ from devices.tables import Device, DeviceState, Heartbeat, IngestGap, RawMessage
 from marketplace.ids import new_id
 from marketplace.upsert import insert_many_new, insert_new
 
-BEAT = "ingest"
 KEPT_BYTES = 1024
 DENIED = {
     Reason.FOREIGN_TOPIC: "the broker lets a device write below its own name only",
@@ -43,7 +42,9 @@ def store_batch(session: Session, batch: Batch, *, now: datetime) -> None:
     if batch.refused:
         store_unstorable(session, batch.refused)
     if batch.beat_at is not None:
-        _record_beat(session, min(batch.beat_at, now))
+        _record_beat(session, queries.INGEST, min(batch.beat_at, now))
+    if batch.listening_at is not None:
+        _record_beat(session, queries.LISTENER, batch.listening_at)
     session.flush()
 
 
@@ -55,12 +56,10 @@ def _record_gap(session: Session, lost_at: datetime) -> None:
         session.add(IngestGap(id=new_id("gap"), starts_at=since, ends_at=lost_at, reason=reason))
 
 
-def _record_beat(session: Session, at: datetime) -> None:
-    row = session.get(Heartbeat, BEAT)
-    if row is None:
-        session.add(Heartbeat(name=BEAT, at=at))
-    else:
-        row.at = max(row.at, at)
+def _record_beat(session: Session, name: str, at: datetime) -> None:
+    """Another worker may do the same at the same moment."""
+    if not insert_new(session, Heartbeat, [{"name": name, "at": at}], key="name"):
+        session.execute(update(Heartbeat).where(Heartbeat.name == name).values(at=at))
 
 
 def store(session: Session, envelopes: Sequence[Envelope]) -> None:

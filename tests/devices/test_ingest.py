@@ -149,15 +149,17 @@ def test_a_broker_that_forgot_us_leaves_a_gap_on_record(committed_db: sessionmak
     running.stop()
 
 
-def test_it_comes_back_by_itself_when_the_broker_does(tmp_path: Path) -> None:
+def test_begun_again_it_has_what_the_broker_kept(tmp_path: Path) -> None:
     known = [("k1", broker_hash("one"))]
     running = start_broker(tmp_path / "broker", credentials=known)
     with listening(running.url) as ingest:
         running.stop()
-        eventually(lambda: not ingest.connected)
+        eventually(lambda: ingest.broken)
+        assert not ingest.connected
         again = start_broker(tmp_path / "broker", port=running.port, credentials=known)
         with a_plug(again.port, "k1", "one") as plug:
             published(plug, "d/k1/t", b'{"p":1}')
+        ingest.start()
         assert envelopes(batches(ingest, until=envelopes))[0].topic == "d/k1/t"
     again.stop()
 
