@@ -1,5 +1,6 @@
 """A device of the tests at a real broker, and a way to take what ingest hears."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from devices.ingest import Batch, Ingest
 from devices.readings import Envelope
 
 PATIENCE_S = 20
+V311, V5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 
 
 @contextmanager
-def a_plug(port: int, key: str, secret: str, *, client_id: str = "") -> Iterator[Client]:
-    """A connected MQTT 3.1.1 device."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id or key)
+def a_plug(port: int, key: str, secret: str, *, client_id: str = "", version: MQTTProtocolVersion = V311) -> Iterator[Client]:
+    """A connected device."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id or key, protocol=version)
     client.username_pw_set(key, secret)
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -30,22 +32,27 @@ def a_plug(port: int, key: str, secret: str, *, client_id: str = "") -> Iterator
         client.loop_stop()
 
 
-def die_with_will(port: int, key: str, secret: str, topic: str, payload: bytes) -> None:
-    """A device that connects, and leaves so that the broker publishes its will."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id=key, protocol=MQTTProtocolVersion.MQTTv5)
+def die_with_will(port: int, key: str, secret: str, topic: str, payload: bytes, *, version: MQTTProtocolVersion = V5) -> None:
+    """A device that connects, and leaves so that the broker publishes its will: it says so, or it is cut off."""
+    client = Client(CallbackAPIVersion.VERSION2, client_id=key, protocol=version)
     client.username_pw_set(key, secret)
     client.will_set(topic, payload, qos=1)
     client.connect("127.0.0.1", port)
     client.loop_start()
     eventually(client.is_connected)
-    client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+    if version is V5:
+        client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+    elif cut := client.socket():
+        client.reconnect_delay_set(PATIENCE_S, PATIENCE_S)
+        cut.shutdown(socket.SHUT_RDWR)
+        eventually(lambda: not client.is_connected())
     client.loop_stop()
 
 
-def turned_away(port: int, name: str, secret: str) -> bool:
+def turned_away(port: int, name: str, secret: str, *, version: MQTTProtocolVersion = V311) -> bool:
     """Whether the broker refuses this login."""
     answers: list[bool] = []
-    client = Client(CallbackAPIVersion.VERSION2, client_id=name)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=version)
     client.username_pw_set(name, secret)
     client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(bool(reason.is_failure))
     client.connect("127.0.0.1", port)

@@ -5,14 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from devices.broker import BrokerUnavailable, RunningBroker, provision, start_broker, write_credentials
 from devices.codecs import families
 from devices.ingest import Ingest
 from devices.registry.actions import broker_hash
-from tests.devices.plugs import a_plug, batches, die_with_will, envelopes, eventually, listening, published
+from tests.devices.plugs import V5, V311, a_plug, batches, die_with_will, envelopes, eventually, listening, published, turned_away
 
 pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(params=[V311, V5], ids=["3.1.1", "5"])
+def version(request: pytest.FixtureRequest) -> MQTTProtocolVersion:
+    """That a device speaks."""
+    return MQTTProtocolVersion(request.param)
 
 
 @pytest.fixture
@@ -23,9 +30,9 @@ def running(tmp_path: Path) -> Iterator[RunningBroker]:
     broker.stop()
 
 
-def test_a_device_writes_below_its_own_name_only(running: RunningBroker) -> None:
+def test_a_device_writes_below_its_own_name_only(running: RunningBroker, version: MQTTProtocolVersion) -> None:
     with listening(running.url) as ingest:
-        with a_plug(running.port, "k1", "one") as plug:
+        with a_plug(running.port, "k1", "one", version=version) as plug:
             for topic in ("d/k2/t", "d/k10/t", "ingest/beat", "ingest/marker/x", "elsewhere", "d/k1/t"):
                 published(plug, topic, b"{}")
         heard = envelopes(batches(ingest, until=envelopes))
@@ -42,9 +49,11 @@ FOREIGN = (
 )
 
 
-def test_where_a_standard_puts_a_device_it_writes_below_its_own_name_only(running: RunningBroker) -> None:
+def test_where_a_standard_puts_a_device_it_writes_below_its_own_name_only(
+    running: RunningBroker, version: MQTTProtocolVersion
+) -> None:
     with listening(running.url) as ingest:
-        with a_plug(running.port, "k1", "one") as plug:
+        with a_plug(running.port, "k1", "one", version=version) as plug:
             for topic in (*FOREIGN, *OWN):
                 published(plug, topic, b"1")
         heard = envelopes(batches(ingest, until=lambda found: len(envelopes(found)) >= len(OWN)))
@@ -52,20 +61,20 @@ def test_where_a_standard_puts_a_device_it_writes_below_its_own_name_only(runnin
     assert [families.device_key(topic) for topic in OWN] == ["k1"] * len(OWN)
 
 
-def test_a_will_on_the_topic_of_another_is_dropped(running: RunningBroker) -> None:
+def test_a_will_on_the_topic_of_another_is_dropped(running: RunningBroker, version: MQTTProtocolVersion) -> None:
     with listening(running.url) as ingest:
-        die_with_will(running.port, "k1", "one", "d/k2/s", b'{"online":false,"forged":true}')
-        die_with_will(running.port, "k2", "two", "d/k2/s", b'{"online":false}')
+        die_with_will(running.port, "k1", "one", "d/k2/s", b'{"online":false,"forged":true}', version=version)
+        die_with_will(running.port, "k2", "two", "d/k2/s", b'{"online":false}', version=version)
         heard = envelopes(batches(ingest, until=envelopes))
     assert [envelope.payload for envelope in heard] == [b'{"online":false}']
 
 
-def test_a_device_can_neither_read_another_nor_take_over_the_ingest(running: RunningBroker) -> None:
+def test_a_device_can_neither_read_another_nor_take_over_the_ingest(running: RunningBroker, version: MQTTProtocolVersion) -> None:
     got: list[str] = []
     with (
         listening(running.url) as ingest,
-        a_plug(running.port, "k1", "one", client_id="ingest") as spy,
-        a_plug(running.port, "k2", "two") as plug,
+        a_plug(running.port, "k1", "one", client_id="ingest", version=version) as spy,
+        a_plug(running.port, "k2", "two", version=version) as plug,
     ):
         spy.on_message = lambda _client, _data, message: got.append(message.topic)
         spy.subscribe([("#", 1), ("d/k2/#", 1), ("d/k1/cmd/#", 1)])
@@ -75,12 +84,23 @@ def test_a_device_can_neither_read_another_nor_take_over_the_ingest(running: Run
     assert got == []
 
 
-def test_a_new_device_may_connect_after_a_reload_and_a_revoked_one_is_put_out(running: RunningBroker) -> None:
-    with a_plug(running.port, "k1", "one") as plug:
+def test_a_new_device_may_connect_after_a_reload_and_a_revoked_one_is_put_out(
+    running: RunningBroker, version: MQTTProtocolVersion
+) -> None:
+    with a_plug(running.port, "k1", "one", version=version) as plug:
         assert provision(running.folder, [("k3", broker_hash("three"))])
         eventually(lambda: not plug.is_connected())
-    with a_plug(running.port, "k3", "three") as plug:
+    with a_plug(running.port, "k3", "three", version=version) as plug:
         assert plug.is_connected()
+    assert turned_away(running.port, "k1", "one", version=version)
+
+
+def test_a_renewed_secret_puts_out_who_came_by_the_old_one(running: RunningBroker, version: MQTTProtocolVersion) -> None:
+    with a_plug(running.port, "k1", "one", version=version) as plug:
+        assert provision(running.folder, [("k1", broker_hash("other")), ("k2", broker_hash("two"))])
+        eventually(lambda: not plug.is_connected())
+    assert turned_away(running.port, "k1", "one", version=version)
+    assert not turned_away(running.port, "k1", "other", version=version)
 
 
 def test_nothing_is_reloaded_where_nothing_changed(running: RunningBroker) -> None:
