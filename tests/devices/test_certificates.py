@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -292,12 +292,25 @@ def test_others_have_no_say_and_learn_nothing(plant: Plant) -> None:
 
 
 @contextmanager
-def taken(port: int) -> Iterator[None]:
+def taken(port: int, folder: Path) -> Iterator[int]:
+    """The broker dies, and another has its port before it is back; the number of its process.
+
+    Killed again where it is: one that was revoked before may have it start anew just now.
+    """
+    before = 0
+
+    def ended() -> bool:
+        nonlocal before
+        with suppress(FileNotFoundError, ProcessLookupError):
+            before = int((folder / "pid").read_text())
+            os.kill(before, signal.SIGKILL)
+        return before > 0 and binds(other, port)
+
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        eventually(lambda: binds(other, port))
+        eventually(ended)
         other.listen()
-        yield
+        yield before
 
 
 def binds(other: socket.socket, port: int) -> bool:
@@ -313,10 +326,7 @@ def test_a_broker_that_dies_is_started_again(plant: Plant) -> None:
     mine = plant.device()
     context = plant.trust(plant.certificate(mine))
     folder = Path(plant.product.environment["PILOTBENCH_MQTT_DIR"])
-    eventually((folder / "pid").exists)  # one that was revoked before may have it start anew
-    before = int((folder / "pid").read_text())
-    os.kill(before, signal.SIGKILL)
-    with taken(plant.plain_port):  # by something else, just as the broker is to come back
+    with taken(plant.plain_port, folder) as before:
         eventually(lambda: b"broker_does_not_start" in (plant.folder / "broker.log").read_bytes())
     eventually(lambda: (folder / "pid").exists() and int((folder / "pid").read_text()) != before)
     eventually(lambda: not turned_away(plant.certificate_port, context))
