@@ -51,7 +51,7 @@ def foresee(session: Session, device: Device, profile: Profile, *, now: datetime
     stable = queries.stable_point(session, device.id, profile, before=begin)
     since = max(stable, device.archived_until or stable)
     messages = [*queries.births_of(session, device.id, before=since), *queries.messages_of(session, device.id, since=since)]
-    stored = queries.sessions_of_resource(session, device.resource_id, within=Slot(since, now))
+    stored = queries.sessions_alone(session, device.resource_id, within=Slot(since, now))
     present = [_run(one.starts_at, one.until, one.confirmed_s) for one in stored if one.device_id == device.id]
     other = [
         _run(one.start, one.until, int(one.confirmed_s)) for one in runs_of(messages, profile, until=device.folded_at or now)
