@@ -16,7 +16,7 @@ from devices.confirming import differs, measured_use, write_use
 from devices.folding import followed
 from devices.live.queries import SHOWN_FOR, WATTS_SHOWN
 from devices.matching import OVERRUN_MAX
-from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, place
+from devices.placing import BACKLOG_REACH, VALUE_KEPT, Arrival, Sample, arrived, place
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Reason, Rejected
 from devices.segments import Segment, segments
@@ -89,13 +89,22 @@ def _samples(session: Session, device: Device, profiles: InForce, now: datetime)
     while True:
         stable = queries.stable_point(session, device.id, profiles, before=before)
         start = max(stable, floor or stable)
-        placed, _ = place(_arrivals_and_firsts(session, device, profiles, since=start), profiles, until=now)
+        placed, _ = place(_arrivals_from(session, device, profiles, start), profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if start > stable:
             return list(dropwhile(lambda one: one.beats, samples))
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)
+
+
+def _arrivals_from(session: Session, device: Device, profiles: InForce, start: datetime) -> list[Arrival]:
+    """Also those before `start` by which another series of the device, if it has several, still counts then."""
+    heard = start - max(one.span("stale_after") for one in profiles.every)
+    found = _arrivals_and_firsts(session, device, profiles, since=heard)
+    if len({one.reading.metric for one in found if one.reading.channel is Channel.TELEMETRY}) <= 1:
+        return found
+    return _arrivals_and_firsts(session, device, profiles, since=heard - VALUE_KEPT)
 
 
 def _arrivals_and_firsts(session: Session, device: Device, profiles: InForce, *, since: datetime) -> list[Arrival]:
