@@ -1,15 +1,18 @@
 """A line and its stations: each meter tells of the part that it hangs on, and the line is told by all of its parts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import sleep
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from booking.lines.queries import kin_of
 from booking.outages.actions import record_outage
@@ -192,6 +195,34 @@ def test_what_a_station_says_late_corrects_the_lines_use(db: Session, line: Line
     heard(db, late, now=202)
     assert figures(used(db, booking)) == (Verdict.FULFILLED, 30, 0, 0, 0)
     assert used(db, booking).number == 2
+
+
+def test_two_stations_that_are_folded_at_once_both_count(committed_db: sessionmaker[Session]) -> None:
+    """Alone each changes nothing of the line's use: the second to correct it waits, and sees what the first has written."""
+    with committed_db.begin() as db:
+        itself = a_resource(db)
+        stations = [a_resource(db, parent_id=itself.id) for _ in range(2)]
+        meters = [a_meter(db, one) for one in stations]
+        booking = a_booking(db, resource=itself, start=minute(60), hours=1)
+        heard(db, *(told(one, 200, but=(61, 118)) for one in meters), now=200)
+        actions.confirm_uses(db, now=minute(200))
+    late = [[replace(one, received_at=minute(201), backlog=True) for one in told(meter, 118, since=61)] for meter in meters]
+    folded = Event()
+
+    def second() -> None:
+        folded.wait(20)
+        with committed_db.begin() as other:
+            heard(other, late[1], now=202)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second)
+        with committed_db.begin() as db:
+            heard(db, late[0], now=202)
+            folded.set()
+            sleep(1)
+        waiting.result(20)
+    with committed_db() as db:
+        assert figures(used(db, booking)) == (Verdict.NO_SHOW, 0, 0, 0, 0)
 
 
 def test_a_stopped_station_fails_the_line_and_a_stopped_line_not_its_station(db: Session, line: Line) -> None:
