@@ -101,7 +101,7 @@ def power_of_device(session: Session, device_id: str) -> list[float]:
 
 def _curve(row: LatestSample) -> Curve:
     points = [(row.at - timedelta(seconds=age_s), power_w) for age_s, power_w in row.power_series]
-    return Curve(points, timedelta(seconds=row.stale_after_s))
+    return Curve(points, max(timedelta(seconds=row.stale_after_s), 2 * SHOWN_FOR / WATTS_SHOWN))  # not all values are kept
 
 
 def meters_now(session: Session, meters: Sequence[Device], *, now: datetime) -> dict[str, LiveState]:
