@@ -238,9 +238,14 @@ def _visible_to(actor: Actor) -> Select[Booking]:
 
 def bookings_of_resource(session: Session, resource_id: str, *, within: Slot) -> Sequence[Booking]:
     """All bookings that touch `within`, in order, whatever their state."""
+    return bookings_of_any(session, [resource_id], within=within)
+
+
+def bookings_of_any(session: Session, resource_ids: Collection[str], *, within: Slot) -> Sequence[Booking]:
+    """In order, those of all of them, whatever their state."""
     return session.scalars(
         select(Booking)
-        .where(Booking.resource_id == resource_id, Booking.starts_at < within.end, Booking.ends_at > within.start)
+        .where(Booking.resource_id.in_(resource_ids), Booking.starts_at < within.end, Booking.ends_at > within.start)
         .order_by(Booking.starts_at)
     ).all()
 

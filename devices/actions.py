@@ -1,20 +1,22 @@
 """Writes of what messages come to: fold devices that were heard, confirm uses. Each may be repeated."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import dropwhile
 from time import monotonic
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from booking.lines import queries as lines
 from booking.tables import Booking
 from devices import queries
 from devices.codecs import families
 from devices.confirming import differs, measured_use, write_use
 from devices.folding import followed
+from devices.live.queries import SHOWN_FOR, WATTS_SHOWN
 from devices.matching import OVERRUN_MAX
-from devices.placing import BACKLOG_REACH, Arrival, Sample, arrived, place
+from devices.placing import BACKLOG_REACH, VALUE_KEPT, Arrival, Sample, arrived, place
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Reason, Rejected
 from devices.segments import Segment, segments
@@ -33,7 +35,6 @@ from marketplace.slot import Slot
 CATCH_UP = timedelta(seconds=30)
 """How often an open session is looked at again although nothing new came."""
 
-WATTS_SHOWN = 60
 BATCH_DEVICES, FOLD_S = 50, 0.5
 
 
@@ -53,29 +54,32 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    folded = 0
+    folded, touched = 0, dict[str, datetime]()
     for device in session.scalars(waiting).all():
-        _fold(session, device, now)
+        if since := _fold(session, device, now):
+            touched[device.resource_id] = min(since, touched.get(device.resource_id, since))
         folded += device.dirty_from is None
         if monotonic() > until:
             break
+    _correct_uses(session, touched, now=now)
     return folded
 
 
-def _fold(session: Session, device: Device, now: datetime) -> None:
+def _fold(session: Session, device: Device, now: datetime) -> datetime | None:
+    """Since when its states may be others than before; None where it said nothing."""
     profiles = queries.profiles_of(session, device.id)
     samples = _samples(session, device, profiles, now)
     device.folded_at = now
     if device.last_message_at is None or device.last_message_at <= now:
         device.dirty_from = None  # else ingest stored one since the caller looked at the clock: the next fold is for that
     if not samples:
-        return
+        return None
     runs, _ = fold(samples, profiles, now=now)
     _replace_sessions(session, device, runs, samples[0].at)
     _replace_segments(session, device, segments(samples, runs, profiles, now=now), samples[0].at)
     _remember_latest(session, device, profiles.at(now), samples, runs)
     session.flush()
-    _correct_uses(session, device.resource_id, since=samples[0].at, now=now)
+    return samples[0].at
 
 
 def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> list[Sample]:
@@ -85,13 +89,22 @@ def _samples(session: Session, device: Device, profiles: InForce, now: datetime)
     while True:
         stable = queries.stable_point(session, device.id, profiles, before=before)
         start = max(stable, floor or stable)
-        placed, _ = place(_arrivals_and_firsts(session, device, profiles, since=start), profiles, until=now)
+        placed, _ = place(_arrivals_from(session, device, profiles, start), profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if start > stable:
             return list(dropwhile(lambda one: one.beats, samples))
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
             return samples
         before = start - (before - start)
+
+
+def _arrivals_from(session: Session, device: Device, profiles: InForce, start: datetime) -> list[Arrival]:
+    """Also those before `start` by which another series of the device, if it has several, still counts then."""
+    heard = start - max(one.span("stale_after") for one in profiles.every)
+    found = _arrivals_and_firsts(session, device, profiles, since=heard)
+    if len({one.reading.metric for one in found if one.reading.channel is Channel.TELEMETRY}) <= 1:
+        return found
+    return _arrivals_and_firsts(session, device, profiles, since=heard - VALUE_KEPT)
 
 
 def _arrivals_and_firsts(session: Session, device: Device, profiles: InForce, *, since: datetime) -> list[Arrival]:
@@ -187,17 +200,17 @@ def _replace_segments(session: Session, device: Device, found: Sequence[Segment]
 def _remember_latest(session: Session, device: Device, profile: Profile, samples: Sequence[Sample], runs: Sequence[Run]) -> None:
     last = samples[-1]
     open_run = runs[-1] if runs and runs[-1].state is not SessionState.CLOSED else None
-    recent = [sample for sample in samples if last.at - sample.at <= timedelta(hours=1) and sample.power_w is not None]
-    step = max(1, len(recent) // WATTS_SHOWN)
+    recent = [(one.at, one.power_w) for one in samples if last.at - one.at <= SHOWN_FOR and one.power_w is not None]
+    step = -(-len(recent) // WATTS_SHOWN) or 1
     row = session.get(LatestSample, device.id)
     if row is None:
         row = LatestSample(device_id=device.id)
         session.add(row)
     row.resource_id, row.at = device.resource_id, last.at
-    row.power_w = round(recent[-1].power_w) if recent and recent[-1].power_w is not None else None
+    row.power_w = round(recent[-1][1]) if recent else None
     row.in_use_since = open_run.start if open_run else None
     row.stale_after_s = round(profile.stale_after)
-    row.power_series = [round(sample.power_w, 1) for sample in recent[::step] if sample.power_w is not None]
+    row.power_series = [[(last.at - at).total_seconds(), round(power_w, 1)] for at, power_w in recent[::step]]
 
 
 def confirm_uses(session: Session, *, now: datetime, limit: int = 200) -> int:
@@ -208,14 +221,25 @@ def confirm_uses(session: Session, *, now: datetime, limit: int = 200) -> int:
     return len(rows)
 
 
-def _correct_uses(session: Session, resource_id: str, *, since: datetime, now: datetime) -> None:
-    """Late data may change what was decided: then a new row points back to the old one."""
-    decided = session.scalars(
+def _correct_uses(session: Session, touched: Mapping[str, datetime], *, now: datetime) -> None:
+    """Late data may change what was decided of the resource and of the lines above it: then a new row points back to the old.
+
+    `touched`: since when, by resource. The bookings are locked in one order: of two workers that fold two stations of a line the
+    second sees what the first has written.
+    """
+    since: dict[str, datetime] = {}
+    for resource_id, at in touched.items():
+        for one in (resource_id, *lines.lines_above(session, resource_id)):
+            since[one] = min(at, since.get(one, at))
+    if not since:
+        return
+    decided = (
         select(Booking)
-        .where(Booking.resource_id == resource_id, Booking.ends_at > since - OVERRUN_MAX)
+        .where(or_(*(and_(Booking.resource_id == one, Booking.ends_at > at - OVERRUN_MAX) for one, at in since.items())))
         .where(Booking.id.in_(select(ConfirmedUse.booking_id)))
-    ).all()
-    for row in decided:
+        .order_by(Booking.id)
+    )
+    for row in session.scalars(decided.with_for_update(key_share=True, of=Booking)).all():
         before = queries.use_of_booking(session, row.id)
         use = measured_use(session, row)
         if before is not None and differs(before, row, use):

@@ -1,22 +1,29 @@
 """What a booking really used: telemetry and signed statements put together in one place, and written as the next version."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
+from booking.lines import queries as lines
+from booking.lines.queries import Kin
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries
 from devices.attestations import queries as attestations
 from devices.attestations.statements import Statement
-from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Use, match
+from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Part, Use, match_parts
 from devices.segments import Segment, State, joined
 from devices.sessions import Grade
 from devices.tables import ConfirmedUse
 from marketplace.ids import new_id
 from marketplace.slot import Slot, subtract, union
+
+HELD = frozenset({BookingState.CONFIRMED, *queries.OUTCOMES.values()})
+"""Who had the time, whatever became of it."""
 
 
 def around(row: Booking) -> Slot:
@@ -25,28 +32,42 @@ def around(row: Booking) -> Slot:
 
 
 def measured_use(session: Session, row: Booking, *, stated: Statement | None = None) -> Use:
-    """The booking matched together with its neighbours, so that no second of run goes to two.
+    """The booking matched on each part that it takes, together with whoever else uses that: no second of run goes to two.
 
     With what both sides have signed of each; `stated` counts in place of what was signed of this booking.
     """
-    within = around(row)
-    held = {BookingState.CONFIRMED, *queries.OUTCOMES.values()}
-    rows = [
-        other
-        for other in booking.bookings_of_resource(session, row.resource_id, within=within)
-        if other.state in held or other.id == row.id
-    ]
-    signed = attestations.signed_statements(session, [other.id for other in rows])
+    within, kin = around(row), lines.kin_of(session, row.resource_id)
+    rows = booking.bookings_of_any(session, kin.every, within=within)
+    held = [other for other in rows if other.state in HELD or other.id == row.id]
+    signed = attestations.signed_statements(session, [other.id for other in held])
     if stated is not None:
         signed[row.id] = stated
-    neighbours = [
-        Booked(other.id, other.slot, said.stretches, said.unused)
-        if (said := signed.get(other.id))
-        else Booked(other.id, other.slot)
-        for other in rows
+    booked: dict[str, list[Booked]] = defaultdict(list)
+    for other in held:
+        said = signed.get(other.id)
+        one = Booked(other.id, other.slot, said.stretches, said.unused) if said else Booked(other.id, other.slot)
+        booked[other.resource_id].append(one)
+    return match_parts(row.id, _parts(session, kin, booked, within))
+
+
+def _parts(session: Session, kin: Kin, booked: Mapping[str, Sequence[Booked]], within: Slot) -> list[Part]:
+    """The resource and each part of it that is measured or was stopped; where nothing is measured, it is blind itself."""
+    seen = queries.segments_of_parts(session, kin, within=within)
+    stopped: dict[str, list[Slot]] = defaultdict(list)
+    for outage in booking.outages_of_any(session, kin.parts, within=within):
+        if piece := outage.slot.clip(within):
+            stopped[outage.resource_id].append(piece)
+    return [
+        Part(
+            segments=seen.get(part_id, ()),
+            bookings=[one for user in sorted(kin.users_of(part_id)) for one in booked.get(user, ())],
+            down=stopped.get(part_id, ()),
+            stopped=[piece for line_id in kin.way_up(part_id) for piece in stopped.get(line_id, ())],
+            sensed=part_id in seen or not seen,
+        )
+        for part_id in kin.parts
+        if part_id in seen or part_id in stopped or part_id == kin.resource_id
     ]
-    uses = match(queries.segments_of_resource(session, row.resource_id, within=within), neighbours, down=down(session, row))
-    return next(use for use in uses if use.booking_id == row.id)
 
 
 def down(session: Session, row: Booking) -> list[Slot]:
@@ -80,9 +101,8 @@ def silent(session: Session, row: Booking) -> list[Slot]:
     """Where telemetry says nothing, from the earliest start to the longest overrun: only of this something can be stated."""
     within = reach(row)
     known = [one.slot for one in seen_around(session, row) if one.state is not State.UNKNOWN]
-    held = {BookingState.CONFIRMED, *queries.OUTCOMES.values()}
-    others = booking.bookings_of_resource(session, row.resource_id, within=within)
-    taken = [one.slot for one in others if one.id != row.id and one.state in held]
+    others = booking.bookings_of_any(session, lines.kin_of(session, row.resource_id).every, within=within)
+    taken = [one.slot for one in others if one.id != row.id and one.state in HELD]
     return subtract([within], [*known, *down(session, row), *subtract(taken, [row.slot])])
 
 

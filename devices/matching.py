@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
 
-from devices.segments import Segment, State, joined
+from devices.segments import Segment, State, joined, of_line
 from marketplace.slot import Slot, intersect, subtract, total, union
 
 EARLY_GRACE = timedelta(seconds=900)
@@ -54,16 +54,60 @@ class Use:
     """A run went on across the border to a neighbour's booking."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is measured or stopped by itself: a machine, one station of a line, or what all of a line shares."""
+
+    segments: Sequence[Segment]
+    bookings: Sequence[Booked]
+    """Of whatever uses it: of itself, of the lines above it, and of what is below it."""
+    down: Sequence[Slot] = ()
+    """Maintenance and breakdown of it that a person recorded, in which no run is use."""
+    stopped: Sequence[Slot] = ()
+    """The same of a line that it is a part of: for the line's booking, not for its own."""
+    sensed: bool = True
+    """Nothing is held against anybody that nothing measures: then only what stopped it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one booking gets of one part: the states of its own time, and the runs before and after it."""
+
+    inside: Sequence[Segment]
+    early: Sequence[Slot]
+    overrun: Sequence[Slot]
+    signed: Sequence[Slot]
+    """Of the runs, what rests on signatures alone."""
+    split: bool
+
+    @property
+    def runs(self) -> list[Slot]:
+        return [*(piece.slot for piece in self.inside if piece.state is State.RUN), *self.early, *self.overrun]
+
+
 def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, down: Sequence[Slot] = ()) -> list[Use]:
     """The use of every booking, in order of start. No second of run goes to two bookings.
 
     `down` is maintenance and breakdown that a person recorded, in which no run is use; uncovered time is UNKNOWN.
     """
-    ordered = sorted(bookings, key=lambda booked: (booked.slot, booked.booking_id))
-    resolved = _resolve(segments, ordered, down)
+    return [_use(booked, [share]) for booked, share in _shares(Part(segments, bookings, down))]
+
+
+def match_parts(booking_id: str, parts: Sequence[Part]) -> Use:
+    """The use of a booking of several parts at once. On none of them a second of run goes to two bookings."""
+    found = [
+        (booked, _narrowed(share, part)) for part in parts for booked, share in _shares(part) if booked.booking_id == booking_id
+    ]
+    return _use(found[0][0], [share for _, share in found])
+
+
+def _shares(part: Part) -> list[tuple[Booked, Share]]:
+    """In order of start, the earlier one first where both would have the same run."""
+    ordered = sorted(part.bookings, key=lambda booked: (booked.slot, booked.booking_id))
+    resolved = _resolve(part.segments, ordered, part.down)
     measured = [segment.slot for segment in resolved if segment.state is State.RUN]
     given: list[Slot] = []
-    uses: list[Use] = []
+    shares: list[tuple[Booked, Share]] = []
     for number, booked in enumerate(ordered):
         known, signed = _with_attested(resolved, booked.attested)
         runs = union([*measured, *signed])
@@ -72,20 +116,24 @@ def match(segments: Sequence[Segment], bookings: Sequence[Booked], *, down: Sequ
         overrun = _overrun(booked.slot, runs, following)
         grace = Slot(booked.slot.start - EARLY_GRACE, booked.slot.start)
         early = subtract(intersect([grace], runs), [*given, *(other.slot for other in ordered[:number])])
-        uses.append(_use(booked, known, Credited(runs, signed, free, early, overrun)))
+        edge = booked.slot.end
+        split = any(run.start < edge < run.end for run in runs) and not overrun
+        alone = intersect(signed, [*free, *early, *overrun])
+        shares.append((booked, Share(_cover(known, free), early, overrun, alone, split)))
         given = union([*given, booked.slot, *early, *overrun])
-    return uses
+    return shares
 
 
-@dataclass(frozen=True, slots=True)
-class Credited:
-    """The runs that one booking may claim, those of them that are `signed` only, and where it may claim them."""
-
-    runs: list[Slot]
-    signed: list[Slot]
-    free: list[Slot]
-    early: list[Slot]
-    overrun: list[Slot]
+def _narrowed(share: Share, part: Part) -> Share:
+    """Less what the line was stopped for; of what nothing measures no more than that it was stopped."""
+    stopped = intersect(part.stopped, [piece.slot for piece in share.inside])
+    left = [Segment(slot, piece.state) for piece in share.inside for slot in subtract([piece.slot], stopped)]
+    inside = sorted([*left, *(Segment(slot, State.FAULT) for slot in stopped)], key=lambda piece: piece.slot)
+    if not part.sensed:
+        return Share([piece for piece in inside if piece.state is State.FAULT], [], [], [], split=False)
+    overrun = [slot for slot in subtract(share.overrun, part.stopped) if slot.start == share.overrun[0].start]
+    signed = subtract(share.signed, part.stopped)
+    return Share(inside, subtract(share.early, part.stopped), overrun, signed, share.split)
 
 
 def _with_attested(resolved: Sequence[Segment], attested: Sequence[Slot]) -> tuple[Sequence[Segment], list[Slot]]:
@@ -119,14 +167,15 @@ def _overrun(slot: Slot, runs: Sequence[Slot], following: Slot | None) -> list[S
     return [Slot(slot.end, min(past.end, limit))]
 
 
-def _use(booked: Booked, known: Sequence[Segment], credited: Credited) -> Use:
-    inside = _cover(known, credited.free)
-    early, overrun = credited.early, credited.overrun
+def _use(booked: Booked, shares: Sequence[Share]) -> Use:
+    """By all of its parts: used while any was, and unused only while each was seen to be."""
+    inside = of_line([share.inside for share in shares])
+    early = union(slot for share in shares for slot in share.early)
+    overrun = union(slot for share in shares for slot in share.overrun)
+    measured = [slot for share in shares for slot in subtract(share.runs, share.signed)]
     spans = {state: total(piece.slot for piece in inside if piece.state is state) for state in State}
     extra = [Segment(slot, State.RUN) for slot in (*early, *overrun)]
     used = spans[State.RUN] + total(early) + total(overrun)
-    edge = booked.slot.end
-    split = any(run.start < edge < run.end for run in credited.runs) and not overrun
     return Use(
         booking_id=booked.booking_id,
         slot=booked.slot,
@@ -137,8 +186,8 @@ def _use(booked: Booked, known: Sequence[Segment], credited: Credited) -> Use:
         overrun=total(overrun),
         unverified=spans[State.UNKNOWN],
         fault=spans[State.FAULT],
-        attested=total(intersect(credited.signed, [*credited.free, *early, *overrun])),
-        split=split,
+        attested=total(subtract((slot for share in shares for slot in share.signed), measured)),
+        split=any(share.split for share in shares),
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Envelope, Reading, Told
@@ -37,6 +39,8 @@ class Sample:
     power_w: float | None
     energy_wh: float | None
     state: str | None
+    counters: tuple[tuple[str, float | None], ...] = ()
+    """Of a device with several series instead of `energy_wh`: those that this message spoke of, and what each counted."""
 
     @property
     def beats(self) -> bool:
@@ -45,13 +49,15 @@ class Sample:
 
 
 def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) -> tuple[list[Sample], set[str]]:
-    """Telemetry received up to `until` in the order it happened, and the notes on what was odd.
+    """Telemetry received up to `until` in the order it happened, and the notes on what was odd; several series as one machine.
 
     The same for any order of arrival and any repetition.
     """
     heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and a.received_at <= until]
+    if any(one.series for one in profiles.every):
+        heard = [a for a in heard if profiles.at(a.received_at).counts(a.reading.metric)]
     kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
-    placed: list[tuple[datetime, datetime, bytes, Sample]] = []
+    placed: list[tuple[datetime, datetime, bytes, str, Sample]] = []
     for arrival in kept:
         at, note = placed_at(arrival, profiles.at(arrival.received_at))
         if note:
@@ -59,8 +65,67 @@ def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) ->
         if at is not None:
             reading = arrival.reading
             sample = Sample(at, reading.power_w, reading.energy_wh, reading.state)
-            placed.append((at, arrival.received_at, arrival.payload, sample))
-    return [sample for *_, sample in sorted(placed, key=lambda item: item[:3])], notes
+            placed.append((at, arrival.received_at, arrival.payload, reading.metric, sample))
+    placed.sort(key=itemgetter(0, 1, 2))
+    if len({metric for *_, metric, _ in placed}) <= 1:
+        return [sample for *_, sample in placed], notes
+    messages = ([(one[3], one[4]) for one in some] for _, some in groupby(placed, key=itemgetter(0, 1, 2)))
+    return as_one(messages, profiles), notes
+
+
+VALUE_KEPT = timedelta(hours=1)
+"""So long heartbeats of one series of several keep what it told last."""
+
+
+@dataclass(slots=True)
+class _Series:
+    """What is known of one series of several."""
+
+    heard_at: datetime
+    told: Sample | None = None
+
+
+def as_one(messages: Iterable[Sequence[tuple[str, Sample]]], profiles: InForce) -> list[Sample]:
+    """Several series as one machine; of each message in order what it says of each series, at one instant.
+
+    Power is the sum of what each told last, state the strongest; each as long as its series is heard, and what is kept by
+    heartbeats alone for an hour. A message that tells nothing new is a heartbeat of the machine. Of one series it is that series.
+    """
+    known: dict[str, _Series] = {}
+    found: list[Sample] = []
+    for message in messages:
+        at = message[0][1].at
+        changed = _forget(known, at, profiles)
+        for metric, sample in message:
+            one = known.setdefault(metric, _Series(at))
+            one.heard_at = at
+            if not sample.beats:
+                one.told, changed = sample, True
+        told = [one.told for one in known.values() if one.told] if changed else []
+        powers = [sample.power_w for sample in told if sample.power_w is not None]
+        states = [sample.state for sample in told if sample.state is not None]
+        state = min(states, key=lambda state: (_strength(state), state), default=None)
+        counters = {metric: sample.energy_wh for metric, sample in message}
+        found.append(Sample(at, round(sum(powers), 6) if powers else None, None, state, tuple(sorted(counters.items()))))
+    return found
+
+
+def _forget(known: dict[str, _Series], at: datetime, profiles: InForce) -> bool:
+    """What is silent by then or was told too long ago; whether anything was."""
+    gone = [name for name, one in known.items() if at - one.heard_at > profiles.at(one.heard_at).span("stale_after")]
+    changed = any(known.pop(name).told for name in gone)
+    for one in known.values():
+        if one.told and at - one.told.at > VALUE_KEPT:
+            one.told, changed = None, True
+    return changed
+
+
+STRENGTH = ("DOWN", "RUN", "HELD", "IDLE", "STANDBY", "OFF")
+"""Which state of several series is the machine's; one that we do not know gives way to all that we do."""
+
+
+def _strength(state: str) -> int:
+    return STRENGTH.index(state) if state in STRENGTH else len(STRENGTH)
 
 
 def _marks(arrival: Arrival) -> tuple[bool, bool, bool]:

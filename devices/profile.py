@@ -16,6 +16,7 @@ from marketplace.refusals import Invalid
 P_IDLE_W = 5.0
 LONGEST_S = 30 * 86400
 LONGEST_MAPPING = 20_000
+MOST_SERIES, LONGEST_NAME = 100, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Profile:
     p_idle: float = P_IDLE_W
     zone: str = "UTC"
     """The zone of the device's clock, for families that send local time without offset."""
+    series: tuple[str, ...] = ()
+    """Of a device with several, the names of those that count; all where none is named."""
 
     @property
     def tz(self) -> ZoneInfo:
@@ -49,6 +52,10 @@ class Profile:
 
     def at(self, _instant: datetime) -> "Profile":
         return self
+
+    def counts(self, metric: str) -> bool:
+        """Whether what a series says is heard at all."""
+        return not self.series or metric in self.series
 
     def span(self, name: str) -> timedelta:
         return timedelta(seconds=getattr(self, name))
@@ -85,6 +92,7 @@ class Profiles:
 
 
 NAMES = frozenset(field.name for field in fields(Profile))
+NO_NUMBERS = frozenset({"family", "mapping", "zone", "series"})
 
 
 @lru_cache
@@ -101,8 +109,8 @@ def read_profile(values: Mapping[str, Any]) -> Profile:
     zone = values.get("zone", "UTC")
     if not isinstance(zone, str) or zone not in known_zones():
         raise Invalid(field="profile.zone", reason="not an IANA time zone such as Asia/Shanghai")
-    numbers = {name: _number(name, value) for name, value in values.items() if name not in {"family", "mapping", "zone"}}
-    profile = Profile(family=family, mapping=mapping, zone=zone, **numbers)
+    numbers = {name: _number(name, value) for name, value in values.items() if name not in NO_NUMBERS}
+    profile = Profile(family=family, mapping=mapping, zone=zone, series=_series(values.get("series", ())), **numbers)
     if not 0 <= profile.p_off < profile.p_on:
         raise Invalid(field="profile.p_off", reason="must lie below p_on")
     return profile
@@ -130,6 +138,15 @@ def _family(family: object, mapping: object) -> tuple[str, str]:
         raise Invalid(field="profile.family", reason=f"at most {LONGEST_MAPPING} characters as JSON")
     described_by(text)
     return MAPPING, text
+
+
+def _series(names: object) -> tuple[str, ...]:
+    """In order, each once. Raises: Invalid."""
+    given = names if isinstance(names, list | tuple) else [None]
+    found = {one for one in given if isinstance(one, str) and len(one) <= LONGEST_NAME}
+    if len(found) < len(set(map(str, given))) or len(found) > MOST_SERIES:
+        raise Invalid(field="profile.series", reason="must be a list of at most {most} names of series", most=MOST_SERIES)
+    return tuple(sorted(found))
 
 
 def _number(name: str, value: object) -> float:

@@ -24,7 +24,7 @@ LONGEST = 64 * 1024
 """Bytes of text; what is kept of it has a bound of its own."""
 
 FIELD = "profile"
-READING = ("zone", "max_skew", "max_future", "backfill")
+READING = ("zone", "max_skew", "max_future", "backfill", "series")
 """Beside the family; thresholds are set elsewhere."""
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -1,30 +1,28 @@
-"""Reads of devices, live state, sessions, segments and confirmed use."""
+"""Reads of devices, sessions, segments and confirmed use. Live state is in devices.live."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from booking import queries as booking
+from booking.lines import queries as lines
+from booking.lines.queries import Kin
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import OVERRUN_MAX, Verdict
 from devices.placing import BACKLOG_REACH
 from devices.profile import InForce, Profile, Profiles, stored_profile
 from devices.readings import Envelope
-from devices.segments import Segment, State, combine
+from devices.segments import Segment, State, combine, filled, of_line
 from devices.tables import (
     ConfirmedUse,
     Device,
     DeviceCertificate,
     DeviceState,
     Heartbeat,
-    LatestSample,
     OldSecret,
     RawMessage,
     RejectedCount,
@@ -53,23 +51,6 @@ OUTCOMES = {
 ENVELOPE = (RawMessage.topic, RawMessage.payload, RawMessage.received_at, RawMessage.retain, RawMessage.backlog)
 
 
-class Live(StrEnum):
-    """What a listing shows of its equipment right now. Silent is unknown, never free."""
-
-    IN_USE = "in_use"
-    FREE = "free"
-    UNKNOWN = "unknown"
-    NO_SENSOR = "no_sensor"
-    MAINTENANCE = "maintenance"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveState:
-    state: Live
-    since: datetime | None
-    power_w: int | None
-
-
 def get_device(session: Session, device_id: str) -> Device:
     """Raises: NotFound."""
     if row := session.get(Device, device_id):
@@ -85,14 +66,21 @@ def lock_device(session: Session, device_id: str) -> Device:
 
 
 def lock_devices_of(session: Session, resource_id: str) -> None:
-    """Until the transaction ends nothing of the resource's devices is folded."""
-    mine = select(Device.id).where(Device.resource_id == resource_id).order_by(Device.id)
+    """Until the transaction ends nothing of the devices of the resource, and of what is below it, is folded."""
+    parts = lines.kin_of(session, resource_id).parts
+    mine = select(Device.id).where(Device.resource_id.in_(parts)).order_by(Device.id)
     session.execute(mine.with_for_update()).all()
 
 
 def devices_of(session: Session, resource_id: str, *, limit: int | None = None, offset: int = 0) -> Sequence[Device]:
     mine = select(Device).where(Device.resource_id == resource_id).order_by(Device.created_at, Device.id)
     return session.scalars(mine.limit(limit).offset(offset)).all()
+
+
+def is_measured(session: Session, resource_id: str) -> bool:
+    """Whether a meter was ever connected to the resource or to anything below it."""
+    parts = lines.kin_of(session, resource_id).parts
+    return session.scalar(select(exists().where(Device.resource_id.in_(parts)))) or False
 
 
 def active_devices(session: Session) -> Sequence[Device]:
@@ -168,46 +156,6 @@ def thresholds_of(session: Session, device_id: str) -> list[tuple[datetime, dict
     return [(since, profile) for since, profile in session.execute(mine.order_by(Thresholds.valid_from))]
 
 
-def live_states(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, LiveState]:
-    """The live state of each resource; three queries however many there are."""
-    outages = booking.outages_at(session, resource_ids, now=now)
-    sensors = set(
-        session.scalars(
-            select(Device.resource_id).where(Device.resource_id.in_(resource_ids), Device.state == DeviceState.ACTIVE)
-        )
-    )
-    samples: dict[str, list[LatestSample]] = defaultdict(list)
-    for row in session.scalars(select(LatestSample).where(LatestSample.resource_id.in_(resource_ids))):
-        samples[row.resource_id].append(row)
-    return {
-        resource_id: LiveState(Live.MAINTENANCE, outages[resource_id].starts_at, None)
-        if resource_id in outages
-        else _live(samples.get(resource_id, []), now, sensed=resource_id in sensors)
-        for resource_id in resource_ids
-    }
-
-
-def _live(samples: Sequence[LatestSample], now: datetime, *, sensed: bool) -> LiveState:
-    if not sensed:
-        return LiveState(Live.NO_SENSOR, None, None)
-    heard = [row for row in samples if now - row.at <= timedelta(seconds=row.stale_after_s)]
-    if not heard:
-        return LiveState(Live.UNKNOWN, max((row.at for row in samples), default=None), None)
-    power = sum((row.power_w for row in heard if row.power_w is not None), 0)
-    running = [row.in_use_since for row in heard if row.in_use_since is not None]
-    if running:
-        return LiveState(Live.IN_USE, min(running), power)
-    return LiveState(Live.FREE, max(row.at for row in heard), power)
-
-
-def power_of_resource(session: Session, resource_id: str) -> list[float]:
-    """The last hour's power in W, oldest first."""
-    row = session.scalars(
-        select(LatestSample).where(LatestSample.resource_id == resource_id).order_by(LatestSample.at.desc()).limit(1)
-    ).one_or_none()
-    return list(row.power_series) if row else []
-
-
 def heard_before(session: Session, device_id: str, at: datetime) -> bool:
     """Whether a message of the device came before `at`."""
     earlier = exists().where(RawMessage.device_id == device_id, RawMessage.received_at < at)
@@ -217,14 +165,20 @@ def heard_before(session: Session, device_id: str, at: datetime) -> bool:
 def sessions_of_resource(
     session: Session, resource_id: str, *, within: Slot, limit: int | None = None, offset: int = 0
 ) -> Sequence[UsageSession]:
-    """Sessions that touch `within`, in order."""
-    return session.scalars(
-        select(UsageSession)
-        .where(UsageSession.resource_id == resource_id, UsageSession.starts_at < within.end, UsageSession.until > within.start)
-        .order_by(UsageSession.starts_at, UsageSession.id)
-        .limit(limit)
-        .offset(offset)
-    ).all()
+    """Sessions of the resource and of everything below it that touch `within`, in order."""
+    parts = lines.kin_of(session, resource_id).parts
+    theirs = _touching(within).where(UsageSession.resource_id.in_(parts))
+    return session.scalars(theirs.limit(limit).offset(offset)).all()
+
+
+def sessions_alone(session: Session, resource_id: str, *, within: Slot) -> Sequence[UsageSession]:
+    """The same of its own meters only."""
+    return session.scalars(_touching(within).where(UsageSession.resource_id == resource_id)).all()
+
+
+def _touching(within: Slot) -> Select[UsageSession]:
+    then = (UsageSession.starts_at < within.end, UsageSession.until > within.start)
+    return select(UsageSession).where(*then).order_by(UsageSession.starts_at, UsageSession.id)
 
 
 def stable_point(session: Session, device_id: str, profiles: InForce, *, before: datetime) -> datetime:
@@ -259,17 +213,34 @@ def fold_floor(session: Session, device: Device) -> datetime | None:
 
 
 def segments_of_resource(session: Session, resource_id: str, *, within: Slot) -> list[Segment]:
-    """States of the resource inside `within`, all its meters together, clipped; what is not covered is unknown."""
-    rows = session.scalars(
-        select(StateSegment)
-        .where(StateSegment.resource_id == resource_id, StateSegment.starts_at < within.end, StateSegment.ends_at > within.start)
+    """States of the resource inside `within`, clipped: all its meters together, and of a line all its parts; what is not
+    covered is unknown."""
+    parts = list(segments_of_parts(session, lines.kin_of(session, resource_id), within=within).values())
+    return parts[0] if len(parts) == 1 else of_line([filled(part, within) for part in parts])
+
+
+def segments_of_parts(session: Session, kin: Kin, *, within: Slot) -> dict[str, list[Segment]]:
+    """Of the resource and of each part below it that anything measured then, or was to measure: its states, clipped."""
+    rows = session.execute(
+        select(
+            StateSegment.resource_id,
+            StateSegment.device_id,
+            StateSegment.starts_at,
+            StateSegment.ends_at,
+            StateSegment.state,
+            StateSegment.bridged,
+        )
+        .where(StateSegment.resource_id.in_(kin.parts), StateSegment.starts_at < within.end, StateSegment.ends_at > within.start)
         .order_by(StateSegment.device_id, StateSegment.starts_at)
     )
-    meters: dict[str, list[Segment]] = defaultdict(list)
-    for row in rows:
-        if piece := Slot(row.starts_at, row.ends_at).clip(within):
-            meters[row.device_id].append(Segment(piece, row.state, row.bridged))
-    return combine(list(meters.values())) if meters else []
+    meters: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
+    for part_id, device_id, starts_at, ends_at, state, bridged in rows:
+        if piece := Slot(starts_at, ends_at).clip(within):
+            meters[part_id][device_id].append(Segment(piece, state, bridged))
+    alive = or_(Device.revoked_at.is_(None), Device.revoked_at > within.start)
+    due = select(Device.resource_id).where(Device.resource_id.in_(kin.standing), Device.created_at < within.end, alive)
+    sensed = {*meters, *session.scalars(due)} if kin.below else {*meters}
+    return {part_id: combine(list(meters[part_id].values())) for part_id in kin.parts if part_id in sensed}
 
 
 def use_of_booking(session: Session, booking_id: str) -> ConfirmedUse | None:
@@ -286,24 +257,26 @@ def uses_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str
 
 
 def bookings_to_confirm(session: Session, *, now: datetime, limit: int = 200) -> Sequence[Booking]:
-    """Ended bookings without a confirmed use of which the end of use is known: the machine was seen not running at or
-    after the end, nothing measures it, or the longest overrun has passed."""
-    sensed = exists().where(Device.resource_id == Booking.resource_id)
+    """Ended bookings without a confirmed use of which the end of use is known: each part that has a meter was seen not running
+    at or after the end, nothing measures it, or the longest overrun has passed."""
+    undecided = ~exists().where(ConfirmedUse.booking_id == Booking.id)
+    over = and_(Booking.starts_at < now, Booking.ends_at <= now)  # by their start they are found in an index
+    ended = (
+        select(Booking.id, Booking.resource_id, Booking.ends_at)
+        .where(Booking.state == BookingState.CONFIRMED, over, undecided)
+        .cte("ended")
+    )
+    tree = lines.tree_of(select(ended.c.resource_id))
     stopped = exists().where(
-        StateSegment.resource_id == Booking.resource_id,
-        StateSegment.ends_at > Booking.ends_at,
+        StateSegment.resource_id == Device.resource_id,
+        StateSegment.ends_at > ended.c.ends_at,
         StateSegment.state.in_([State.IDLE, State.OFF, State.FAULT]),
     )
-    undecided = ~exists().where(ConfirmedUse.booking_id == Booking.id)
-    ready = or_(and_(sensed, stopped), ~sensed, Booking.ends_at <= now - OVERRUN_MAX)
-    over = and_(Booking.starts_at < now, Booking.ends_at <= now)  # by their start they are found in an index
-    found = (
-        select(Booking)
-        .where(Booking.state == BookingState.CONFIRMED, over, undecided, ready)
-        .order_by(Booking.ends_at)
-        .limit(limit)
-    )
-    return session.scalars(found).all()
+    waiting = select(ended.c.id).join(tree, tree.c.root == ended.c.resource_id)
+    waiting = waiting.join(Device, Device.resource_id == tree.c.part).where(~stopped)
+    ready = or_(ended.c.ends_at <= now - OVERRUN_MAX, ended.c.id.not_in(waiting))
+    found = select(Booking).join(ended, ended.c.id == Booking.id).where(ready)
+    return session.scalars(found.order_by(Booking.ends_at).limit(limit)).all()
 
 
 def verdicts_to_conclude(session: Session, *, limit: int = 200) -> list[tuple[str, BookingState]]:

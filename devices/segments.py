@@ -9,7 +9,7 @@ from itertools import pairwise
 from devices.placing import Sample
 from devices.profile import InForce, Profile
 from devices.sessions import LOADS, Session
-from marketplace.slot import Slot
+from marketplace.slot import Slot, subtract
 
 
 class State(StrEnum):
@@ -82,10 +82,21 @@ def joined(pieces: Sequence[Segment]) -> list[Segment]:
 
 PRIORITY = (State.FAULT, State.RUN, State.IDLE, State.OFF, State.UNKNOWN)
 """Which state wins where several meters of one resource disagree."""
+OF_LINE = (State.RUN, State.FAULT, State.UNKNOWN, State.IDLE, State.OFF)
+"""And where the parts of a line do: it works where any of them does, and stands still only where all are seen to."""
 
 
 def combine(meters: Sequence[Sequence[Segment]]) -> list[Segment]:
     """The segments of a resource from those of its meters; where any meter knows, nothing is UNKNOWN."""
+    return _strongest(meters, PRIORITY)
+
+
+def of_line(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
+    """The segments of a line from those of its parts, each without gaps as far as it has any meter."""
+    return _strongest(parts, OF_LINE)
+
+
+def _strongest(meters: Sequence[Sequence[Segment]], priority: Sequence[State]) -> list[Segment]:
     if len(meters) == 1:
         return list(meters[0])
     edges = sorted({edge for meter in meters for piece in meter for edge in (piece.slot.start, piece.slot.end)})
@@ -99,6 +110,12 @@ def combine(meters: Sequence[Sequence[Segment]]) -> list[Segment]:
             if positions[number] < len(meter) and meter[positions[number]].slot.start <= start:
                 covering.append(meter[positions[number]])
         if covering:
-            best = min(covering, key=lambda piece: PRIORITY.index(piece.state))
+            best = min(covering, key=lambda piece: priority.index(piece.state))
             found.append(Segment(Slot(start, end), best.state, best.bridged and best.state is State.UNKNOWN))
     return joined(found)
+
+
+def filled(pieces: Sequence[Segment], within: Slot) -> list[Segment]:
+    """With UNKNOWN where nothing is said."""
+    blind = [Segment(slot, State.UNKNOWN) for slot in subtract([within], [piece.slot for piece in pieces])]
+    return sorted([*pieces, *blind], key=lambda piece: piece.slot)

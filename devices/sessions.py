@@ -140,7 +140,7 @@ class Fold:
             self._run = None
             return
         profile = self._profiles.at(last.at)
-        moved = energy_between(last, sample, profile)
+        moved, counted = self._moved_across(run, index)
         if sample.at - last.at > profile.span("max_gap") or load is Load.OFF:
             if sample.at - last.at <= profile.span("max_gap"):
                 run.flags.add("end_uncertain")
@@ -149,8 +149,26 @@ class Fold:
             self._close(run, last.at, EndReason.GAP)
             return
         needed = round(profile.p_off * (sample.at - last.at).total_seconds() / 3600, WH_DIGITS)
-        proven = last.energy_wh is not None and sample.energy_wh is not None and moved >= needed
+        proven = counted and moved >= needed
         run.bridges.append(Bridge(last.at, sample.at, proven))
+
+    def _moved_across(self, run: _Run, index: int) -> tuple[float, bool]:
+        """Wh that counters moved since the last message of each, within the run, and whether any can tell."""
+        last, sample = self._samples[index - 1], self._samples[index]
+        if not sample.counters:
+            known = last.energy_wh is not None and sample.energy_wh is not None
+            return energy_between(last, sample, self._profiles.at(last.at)), known
+        moved, counted, left = 0.0, False, dict(sample.counters)
+        for place in range(index - 1, run.first - 1, -1):
+            before = self._samples[place]
+            for metric, value in before.counters:
+                if metric in left:
+                    one, after = Sample(before.at, None, value, None), Sample(sample.at, None, left.pop(metric), None)
+                    moved += energy_between(one, after, self._profiles.at(before.at))
+                    counted |= one.energy_wh is not None and after.energy_wh is not None
+            if not left:
+                break
+        return moved, counted
 
     def _take(self, index: int, sample: Sample, load: Load) -> None:
         """What the sample itself does."""
@@ -201,9 +219,8 @@ class Fold:
 
     def _energy(self, run: _Run, until: datetime) -> tuple[float, set[str], Grade]:
         """Wh between the counter values from the start to `until`, both inclusive, what was odd, and how good it is."""
-        total, flags = 0.0, set[str]()
-        last: Sample | None = None
-        partly = False
+        total, flags, partly = 0.0, set[str](), False
+        last: dict[str, Sample] = {}
         first = run.first
         while first and self._samples[first - 1].at == run.start:
             first -= 1  # said at the same instant, and so within the session
@@ -211,15 +228,15 @@ class Fold:
             sample = self._samples[index]
             if sample.at > until:
                 break
-            if sample.energy_wh is None:
-                partly |= not sample.beats
-                continue
-            if last is not None:
-                profile = self._profiles.at(last.at)
-                total += energy_between(last, sample, profile)
-                flags |= energy_flags(last, sample, profile)
-            last = sample
-        if last is None:
+            told = _counted(sample)
+            partly |= not (told or sample.beats)
+            for metric, one in told:
+                if (before := last.get(metric)) is not None:
+                    profile = self._profiles.at(before.at)
+                    total += energy_between(before, one, profile)
+                    flags |= energy_flags(before, one, profile)
+                last[metric] = one
+        if not last:
             return total, flags, Grade.C
         return total, flags, Grade.B if partly or flags or not total else Grade.A
 
@@ -236,6 +253,13 @@ class Fold:
             stale = silence > self._span("stale_after", last.at)
             state = SessionState.UNKNOWN if stale else SessionState.IN_USE
             self.sessions.append(self._session(run, run.pause or last.at, None, None, state))
+
+
+def _counted(sample: Sample) -> Sequence[tuple[str, Sample]]:
+    """Each counter of which the sample tells, by series."""
+    if not sample.counters:
+        return [("", sample)] if sample.energy_wh is not None else []
+    return [(metric, Sample(sample.at, None, value, None)) for metric, value in sample.counters if value is not None]
 
 
 def energy_between(last: Sample, sample: Sample, profile: Profile) -> float:

@@ -205,7 +205,7 @@ class LatestSample(Base):
     in_use_since: Mapped[datetime | None]
     stale_after_s: Mapped[int]
     power_series: Mapped[list[Any]]
-    """The last hour's power in W, oldest first, at most 60 values."""
+    """The last hour's power, oldest first, at most 60 of [seconds before `at`, W]."""
 
     __table_args__ = (Index("ix_latest_samples_resource", "resource_id"),)
 

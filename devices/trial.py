@@ -107,4 +107,6 @@ def _said(envelopes: Sequence[Envelope], profile: Profile) -> dict[int, Said]:
 def _value(envelope: Envelope, told: Told, profile: Profile) -> Value:
     reading = told.reading
     at, note = placed_at(arrived(envelope, told), profile) if reading.channel is Channel.TELEMETRY else (None, None)
+    if at is not None and not profile.counts(reading.metric):
+        at, note = None, "not_counted"
     return Value(reading.power_w, reading.energy_wh, reading.state, reading.online, reading.metric, at, note)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries
 from devices.folding import runs_of
+from devices.placing import VALUE_KEPT
 from devices.profile import Profile
 from devices.tables import Device
 from marketplace.slot import Slot
@@ -50,8 +51,9 @@ def foresee(session: Session, device: Device, profile: Profile, *, now: datetime
     begin = max(now - REACH, most) if most else now - REACH
     stable = queries.stable_point(session, device.id, profile, before=begin)
     since = max(stable, device.archived_until or stable)
-    messages = [*queries.births_of(session, device.id, before=since), *queries.messages_of(session, device.id, since=since)]
-    stored = queries.sessions_of_resource(session, device.resource_id, within=Slot(since, now))
+    told = since - VALUE_KEPT - profile.span("stale_after")  # of several series each counts for a while
+    messages = [*queries.births_of(session, device.id, before=told), *queries.messages_of(session, device.id, since=told)]
+    stored = queries.sessions_alone(session, device.resource_id, within=Slot(since, now))
     present = [_run(one.starts_at, one.until, one.confirmed_s) for one in stored if one.device_id == device.id]
     other = [
         _run(one.start, one.until, int(one.confirmed_s)) for one in runs_of(messages, profile, until=device.folded_at or now)

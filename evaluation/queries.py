@@ -1,5 +1,6 @@
 """Published revisions and entered values; and the figures of an institution or of one unit as they stand now."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from devices.tables import UsageSession
+from booking.lines.queries import kin_of
+from booking.queries import bookings_of_any
+from devices.queries import sessions_of_resource
 from evaluation.assess import evaluate
 from evaluation.document import as_document
 from evaluation.facts import Reservation, Telemetry, Use
@@ -126,7 +129,7 @@ def unit_detail(session: Session, resource_id: str, within: Slot, *, scheme: str
         figures=document["units"][resource_id],
         ledger_s=document["ledger"][resource_id],
         bookings=[
-            _booking_use(booking, category, result, sessions)
+            _booking_use(booking, category, result, sessions.get(booking.id, ()))
             for booking, category, result in zip(unit.facts.bookings, unit.states.category, unit.states.results, strict=True)
             if booking.start < within.end.timestamp() and booking.end > within.start.timestamp()
         ],
@@ -147,13 +150,15 @@ def _booking_use(booking: Reservation, category: Use, result: BookingResult, ses
     )
 
 
-def _sessions(session: Session, resource_id: str, within: Slot) -> list[tuple[str, Slot]]:
-    rows = session.scalars(
-        select(UsageSession)
-        .where(UsageSession.resource_id == resource_id, UsageSession.starts_at < within.end, UsageSession.until > within.start)
-        .order_by(UsageSession.starts_at)
-    )
-    return [(row.id, Slot(row.starts_at, row.until)) for row in rows if row.starts_at < row.until]
+def _sessions(session: Session, resource_id: str, within: Slot) -> dict[str, list[tuple[str, Slot]]]:
+    """By booking of the unit or of a part of it, the sessions of what it takes."""
+    kin, runs = kin_of(session, resource_id), sessions_of_resource(session, resource_id, within=within)
+    by_taker: dict[str, list[tuple[str, Slot]]] = defaultdict(list)
+    takers = {part_id: kin.users_of(part_id) for part_id in kin.parts}
+    for run in runs:
+        for taker in takers[run.resource_id] if run.starts_at < run.until else ():
+            by_taker[taker].append((run.id, Slot(run.starts_at, run.until)))
+    return {row.id: by_taker[row.resource_id] for row in bookings_of_any(session, kin.every, within=within)}
 
 
 def _ends(span: Span) -> tuple[datetime, datetime]:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from booking.timeline import queries as lying
-from devices.queries import LiveState
+from devices.live.queries import LiveState
 from marketplace import clock
 from web.present.names import live_of
 from web.views.frame import Live

@@ -13,6 +13,7 @@ PLACED = {
     "stale_retained": _("kept by the broker from long ago: does not count"),
     "retained_no_ts": _("kept by the broker, without a time of its own: does not count"),
     "backlog_no_ts": _("waited at the broker, without a time of its own: does not count"),
+    "not_counted": _("of a series that does not count"),
 }
 TAKEN = {"power": _("Power"), "energy": _("Energy"), "online": _("Online or offline")}
 LEFT_OUT = {

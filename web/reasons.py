@@ -155,6 +155,7 @@ REASONS = (
     _("must be 1 to 1000"),
     _("must be 64 hexadecimal digits"),
     _("must be a list"),
+    _("must be a list of at most {most} names of series"),
     _("must be a number from 0"),
     _("must be a number"),
     _("must be a table"),

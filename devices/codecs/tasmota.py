@@ -1,7 +1,7 @@
 """Tasmota: `tele/{topic}/SENSOR` with ENERGY, `stat/{topic}/STATUS10` answers, `tele/{topic}/LWT`.
 
 Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used), which is
-switched off where all relays are open.
+switched off where all relays are open, and Total an array of counters, each a series of its own by the channel's number.
 """
 
 import re
@@ -50,18 +50,23 @@ def decode(tail: str, payload: bytes, zone: ZoneInfo) -> list[Reading]:
     energy = body.get("ENERGY", {})
     if not isinstance(energy, dict):
         raise Unreadable(Reason.SHAPE, "ENERGY is not an object")
-    return [_sample(body, energy, zone)] if energy else []
+    return _samples(body, energy, zone) if energy else []
 
 
-def _sample(body: Mapping[str, Any], energy: Mapping[str, Any], zone: ZoneInfo) -> Reading:
-    total = _sum(energy.get("Total"), "Total")
-    return Reading(
-        Channel.TELEMETRY,
-        measured_at=read_wall(body["Time"], zone) if body.get("Time") is not None else None,
-        power_w=_sum(energy.get("Power"), "Power"),
-        energy_wh=None if total is None else round(total * WH_PER_KWH, 3),
-        relay=Relay.UNTOLD,
-    )
+def _samples(body: Mapping[str, Any], energy: Mapping[str, Any], zone: ZoneInfo) -> list[Reading]:
+    """The power, and the counter with it where there is one; several begin anew each by itself."""
+    at = read_wall(body["Time"], zone) if body.get("Time") is not None else None
+    totals = [None if one is None else round(one * WH_PER_KWH, 3) for one in _numbers(energy.get("Total"), "Total")]
+    power_w = None if energy.get("Power") is None else sum(one or 0.0 for one in _numbers(energy["Power"], "Power"))
+    alone = totals[0] if len(totals) == 1 else None
+    power = Reading(Channel.TELEMETRY, measured_at=at, power_w=power_w, energy_wh=alone, relay=Relay.UNTOLD)
+    if len(totals) == 1:
+        return [power]
+    counters = [
+        Reading(Channel.TELEMETRY, measured_at=at, energy_wh=one, metric=str(number))
+        for number, one in enumerate(totals, start=1)
+    ]
+    return [power, *counters]
 
 
 def _relays(tail: str, payload: bytes) -> list[Reading]:
@@ -79,18 +84,16 @@ def _relays(tail: str, payload: bytes) -> list[Reading]:
     return [Reading(Channel.RELAY, relay=Relay.OPEN)] if is_open else []
 
 
-def _sum(value: object, name: str) -> float | None:
+def _numbers(value: object, name: str) -> list[float | None]:
+    """Of each channel; of one it may be missing."""
     if not isinstance(value, list):
-        return read_number(value, name)
+        return [read_number(value, name)]
     if not 1 <= len(value) <= 16:
         raise Unreadable(Reason.SHAPE, f"{name} has no channel or too many")
-    total = 0.0
-    for channel in value:
-        number = read_number(channel, name)
-        if number is None:
-            raise Unreadable(Reason.NUMBER, f"{name} has an empty channel")
-        total += number
-    return total
+    found = [read_number(channel, name) for channel in value]
+    if None in found:
+        raise Unreadable(Reason.NUMBER, f"{name} has an empty channel")
+    return found
 
 
 def _presence(payload: bytes) -> Reading:

@@ -130,7 +130,7 @@ def _held(session: Session, rows: Sequence[Device], days: dict[str, list[date]])
 
 def _claims(session: Session, device: Device, span: Slot, settled: datetime) -> Iterator[Claimed]:
     """Sessions that begin in the span, and whose end nothing that was heard later could move."""
-    for run in devices.sessions_of_resource(session, device.resource_id, within=span):
+    for run in devices.sessions_alone(session, device.resource_id, within=span):
         mine = run.device_id == device.id and run.starts_at >= span.start
         if mine and run.ends_at is not None and run.ends_at <= settled:
             yield Claimed(

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
+from booking.lines import queries as lines
 from booking.states import BookingState
 from booking.tables import Category
 from devices.evidence.records import bounds
@@ -114,7 +115,8 @@ def taken_over(session: Session, device_key: str, within: Slot) -> list[TakenOve
 
 
 def hours_before(session: Session, device: Device, end: datetime) -> list[float | None]:
-    """The hours it ran in each 24 before `end`, the last first, without what outside customers had booked.
+    """The hours it ran in each 24 before `end`, the last first, without what outside customers had booked, be it a line or a
+    station of it.
 
     None where it was seen for less than half of them, or the machine was out of use for half.
     """
@@ -125,9 +127,10 @@ def hours_before(session: Session, device: Device, end: datetime) -> list[float 
         )
     )
     seen = [(piece, state) for start, until, state in rows if (piece := Slot(start, until).clip(whole))]
+    kin = lines.kin_of(session, device.resource_id)
     booked = [
         row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
-        for row in booking.bookings_of_resource(session, device.resource_id, within=whole.widen(OVERRUN_MAX, EARLY_GRACE))
+        for row in booking.bookings_of_any(session, kin.every, within=whole.widen(OVERRUN_MAX, EARLY_GRACE))
         if row.category is Category.EXT and row.state in USED
     ]
     down = [piece for row in booking.outages_of(session, device.resource_id, within=whole) if (piece := row.slot.clip(whole))]

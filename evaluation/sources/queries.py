@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from booking.availability import open_slots
+from booking.lines.queries import lines_above, tree_of
 from booking.places import as_rules
 from booking.ratings.queries import stars_of
 from booking.requests.tables import Grounds, RequestEnd
@@ -38,6 +39,7 @@ from evaluation.facts import (
 from evaluation.periods import as_span, for_period
 from evaluation.scoring import Scheme
 from evaluation.sources.fees import fees_of_bookings
+from evaluation.sources.parts import Whole
 from evaluation.spans import Span
 from marketplace.slot import Slot
 from marketplace.tables import Institution, ListingState, Organisation, RelatedParty, Resource
@@ -76,7 +78,7 @@ def facts_of_unit(session: Session, scheme: Scheme, resource_id: str, *, within:
 
 
 def reporting_units(session: Session, institution_ids: Collection[str] | None = None) -> Sequence[Resource]:
-    """Everything that was ever published; a module of a line that reports is not a unit of its own."""
+    """Everything that was ever published; a module of a line that reports is not a unit of its own but counts with its line."""
     found = select(Resource).where(Resource.state != ListingState.DRAFT).order_by(Resource.institution_id, Resource.id)
     if institution_ids is not None:
         found = found.where(Resource.institution_id.in_(institution_ids))
@@ -87,25 +89,69 @@ def reporting_units(session: Session, institution_ids: Collection[str] | None = 
 
 def _unit_facts(session: Session, scheme: Scheme, resources: Sequence[Resource], within: Slot) -> list[UnitFacts]:
     reach = within.widen(MARGIN, MARGIN)
-    ids = [row.id for row in resources]
-    gathered = bookings_and_requests(session, ids, within=reach)
-    downtime = downtime_of(session, ids, within=reach)
+    wholes = wholes_of(session, resources)
+    every = [part_id for whole in wholes.values() for part_id in whole.ids]
+    gathered = bookings_and_requests(
+        session, [*every, *(line for whole in wholes.values() for line in whole.lines)], within=reach
+    )
+    downtime = downtime_of(session, list(wholes), within=reach)
     calendars = calendars_of(session, resources, within=reach)
-    segments = segments_of(session, ids, gathered.bookings, within=reach)
-    attestations = attestations_of(session, ids, gathered.bookings, within=reach)
+    takers = {
+        part_id: [one for user in whole.users_of(part_id) for one in gathered.bookings.get(user, ())]
+        for whole in wholes.values()
+        for part_id in whole.ids
+    }
+    segments = segments_of(session, every, takers, within=reach)
+    attestations = attestations_of(session, list(gathered.bookings), gathered.bookings, within=reach)
     quota_share = for_period(scheme, within).params.year_share
-    return [
-        UnitFacts(
-            unit=_unit(row, quota_share),
-            calendar=calendars[row.id],
-            downtime=downtime.get(row.id, ()),
-            bookings=gathered.bookings.get(row.id, ()),
-            segments=segments.get(row.id, ()),
-            attestations=attestations.get(row.id, ()),
-            requests=gathered.requests.get(row.id, ()),
+    found = []
+    for row in resources:
+        whole = wholes[row.id]
+        capacity, bookings = whole.bookings(gathered.bookings)
+        found.append(
+            UnitFacts(
+                unit=replace(_unit(row, quota_share), capacity=capacity),
+                calendar=calendars[row.id],
+                downtime=downtime.get(row.id, ()),
+                bookings=bookings,
+                segments=[one for part_id in whole.ids for one in segments.get(part_id, ())],
+                attestations=sorted(one for place in (*whole.ids, *whole.lines) for one in attestations.get(place, ())),
+                requests=[one for part_id in whole.ids for one in gathered.requests.get(part_id, ())],
+            )
+        )
+    return found
+
+
+def wholes_of(session: Session, resources: Sequence[Resource]) -> dict[str, Whole]:
+    """Each unit with its parts; a listing below one that was never published reports itself and is no part."""
+    tree, line = tree_of([row.id for row in resources]), aliased(Resource)
+    asked = select(tree.c.root, tree.c.part, tree.c.parent, Resource.capacity, Resource.state, line.state)
+    asked = asked.join(Resource, Resource.id == tree.c.part).outerjoin(line, line.id == Resource.parent_id)
+    parents: dict[str, dict[str, str]] = defaultdict(dict)
+    capacity: dict[str, dict[str, int]] = defaultdict(dict)
+    for root, part, parent, units, state, above in session.execute(asked.order_by(tree.c.root, tree.c.part)):
+        capacity[root][part] = units
+        reports_itself = state is not ListingState.DRAFT and above is ListingState.DRAFT
+        if part != root and not reports_itself:
+            parents[root][part] = parent
+    return {
+        row.id: Whole(
+            row.id,
+            _reached(row.id, parents[row.id]),
+            capacity[row.id],
+            lines_above(session, row.id) if row.parent_id else (),
         )
         for row in resources
-    ]
+    }
+
+
+def _reached(unit_id: str, parents: Mapping[str, str]) -> dict[str, str]:
+    """Those that still hang on the unit."""
+    found, more = dict[str, str](), {unit_id}
+    while more:
+        below = {part: parent for part, parent in parents.items() if parent in more and part not in found}
+        found, more = found | below, set(below)
+    return found
 
 
 def _unit(row: Resource, quota_share: Fraction) -> Unit:

@@ -12,8 +12,8 @@ from booking.outages.actions import record_outage
 from booking.states import BookingState
 from devices import actions, queries
 from devices.intake import actions as intake
+from devices.live.queries import Live, live_states
 from devices.matching import Verdict
-from devices.queries import Live
 from devices.readings import Envelope
 from devices.registry.actions import Credentials, register_device, set_thresholds
 from devices.segments import State
@@ -223,9 +223,9 @@ def test_the_live_state_says_unknown_when_it_hears_nothing(db: Session) -> None:
     _, known = a_device(db, resource)
 
     def state(at: float) -> Live:
-        return queries.live_states(db, [resource.id], now=minute(at))[resource.id].state
+        return live_states(db, [resource.id], now=minute(at))[resource.id].state
 
-    assert queries.live_states(db, [bare.id], now=DAY)[bare.id].state is Live.NO_SENSOR
+    assert live_states(db, [bare.id], now=DAY)[bare.id].state is Live.NO_SENSOR
     assert state(0) is Live.UNKNOWN
     intake.store(db, telemetry(known.key, 0, 10, 350))
     actions.fold_devices(db, now=minute(9.1))

@@ -16,8 +16,8 @@ from devices import actions, queries
 from devices.broker import start_broker
 from devices.ingest import Batch
 from devices.intake.actions import store_batch
+from devices.live.queries import Live, live_states
 from devices.machines import Machine
-from devices.queries import Live
 from devices.registry.actions import Credentials, broker_hash, register_device
 from devices.simulator import Simulator
 from devices.tables import Heartbeat, IngestGap, RawMessage, RejectedMessage
@@ -182,7 +182,7 @@ def test_simulated_machines_reach_the_live_page_through_the_broker(committed_db:
             ingest.ack(batch)
     with committed_db.begin() as session:
         actions.fold_devices(session, now=clock.now())
-        states = queries.live_states(session, [running[0], idle[0]], now=clock.now())
+        states = live_states(session, [running[0], idle[0]], now=clock.now())
     assert states[idle[0]].state is Live.FREE
     assert states[running[0]].power_w is not None
     assert states[running[0]].power_w > 1000

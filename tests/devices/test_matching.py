@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.matching import Booked, Verdict, match, unbooked
+from booking.lines.queries import Kin
+from devices.matching import Booked, Part, Verdict, match, match_parts, unbooked
 from devices.segments import Segment, State
-from marketplace.slot import Slot, subtract, total
+from marketplace.slot import Slot, intersect, subtract, total, union
 
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
 
@@ -101,3 +102,58 @@ def test_no_second_of_run_is_given_twice_or_lost(edges: list[int], states: list[
     assert sum((slot.duration for slot in given_away), timedelta()) == total(given_away)
     run = total(segment.slot for segment in segments if segment.state is State.RUN)
     assert total(given_away) + total(unbooked(segments, uses)) == run
+
+
+KINS = {
+    "line": Kin("line", (), {"mixer": "line", "dryer": "line", "pump": "dryer"}, frozenset()),
+    "mixer": Kin("mixer", ("line",), {}, frozenset()),
+    "dryer": Kin("dryer", ("line",), {"pump": "dryer"}, frozenset()),
+    "pump": Kin("pump", ("dryer", "line"), {}, frozenset()),
+}
+STATES = st.lists(st.sampled_from(State), min_size=11, max_size=11)
+OF_EACH = st.fixed_dictionaries({name: st.tuples(EDGES, STATES) for name in KINS})
+
+
+@given(told=OF_EACH, slots=EDGES, whose=st.lists(st.sampled_from(list(KINS)), min_size=6, max_size=6), down=OF_EACH)
+def test_on_no_station_a_second_of_run_is_given_twice(
+    told: dict[str, tuple[list[int], list[State]]], slots: list[int], whose: list[str], down: dict[str, tuple[list[int], object]]
+) -> None:
+    """And the line has what it has of any of its parts."""
+    seen = {
+        name: day(*[(state, a, b) for state, a, b in zip(states, edges, edges[1:], strict=False)])
+        for name, (edges, states) in told.items()
+    }
+    stopped = {name: [span(*edges[:2])] for name, (edges, _) in down.items()}
+    booked = [(whose[n], Booked(str(n), span(a, b))) for n, (a, b) in enumerate(zip(slots[::2], slots[1::2], strict=False))]
+    given_away: dict[str, list[Slot]] = {name: [] for name in KINS}
+    for place, one in booked:
+        kin = KINS[place]
+        parts = {
+            name: Part(
+                seen[name],
+                [other for user, other in booked if user in kin.users_of(name)],
+                stopped[name],
+                [slot for above in kin.way_up(name) for slot in stopped[above]],
+            )
+            for name in kin.parts
+        }
+        alone = {name: match_parts(one.booking_id, [part]).pieces for name, part in parts.items()}
+        runs = {name: [piece.slot for piece in pieces if piece.state is State.RUN] for name, pieces in alone.items()}
+        for name, slots_of_one in runs.items():
+            given_away[name] += slots_of_one
+        whole = match_parts(one.booking_id, list(parts.values()))
+        used = [piece.slot for piece in whole.pieces if piece.state is State.RUN]
+        assert union(used) == union(slot for some in runs.values() for slot in some)
+        assert whole.confirmed + whole.early + whole.overrun == total(used)
+        assert not intersect(used, stopped[place])
+    for name, run in given_away.items():
+        assert sum((slot.duration for slot in run), timedelta()) == total(run)
+        ran = [segment.slot for segment in seen[name] if segment.state is State.RUN]
+        assert not subtract(run, ran)
+        assert not intersect(run, stopped[name])
+
+
+def test_a_line_that_was_stopped_ends_its_overrun_there() -> None:
+    part = Part(day((State.RUN, 600, 760)), [Booked("b", span(600, 720))], stopped=[span(650, 660), span(730, 740)])
+    use = match_parts("b", [part])
+    assert (minutes(use.confirmed), minutes(use.overrun), minutes(use.fault)) == (110, 10, 10)

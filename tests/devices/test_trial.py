@@ -64,6 +64,15 @@ def test_a_clock_that_is_off_is_noted(db: Session) -> None:
     assert one.then[0].at == BEGIN - timedelta(hours=1)
 
 
+def test_a_series_that_would_not_count_says_so(db: Session) -> None:
+    device = a_device(db)
+    intake.store(db, [said(device, 1, {"p": 7})])
+    (one,) = trial.try_on(db, device, Profile(), Profile(series=("1",)))
+    assert isinstance(one.then, list)
+    assert (one.then[0].power_w, one.then[0].at, one.then[0].note) == (7, None, "not_counted")
+    assert one.differs
+
+
 def test_what_was_named_in_a_birth_long_before_is_understood(db: Session) -> None:
     device, key, _ = a_node(db)
     told = [("NBIRTH", NBIRTH, ""), ("DBIRTH", DBIRTH, "/oven")]

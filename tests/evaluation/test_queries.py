@@ -17,7 +17,7 @@ from evaluation.overview.queries import districts, institutions_in, overview
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, NotFound
 from marketplace.slot import Slot
-from marketplace.tables import ListingState, RelatedParty, Resource
+from marketplace.tables import Institution, ListingState, RelatedParty, Resource
 from tests.builders import a_booking, a_resource, a_rule_version, an_institution, an_organisation
 
 HOURS = [{"weekday": day, "open_min": 540, "close_min": 1020} for day in range(7)]
@@ -209,3 +209,47 @@ def test_the_overview_has_weeks_hours_and_institutions(db: Session) -> None:
     assert found.standings[0].change is not None
     with pytest.raises(Invalid):
         overview(db, within=week, now=week.start)
+
+
+def test_what_the_stations_of_a_line_did_is_the_lines_and_counts_once(db: Session) -> None:
+    line = a_line(db)
+    mixer, dryer = (a_line(db, parent_id=line.id, institution=db.get_one(Institution, line.institution_id)) for _ in range(2))
+    booked(db, line, "09:00", 2)
+    seen(db, mixer, (State.RUN, "09:00", "10:30"))
+    seen(db, dryer, (State.RUN, "10:00", "11:00"))
+    found = queries.institution_metrics(db, line.institution_id, DAY)["units"]
+    assert [one["resource_id"] for one in found] == [line.id]
+    told = found[0]["metrics"]
+    assert (told["open_h"], told["eff_h"], told["ext_h"], told["coverage"]) == ("8.00", "2.00", "2.00", "1.0000")
+
+
+def test_stations_that_are_booked_by_themselves_are_positions_of_their_line(db: Session) -> None:
+    """Nobody is in anybody's way, and an hour in which both ran is an hour of the line."""
+    line = a_line(db)
+    house = db.get_one(Institution, line.institution_id)
+    mixer, dryer = a_line(db, parent_id=line.id, institution=house), a_line(db, parent_id=line.id, institution=house)
+    booked(db, line, "09:00", 1)
+    for station in (mixer, dryer):
+        booked(db, station, "10:00", 1)
+        seen(db, station, (State.RUN, "09:00", "11:00"))
+    told = hours_of(db, line)
+    assert (told["eff_h"], told["ext_h"], told["unbooked_h"]) == ("2.00", "2.00", "0.00")
+    assert (told["open_h"], told["booked_h"], told["eff_unit_h"]) == ("16.00", "4.00", "4.00")
+    detail = queries.unit_detail(db, line.id, DAY)
+    assert [one.status for one in detail.bookings] == ["fulfilled"] * 3
+    assert hours_of_station(db, mixer) == [("fulfilled", 3600)] * 2
+
+
+def hours_of_station(db: Session, station: Resource) -> list[tuple[str, int]]:
+    return [(one.status, one.eff_s) for one in queries.unit_detail(db, station.id, DAY).bookings]
+
+
+def test_a_listing_below_a_draft_reports_itself_and_is_no_part_of_the_line_above(db: Session) -> None:
+    line = a_line(db)
+    house = db.get_one(Institution, line.institution_id)
+    draft = a_line(db, parent_id=line.id, institution=house, state=ListingState.DRAFT)
+    pump = a_line(db, parent_id=draft.id, institution=house)
+    seen(db, draft, (State.RUN, "09:00", "10:00"))
+    seen(db, pump, (State.RUN, "10:00", "12:00"))
+    found = queries.institution_metrics(db, line.institution_id, DAY)["units"]
+    assert {one["resource_id"]: one["metrics"]["eff_h"] for one in found} == {line.id: "1.00", pump.id: "2.00"}

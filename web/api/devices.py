@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from booking import queries as booking
 from devices import queries, what_if
 from devices.codecs.families import FAMILIES
+from devices.live import queries as sensing
 from devices.profile import Profile, read_profile
 from devices.registry import actions
 from devices.registry.actions import Credentials
@@ -159,7 +160,7 @@ def turned_away(row: RejectedMessage) -> dict[str, Any]:
 @router.get("/resources/{resource_id}/status")
 def status(resource_id: str, db: ReadDb, actor: AnyActor, now: Now) -> dict[str, Any]:
     catalogue.get_visible(db, actor, resource_id)
-    return live.shape(queries.live_states(db, [resource_id], now=now)[resource_id])
+    return live.shape(sensing.live_states(db, [resource_id], now=now)[resource_id])
 
 
 @router.get("/resources/{resource_id}/live", response_class=StreamingResponse)
@@ -186,6 +187,7 @@ def sessions(
 def session(row: UsageSession) -> dict[str, Any]:
     return {
         "id": row.id,
+        "resource_id": row.resource_id,
         "start": shapes.instant(row.starts_at),
         "end": shapes.instant(row.ends_at),
         "confirmed_s": row.confirmed_s,

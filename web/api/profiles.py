@@ -27,6 +27,7 @@ class ProfileIn(shapes.Shape):
     max_skew: float | None = None
     max_future: float | None = None
     backfill: float | None = None
+    series: list[str] | None = None
 
     def values(self) -> dict[str, Any]:
         """For `devices.profile.read_profile`. Raises: Invalid."""

@@ -11,12 +11,14 @@ from billing.quotes.queries import class_prices_of
 from billing.tables import Statement, StatementState
 from booking import queries as booking
 from booking.availability import local_day
+from booking.lines.queries import kin_of
 from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
 from devices.codecs import families
 from devices.flags import queries as flags
+from devices.live import queries as sensing
 from devices.profile import Profile
 from devices.registry import wiring
 from devices.registry.actions import Credentials
@@ -148,7 +150,7 @@ def _line(session: Session, row: Resource, live: Live, now: datetime, lang: Lang
     past = Slot(now - WEEK, now)
     booked = [b for b in booking.bookings_of_resource(session, row.id, within=past) if b.state in COUNTED]
     runs = devices.sessions_of_resource(session, row.id, within=past)
-    meters = devices.devices_of(session, row.id)
+    meters = sensing.meters_now(session, devices.devices_of(session, row.id), now=now)
     return LineRow(
         id=row.id,
         name=names.name_of(row, lang),
@@ -158,7 +160,7 @@ def _line(session: Session, row: Resource, live: Live, now: datetime, lang: Lang
         live=live,
         price=row.price,
         devices=len(meters),
-        silent_devices=len(meters) if meters and live.state == "unknown" else 0,
+        silent_devices=sum(one.state is sensing.Live.UNKNOWN for one in meters.values()),
         booked_h=sum((piece.seconds for b in booked if (piece := b.slot.clip(past))), 0) / 3600,
         used_h=total(piece for run in runs if (piece := session_row(run).slot.clip(past))) / timedelta(hours=1),
         version=row.version,
@@ -175,7 +177,7 @@ def _todo(
     past = booking.bookings_of_institutions(session, [house.id], within=Slot(now - REVIEWED, now))
     states = [one.state for one in bills.statements_of_bookings(session, [row.id for row in past]).values()]
     mark = f"?institution={house.id}"
-    bare = sum(line.devices == 0 and line.state == "published" for line in lines)
+    bare = sum(line.live.state == "no_sensor" and line.state == "published" for line in lines)
     return [
         ToDo("requests", sum(row.state == "requested" for row in shown), f"{base}/requests{mark}"),
         ToDo("disputes", states.count(StatementState.DISPUTED), f"{base}/income{mark}"),
@@ -213,7 +215,6 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         "buffer_mode": rules.buffer_mode.value, "parent_id": row.parent_id or "", **as_fields(rules.hours),
     }  # fmt: skip
     shown = form or Form(stored)
-    meters = devices.devices_of(session, row.id)
     return MachineView(
         id=row.id,
         name=names.name_of(row, lang),
@@ -229,7 +230,7 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         ],
         hours=week.choices(rules.hours, lang),
         week=week.days(shown.values),
-        missing=[] if meters else ["device"],
+        missing=[] if devices.is_measured(session, row.id) else ["device"],
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
         form=shown,
     )
@@ -238,9 +239,7 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
 def _lines_above(session: Session, row: Resource) -> list[Resource]:
     """What `row` may be a part of: its institution's other machines that are not parts of anything below it."""
     others = [one for one in catalogue.resources_of(session, [row.institution_id]) if one.state is not ListingState.RETIRED]
-    below = {row.id}
-    while more := {one.id for one in others if one.parent_id in below} - below:
-        below |= more
+    below = kin_of(session, row.id).parts
     return [one for one in others if one.id not in below]
 
 
@@ -283,8 +282,9 @@ def meters(
 
 def _meter(session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang) -> DeviceRow:
     family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
+    power_w = sensing.meters_now(session, [one], now=now)[one.id].power_w
     return DeviceRow(
-        one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, live.power_w,
+        one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, power_w,
         live, rejected, questions,
     )  # fmt: skip
 
@@ -348,8 +348,9 @@ def _use_row(row: Booking, place: Resource, customer: str, use: ConfirmedUse, bi
 def _unbooked(session: Session, house: Institution, rows: Sequence[Booking], now: datetime, lang: Lang) -> list[UnbookedRow]:
     found = []
     for place in catalogue.resources_of(session, [house.id]):
-        taken = [row.slot.widen(timedelta(minutes=30), timedelta(hours=1)) for row in rows if row.resource_id == place.id]
-        for run in devices.sessions_of_resource(session, place.id, within=Slot(now - REVIEWED, now)):
+        users = kin_of(session, place.id).every
+        taken = [row.slot.widen(timedelta(minutes=30), timedelta(hours=1)) for row in rows if row.resource_id in users]
+        for run in devices.sessions_alone(session, place.id, within=Slot(now - REVIEWED, now)):
             if run.ends_at and run.confirmed_s and not any(slot.overlaps(Slot(run.starts_at, run.ends_at)) for slot in taken):
                 slot = Slot(run.starts_at, run.ends_at)
                 found.append(UnbookedRow(names.name_of(place, lang), slot, place.timezone, run.confirmed_s))

@@ -12,6 +12,7 @@ from devices.certificates import Issued
 from devices.codecs import families
 from devices.evidence import queries as evidence
 from devices.flags.queries import open_by_device
+from devices.live import queries as sensing
 from devices.profile import Profile
 from devices.registry.actions import MOST_CERTIFICATES, topic_of
 from devices.tables import Device, DeviceState, RejectedMessage
@@ -65,8 +66,7 @@ def device(
     profile = devices.profile_of(session, row.id, at=now)
     old = devices.find_old_secret(session, row.id, at=now)
     turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
-    runs = devices.sessions_of_resource(session, place.id, within=Slot(now - RUNS_FROM, now))
-    alone = len(devices.devices_of(session, place.id)) == 1
+    runs = devices.sessions_alone(session, place.id, within=Slot(now - RUNS_FROM, now))
     return DeviceView(
         id=row.id,
         name=row.name,
@@ -82,7 +82,7 @@ def device(
         zone=place.timezone,
         questions=flags.rows(session, open_by_device(session, [row.id]).get(row.id, []), actor, lang),
         live=names.live_of(session, [place.id], now=now)[place.id],
-        power=devices.power_of_resource(session, place.id) if alone else [],
+        power=sensing.power_of_device(session, row.id),
         runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
         rejected=devices.count_rejected(session, [row.key]).get(row.key, 0),
         reasons=_counted(turned_away, lang),

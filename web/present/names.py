@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from booking import queries as booking
 from booking.tables import Booking
-from devices import queries as devices
 from devices.codecs.families import FAMILIES, MAPPING
-from devices.queries import Live as State
+from devices.live import queries as sensing
+from devices.live.queries import Live as State
 from marketplace.people import queries as people
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Resource
@@ -49,13 +49,13 @@ def institution_names(session: Session, ids: Collection[str], lang: Lang) -> dic
 
 def live_of(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, Live]:
     """The live state of each, with when it ends: the present booking, or the free time until the next one."""
-    states = devices.live_states(session, resource_ids, now=now)
+    states = sensing.live_states(session, resource_ids, now=now)
     running = booking.current_bookings(session, resource_ids, now=now)
     soon = booking.next_claims(session, resource_ids, within=Slot(now, now + timedelta(days=1)))
     return {key: _live(key, state, running, soon) for key, state in states.items()}
 
 
-def _live(key: str, found: devices.LiveState, running: Mapping[str, Booking], soon: Mapping[str, datetime]) -> Live:
+def _live(key: str, found: sensing.LiveState, running: Mapping[str, Booking], soon: Mapping[str, datetime]) -> Live:
     until = None
     if found.state is State.IN_USE and key in running:
         until = running[key].ends_at

@@ -6,6 +6,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
+from devices.live import queries as sensing
+from devices.live.queries import Live
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
@@ -35,9 +37,9 @@ MOST_LINES = 8
 
 def health(session: Session, checks: Mapping[str, bool], settings: Settings, *, lang: Lang, now: datetime) -> HealthView:
     meters = devices.active_devices(session)
-    live = devices.live_states(session, {row.resource_id for row in meters}, now=now)
     places = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, {row.resource_id for row in meters})}
-    silent = [row for row in meters if live[row.resource_id].state.value == "unknown"]
+    heard_now = sensing.meters_now(session, meters, now=now)
+    silent = [row for row in meters if heard_now[row.id].state is Live.UNKNOWN]
     heard = devices.last_heartbeat(session)
     houses = people.institutions(session)
     return HealthView(

@@ -25,7 +25,7 @@ from booking.qualifications import queries as qualifications
 from booking.ratings import queries as ratings
 from booking.states import HOLDING
 from booking.tables import Booking
-from devices import queries as devices
+from devices.live import queries as sensing
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
@@ -96,7 +96,7 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         address=row.address,
         zone=row.timezone,
         live=live,
-        power=devices.power_of_resource(session, row.id),
+        power=sensing.power_of_resource(session, row.id),
         summary=names.summary_of(row, lang),
         tags=names.tags_of(row, lang),
         facts=[

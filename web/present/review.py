@@ -13,7 +13,7 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
 from booking.places import Place, get_place
-from devices import queries as devices
+from devices.live import queries as sensing
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -47,7 +47,7 @@ def view(
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
     quote = resource.quote(session, row, slot, actor, chosen or "", now=now)
-    metered = devices.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
+    metered = sensing.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     return ReviewView(
         resource_id=row.id,

@@ -15,8 +15,8 @@ from booking.availability import local_day, local_midnight, open_slots
 from booking.finding.askers import Asker
 from booking.finding.queries import Wanted as Use
 from booking.places import Place, load_places
-from devices.queries import Live as State
-from devices.queries import live_states
+from devices.live.queries import Live as State
+from devices.live.queries import live_states
 from marketplace.catalogue.queries import count_published, get_resource
 from marketplace.catalogue.search import HIGHEST, Chosen, Hit, Prices, Sort, page_of, published_ids
 from marketplace.money import Money

@@ -119,9 +119,18 @@ def test_what_is_left_out_stays(world: World) -> None:
     assert (kept["profile"], kept["backfill"], kept["zone"]) == ("tasmota", 3600, "Asia/Shanghai")
 
 
+def test_the_series_that_count_are_named_and_all_again(world: World) -> None:
+    path = f"/devices/{a_device(world)['id']}/profile"
+    assert world.get(path, world.manager).json()["series"] == []
+    for asked, kept in (({"series": ["1", "0"]}, ["0", "1"]), ({"max_skew": 60}, ["0", "1"]), ({"toml": "series = []"}, [])):
+        found = world.post(path, world.manager, json=asked).json()
+        assert (found["series"], f"series = {orjson.dumps(kept).decode().replace(',', ', ')}" in found["toml"]) == (kept, True)
+
+
 @pytest.mark.parametrize(
     ("body", "code", "field", "line"),
     [
+        ({"series": ["x" * 300]}, "invalid", "profile.series", None),
         ({"toml": "family = "}, "invalid", "profile", 1),
         ({"toml": '\n[[family.message]]\ntopic = "a"\npower = "x..y"'}, "invalid", "profile.family.message.0", 4),
         ({"toml": 'zone = "Mars/Olympus"'}, "invalid", "profile.zone", 1),

@@ -1,0 +1,1 @@
+"""What equipment does right now, as its meters told last."""
