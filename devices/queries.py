@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from booking import queries as booking
 from booking.states import BookingState
 from booking.tables import Booking
+from devices.discrepancies.queries import with_discrepancies
 from devices.matching import OVERRUN_MAX, Verdict
 from devices.placing import BACKLOG_REACH
 from devices.profile import InForce, Profile, Profiles, stored_profile
@@ -257,7 +258,8 @@ def fold_floor(session: Session, device: Device) -> datetime | None:
 
 
 def segments_of_resource(session: Session, resource_id: str, *, within: Slot) -> list[Segment]:
-    """States of the resource inside `within`, all its meters together, clipped; what is not covered is unknown."""
+    """States of the resource inside `within`, all its meters together, clipped; what is not covered is unknown. As all
+    messages come to, those too that came after the time was sealed."""
     rows = session.scalars(
         select(StateSegment)
         .where(StateSegment.resource_id == resource_id, StateSegment.starts_at < within.end, StateSegment.ends_at > within.start)
@@ -267,7 +269,8 @@ def segments_of_resource(session: Session, resource_id: str, *, within: Slot) ->
     for row in rows:
         if piece := Slot(row.starts_at, row.ends_at).clip(within):
             meters[row.device_id].append(Segment(piece, row.state, row.bridged))
-    return combine(list(meters.values())) if meters else []
+    known = with_discrepancies(session, meters, [resource_id], within)
+    return combine(list(known.values())) if known else []
 
 
 def use_of_booking(session: Session, booking_id: str) -> ConfirmedUse | None:
