@@ -161,7 +161,13 @@ def _replace_segments(session: Session, device: Device, storable: Storable, sinc
     mine, found = StateSegment.device_id == device.id, storable.segments
     before = session.scalar(select(StateSegment).where(mine, StateSegment.starts_at < since, StateSegment.ends_at >= since))
     sealed = before and any(slot.start <= before.starts_at and before.ends_at <= slot.end for slot in storable.kept_segments)
-    if before and not sealed and not before.bridged and found and found[0] == Segment(Slot(since, found[0].slot.end), before.state):
+    if (
+        before
+        and not sealed
+        and not before.bridged
+        and found
+        and found[0] == Segment(Slot(since, found[0].slot.end), before.state)
+    ):
         since = before.starts_at  # one stretch stays one row, however often a fold begins within it
         found = [Segment(Slot(since, found[0].slot.end), before.state), *found[1:]]
     for gone in subtract([Slot(since, FOREVER)], storable.kept_segments):

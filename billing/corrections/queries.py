@@ -1,8 +1,9 @@
 """Reads of what limits a correction, of what it names, and of what is still to be paid back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
@@ -13,6 +14,8 @@ from billing.tables import BookingQuote, Statement, StatementState
 from booking.tables import Booking
 from devices.confirming import reach
 from devices.discrepancies import queries as discrepancies
+from devices.discrepancies.tables import Discrepancy
+from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse
 from marketplace.money import Money
 
@@ -62,3 +65,18 @@ def named(session: Session, booking: Booking, *, since: datetime) -> list[str]:
 def to_pay_back(session: Session, booking_id: str, currency: str) -> Money:
     """What the firm has paid too much by accepted corrections and the provider does not give back."""
     return Money(max(0, -queries.balance_of(session, Account.AR, booking_id=booking_id)), currency)
+
+
+def statements_by_ids(session: Session, ids: Collection[str]) -> Sequence[Statement]:
+    return session.scalars(select(Statement).where(Statement.id.in_(ids)).order_by(Statement.booking_id, Statement.number)).all()
+
+
+def statements_of_places(session: Session, found: Collection[Discrepancy]) -> Sequence[Statement]:
+    """Further versions of bills of bookings within whose reach a discrepancy lies, drafted since the first was found."""
+    places = {one.resource_id for one in found}
+    if not places:
+        return []
+    first, last = min(one.starts_at for one in found) - OVERRUN_MAX, max(one.ends_at for one in found) + EARLY_GRACE
+    rows = select(Statement).join(Booking, Booking.id == Statement.booking_id).where(Booking.resource_id.in_(places))
+    there = (Booking.starts_at < last, Booking.ends_at > first, Statement.number > 1)
+    return session.scalars(rows.where(*there).order_by(Statement.booking_id, Statement.number)).all()

@@ -1,1 +1,1 @@
-"""What bills and published figures rest on stays as it is; what late messages would make of it is kept beside it, and read in its place."""
+"""What bills and figures rest on stays as it is; what late messages make of it is kept beside it, and read in its place."""

@@ -304,4 +304,3 @@ def _days(spans: Iterable[Slot]) -> set[date]:
             found.add(day)
             day += DAY
     return found
-

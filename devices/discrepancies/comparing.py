@@ -1,4 +1,4 @@
-"""What is stored of sealed time beside what all messages come to: parts of runs, states put over states, and where they differ."""
+"""What is stored of sealed time beside what all messages come to: parts of runs, states over states, where they differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +108,9 @@ def run_seconds(segments: Iterable[Segment]) -> int:
 
 
 def as_document(segments: Iterable[Segment], sessions: Iterable[Figures]) -> dict[str, Any]:
-    listed = [[one.slot.start.isoformat(), one.slot.end.isoformat(), one.state.value, one.bridged] for one in joined(list(segments))]
+    listed = [
+        [one.slot.start.isoformat(), one.slot.end.isoformat(), one.state.value, one.bridged] for one in joined(list(segments))
+    ]
     return {"segments": listed, "sessions": [_session(one) for one in sorted(sessions, key=lambda one: one.starts_at)]}
 
 

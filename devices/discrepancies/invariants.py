@@ -19,7 +19,9 @@ def violations(session: Session) -> Iterator[str]:
     """A sentence each."""
     until = monotonic() + LOOKED_AT_S
     keys = session.execute(
-        select(SealedStretch.resource_id, SealedStretch.starts_at, SealedStretch.cause_id).where(SealedStretch.digest.is_not(None))
+        select(SealedStretch.resource_id, SealedStretch.starts_at, SealedStretch.cause_id).where(
+            SealedStretch.digest.is_not(None)
+        )
     ).all()
     for key in Random().sample(keys, len(keys)):
         row = session.get_one(SealedStretch, tuple(key))

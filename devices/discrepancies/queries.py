@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -52,7 +52,7 @@ def stored_figures(row: UsageSession) -> Figures:
     )  # fmt: skip
 
 
-def _standing() -> Select[tuple[Discrepancy]]:
+def _standing() -> Select[Discrepancy]:
     later = aliased(Discrepancy)
     newer = (later.device_id == Discrepancy.device_id, later.day == Discrepancy.day, later.number > Discrepancy.number)
     return select(Discrepancy).where(~exists().where(*newer))
@@ -93,7 +93,7 @@ def with_discrepancies(
 
 
 def known_sessions(session: Session, resource_id: str, within: Slot) -> list[tuple[str, Figures]]:
-    """(device, run) that touch `within` as all messages come to, in order; of sealed days that differ the parts in sealed time."""
+    """(device, run) that touch `within` as all messages come to, in order; of what differs in sealed time the parts there."""
     rows = session.scalars(
         select(UsageSession)
         .where(UsageSession.resource_id == resource_id, UsageSession.starts_at < within.end, UsageSession.until > within.start)
@@ -112,13 +112,13 @@ def known_sessions(session: Session, resource_id: str, within: Slot) -> list[tup
 def begin_of_runs(session: Session, device_id: str, start: datetime) -> datetime:
     """`start`, or the begin of what ran then: as it is stored, or as a standing discrepancy has it."""
     while True:
-        spans = [(run.starts_at, run.until) for row in standing_of_device(session, device_id, start) for run in sessions_in(row.would_be)]
-        mine = select(UsageSession.starts_at, UsageSession.until).where(UsageSession.device_id == device_id)
-        spans += [tuple(row) for row in session.execute(mine.where(UsageSession.starts_at < start, UsageSession.until > start))]
-        begin = min([begin for begin, until in spans if begin < start < until], default=start)
-        if begin == start:
+        records = standing_of_device(session, device_id, start)
+        begins = [run.starts_at for row in records for run in sessions_in(row.would_be) if run.starts_at < start < run.until]
+        mine = select(UsageSession.starts_at).where(UsageSession.device_id == device_id)
+        begins += session.scalars(mine.where(UsageSession.starts_at < start, UsageSession.until > start))
+        if not begins:
             return start
-        start = begin
+        start = min(begins)
 
 
 def get_discrepancy(session: Session, discrepancy_id: str) -> Discrepancy:
@@ -143,7 +143,9 @@ def newest(session: Session, institution_id: str | None, *, limit: int, offset: 
 
 
 def by_ids(session: Session, ids: Collection[str]) -> Sequence[Discrepancy]:
-    return session.scalars(select(Discrepancy).where(Discrepancy.id.in_(ids)).order_by(Discrepancy.starts_at, Discrepancy.id)).all()
+    return session.scalars(
+        select(Discrepancy).where(Discrepancy.id.in_(ids)).order_by(Discrepancy.starts_at, Discrepancy.id)
+    ).all()
 
 
 def sealed_parts(session: Session, resource_id: str, within: Slot) -> list[Slot]:
@@ -151,3 +153,13 @@ def sealed_parts(session: Session, resource_id: str, within: Slot) -> list[Slot]
     found = (Slot(one.starts_at, one.ends_at).clip(within) for one in sealed_since(session, resource_id, within.start))
     return [one for one in found if one]
 
+
+def of_same_days(session: Session, found: Collection[Discrepancy]) -> dict[tuple[str, date], list[Discrepancy]]:
+    """By device and day, every record of the days of those that are given, oldest first."""
+    days = {(one.device_id, one.day) for one in found}
+    rows = select(Discrepancy).where(Discrepancy.device_id.in_({device_id for device_id, _ in days}))
+    then = rows.where(Discrepancy.day.in_({day for _, day in days})).order_by(Discrepancy.number)
+    same: dict[tuple[str, date], list[Discrepancy]] = defaultdict(list)
+    for row in session.scalars(then):
+        same[row.device_id, row.day].append(row)
+    return same

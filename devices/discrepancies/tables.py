@@ -35,7 +35,7 @@ class SealedStretch(Base):
     sessions: Mapped[list[Any]]
     """Ids of the sessions that lay within it."""
     digest: Mapped[Code | None]
-    """SHA-256 over these sessions and the states of the stretch as they were; None for what was sealed before digests were taken."""
+    """SHA-256 over these sessions and the states of the stretch; None where it was sealed before digests were taken."""
 
     __table_args__ = (
         Index("ix_sealed_stretches_end", "resource_id", "ends_at"),  # a fold asks for the last ones

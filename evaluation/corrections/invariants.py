@@ -24,4 +24,5 @@ def violations(session: Session) -> Iterator[str]:
         return
     for revision in queries.revisions_with_discrepancies(session, until=newest - ANSWERED_WITHIN):
         for one in queries.unanswered(session, revision, until=newest - ANSWERED_WITHIN):
-            yield f"a_discrepancy_under_a_published_figure_is_answered: {one.id} in {revision.period} of {revision.institution_id}"
+            place = f"{revision.period} of {revision.institution_id}"
+            yield f"a_discrepancy_under_a_published_figure_is_answered: {one.id} in {place}"

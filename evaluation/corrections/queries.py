@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from devices.discrepancies import queries as discrepancies
@@ -15,7 +15,7 @@ from marketplace.tables import Resource
 
 
 def unanswered(session: Session, revision: Revision, *, until: datetime) -> Sequence[Discrepancy]:
-    """Found up to `until`, since the newest revision of an evaluation was frozen, in its period; no revision of it is with them."""
+    """Found up to `until`, since the newest revision of an evaluation was frozen, in its period; no revision is with them."""
     within = Slot(revision.period_from, revision.period_to)
     found = discrepancies.standing_found(session, revision.institution_id, within, after=revision.cut_off, until=until)
     done = answered(session, revision, [one.id for one in found])
@@ -37,8 +37,8 @@ def revisions_with_discrepancies(session: Session, *, until: datetime) -> Sequen
     """The newest revision of each evaluation under which something was found up to `until`, since it was frozen."""
     later, answer, same = aliased(Revision), aliased(DiscrepancyAnswer), aliased(Revision)
     of_same = (Revision.institution_id, Revision.period, Revision.scheme)
-    newest = ~exists().where(*_same(later), later.number > Revision.number)
-    known = exists().where(answer.discrepancy_id == Discrepancy.id, answer.revision_id == same.id, *_same(same))
+    newest = ~exists().where(_same(later), later.number > Revision.number)
+    known = exists().where(answer.discrepancy_id == Discrepancy.id, answer.revision_id == same.id, _same(same))
     there = and_(
         Discrepancy.resource_id == Resource.id,
         Discrepancy.starts_at < Revision.period_to,
@@ -51,9 +51,10 @@ def revisions_with_discrepancies(session: Session, *, until: datetime) -> Sequen
     return session.scalars(select(Revision).where(newest, found).order_by(*of_same)).all()
 
 
-def _same(other: type[Revision]) -> tuple[bool, ...]:
-    columns = ("institution_id", "period", "scheme")
-    return tuple(getattr(other, name) == getattr(Revision, name) for name in columns)
+def _same(other: type[Revision]) -> ColumnElement[bool]:
+    """Another revision of the same evaluation."""
+    house = other.institution_id == Revision.institution_id
+    return and_(house, other.period == Revision.period, other.scheme == Revision.scheme)
 
 
 def answers_to(session: Session, ids: Collection[str]) -> dict[str, list[Revision]]:

@@ -68,7 +68,9 @@ class Line:
 
     def rows(self, within: Slot) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
         """Every column of the sessions and segments that lie within it."""
-        sessions = select(UsageSession.__table__).where(UsageSession.device_id == self.device_id, UsageSession.ends_at.is_not(None))
+        sessions = select(UsageSession.__table__).where(
+            UsageSession.device_id == self.device_id, UsageSession.ends_at.is_not(None)
+        )
         inside = (UsageSession.starts_at >= within.start, UsageSession.until <= within.end)
         pieces = select(StateSegment.__table__).where(StateSegment.device_id == self.device_id)
         there = (StateSegment.starts_at >= within.start, StateSegment.ends_at <= within.end)
@@ -82,7 +84,9 @@ class Line:
         return [(one.slot.start, one.slot.end, one.state, one.bridged) for one in found]
 
     def records(self) -> Sequence[Discrepancy]:
-        return self.db.scalars(select(Discrepancy).where(Discrepancy.device_id == self.device_id).order_by(Discrepancy.found_at)).all()
+        return self.db.scalars(
+            select(Discrepancy).where(Discrepancy.device_id == self.device_id).order_by(Discrepancy.found_at)
+        ).all()
 
 
 def a_line(db: Session) -> Line:
@@ -205,7 +209,9 @@ def test_a_late_run_across_the_edge_is_stored_as_far_as_it_is_not_sealed(db: Ses
     line.hear(230, 250, 8)
     row = line.seal(60, 180, at=300)
     line.hear(91, 230, 350, at=310)
-    sealed, cut = db.scalars(select(UsageSession).where(UsageSession.device_id == line.device_id).order_by(UsageSession.starts_at))
+    sealed, cut = db.scalars(
+        select(UsageSession).where(UsageSession.device_id == line.device_id).order_by(UsageSession.starts_at)
+    )
     assert (sealed.starts_at, sealed.ends_at, sealed.energy_wh) == (minute(65), minute(90), 250)
     assert (cut.starts_at, cut.ends_at, cut.confirmed_s, cut.energy_wh) == (row.ends_at, minute(230), 50 * 60, 500)
     assert CUT in cut.flags
