@@ -179,7 +179,8 @@ class _Comparison:
         differing = differences(was, would_be)
         runs = [one for one in {*ran, *would_run} if (one in ran) != (one in would_run) and one.slot]
         spans = [*differing, *(one.slot for one in runs if one.slot)]
-        for day in sorted({*before, *_days(spans)}):
+        first = self.folded.since.astimezone(UTC).date()
+        for day in sorted(day for day in {*before, *_days(spans)} if day >= first):
             whole = Slot(*bounds(day))
             stretch = _hull(spans, whole)
             last = before.get(day)
@@ -188,8 +189,8 @@ class _Comparison:
                 continue
             pieces = intersect([place], self.sealed)
             documents = (
-                as_document(clipped(was, pieces), _touching(ran, place, whole)),
-                as_document(clipped(would_be, pieces), _touching(would_run, place, whole)),
+                as_document(clipped(was, pieces), _touching(ran, place)),
+                as_document(clipped(would_be, pieces), _touching(would_run, place)),
             )
             self._record(day, place, pieces, documents, last, differs=stretch is not None)
 
@@ -246,8 +247,8 @@ class _Comparison:
             would_be=would_be,
             was_s=run_seconds(segments_in(was)),
             would_be_s=run_seconds(segments_in(would_be)),
-            was_wh=sum(one.energy_wh for one in sessions_in(was)),
-            would_be_wh=sum(one.energy_wh for one in sessions_in(would_be)),
+            was_wh=_energy(was, day),
+            would_be_wh=_energy(would_be, day),
             messages=self._messages(day, last),
             rests_on=[
                 {"cause": one.cause.value, "id": one.cause_id}
@@ -286,9 +287,13 @@ class _Comparison:
         return [(digest, at) for digest, at in self.session.execute(mine.where(RawMessage.received_at.in_(some)))]
 
 
-def _touching(runs: Iterable[Figures], place: Slot, day: Slot) -> list[Figures]:
-    """Those that touch the place and begin on the day."""
-    return [one for one in runs if one.slot and one.slot.overlaps(place) and day.start <= one.starts_at < day.end]
+def _touching(runs: Iterable[Figures], place: Slot) -> list[Figures]:
+    return [one for one in runs if one.slot and one.slot.overlaps(place)]
+
+
+def _energy(document: Mapping[str, Any], day: date) -> int:
+    """Of the runs that begin on the day, so that days add up."""
+    return sum(one.energy_wh for one in sessions_in(document) if one.starts_at.date() == day)
 
 
 def _hull(spans: Sequence[Slot], day: Slot) -> Slot | None:

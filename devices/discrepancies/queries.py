@@ -100,12 +100,12 @@ def known_sessions(session: Session, resource_id: str, within: Slot) -> list[tup
         .order_by(UsageSession.starts_at, UsageSession.id)
     )
     was: dict[str, list[datetime]] = defaultdict(list)
-    others: list[tuple[str, Figures]] = []
+    others: dict[tuple[str, datetime], Figures] = {}
     for one in standing(session, [resource_id], within):
         was[one.device_id] += [run.starts_at for run in sessions_in(one.was)]
-        others += [(one.device_id, run) for run in sessions_in(one.would_be)]
+        others |= {(one.device_id, run.starts_at): run for run in sessions_in(one.would_be)}
     stored = [(row.device_id, stored_figures(row)) for row in rows if row.starts_at not in was[row.device_id]]
-    touching = [(device, run) for device, run in others if run.starts_at < within.end and run.until > within.start]
+    touching = [(device, run) for (device, _), run in others.items() if run.starts_at < within.end and run.until > within.start]
     return sorted([*stored, *touching], key=lambda one: (one[1].starts_at, one[0]))
 
 

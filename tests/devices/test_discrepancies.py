@@ -25,7 +25,7 @@ from devices.segments import State, joined
 from devices.tables import StateSegment, UsageSession
 from marketplace.slot import Slot
 from tests.builders import a_booking, a_resource
-from tests.devices.test_actions import DAY, a_device, minute, telemetry
+from tests.devices.test_actions import DAY, a_device, message, minute, telemetry
 
 EVER = Slot(DAY - timedelta(days=2), DAY + timedelta(days=9))
 
@@ -166,27 +166,28 @@ def test_more_late_messages_write_a_further_record_with_the_whole(db: Session) -
 def test_late_messages_that_change_nothing_write_nothing(db: Session) -> None:
     line = a_gap(db)
     line.seal(60, 180, at=300)
-    said = telemetry(line.key, 170, 171, 8)[0]
-    line.db.flush()
-    intake.store(db, [Envelope(said.topic, said.payload.replace(b'"p":8', b'"p":9').replace(b"0000}", b"0001}"), minute(310))])
-    between = Envelope(f"d/{line.key}/t", b'{"ts":%d,"p":8}' % int(minute(170.5).timestamp() * 1000), minute(311))
-    intake.store(db, [between])
+    between = message(line.key, 170.5, 8)
+    intake.store(db, [Envelope(between.topic, between.payload, minute(311))])
     line.fold(312)
     assert line.records() == []
 
 
-def test_what_later_messages_take_back_is_written_down_as_no_difference(db: Session) -> None:
+def test_what_later_messages_make_up_for_is_written_down_as_no_difference(db: Session) -> None:
+    """A late reading ends a run; another one, which comes later still, shows that it was a dip."""
     line = a_line(db)
     line.hear(0, 65, 8)
-    line.hear(65, 91, 350)
-    line.hear(106, 250, 8)
+    line.hear(65, 101, 350)
+    line.hear(103, 150, 350)
+    line.hear(150, 250, 8)
     line.seal(60, 180, at=300)
-    on = Envelope(f"d/{line.key}/t", b'{"ts":%d,"p":350}' % int(minute(100).timestamp() * 1000), minute(310))
-    intake.store(db, [on])
-    line.fold(311)
-    found = line.records()
-    assert [one.differs for one in found] == [True]
-    assert line.states() != []
+    for came, (at, power) in ((310, (100.5, 8)), (320, (101.5, 350))):
+        said = message(line.key, at, power)
+        intake.store(db, [Envelope(said.topic, said.payload, minute(came))])
+        line.fold(came)
+    first, second = line.records()
+    assert (first.number, first.differs, first.was_s > first.would_be_s) == (1, True, True)
+    assert (second.number, second.differs, second.was_s) == (2, False, second.would_be_s)
+    assert discrepancies.standing(db, [line.booking.resource_id], EVER) == []
 
 
 def test_a_run_that_goes_on_beyond_what_is_sealed_stays_one_run(db: Session) -> None:
@@ -234,7 +235,13 @@ def test_each_day_has_a_record_of_its_own(db: Session) -> None:
     assert (one.day, other.day) == (date(2026, 3, 10), date(2026, 3, 11))
     assert (one.ends_at, other.starts_at) == (minute(midnight), minute(midnight))
     assert (one.would_be_s, other.would_be_s) == (90 * 60, 90 * 60)
-    assert (len(one.would_be["sessions"]), len(other.would_be["sessions"])) == (1, 0)
+    assert (one.would_be_wh, other.would_be_wh) == (1800, 0)
+    assert one.would_be["sessions"] == other.would_be["sessions"]
+    line.hear(midnight + 300, midnight + 310, 8)
+    between = message(line.key, midnight + 30.5, 350)
+    intake.store(db, [Envelope(between.topic, between.payload, minute(midnight + 320))])
+    line.fold(midnight + 321)
+    assert len(line.records()) == 2
 
 
 def test_the_tables_refuse_every_change(db: Session) -> None:
