@@ -151,14 +151,14 @@ def accepted_before(session: Session, booking_ids: Collection[str]) -> dict[str,
     """Those of the bookings of which a version was accepted, with their resources."""
     rows = select(Statement.booking_id, Booking.resource_id).join(Booking, Booking.id == Statement.booking_id)
     found = session.execute(rows.where(Statement.booking_id.in_(booking_ids), Statement.state.in_(PAYING)).distinct())
-    return dict(found.tuples().all())
+    return {row[0]: row[1] for row in found}
 
 
 def places_of_silent(session: Session, *, now: datetime, limit: int = 200) -> dict[str, str]:
     """Open statements that silence accepts by `now`, the oldest first, with the resources of their bookings."""
     rows = select(Statement.id, Booking.resource_id).join(Booking, Booking.id == Statement.booking_id)
     silent = rows.where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
-    return dict(session.execute(silent.order_by(Statement.due_at).limit(limit)).tuples().all())
+    return {row[0]: row[1] for row in session.execute(silent.order_by(Statement.due_at).limit(limit))}
 
 
 def lock_silent(session: Session, *, now: datetime, limit: int = 200) -> Sequence[Statement]:

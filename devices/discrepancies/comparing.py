@@ -84,7 +84,7 @@ def put_over(segments: Sequence[Segment], slots: Sequence[Slot], other: Iterable
 
 
 def differences(one: Sequence[Segment], other: Sequence[Segment]) -> list[Slot]:
-    """Where the states of two recordings are not the same; what neither covers is no difference."""
+    """Where the states of two recordings are not the same; what is not covered is unknown."""
     edges = sorted({edge for piece in (*one, *other) for edge in (piece.slot.start, piece.slot.end)})
     found, at, then = [], 0, 0
     for start, end in pairwise(edges):
@@ -95,11 +95,11 @@ def differences(one: Sequence[Segment], other: Sequence[Segment]) -> list[Slot]:
     return union(found)
 
 
-def _covering(pieces: Sequence[Segment], position: int, start: datetime) -> tuple[int, tuple[State, bool] | None]:
+def _covering(pieces: Sequence[Segment], position: int, start: datetime) -> tuple[int, tuple[State, bool]]:
     while position < len(pieces) and pieces[position].slot.end <= start:
         position += 1
     covers = position < len(pieces) and pieces[position].slot.start <= start
-    return position, (pieces[position].state, pieces[position].bridged) if covers else None
+    return position, (pieces[position].state, pieces[position].bridged) if covers else (State.UNKNOWN, False)
 
 
 def run_seconds(segments: Iterable[Segment]) -> int:

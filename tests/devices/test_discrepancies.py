@@ -81,7 +81,8 @@ class Line:
     def states(self) -> list[tuple[datetime, datetime, State, bool]]:
         """As all messages come to."""
         found = joined(queries.segments_of_resource(self.db, self.booking.resource_id, within=EVER))
-        return [(one.slot.start, one.slot.end, one.state, one.bridged) for one in found]
+        known = [one for one in found if one.state is not State.UNKNOWN or one.bridged]
+        return [(one.slot.start, one.slot.end, one.state, one.bridged) for one in known]
 
     def records(self) -> Sequence[Discrepancy]:
         return self.db.scalars(
