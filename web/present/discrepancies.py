@@ -35,6 +35,7 @@ def of_house(session: Session, house: Institution, actor: Actor, *, lang: Lang, 
     return DiscrepanciesView(
         everywhere=False,
         institution=names.name_of(house, lang),
+        institution_id=house.id,
         institutions=own_institutions(session, actor, house.id, lang),
         rows=rows(session, found[:PAGE], actor, lang),
         paging=by_offset(f"/{lang.value}/desk/discrepancies?institution={house.id}&", before=before, found=len(found), page=PAGE),
@@ -50,6 +51,7 @@ def of_all(session: Session, house: Institution | None, actor: Actor, *, lang: L
     return DiscrepanciesView(
         everywhere=True,
         institution=names.name_of(house, lang) if house else "",
+        institution_id=chosen,
         institutions=[Choice(row.id, names.name_of(row, lang), row.id == chosen) for row in people.institutions(session)],
         rows=rows(session, found[:PAGE], actor, lang),
         paging=by_offset(address, before=before, found=len(found), page=PAGE),

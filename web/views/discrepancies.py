@@ -68,6 +68,7 @@ class DiscrepanciesView:
     everywhere: bool
     institution: str
     """Empty for all of them."""
+    institution_id: str
     institutions: Sequence[Choice]
     rows: Sequence[DiscrepancyRow]
     paging: Paging
