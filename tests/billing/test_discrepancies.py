@@ -25,6 +25,7 @@ from marketplace.tables import Institution, Message, Organisation
 from tests.billing.conftest import Stripe, work
 from tests.billing.test_card_flow import AFTER, a_use, held_then_used
 from tests.builders import a_member
+from tests.devices.papers import at_once
 from tests.devices.test_actions import minute
 from tests.devices.test_discrepancies import EVER, Line, a_gap, a_line
 
@@ -211,3 +212,30 @@ def test_a_card_gets_back_what_has_not_gone_out_and_the_institution_pays_the_res
         assert [account for account in ("AR", "RIT", "IP", "PREP") if account in balances] == []
         assert {one.state for one in queries.statements_of_booking(session, booking_id)} == {StatementState.SETTLED}
         assert invariants.violations(session) == []
+
+
+def test_who_accepts_while_late_messages_are_folded_accepts_before_or_after_them(committed_db: sessionmaker[Session]) -> None:
+    """Whichever is first: what was sealed stays, and the versions come to the price of the use."""
+    with committed_db.begin() as session:
+        line = a_bridged_one(session)
+        row = drafted(line, 260)
+        line.store(91, 105, 8, at=310)
+        booking_id, person, key = line.booking.id, line.booking.person_id, row.id
+
+    def fold() -> int:
+        with committed_db.begin() as session:
+            return devices.fold_devices(session, now=minute(311))
+
+    def accept() -> str:
+        with committed_db.begin() as session:
+            return actions.accept_statement(session, statement_id=key, actor_id=person, now=minute(311)).id
+
+    done = at_once([fold, accept])
+    assert [one for one in done if isinstance(one, Exception)] == []
+    for at in (312, 313):
+        with committed_db.begin() as session:
+            devices.fold_devices(session, now=minute(at))
+            actions.draft_statements(session, now=minute(at))
+    with committed_db() as session:
+        assert queries.accepted_sums(session, booking_id)[0] == 37500
+        assert faults(session) == []

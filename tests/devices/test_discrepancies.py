@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,19 +14,26 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from booking.tables import Booking
-from devices import actions, queries
+from devices import actions, queries, what_if
+from devices.archive.files import Archive
 from devices.discrepancies import invariants
 from devices.discrepancies import queries as discrepancies
 from devices.discrepancies.actions import seal
 from devices.discrepancies.comparing import CUT, sessions_in
 from devices.discrepancies.tables import Cause, Discrepancy, SealedStretch
+from devices.evidence import folder
+from devices.evidence.exporting import export
+from devices.evidence.keys import read_signer
+from devices.evidence.verifying import verify
 from devices.intake import actions as intake
+from devices.profile import Profile
 from devices.readings import Envelope
 from devices.registry.actions import set_thresholds
 from devices.segments import State, joined
-from devices.tables import StateSegment, UsageSession
+from devices.tables import Device, StateSegment, UsageSession
 from marketplace.slot import Slot
 from tests.builders import a_booking, a_resource
+from tests.devices import evidences
 from tests.devices.test_actions import DAY, a_device, message, minute, telemetry
 
 EVER = Slot(DAY - timedelta(days=2), DAY + timedelta(days=9))
@@ -310,3 +319,34 @@ def test_whatever_comes_when_sealed_rows_stay_and_what_is_known_is_what_all_mess
         truth = [run for _, run in discrepancies.known_sessions(db, free.booking.resource_id, EVER)]
         assert [run for run in known if run not in truth] == []
         attempt.rollback()
+
+
+def test_evidence_of_a_day_that_late_messages_changed_agrees_with_its_messages(db: Session, tmp_path: Path) -> None:
+    device = evidences.a_device(db)
+    set_thresholds(db, device_id=device.id, profile={"backfill": 86400}, actor_id="x", now=evidences.at(0, 0.5))
+    said = [evidences.message(device, evidences.at(0, at), 350 if 540 <= at < 600 else 8) for at in range(1, 720)]
+    intake.store(db, [one for at, one in enumerate(said, 1) if not 560 <= at < 590])
+    actions.fold_devices(db, now=evidences.at(0, 720))
+    stretches = {device.resource_id: Slot(evidences.at(0, 500), evidences.at(0, 650))}
+    seal(db, cause=Cause.STATEMENT, cause_id="stm_1", stretches=stretches, now=evidences.at(0, 730))
+    late = [evidences.message(device, evidences.at(0, at), 350, evidences.at(0, 800)) for at in range(560, 590)]
+    intake.store(db, [*late, evidences.message(device, evidences.at(1, 1), 8)])
+    actions.fold_devices(db, now=evidences.at(1, 2))
+    evidences.sealed(db, read_signer("7a" * 32, Path("nowhere")), until=2)
+    out, archive = tmp_path / "out", Archive(Path("nowhere"))
+    export(db, out, archive=archive, resource_id=device.resource_id, first=evidences.DAY, last=evidences.DAY)
+    assert verify(out).problems == []
+    [claimed] = [orjson.loads(line) for line in (out / folder.SESSIONS).read_bytes().splitlines()]
+    assert claimed["confirmed_s"] == 3600
+    [stored, *_] = db.scalars(select(UsageSession).where(UsageSession.device_id == device.id).order_by(UsageSession.starts_at))
+    assert stored.confirmed_s == 19 * 60
+
+
+def test_other_thresholds_leave_what_is_sealed(db: Session) -> None:
+    line = a_gap(db)
+    device = db.get_one(Device, line.device_id)
+    assert what_if.foresee(db, device, Profile(), now=minute(260)).sealed_s == 0
+    line.seal(60, 180, at=300)
+    line.seal(150, 200, at=301)
+    found = what_if.foresee(db, device, Profile(p_on=500, p_off=400), now=minute(310))
+    assert (found.sealed, found.sealed_s) == ([span(60, 200)], 140 * 60)
