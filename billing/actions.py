@@ -203,7 +203,8 @@ def _draft(
     owed = charge.amount + over.amount if over else charge.amount
     lines = [line_json(line) for line in (*charge.lines, *([over] if over else []))]
     if accepted := queries.accepted_statement(session, booking.id):
-        because = {"discrepancies": found} if (found := corrections.named(session, booking, since=accepted.created_at)) else {}
+        found = corrections.named(session, booking, since=accepted.created_at) if use else []
+        because = {"discrepancies": found} if found else {}
         lines += [{**line_json(Line(LineCode.CORRECTION, -charged)), **because}] if charged or because else []
     added = owed - charged
     if before is not None and before.state not in queries.PAYING:

@@ -112,8 +112,9 @@ def recompute(
     return _freeze(session, applied, institution_id, period, cause=cause, actor_id=actor_id, now=now)
 
 
-def answer_discrepancies(session: Session, *, now: datetime, limit: int = 5) -> list[str]:
-    """A further revision where late messages changed a published figure; returns the ids of those that answer now."""
+def answer_discrepancies(session: Session, *, now: datetime, limit: int = 1) -> list[str]:
+    """A further revision where late messages changed a published figure; returns the ids of those that answer now. One at a time:
+    whose devices are locked must not wait for those of others."""
     waiting = corrections.revisions_with_discrepancies(session, until=now - QUIET)
     answered = []
     for row in [one for one in waiting if corrections.unanswered(session, one, until=now - QUIET)][:limit]:

@@ -317,7 +317,7 @@ MESSAGE = {
     "statement_ready": _("A statement awaits your answer"),
     "statement_settled": _("Your statement is settled"),
     "statement_credited": _("Part of your cancellation fee is given back"),
-    "statement_corrected": _("A bill was corrected by late readings of the meter"),
+    "statement_corrected": _("A bill was corrected"),
     "booking_reminder": _("Your booking begins soon"),
     "statement_reminder": _("A statement still awaits your answer"),
     "request_to_decide": _("A booking request awaits your decision"),

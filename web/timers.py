@@ -99,7 +99,7 @@ JOBS: Sequence[Job] = (
     Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
     Job("publish", timedelta(hours=1), lambda session, now: evaluation.publish_due(session, now=now, limit=1), goes_on=True),
-    Job("answer_discrepancies", timedelta(minutes=10), _at(evaluation.answer_discrepancies)),
+    Job("answer_discrepancies", timedelta(minutes=10), _at(evaluation.answer_discrepancies), goes_on=True),
     Job("purge", timedelta(hours=6), purge),
 )
 

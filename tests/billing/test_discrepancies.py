@@ -17,6 +17,7 @@ from devices import actions as devices
 from devices import queries as equipment
 from devices.discrepancies import invariants as sealed
 from devices.discrepancies import queries as discrepancies
+from evaluation.sources.fees import fees_of_bookings
 from marketplace.money import Money
 from marketplace.refusals import WrongState
 from marketplace.roles import Role
@@ -120,6 +121,7 @@ def test_less_use_is_given_back_at_once_and_paid_back_by_bank(db: Session) -> No
     assert (paid.amount_minor, paid.serial, row.state) == (7500, "CMB-9", StatementState.SETTLED)
     with pytest.raises(WrongState):
         mark_paid_back(db, booking_id=line.booking.id, serial="CMB-10", actor_id="per_2", now=minute(321))
+    assert fees_of_bookings(db, [line.booking.id]) == {line.booking.id: (45000, 7500)}
     assert faults(db) == []
 
 

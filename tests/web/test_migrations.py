@@ -191,7 +191,9 @@ energy_wh, pieces, created_at)
 VALUES ('cu_1', 'bk_1', 1, 'fulfilled', 3600, 3600, 0, 0, 0, 0, 0, '[]', '2026-03-10 03:00:00+00:00');
 INSERT INTO statements (id, booking_id, institution_id, number, quote_id, use_id, outcome, state, funding, lines, currency,
 charge_minor, fee_minor, booked_s, logged_s, confirmed_s, billed_s, due_at, accepted_at, created_at)
-VALUES ('stm_1', 'bk_1', 'ins_1', 1, 'quo_1', 'cu_1', 'fulfilled', 'accepted', 'bank', '[]', 'CNY', 100, 8, 3600, 3600, 3600, 3600,
+
+VALUES ('stm_1', 'bk_1', 'ins_1', 1, 'quo_1', 'cu_1', 'fulfilled', 'accepted', 'bank', '[]', 'CNY', 100, 8,
+3600, 3600, 3600, 3600,
 '2026-03-13 03:00:00+00:00', '2026-03-11 03:00:00+00:00', '2026-03-10 03:00:00+00:00');
 INSERT INTO evaluation_revisions (id, institution_id, scheme, period, number, period_from, period_to, cut_off, code_version,
 inputs_hash, total, grade, cause, difference, document, created_at) VALUES ('rev_1', 'ins_1', 'x', '2026-03', 1,
