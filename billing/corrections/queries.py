@@ -11,6 +11,7 @@ from billing import queries
 from billing.corrections.limits import may_rise
 from billing.ledger import Account
 from billing.tables import BookingQuote, Statement, StatementState
+from booking.lines.queries import lines_above
 from booking.tables import Booking
 from devices.confirming import reach
 from devices.discrepancies import queries as discrepancies
@@ -58,7 +59,8 @@ def _signed_anew(session: Session, before: Statement, use: ConfirmedUse) -> bool
 
 def named(session: Session, booking: Booking, *, since: datetime) -> list[str]:
     """Ids of the discrepancies within the reach of a booking's use that were found after `since`."""
-    found = discrepancies.standing(session, [booking.resource_id], reach(booking))
+    parts = discrepancies.with_stations(session, [booking.resource_id])[booking.resource_id]
+    found = discrepancies.standing(session, parts, reach(booking))
     return [row.id for row in found if row.found_at > since]
 
 
@@ -73,9 +75,10 @@ def statements_by_ids(session: Session, ids: Collection[str]) -> Sequence[Statem
 
 def statements_of_places(session: Session, found: Collection[Discrepancy]) -> Sequence[Statement]:
     """Further versions of bills of bookings within whose reach a discrepancy lies, drafted since the first was found."""
-    places = {one.resource_id for one in found}
-    if not places:
+    if not found:
         return []
+    metered = {one.resource_id for one in found}
+    places = metered.union(*(lines_above(session, one) for one in metered))
     first, last = min(one.starts_at for one in found) - OVERRUN_MAX, max(one.ends_at for one in found) + EARLY_GRACE
     rows = select(Statement).join(Booking, Booking.id == Statement.booking_id).where(Booking.resource_id.in_(places))
     there = (Booking.starts_at < last, Booking.ends_at > first, Statement.number > 1)

@@ -68,11 +68,14 @@ class Storable:
 
 
 def seal(session: Session, *, cause: Cause, cause_id: str, stretches: Mapping[str, Slot], now: datetime) -> None:
-    """From now on what is stored of these stretches (by resource) stays, each widened to the runs that have ended and touch it.
+    """From now on what is stored of these stretches (by resource, of its stations too) stays, each widened to the runs that have
+    ended and touch it.
 
     The caller has locked the devices (`queries.lock_devices`) before it read what it rests on.
     """
-    rows = [_sealed(session, resource_id, slot, cause, cause_id, now) for resource_id, slot in sorted(stretches.items())]
+    parts = queries.with_stations(session, stretches)
+    wanted = {part: slot for resource_id, slot in stretches.items() for part in parts[resource_id]}
+    rows = [_sealed(session, resource_id, slot, cause, cause_id, now) for resource_id, slot in sorted(wanted.items())]
     if rows:
         session.execute(insert(SealedStretch), rows)
 

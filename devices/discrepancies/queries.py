@@ -16,9 +16,24 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 
 
+def with_stations(session: Session, resource_ids: Collection[str]) -> dict[str, list[str]]:
+    """Each resource with itself and everything below it: what rests on a line rests on the meters of its stations too."""
+    tree = select(Resource.id.label("root"), Resource.id.label("part")).where(Resource.id.in_(resource_ids))
+    found = tree.cte("stations", recursive=True)
+    below = found.union(select(found.c.root, Resource.id).join(Resource, Resource.parent_id == found.c.part))
+    parts: dict[str, list[str]] = {one: [] for one in resource_ids}
+    for root, part in session.execute(select(below.c.root, below.c.part).order_by(below.c.root, below.c.part)):
+        parts[root].append(part)
+    return parts
+
+
 def lock_devices(session: Session, resource_ids: Collection[str]) -> None:
-    """Until the transaction ends nothing of them is folded; what ingest inserts does not wait. All at once and in one order."""
-    mine = select(Device.id).where(Device.resource_id.in_(resource_ids)).order_by(Device.id)
+    """Until the transaction ends nothing of them, nor of their stations, is folded; what ingest inserts does not wait. All at
+    once and in one order."""
+    if not resource_ids:
+        return
+    parts = {part for some in with_stations(session, resource_ids).values() for part in some}
+    mine = select(Device.id).where(Device.resource_id.in_(parts)).order_by(Device.id)
     session.execute(mine.with_for_update(key_share=True)).all()
 
 

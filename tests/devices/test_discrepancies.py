@@ -32,6 +32,7 @@ from devices.registry.actions import set_thresholds
 from devices.segments import State, joined
 from devices.tables import Device, StateSegment, UsageSession
 from marketplace.slot import Slot
+from marketplace.tables import Resource
 from tests.builders import a_booking, a_resource
 from tests.devices import evidences
 from tests.devices.test_actions import DAY, a_device, message, minute, telemetry
@@ -350,3 +351,17 @@ def test_other_thresholds_leave_what_is_sealed(db: Session) -> None:
     line.seal(150, 200, at=301)
     found = what_if.foresee(db, device, Profile(p_on=500, p_off=400), now=minute(310))
     assert (found.sealed, found.sealed_s) == ([span(60, 200)], 140 * 60)
+
+
+def test_what_rests_on_a_line_seals_its_stations(db: Session) -> None:
+    line = a_gap(db)
+    whole = a_resource(db)
+    db.get_one(Resource, line.booking.resource_id).parent_id = whole.id
+    db.flush()
+    discrepancies.lock_devices(db, [whole.id])
+    seal(db, cause=Cause.STATEMENT, cause_id="stm_1", stretches={whole.id: span(60, 180)}, now=minute(300))
+    line.hear(91, 150, 350, at=310)
+    [one] = line.records()
+    assert (one.resource_id, one.rests_on) == (line.booking.resource_id, [{"cause": "statement", "id": "stm_1"}])
+    assert discrepancies.sealed_for(db, ["stm_1"]) == {whole.id, line.booking.resource_id}
+    assert list(invariants.violations(db)) == []
