@@ -125,15 +125,15 @@ def known_sessions(session: Session, resource_id: str, within: Slot) -> list[tup
 
 
 def begin_of_runs(session: Session, device_id: str, start: datetime) -> datetime:
-    """`start`, or the begin of what ran then: as it is stored, or as a standing discrepancy has it."""
-    while True:
-        records = standing_of_device(session, device_id, start)
+    """`start`, outside of any stored run, or the begin of what ran then as a standing discrepancy has it."""
+    while records := standing_of_device(session, device_id, start):
         begins = [run.starts_at for row in records for run in sessions_in(row.would_be) if run.starts_at < start < run.until]
         mine = select(UsageSession.starts_at).where(UsageSession.device_id == device_id)
         begins += session.scalars(mine.where(UsageSession.starts_at < start, UsageSession.until > start))
         if not begins:
-            return start
+            break
         start = min(begins)
+    return start
 
 
 def get_discrepancy(session: Session, discrepancy_id: str) -> Discrepancy:
