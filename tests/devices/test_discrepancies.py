@@ -365,3 +365,31 @@ def test_what_rests_on_a_line_seals_its_stations(db: Session) -> None:
     assert (one.resource_id, one.rests_on) == (line.booking.resource_id, [{"cause": "statement", "id": "stm_1"}])
     assert discrepancies.sealed_for(db, ["stm_1"]) == {whole.id, line.booking.resource_id}
     assert list(invariants.violations(db)) == []
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    order=st.permutations(range(len(CHUNKS))), again=st.lists(st.integers(0, len(CHUNKS) - 1), max_size=3), folds=st.booleans()
+)
+def test_the_standing_record_is_the_same_whatever_the_order_and_however_often(
+    db: Session, order: list[int], again: list[int], folds: bool
+) -> None:
+    with db.begin_nested() as attempt:
+        lines = [a_line(db), a_line(db)]
+        for one in lines:
+            for start, end, power in ((0, 65, 8), (65, 91, 350), (150, 200, 8), (215, 260, 350), (260, 280, 8)):
+                one.hear(start, end, power)
+            one.seal(60, 240, at=300)
+        for which in range(len(CHUNKS)):
+            lines[0].store(*CHUNKS[which], 350 if which % 2 else 8, at=310)
+        lines[0].fold(320)
+        for which in (*order, *again):
+            lines[1].store(*CHUNKS[which], 350 if which % 2 else 8, at=310)
+            if folds:
+                lines[1].fold(311)
+        lines[1].fold(320)
+        standing = [discrepancies.standing(db, [one.booking.resource_id], EVER) for one in lines]
+        said = [[(row.starts_at, row.ends_at, row.was, row.would_be, row.messages["count"]) for row in rows] for rows in standing]
+        assert said[0] == said[1]
+        assert len(said[0]) == 1
+        attempt.rollback()
