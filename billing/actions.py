@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 from billing import ledger, pricing, queries, settlement
 from billing import policy as policies
+from billing.corrections import queries as corrections
+from billing.corrections.actions import seal_use
+from billing.corrections.limits import not_charged
 from billing.journal.actions import post
 from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
@@ -17,10 +20,11 @@ from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
-from billing.telling import tell
+from billing.telling import tell, tell_corrected
 from booking.queries import bookings_of_resource, get_booking
 from booking.states import BookingState
 from booking.tables import Booking
+from devices.discrepancies.queries import lock_devices
 from devices.tables import ConfirmedUse
 from marketplace import audit
 from marketplace.catalogue.queries import get_resource
@@ -149,14 +153,23 @@ def _credit_to_decide(booking: Booking, quote: BookingQuote, fee: Money, now: da
 def draft_statements(session: Session, *, now: datetime) -> list[str]:
     """Draft a statement for each confirmed use that has none; returns their ids.
 
-    A later word on the use replaces an unaccepted version, and adds a correcting one to an accepted version.
+    A later word on the use replaces an unaccepted version, and adds a correcting one to an accepted version. A correction that
+    raises nothing stands at once: nobody has to accept what costs nothing more.
     """
+    uses = queries.uses_to_bill(session)
+    corrected = queries.accepted_before(session, [use.booking_id for use in uses])
+    lock_devices(session, set(corrected.values()))
     drafted = []
-    for use in queries.uses_to_bill(session):
+    for use in uses:
         booking = get_booking(session, use.booking_id)
         quote = queries.quote_of_booking(session, use.booking_id)
         statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking, quote.slot)), now)
-        tell(session, booking, statement, "statement_ready", now)
+        if booking.id in corrected:
+            tell_corrected(session, booking, statement, now)
+        else:
+            tell(session, booking, statement, "statement_ready", now)
+        if booking.id in corrected and statement.charge_minor <= 0:
+            _accept(session, statement, None, now)
         drafted.append(statement.id)
     return drafted
 
@@ -186,8 +199,14 @@ def _draft(
     terms = policies.parse(quote.policy)
     before = queries.lock_newest(session, booking.id)  # who accepts it at this moment is waited for
     charged, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
-    lines = [*charge.lines, *([Line(LineCode.CORRECTION, -charged)] if charged else [])]
-    added = charge.amount - charged
+    over = not_charged(charge.amount, corrections.ceiling(session, booking, quote, use))
+    owed = charge.amount + over.amount if over else charge.amount
+    lines = [line_json(line) for line in (*charge.lines, *([over] if over else []))]
+    if accepted := queries.accepted_statement(session, booking.id):
+        found = corrections.named(session, booking, since=accepted.created_at) if use else []
+        because = {"discrepancies": found} if found else {}
+        lines += [{**line_json(Line(LineCode.CORRECTION, -charged)), **because}] if charged or because else []
+    added = owed - charged
     if before is not None and before.state not in queries.PAYING:
         before.state = StatementState.SUPERSEDED
     row = Statement(
@@ -201,10 +220,10 @@ def _draft(
         outcome=charge.outcome,
         state=StatementState.OPEN,
         funding=quote.funding,
-        lines=[line_json(line) for line in lines],
+        lines=lines,
         currency=quote.currency,
         charge_minor=added.minor,
-        fee_minor=(settlement.platform_fee(charge.amount, terms.fee_rate) - taken).minor,
+        fee_minor=(settlement.platform_fee(owed, terms.fee_rate) - taken).minor,
         booked_s=quote.slot.seconds,
         logged_s=use.early_s + use.confirmed_s + use.overrun_s if use else 0,
         confirmed_s=use.confirmed_s if use else 0,
@@ -219,6 +238,7 @@ def _draft(
 
 def accept_statement(session: Session, *, statement_id: str, actor_id: str, now: datetime) -> Statement:
     """The firm agrees: post it and take the money. Raises: NotFound, WrongState."""
+    lock_devices(session, [get_booking(session, queries.get_statement(session, statement_id).booking_id).resource_id])
     statement = queries.lock_statement(session, statement_id)
     if statement.state not in {StatementState.OPEN, StatementState.DISPUTED}:
         raise WrongState(state=statement.state.value, move="accept")
@@ -228,7 +248,9 @@ def accept_statement(session: Session, *, statement_id: str, actor_id: str, now:
 
 def accept_silent(session: Session, *, now: datetime) -> list[str]:
     """Accept the open statements whose time to dispute is over; returns their ids."""
-    silent = queries.lock_silent(session, now=now)
+    places = queries.places_of_silent(session, now=now)
+    lock_devices(session, set(places.values()))
+    silent = [row for row in queries.lock_silent(session, now=now) if row.id in places]
     for row in silent:
         _accept(session, row, None, now)
     return [row.id for row in silent]
@@ -242,6 +264,7 @@ def _accept(session: Session, statement: Statement, actor_id: str | None, now: d
     direct = statement.funding is Funding.BANK
     entry = ledger.direct_charge(charge, fee) if direct else ledger.usage_charge(charge, fee)
     post(session, entry, source_type="statement", source_id=statement.id, booking=booking, now=now)
+    seal_use(session, statement, booking, now)
     payments.collect(session, statement=statement, now=now)
     _note(session, statement, "accept_statement", actor_id, now)
 

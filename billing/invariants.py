@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from billing import recount
+from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
 from billing.resale.tables import FeeCredit
 from billing.tables import (
@@ -25,6 +26,7 @@ from billing.tables import (
 )
 from booking.states import BookingState
 from booking.tables import Booking
+from devices.discrepancies.tables import Cause, SealedStretch
 from marketplace.money import STEPS
 
 
@@ -42,6 +44,7 @@ def violations(session: Session) -> list[str]:
         "no_charge_without_booking_quote": _unquoted(),
         "captures_are_posted": _not_posted(),
         "transfers_are_posted": _transfer_not_posted(),
+        "what_an_accepted_statement_rests_on_is_sealed": _unsealed(),
         "a_fee_is_given_back_by_its_share": _wrong_credits(),
         "a_fee_is_given_back_by_one_statement": _uncredited(),
         "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
@@ -102,6 +105,12 @@ def _out_before_credit() -> Select[Any]:
     )
 
 
+def _unsealed() -> Select[Any]:
+    sealed = exists().where(SealedStretch.cause_id == Statement.id, SealedStretch.cause == Cause.STATEMENT)
+    accepted = Statement.state.in_([StatementState.ACCEPTED, StatementState.SETTLED])
+    return select(Statement.id).where(accepted, Statement.use_id.is_not(None), ~sealed)
+
+
 def _without_entry() -> Select[Any]:
     return select(JournalLeg.entry_id).where(~exists().where(JournalEntry.id == JournalLeg.entry_id)).distinct()
 
@@ -115,7 +124,8 @@ def _recounted(session: Session) -> list[str]:
         legs[leg.entry_id][leg.account] = leg.amount_minor
     posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
     receipts = ((row, funding) for row, funding in received)
-    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, session.scalars(select(FeeCredit)))
+    returned = session.scalars(select(FeeCredit)), session.scalars(select(PaidBack))
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned)
     return recount.differences(wanted, recount.joined(posted))
 
 

@@ -39,6 +39,8 @@ class LineCode(StrEnum):
     PROGRAMME = "programme"
     CORRECTION = "correction"
     RESOLD = "resold"
+    LATE = "late"
+    """What the use would cost more and is not charged: it was found too late, or a dispute had settled the amount."""
 
 
 class Outcome(StrEnum):

@@ -147,6 +147,20 @@ def uses_to_bill(session: Session, *, limit: int = 200) -> Sequence[ConfirmedUse
     return session.scalars(found).all()
 
 
+def accepted_before(session: Session, booking_ids: Collection[str]) -> dict[str, str]:
+    """Those of the bookings of which a version was accepted, with their resources."""
+    rows = select(Statement.booking_id, Booking.resource_id).join(Booking, Booking.id == Statement.booking_id)
+    found = session.execute(rows.where(Statement.booking_id.in_(booking_ids), Statement.state.in_(PAYING)).distinct())
+    return {row[0]: row[1] for row in found}
+
+
+def places_of_silent(session: Session, *, now: datetime, limit: int = 200) -> dict[str, str]:
+    """Open statements that silence accepts by `now`, the oldest first, with the resources of their bookings."""
+    rows = select(Statement.id, Booking.resource_id).join(Booking, Booking.id == Statement.booking_id)
+    silent = rows.where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
+    return {row[0]: row[1] for row in session.execute(silent.order_by(Statement.due_at).limit(limit))}
+
+
 def lock_silent(session: Session, *, now: datetime, limit: int = 200) -> Sequence[Statement]:
     """Open statements that silence accepts by `now`, locked: one that is answered meanwhile is left out."""
     found = select(Statement).where(Statement.state == StatementState.OPEN, Statement.due_at <= now)
@@ -159,6 +173,12 @@ def accepted_sums(session: Session, booking_id: str) -> tuple[int, int]:
     sums = select(func.coalesce(func.sum(Statement.charge_minor), 0), func.coalesce(func.sum(Statement.fee_minor), 0))
     charge, fee = session.execute(sums.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))).one()
     return int(charge), int(fee)
+
+
+def was_corrected(session: Session, booking_id: str) -> bool:
+    """Whether an accepted version gives something back."""
+    lower = exists().where(Statement.booking_id == booking_id, Statement.state.in_(PAYING), Statement.charge_minor < 0)
+    return bool(session.scalar(select(lower)))
 
 
 def taken_by_provider(session: Session, booking_id: str) -> int:

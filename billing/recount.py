@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from billing import ledger
+from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
 from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
@@ -45,17 +46,24 @@ def of_receipt(row: BankReceipt, funding: Funding) -> Entry:
     return ledger.direct_paid(amount) if funding is Funding.BANK else ledger.bank_received(amount)
 
 
+def of_paid_back(row: PaidBack) -> Entry:
+    """What an institution's transfer back to the firm posts."""
+    return ledger.direct_paid(Money(-row.amount_minor, row.currency))
+
+
 def expected(
     statements: Iterable[Statement],
     payments: Iterable[Payment],
     receipts: Iterable[tuple[BankReceipt, Funding]],
     credits_: Iterable[FeeCredit],
+    paid_back: Iterable[PaidBack] = (),
 ) -> dict[Cause, Entry]:
     """By cause, every entry that these rows call for; `statements` are the accepted ones."""
     found = [("statement", row.id, of_statement(row)) for row in statements]
     found += [("payment", row.id, entry) for row in payments for entry in of_payment(row)]
     found += [("bank_receipt", row.id, of_receipt(row, funding)) for row, funding in receipts]
     found += [("fee_credit", row.booking_id, of_return(row)) for row in credits_]
+    found += [("paid_back", row.id, of_paid_back(row)) for row in paid_back]
     return {(entry.kind, source, number): entry for source, number, entry in found if entry.legs}
 
 

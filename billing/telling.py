@@ -1,4 +1,4 @@
-"""What the firm is told of a statement."""
+"""What the firm is told of a statement, and both sides of a correction."""
 
 from datetime import datetime
 
@@ -8,6 +8,10 @@ from billing.tables import Statement
 from booking.tables import Booking
 from marketplace import outbox
 from marketplace.money import Money
+from marketplace.people import queries as people
+from marketplace.roles import Role
+
+FINANCE = (Role.MANAGER, Role.FINANCE)
 
 
 def tell_credit(session: Session, booking: Booking, statement_id: str, credit: Money, now: datetime) -> None:
@@ -26,3 +30,13 @@ def tell(session: Session, booking: Booking, statement: Statement, kind: str, no
     data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
     cause = f"statement:{statement.id}:{kind}"
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
+
+
+def tell_corrected(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
+    """Both sides, once: late messages have made another use of what was accepted, and by how much the bill changes."""
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    for person_id in dict.fromkeys([booking.person_id, *people.staff_of(session, booking.institution_id, FINANCE)]):
+        cause = f"statement:{statement.id}:statement_corrected:{person_id}"
+        outbox.queue(session, person_id=person_id, kind="statement_corrected", data=data, cause=cause, now=now)

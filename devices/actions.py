@@ -1,7 +1,8 @@
 """Writes of what messages come to: fold devices that were heard, confirm uses. Each may be repeated."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from itertools import dropwhile
 from time import monotonic
 
@@ -13,6 +14,8 @@ from booking.tables import Booking
 from devices import queries
 from devices.codecs import families
 from devices.confirming import differs, measured_use, write_use
+from devices.discrepancies.actions import Folded, Storable, keep_sealed
+from devices.discrepancies.queries import begin_of_runs
 from devices.folding import followed
 from devices.live.queries import SHOWN_FOR, WATTS_SHOWN
 from devices.matching import OVERRUN_MAX
@@ -30,11 +33,12 @@ from devices.tables import (
     UsageSession,
 )
 from marketplace.ids import new_id
-from marketplace.slot import Slot
+from marketplace.slot import Slot, subtract
 
 CATCH_UP = timedelta(seconds=30)
 """How often an open session is looked at again although nothing new came."""
 
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 BATCH_DEVICES, FOLD_S = 50, 0.5
 
 
@@ -68,33 +72,36 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
 def _fold(session: Session, device: Device, now: datetime) -> datetime | None:
     """Since when its states may be others than before; None where it said nothing."""
     profiles = queries.profiles_of(session, device.id)
-    samples = _samples(session, device, profiles, now)
+    samples, arrivals = _samples(session, device, profiles, now)
     device.folded_at = now
     if device.last_message_at is None or device.last_message_at <= now:
         device.dirty_from = None  # else ingest stored one since the caller looked at the clock: the next fold is for that
     if not samples:
         return None
     runs, _ = fold(samples, profiles, now=now)
-    _replace_sessions(session, device, runs, samples[0].at)
-    _replace_segments(session, device, segments(samples, runs, profiles, now=now), samples[0].at)
+    folded = Folded(samples, arrivals, runs, segments(samples, runs, profiles, now=now), profiles)
+    storable = keep_sealed(session, device, folded, now=now)
+    _replace_sessions(session, device, storable, samples[0].at)
+    _replace_segments(session, device, storable, samples[0].at)
     _remember_latest(session, device, profiles.at(now), samples, runs)
     session.flush()
     return samples[0].at
 
 
-def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> list[Sample]:
+def _samples(session: Session, device: Device, profiles: InForce, now: datetime) -> tuple[list[Sample], list[Arrival]]:
     """The device's samples from a stable point on, behind what is archived: what rests on that stays as it is. The first is no
-    heartbeat, for that repeats what came before it."""
+    heartbeat, for that repeats what came before it. And the arrivals among which they are."""
     before, floor = device.dirty_from or device.last_message_at or now, queries.fold_floor(session, device)
     while True:
-        stable = queries.stable_point(session, device.id, profiles, before=before)
+        stable = begin_of_runs(session, device.id, queries.stable_point(session, device.id, profiles, before=before))
         start = max(stable, floor or stable)
-        placed, _ = place(_arrivals_from(session, device, profiles, start), profiles, until=now)
+        arrivals = _arrivals_from(session, device, profiles, start)
+        placed, _ = place(arrivals, profiles, until=now)
         samples = [sample for sample in placed if sample.at >= start]
         if start > stable:
-            return list(dropwhile(lambda one: one.beats, samples))
+            return list(dropwhile(lambda one: one.beats, samples)), arrivals
         if not (samples and samples[0].beats and queries.heard_before(session, device.id, start)):
-            return samples
+            return samples, arrivals
         before = start - (before - start)
 
 
@@ -151,37 +158,37 @@ def _remember_presence(device: Device, arrivals: Sequence[Arrival]) -> None:
         device.online, device.online_at = said[-1].reading.online, said[-1].received_at
 
 
-def _replace_sessions(session: Session, device: Device, runs: Iterable[Run], since: datetime) -> None:
-    session.execute(delete(UsageSession).where(UsageSession.device_id == device.id, UsageSession.starts_at >= since))
+def _replace_sessions(session: Session, device: Device, found: Storable, since: datetime) -> None:
+    for gone in subtract([Slot(since, FOREVER)], found.kept_sessions):
+        there = (UsageSession.starts_at >= gone.start, UsageSession.starts_at < gone.end)
+        session.execute(delete(UsageSession).where(UsageSession.device_id == device.id, *there))
     rows = [
-        {
-            "id": new_id("use"),
-            "device_id": device.id,
-            "resource_id": device.resource_id,
-            "starts_at": run.start,
-            "ends_at": run.end,
-            "until": run.until,
-            "confirmed_s": int(run.confirmed_s),
-            "unverified_s": int(run.unverified_s),
-            "energy_wh": round(run.energy_wh),
-            "end_reason": run.end_reason,
-            "grade": run.grade,
-            "flags": list(run.flags),
-        }
-        for run in runs
+        {**asdict(run), "flags": list(run.flags), "id": new_id("use"), "device_id": device.id, "resource_id": device.resource_id}
+        for run in found.sessions
     ]
     if rows:
         session.execute(insert(UsageSession), rows)
 
 
-def _replace_segments(session: Session, device: Device, found: Sequence[Segment], since: datetime) -> None:
-    mine = StateSegment.device_id == device.id
+def _replace_segments(session: Session, device: Device, storable: Storable, since: datetime) -> None:
+    mine, found = StateSegment.device_id == device.id, storable.segments
     before = session.scalar(select(StateSegment).where(mine, StateSegment.starts_at < since, StateSegment.ends_at >= since))
-    if before and not before.bridged and found and found[0] == Segment(Slot(since, found[0].slot.end), before.state):
+    sealed = before and any(slot.start <= before.starts_at and before.ends_at <= slot.end for slot in storable.kept_segments)
+    if (
+        before
+        and not sealed
+        and not before.bridged
+        and found
+        and found[0] == Segment(Slot(since, found[0].slot.end), before.state)
+    ):
         since = before.starts_at  # one stretch stays one row, however often a fold begins within it
         found = [Segment(Slot(since, found[0].slot.end), before.state), *found[1:]]
-    session.execute(delete(StateSegment).where(mine, StateSegment.starts_at >= since))
-    session.execute(update(StateSegment).where(mine, StateSegment.ends_at > since).values(ends_at=since))
+    for gone in subtract([Slot(since, FOREVER)], storable.kept_segments):
+        there = (StateSegment.starts_at >= gone.start, StateSegment.starts_at < gone.end)
+        session.execute(delete(StateSegment).where(mine, *there))
+    if not sealed:
+        reaching = (StateSegment.starts_at < since, StateSegment.ends_at > since)
+        session.execute(update(StateSegment).where(mine, *reaching).values(ends_at=since))
     rows = [
         {
             "device_id": device.id,

@@ -15,6 +15,7 @@ from booking.tables import Booking
 from devices import queries
 from devices.attestations import queries as attestations
 from devices.attestations.statements import Statement
+from devices.discrepancies.queries import known_sessions
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Part, Use, match_parts
 from devices.segments import Segment, State, joined
 from devices.sessions import Grade
@@ -87,6 +88,13 @@ def reach(row: Booking) -> Slot:
     return row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
 
 
+def extent(row: Booking, use: ConfirmedUse) -> Slot:
+    """From the first of what was used to the last, the booked time whole."""
+    starts = [row.starts_at, *(datetime.fromisoformat(piece["start"]) for piece in use.pieces)]
+    ends = [row.ends_at, *(datetime.fromisoformat(piece["end"]) for piece in use.pieces)]
+    return Slot(min(starts), max(ends))
+
+
 def known_around(session: Session, row: Booking) -> list[Segment]:
     """The whole reach of the booking in order: what telemetry says, what was down, and UNKNOWN where neither is."""
     within, stopped = reach(row), down(session, row)
@@ -108,8 +116,9 @@ def silent(session: Session, row: Booking) -> list[Slot]:
 
 def write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:
     """The next version. A use that rests on signatures is graded as a correction by hand."""
-    runs = queries.sessions_of_resource(session, row.resource_id, within=row.slot)
-    grades = [run.grade for run in runs] + ([Grade.D] if use.attested else [])
+    parts = lines.parts_of(session, [row.resource_id])[row.resource_id]
+    runs = [run for _, run in known_sessions(session, parts, row.slot)]
+    grades = [Grade(run.grade) for run in runs] + ([Grade.D] if use.attested else [])
     written = ConfirmedUse(
         id=new_id("cu"),
         booking_id=row.id,

@@ -12,6 +12,7 @@ from booking.lines import queries as lines
 from booking.lines.queries import Kin
 from booking.states import BookingState
 from booking.tables import Booking
+from devices.discrepancies.queries import with_discrepancies
 from devices.matching import OVERRUN_MAX, Verdict
 from devices.placing import BACKLOG_REACH
 from devices.profile import InForce, Profile, Profiles, stored_profile
@@ -220,7 +221,8 @@ def segments_of_resource(session: Session, resource_id: str, *, within: Slot) ->
 
 
 def segments_of_parts(session: Session, kin: Kin, *, within: Slot) -> dict[str, list[Segment]]:
-    """Of the resource and of each part below it that anything measured then, or was to measure: its states, clipped."""
+    """Of the resource and of each part below it that anything measured then, or was to measure: its states, clipped. As all
+    messages come to, those too that came after the time was sealed."""
     rows = session.execute(
         select(
             StateSegment.resource_id,
@@ -233,14 +235,17 @@ def segments_of_parts(session: Session, kin: Kin, *, within: Slot) -> dict[str, 
         .where(StateSegment.resource_id.in_(kin.parts), StateSegment.starts_at < within.end, StateSegment.ends_at > within.start)
         .order_by(StateSegment.device_id, StateSegment.starts_at)
     )
-    meters: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
+    stored: dict[tuple[str, str], list[Segment]] = defaultdict(list)
     for part_id, device_id, starts_at, ends_at, state, bridged in rows:
         if piece := Slot(starts_at, ends_at).clip(within):
-            meters[part_id][device_id].append(Segment(piece, state, bridged))
+            stored[part_id, device_id].append(Segment(piece, state, bridged))
+    meters: dict[str, list[list[Segment]]] = defaultdict(list)
+    for (part_id, _), known in with_discrepancies(session, stored, kin.parts, within).items():
+        meters[part_id].append(known)
     alive = or_(Device.revoked_at.is_(None), Device.revoked_at > within.start)
     due = select(Device.resource_id).where(Device.resource_id.in_(kin.standing), Device.created_at < within.end, alive)
     sensed = {*meters, *session.scalars(due)} if kin.below else {*meters}
-    return {part_id: combine(list(meters[part_id].values())) for part_id in kin.parts if part_id in sensed}
+    return {part_id: combine(meters[part_id]) for part_id in kin.parts if part_id in sensed}
 
 
 def use_of_booking(session: Session, booking_id: str) -> ConfirmedUse | None:

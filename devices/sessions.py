@@ -3,10 +3,11 @@
 Sessions say when the machine really ran, what of that is confirmed, what silence leaves open, and why each began and ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice, takewhile
 
 from devices.placing import Sample
 from devices.profile import InForce, Profile
@@ -219,26 +220,13 @@ class Fold:
 
     def _energy(self, run: _Run, until: datetime) -> tuple[float, set[str], Grade]:
         """Wh between the counter values from the start to `until`, both inclusive, what was odd, and how good it is."""
-        total, flags, partly = 0.0, set[str](), False
-        last: dict[str, Sample] = {}
         first = run.first
         while first and self._samples[first - 1].at == run.start:
             first -= 1  # said at the same instant, and so within the session
-        for index in range(first, len(self._samples)):
-            sample = self._samples[index]
-            if sample.at > until:
-                break
-            told = _counted(sample)
-            partly |= not (told or sample.beats)
-            for metric, one in told:
-                if (before := last.get(metric)) is not None:
-                    profile = self._profiles.at(before.at)
-                    total += energy_between(before, one, profile)
-                    flags |= energy_flags(before, one, profile)
-                last[metric] = one
-        if not last:
-            return total, flags, Grade.C
-        return total, flags, Grade.B if partly or flags or not total else Grade.A
+        found = counted(takewhile(lambda one: one.at <= until, islice(self._samples, first, None)), self._profiles)
+        if not found.any:
+            return found.total, found.flags, Grade.C
+        return found.total, found.flags, Grade.B if found.partly or found.flags or not found.total else Grade.A
 
     def _finish(self, last: Sample, now: datetime) -> None:
         """What is open at `now`: a pause may have lasted, a silence may have grown too long."""
@@ -255,7 +243,34 @@ class Fold:
             self.sessions.append(self._session(run, run.pause or last.at, None, None, state))
 
 
-def _counted(sample: Sample) -> Sequence[tuple[str, Sample]]:
+@dataclass(slots=True)
+class Counted:
+    """What the counters of a stretch moved, in Wh, and what was odd."""
+
+    total: float = 0.0
+    flags: set[str] = field(default_factory=set)
+    partly: bool = False
+    """A sample told of something else and not of a counter."""
+    any: bool = False
+
+
+def counted(samples: Iterable[Sample], profiles: InForce) -> Counted:
+    """Between the values of these samples, each series by itself."""
+    found, last = Counted(), dict[str, Sample]()
+    for sample in samples:
+        told = _counters(sample)
+        found.partly |= not (told or sample.beats)
+        for metric, one in told:
+            if (before := last.get(metric)) is not None:
+                profile = profiles.at(before.at)
+                found.total += energy_between(before, one, profile)
+                found.flags |= energy_flags(before, one, profile)
+            last[metric] = one
+    found.any = bool(last)
+    return found
+
+
+def _counters(sample: Sample) -> Sequence[tuple[str, Sample]]:
     """Each counter of which the sample tells, by series."""
     if not sample.counters:
         return [("", sample)] if sample.energy_wh is not None else []

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from devices import queries
+from devices.discrepancies.queries import sealed_parts
 from devices.folding import runs_of
 from devices.placing import VALUE_KEPT
 from devices.profile import Profile
 from devices.tables import Device
-from marketplace.slot import Slot
+from marketplace.slot import Slot, total, union
 
 REACH = timedelta(days=7)
 MOST_MESSAGES = 50_000
@@ -43,6 +44,12 @@ class Foreseen:
     since: datetime
     stretches: Sequence[Stretch]
     """In order."""
+    sealed: Sequence[Slot] = ()
+    """Of the time since then, what bills and published figures rest on: it stays whatever is set."""
+
+    @property
+    def sealed_s(self) -> int:
+        return round(total(self.sealed).total_seconds())
 
 
 def foresee(session: Session, device: Device, profile: Profile, *, now: datetime) -> Foreseen:
@@ -58,7 +65,8 @@ def foresee(session: Session, device: Device, profile: Profile, *, now: datetime
     other = [
         _run(one.start, one.until, int(one.confirmed_s)) for one in runs_of(messages, profile, until=device.folded_at or now)
     ]
-    return Foreseen(since, stretches(present, [run for run in other if run.slot.start >= since]))
+    sealed = union(sealed_parts(session, device.resource_id, Slot(since, now)))
+    return Foreseen(since, stretches(present, [run for run in other if run.slot.start >= since]), sealed)
 
 
 def _run(start: datetime, until: datetime, confirmed_s: int) -> Run:

@@ -13,8 +13,13 @@ from typing import Any
 import orjson
 from sqlalchemy.orm import Session
 
+from devices.discrepancies.actions import seal
+from devices.discrepancies.queries import lock_devices, sealed_for
+from devices.discrepancies.tables import Cause
 from evaluation import queries
 from evaluation.assess import Evaluation, evaluate, may_be_entered
+from evaluation.corrections import queries as corrections
+from evaluation.corrections.tables import DiscrepancyAnswer
 from evaluation.document import as_document
 from evaluation.facts import Facts
 from evaluation.packs import Stamp, write_facts_pack, write_rows_pack
@@ -32,6 +37,9 @@ from marketplace.tables import Institution
 
 CLOSE_AFTER = timedelta(days=7)
 """A period is frozen this long after its end: devices may backfill and statements may be disputed until then."""
+
+QUIET = timedelta(hours=1)
+"""So long after a discrepancy was found a further revision is made: late messages come many at a time."""
 
 MAX_CHANGES = 500
 """Changes a revision lists one by one; the rest are counted."""
@@ -54,15 +62,16 @@ class Change:
     after: str | None
 
 
-def publish_due(session: Session, *, now: datetime, scheme: str = DEFAULT) -> list[str]:
-    """Freeze revision 1 of every institution for the last closed year and month that have none; returns their ids."""
+def publish_due(session: Session, *, now: datetime, scheme: str = DEFAULT, limit: int | None = None) -> list[str]:
+    """Freeze revision 1 of every institution for the last closed year and month that have none, `limit` at most; returns their
+    ids. Nothing of an institution's devices is folded meanwhile."""
     applied = load_scheme(scheme)
     made: list[str] = []
     for period in closed_periods(applied, now):
         within = period_slot(applied, period)
         done = {row.institution_id for row in queries.latest_revisions(session, period=period, scheme=scheme)}
         for institution_id in _institutions(session, within):
-            if institution_id not in done:
+            if institution_id not in done and (limit is None or len(made) < limit):
                 row = _freeze(session, applied, institution_id, period, cause="period_closed", actor_id=None, now=now)
                 made.append(row.id)
     return made
@@ -103,6 +112,17 @@ def recompute(
     return _freeze(session, applied, institution_id, period, cause=cause, actor_id=actor_id, now=now)
 
 
+def answer_discrepancies(session: Session, *, now: datetime, limit: int = 1) -> list[str]:
+    """A further revision where late messages changed a published figure; returns the ids of those that answer now. One at a time:
+    whose devices are locked must not wait for those of others."""
+    waiting = corrections.revisions_with_discrepancies(session, until=now - QUIET)
+    answered = []
+    for row in [one for one in waiting if corrections.unanswered(session, one, until=now - QUIET)][:limit]:
+        who = {"institution_id": row.institution_id, "period": row.period, "scheme": row.scheme}
+        answered.append(recompute(session, **who, cause="late_data", actor_id=None, now=now).id)
+    return answered
+
+
 def publish(
     session: Session, *, institution_id: str, period: str, actor_id: str | None, now: datetime, scheme: str = DEFAULT
 ) -> Revision:
@@ -118,6 +138,7 @@ def _freeze(
     if within.end > now:
         raise Invalid(field="period", reason="the period is not over yet")
     session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
+    lock_devices(session, [row.id for row in reporting_units(session, [institution_id])])
     name = f"{scheme.id}-{scheme.version}"
     scheme = for_period(scheme, within)
     facts, evidence = gathered(session, scheme, period, [institution_id])
@@ -127,7 +148,9 @@ def _freeze(
     document = stored_document(found)
     earlier = queries.revisions_of(session, institution_id, period=period, scheme=name)
     changes = differences(earlier[-1].document, document) if earlier else []
+    found_late = [one.id for one in corrections.unanswered(session, earlier[-1], until=now)] if earlier else []
     if earlier and not changes:
+        _answer(session, earlier[-1], found_late, now)
         return earlier[-1]
     scores = found.organisations[institution_id].scores
     rows = fact_rows(facts, scheme.zone, evidence)
@@ -135,14 +158,23 @@ def _freeze(
         id=new_id("rev"), institution_id=institution_id, scheme=name, period=period, number=len(earlier) + 1,
         period_from=within.start, period_to=within.end, cut_off=now, code_version=code_version(),
         inputs_hash=inputs_hash(rows, scheme), total=document["scores"][institution_id]["total"], grade=scores.grade,
-        cause=cause, difference=_listed(changes), document=document, created_at=now, created_by=actor_id,
+        cause=cause, difference=_listed(changes, found_late), document=document, created_at=now, created_by=actor_id,
     )  # fmt: skip
     session.add(revision)
     session.flush()
     session.add(FrozenFacts(revision_id=revision.id, content=gzip.compress(orjson.dumps(rows), mtime=0)))
     _publish_rows(session, revision)
+    _answer(session, revision, found_late, now)
+    known = sealed_for(session, [one.id for one in earlier])
+    stretches = {unit.unit.id: within for unit in facts.units if unit.unit.id not in known}
+    seal(session, cause=Cause.EVALUATION, cause_id=revision.id, stretches=stretches, now=now)
     _note(session, revision, actor_id=actor_id, now=now)
     return revision
+
+
+def _answer(session: Session, revision: Revision, discrepancy_ids: Sequence[str], now: datetime) -> None:
+    session.add_all(DiscrepancyAnswer(discrepancy_id=one, revision_id=revision.id, answered_at=now) for one in discrepancy_ids)
+    session.flush()
 
 
 def _publish_rows(session: Session, revision: Revision) -> None:
@@ -225,9 +257,9 @@ def _leaves(document: Mapping[str, Any]) -> list[tuple[tuple[str, str, str], str
     return leaves
 
 
-def _listed(changes: Sequence[Change]) -> dict[str, Any]:
+def _listed(changes: Sequence[Change], found_late: Sequence[str]) -> dict[str, Any]:
     rows = [{"scope": c.scope, "id": c.id, "code": c.code, "before": c.before, "after": c.after} for c in changes[:MAX_CHANGES]]
-    return {"changes": rows, "more": max(0, len(changes) - MAX_CHANGES)}
+    return {"changes": rows, "more": max(0, len(changes) - MAX_CHANGES), "discrepancies": list(found_late)}
 
 
 def enter_manual(

@@ -172,6 +172,10 @@ def get_revision(session: Session, revision_id: str) -> Revision:
     raise NotFound(kind="evaluation")
 
 
+def revisions_by_ids(session: Session, ids: Collection[str]) -> Sequence[Revision]:
+    return session.scalars(select(Revision).where(Revision.id.in_(ids)).order_by(Revision.period, Revision.number)).all()
+
+
 def revisions_of(session: Session, institution_id: str, *, period: str, scheme: str) -> Sequence[Revision]:
     """All revisions of one evaluation, oldest first."""
     return session.scalars(

@@ -34,7 +34,8 @@ class Revision(Base):
     grade: Mapped[Code]
     cause: Mapped[Line]
     difference: Mapped[Document]
-    """{"changes": [{"scope", "id", "code", "before", "after"}], "more": 0}: against the revision before; read whole."""
+    """{"changes": [{"scope", "id", "code", "before", "after"}], "more": 0, "discrepancies": [ids]}: against the revision before,
+    and what late messages had changed since; read whole."""
     document: Mapped[Document]
     """The evaluation as `evaluate --pack --json` prints it."""
     created_at: Mapped[datetime]

@@ -58,6 +58,7 @@ DONE = {
     ("statement", "dispute_statement"): _("Statement disputed"),
     ("statement", "resolve_dispute"): _("Dispute resolved"),
     ("statement", "mark_received"): _("Payment entered"),
+    ("statement", "pay_back"): _("Paid back by bank"),
     ("evaluation", "publish_evaluation"): _("Evaluation frozen"),
     ("manual_entry", "enter_manual"): _("Value entered by hand"),
     ("institution", "create"): _("Institution created"),

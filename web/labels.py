@@ -122,6 +122,7 @@ LINE = {
     "tax": _("VAT"),
     "correction": _("Correction"),
     "resold": _("Given back: taken by others"),
+    "late": _("Not charged: found too late, or settled by a dispute"),
     "outside_hours": _("Outside normal hours"),
 }
 FUNDING = {"card": _("Card, taken through the platform"), "wallet": _("Wallet"), "bank": _("Bank transfer to the institution")}
@@ -285,6 +286,13 @@ FIRST_STEP = {
 RESULT = {"优秀": _("Excellent"), "良好": _("Good"), "合格": _("Pass"), "不合格": _("Fail")}
 """Grades as the evaluation scheme names them; one that is not here is shown as the scheme has it."""
 
+REVISION = {
+    "period_closed": _("The period was closed"),
+    "published_by_evaluator": _("An evaluator asked for it"),
+    "late_data": _("Late readings of meters"),
+}
+"""Why a revision of an evaluation was made."""
+
 CLOSED = {
     "draft": _("This listing is not published yet."),
     "paused": _("This listing is paused; its institution takes no bookings at present."),
@@ -309,6 +317,7 @@ MESSAGE = {
     "statement_ready": _("A statement awaits your answer"),
     "statement_settled": _("Your statement is settled"),
     "statement_credited": _("Part of your cancellation fee is given back"),
+    "statement_corrected": _("A bill was corrected"),
     "booking_reminder": _("Your booking begins soon"),
     "statement_reminder": _("A statement still awaits your answer"),
     "request_to_decide": _("A booking request awaits your decision"),
@@ -366,7 +375,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "missing": MISSING, "hours": HOURS, "fact": FACT, "confirmation": CONFIRMATION,
     "role": ROLE, "house": HOUSE, "settlement": SETTLEMENT,
     "rejection": REJECTION, "area": AREA, "kpi": KPI, "column": COLUMN, "ledger": LEDGER, "category": CATEGORY, "status": STATUS,
-    "export": EXPORT, "metric": METRIC, "result": RESULT,
+    "export": EXPORT, "metric": METRIC, "result": RESULT, "revision": REVISION,
     "check": CHECK, "check_state": CHECK_STATE, "first_step": FIRST_STEP, "closed": CLOSED, "done": DONE,
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,

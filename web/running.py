@@ -22,9 +22,11 @@ from devices.archive import invariants as archived
 from devices.archive.files import Archive, archive_in
 from devices.archive.moving import Archiving
 from devices.certificates import read_authority
+from devices.discrepancies import invariants as sealed
 from devices.evidence import invariants as evidence
 from devices.evidence.keys import Signer, read_signer
 from devices.ingest import Ingest
+from evaluation.corrections import invariants as revisions
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import NotFound
@@ -174,7 +176,10 @@ def work(settings: Settings) -> None:
 def audit(session: Session, *, since: datetime | None = None, archive: Archive | None = None) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants, without an
     `archive` only the database is looked at."""
-    rooms = (elsewhere.violations, waiting.violations, unattended, invariants.violations, evidence.violations)
+    rooms = (
+        elsewhere.violations, waiting.violations, unattended, invariants.violations, evidence.violations, sealed.violations,
+        revisions.violations,
+    )  # fmt: skip
     files = archived.violations(session, archive) if archive else ()
     return [*ledger.violations(session, since=since), *chain.from_iterable(room(session) for room in rooms), *files]
 

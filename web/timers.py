@@ -98,7 +98,8 @@ JOBS: Sequence[Job] = (
     Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
     Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
-    Job("publish", timedelta(hours=1), _at(evaluation.publish_due)),
+    Job("publish", timedelta(hours=1), lambda session, now: evaluation.publish_due(session, now=now, limit=1), goes_on=True),
+    Job("answer_discrepancies", timedelta(minutes=10), _at(evaluation.answer_discrepancies), goes_on=True),
     Job("purge", timedelta(hours=6), purge),
 )
 

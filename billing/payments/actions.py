@@ -153,6 +153,8 @@ def collect(session: Session, *, statement: Statement, now: datetime) -> None:
         owed -= _take(session, payment, owed, booking, now)
     if settlement.capturable(owed, owed):
         _charge_rest(session, booking, owed, now)
+    if statement.charge_minor < 0:
+        give_back(session, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)
 
 
@@ -206,22 +208,31 @@ def _refunds_asked(session: Session, payment: Payment) -> int:
 
 
 def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
-    """Refund what a decided fee credit has left the firm to get back of its captured payments; how much, minor units."""
-    credit = resale.find_credit(session, booking.id)
-    if credit is None or not credit.credit_minor:
+    """Refund what a fee credit or a correction has left the firm to get back of its captured payments; how much, minor units.
+
+    What went out to the institution beyond its share is not refunded: that the institution pays back itself.
+    """
+    if not queries.was_corrected(session, booking.id):
         return 0
-    asked = 0
+    asked, (charge, fee) = 0, queries.accepted_sums(session, booking.id)
+    theirs = max(0, queries.asked_to_transfer(session, booking.id) - (charge - fee))
     for payment in queries.lock_payments(session, booking.id):
-        overpaid = -queries.balance_of(session, Account.AR, booking_id=booking.id)
-        left = payment.captured_minor - _refunds_asked(session, payment)
-        amount = Money(min(overpaid, left), credit.currency)
+        overpaid, refunds = -queries.balance_of(session, Account.AR, booking_id=booking.id), _refunds_asked(session, payment)
+        left = payment.captured_minor - refunds - _transfers_asked(session, payment)
+        amount = Money(min(overpaid - theirs, left), payment.currency)
         if payment.state is PaymentState.CAPTURED and amount.minor > 0:
-            source = f"{payment.id}:credit"
+            source = f"{payment.id}:back:{refunds}"
             taken_back = ledger.prepay_applied(-amount)
             post(session, taken_back, source_type="payment", source_id=source, booking=booking, now=now)
             _queue_refund(session, payment, amount, booking, source, now)
             asked += amount.minor
     return asked
+
+
+def _transfers_asked(session: Session, payment: Payment) -> int:
+    """What was asked to go out to the institution of a payment, minor units."""
+    call = queries.find_call(session, payment.id, Operation.TRANSFER)
+    return int(call.parameters["amount"]) if call and call.state is not CallState.FAILED else 0
 
 
 def pay_out(session: Session, *, booking: Booking, now: datetime) -> None:

@@ -67,6 +67,14 @@ def kin_of(session: Session, resource_id: str) -> Kin:
     return Kin(resource_id, tuple(lines_above(session, resource_id)), below, frozenset(standing))
 
 
+def parts_of(session: Session, resource_ids: Collection[str]) -> dict[str, list[str]]:
+    """Each resource with itself and everything below it, whether it is still there or not."""
+    tree, found = tree_of(resource_ids), {one: list[str]() for one in resource_ids}
+    for root, part in session.execute(select(tree.c.root, tree.c.part).order_by(tree.c.root, tree.c.part)):
+        found[root].append(part)
+    return found
+
+
 def standing_parts(session: Session, resource_ids: Collection[str]) -> dict[str, set[str]]:
     """Of each resource itself and everything below it that is there now, in one query."""
     tree = tree_of(resource_ids)

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from devices import queries as devices
 from devices.archive.files import Archive
 from devices.archive.reading import birth_days, messages_of_day
+from devices.discrepancies.comparing import CUT
+from devices.discrepancies.queries import known_sessions
 from devices.evidence import folder, merkle, queries
 from devices.evidence.folder import About, Claimed, Held, Said
 from devices.evidence.records import bounds
@@ -129,9 +131,9 @@ def _held(session: Session, rows: Sequence[Device], days: dict[str, list[date]])
 
 
 def _claims(session: Session, device: Device, span: Slot, settled: datetime) -> Iterator[Claimed]:
-    """Sessions that begin in the span, and whose end nothing that was heard later could move."""
-    for run in devices.sessions_alone(session, device.resource_id, within=span):
-        mine = run.device_id == device.id and run.starts_at >= span.start
+    """Sessions that begin in the span, and whose end nothing that was heard later could move, as all messages come to."""
+    for device_id, run in known_sessions(session, [device.resource_id], span):
+        mine = device_id == device.id and run.starts_at >= span.start and CUT not in run.flags
         if mine and run.ends_at is not None and run.ends_at <= settled:
             yield Claimed(
                 device.id,
@@ -140,8 +142,8 @@ def _claims(session: Session, device: Device, span: Slot, settled: datetime) -> 
                 run.confirmed_s,
                 run.unverified_s,
                 run.energy_wh,
-                (run.end_reason or EndReason.OFF).value,
-                tuple(run.flags),
+                run.end_reason or EndReason.OFF.value,
+                run.flags,
             )
 
 

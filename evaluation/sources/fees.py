@@ -12,9 +12,9 @@ CURRENCY = "CNY"
 
 
 def fees_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, tuple[int, int]]:
-    """Per booking the fee of its newest settled statement and what was refunded of an earlier one, in fen.
+    """Per booking the fees of its settled statements and what was given back of them, in fen.
 
-    A correction is a further statement, so the newest one is what was kept; a smaller one means the rest went back.
+    A correction is a further statement that says what it adds; a negative one gives back.
     """
     rows = session.execute(
         select(Statement.booking_id, Statement.charge_minor)
@@ -27,6 +27,6 @@ def fees_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str
     )
     fees: dict[str, tuple[int, int]] = {}
     for booking_id, charge in rows:
-        paid = fees[booking_id][0] if booking_id in fees else charge
-        fees[booking_id] = (max(paid, charge), max(paid - charge, 0))
+        paid, back = fees.get(booking_id, (0, 0))
+        fees[booking_id] = (paid + max(charge, 0), back + max(-charge, 0))
     return fees

@@ -20,6 +20,9 @@ from booking.tables import Booking, RefusedRequest, RuleVersion
 from booking.tables import Outage as OutageRow
 from devices.attestations.queries import stated_of_resources
 from devices.attestations.statements import Side
+from devices.discrepancies.queries import standing, with_discrepancies
+from devices.segments import Segment as Measured
+from devices.segments import State
 from devices.tables import StateSegment
 from evaluation.facts import (
     Attestation,
@@ -207,30 +210,46 @@ def downtime_of(session: Session, resource_ids: Collection[str], *, within: Slot
 def segments_of(
     session: Session, resource_ids: Collection[str], bookings: Mapping[str, Sequence[Reservation]], *, within: Slot
 ) -> dict[str, list[Segment]]:
-    """What each device on a resource saw. A silence that the energy counter bridges is RUN if one booking holds all of it."""
-    rows = session.execute(
-        select(
-            StateSegment.resource_id,
-            StateSegment.device_id,
-            StateSegment.starts_at,
-            StateSegment.ends_at,
-            StateSegment.state,
-            StateSegment.bridged,
-        )
-        .where(
-            StateSegment.resource_id.in_(resource_ids),
-            StateSegment.starts_at < within.end,
-            StateSegment.ends_at > within.start,
-        )
-        .order_by(StateSegment.resource_id, StateSegment.device_id, StateSegment.starts_at)
-    )
+    """What each device on a resource saw, as all of its messages come to. A silence that the energy counter bridges is RUN if one
+    booking holds all of it."""
     found: dict[str, list[Segment]] = defaultdict(list)
-    for resource_id, device_id, starts_at, ends_at, state, bridged in rows:
-        start, end = _seconds(starts_at), _seconds(ends_at)
+    for resource_id, device_id, slot, state, bridged in _seen(session, resource_ids, within):
+        start, end = _seconds(slot[0]), _seconds(slot[1])
         proven = bridged and any(b.stands and b.start <= start and end <= b.end for b in bookings.get(resource_id, ()))
         if start < end:
             found[resource_id].append(Segment(start, end, Telemetry.RUN if proven else Telemetry(state.value), device_id))
     return found
+
+
+Seen = tuple[str, str, tuple[datetime, datetime], State, bool]
+"""Resource, device, from and to, state, and whether it is a silence that the counter proves to be run."""
+
+
+def _seen(session: Session, resource_ids: Collection[str], within: Slot) -> Iterable[Seen]:
+    """By resource, device and time; meters with discrepancies are read again with them."""
+    row, differing = StateSegment, {(one.resource_id, one.device_id) for one in standing(session, resource_ids, within)}
+    rows = session.execute(
+        select(row.resource_id, row.device_id, row.starts_at, row.ends_at, row.state, row.bridged)
+        .where(row.resource_id.in_(resource_ids), row.starts_at < within.end, row.ends_at > within.start)
+        .order_by(row.resource_id, row.device_id, row.starts_at)
+    )
+    stored = ((one[0], one[1], (one[2], one[3]), one[4], one[5]) for one in rows)
+    if not differing:
+        return stored
+    meters: dict[tuple[str, str], list[Measured]] = {key: [] for key in differing}
+    others: list[Seen] = []
+    for one in stored:
+        if one[:2] in meters:
+            meters[one[:2]].append(Measured(Slot(*one[2]), one[3], one[4]))
+        else:
+            others.append(one)
+    known = with_discrepancies(session, meters, resource_ids, within)
+    corrected = [
+        (*key, (piece.slot.start, piece.slot.end), piece.state, piece.bridged)
+        for key, pieces in known.items()
+        for piece in pieces
+    ]
+    return sorted([*others, *corrected], key=lambda one: one[:3])
 
 
 def attestations_of(

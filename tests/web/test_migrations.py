@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from booking.places import as_rules
 from booking.tables import Booking, RuleVersion
 from booking.terms import Rules
+from devices.discrepancies.tables import SealedStretch
 from marketplace.db import open_engine, open_sessions
 from marketplace.tables import Message, Person
 from web.migrate import GuardMissing, check_guard, config, is_current, migrate
@@ -179,4 +180,44 @@ def test_questions_that_were_asked_before_stay_as_new_kinds_come_and_go(empty_da
     command.downgrade(config(engine), "0028")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT id, kind FROM device_flags")).all() == [("flg_1", "flat")]
+    engine.dispose()
+
+
+BILLED = """INSERT INTO booking_quotes (id, booking_id, number, price_minor, currency, quantity, starts_at, ends_at, timezone,
+funding, policy, policy_digest, quote_minor, created_at) VALUES ('quo_1', 'bk_1', 1, 100, 'CNY', 1, '2026-03-10 01:00:00+00:00',
+'2026-03-10 02:00:00+00:00', 'Asia/Shanghai', 'bank', '{}', 'x', 100, '2026-03-01 00:00:00+00:00');
+INSERT INTO confirmed_uses (id, booking_id, number, verdict, booked_s, confirmed_s, early_s, overrun_s, unverified_s, fault_s,
+energy_wh, pieces, created_at)
+VALUES ('cu_1', 'bk_1', 1, 'fulfilled', 3600, 3600, 0, 0, 0, 0, 0, '[]', '2026-03-10 03:00:00+00:00');
+INSERT INTO statements (id, booking_id, institution_id, number, quote_id, use_id, outcome, state, funding, lines, currency,
+charge_minor, fee_minor, booked_s, logged_s, confirmed_s, billed_s, due_at, accepted_at, created_at)
+
+VALUES ('stm_1', 'bk_1', 'ins_1', 1, 'quo_1', 'cu_1', 'fulfilled', 'accepted', 'bank', '[]', 'CNY', 100, 8,
+3600, 3600, 3600, 3600,
+'2026-03-13 03:00:00+00:00', '2026-03-11 03:00:00+00:00', '2026-03-10 03:00:00+00:00');
+INSERT INTO evaluation_revisions (id, institution_id, scheme, period, number, period_from, period_to, cut_off, code_version,
+inputs_hash, total, grade, cause, difference, document, created_at) VALUES ('rev_1', 'ins_1', 'x', '2026-03', 1,
+'2026-02-28 16:00:00+00:00', '2026-03-31 16:00:00+00:00', '2026-04-08 00:00:00+00:00', 'x', 'x', '1', 'x', 'x', '{}', '{}',
+'2026-04-08 00:00:00+00:00');
+INSERT INTO published_figures (revision_id, scope, object_id, code, value) VALUES ('rev_1', 'unit', 'res_1', 'eff_h', '1.00');
+INSERT INTO published_figures (revision_id, scope, object_id, code, value) VALUES ('rev_1', 'unit', 'res_1', 'ext_h', '1.00')"""
+"""An accepted statement and a published month, as they were stored before anything was sealed."""
+
+
+def test_what_was_accepted_or_published_before_is_sealed(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0033")
+    with engine.begin() as connection:
+        for statement in f"{STORED};{BILLED}".split(";"):
+            connection.exec_driver_sql(statement)
+    migrate(engine)
+    with open_sessions(engine)() as session:
+        rows = session.scalars(select(SealedStretch).order_by(SealedStretch.starts_at)).all()
+        assert [(row.cause_id, row.cause, row.resource_id, row.sessions, row.digest) for row in rows] == [
+            ("rev_1", "evaluation", "res_1", [], None), ("stm_1", "statement", "res_1", [], None),
+        ]  # fmt: skip
+        assert rows[1].starts_at == datetime(2026, 3, 10, 1, tzinfo=UTC)
+    command.downgrade(config(engine), "0033")
+    migrate(engine)
+    assert is_current(engine)
     engine.dispose()

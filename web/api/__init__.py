@@ -11,6 +11,7 @@ from web.api import (
     bookings,
     chains,
     devices,
+    discrepancies,
     evaluation,
     evidence,
     exchanging,
@@ -42,6 +43,6 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 def include(app: FastAPI) -> None:
     booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
-    measured = (devices, profiles, access, mqtt, evidence, flags, attestations)
+    measured = (devices, profiles, access, mqtt, evidence, flags, attestations, discrepancies)
     for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
-from billing.resale import actions as resale
 from billing.tables import Statement
 from booking import queries as booking
 from booking.tables import Booking
@@ -14,6 +13,7 @@ from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
 from web.api import shapes
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body, read_date
+from web.paying_back import pay_back
 
 router = APIRouter(prefix="/api/v1", tags=["billing"])
 
@@ -119,12 +119,12 @@ def receive(booking_id: str, body: shapes.ReceiptIn, once: OneAnswer, db: Db, ac
 
 @router.post("/bookings/{booking_id}/statement/returned")
 def returned(booking_id: str, body: shapes.ReturnIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    """What a cancelled booking's fee had too much was paid back by bank."""
+    """What a cancelled booking's fee or a corrected bill had too much was paid back by bank."""
     found = booking.get_booking_for(db, actor, booking_id)
     require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
 
     def make() -> dict[str, Any]:
-        resale.mark_returned(db, booking_id=booking_id, serial=body.serial, actor_id=actor.known_id, now=now)
+        pay_back(db, booking_id=booking_id, serial=body.serial, actor_id=actor.known_id, now=now)
         return shape(latest(db, booking_id))
 
     return once.answer(200, make)

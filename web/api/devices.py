@@ -135,7 +135,8 @@ def set_thresholds(
 def _foreseen(db: Session, row: Device, profile: Profile, now: datetime) -> dict[str, Any]:
     found = what_if.foresee(db, row, profile, now=now)
     stretches = [_stretch(one) for one in found.stretches]
-    return {"thresholds": _profile(profile), "since": shapes.instant(found.since), "stretches": stretches}
+    sealed = [shapes.slot(one) for one in found.sealed]
+    return {"thresholds": _profile(profile), "since": shapes.instant(found.since), "stretches": stretches, "sealed": sealed}
 
 
 def _profile(profile: Profile) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from web.pages import (
     desk,
     device,
     discovery,
+    discrepancies,
     entries,
     evaluation,
     evidence,
@@ -71,6 +72,7 @@ def include(app: FastAPI) -> None:
     publishers = (
         device,
         discovery,
+        discrepancies,
         reading,
         outages,
         external,

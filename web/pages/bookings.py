@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from billing import actions as billing
 from billing import queries as bills
 from billing.actions import Receipt, ReceivedBefore
-from billing.resale import actions as resale
+from billing.corrections.actions import PaidBackBefore
 from booking import actions, queries
 from booking.admission import SlotRefused
 from booking.presence import actions as presence
@@ -32,6 +32,7 @@ from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
+from web.paying_back import pay_back
 from web.present import bookings, calendars, resource
 from web.present.review import address_of
 from web.refusals import Malformed, status_of
@@ -278,9 +279,9 @@ def returned(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: Signe
     made, serial = latest(db, booking_id), text(fields, "reference")
     try:
         _check_version(made.number, fields)
-        resale.mark_returned(db, booking_id=booking_id, serial=serial, actor_id=actor.known_id, now=now)
-    except (WrongState, Invalid, Stale) as refusal:
-        place = "reference" if refusal.values.get("field") == "serial" else None
+        pay_back(db, booking_id=booking_id, serial=serial, actor_id=actor.known_id, now=now)
+    except (WrongState, Invalid, Stale, PaidBackBefore) as refusal:
+        place = "reference" if "serial" in {refusal.values.get("field"), *refusal.values} else None
         return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
     return pen.go(f"/bookings/{booking_id}/statement", "returned")
 

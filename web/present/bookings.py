@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.ledger import Account
-from billing.resale.queries import find_credit
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
 from booking.operators.queries import standing_by
@@ -34,6 +33,7 @@ from web.checkout import is_own, may_attend
 from web.i18n import translator
 from web.present import names
 from web.present.changes import changes
+from web.present.corrections import because
 from web.present.history import history
 from web.reasons import sentence
 from web.views.bookings import (
@@ -262,9 +262,10 @@ def statement(
         transfer=_transfer(house.name, house.bank_account, number) if made.funding is Funding.BANK and owed.minor > 0 else None,
         can_answer=customer and made.state is StatementState.OPEN,
         can_mark_received=by_bank and owed.minor > 0,
-        can_mark_returned=by_bank and owed.minor < 0 and find_credit(session, row.id) is not None,
+        can_mark_returned=finance and made.state is StatementState.ACCEPTED and owed.minor < 0,
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
+        because=because(session, made, actor, lang),
         form=form,
     )
 

@@ -101,6 +101,7 @@ PAGES = {
     "requests": Action.DECIDE_BOOKINGS,
     "use": Action.REVIEW_USE,
     "flags": Action.MANAGE_DEVICES,
+    "discrepancies": Action.REVIEW_USE,
     "problems": Action.REVIEW_USE,
     "demand": Action.REVIEW_USE,
     "income": Action.HANDLE_MONEY,

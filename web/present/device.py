@@ -124,6 +124,7 @@ def what_if(found: Foreseen) -> WhatIf:
         then_runs=sum(len(one.then) for one in stretches),
         changes=[_change(one) for one in changed[:MOST_RUNS]],
         more=max(0, len(changed) - MOST_RUNS),
+        sealed_s=found.sealed_s,
     )
 
 

@@ -291,6 +291,7 @@ def _revision(row: Revision, base: str) -> RevisionRow:
         cause=row.cause,
         inputs_hash=row.inputs_hash,
         url=f"{base}/pack?revision={row.id}",
+        discrepancies=len(row.difference.get("discrepancies", ())),
     )
 
 

@@ -297,6 +297,8 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     if message.kind == "statement_credited":
         return [*facts, (_("Why"), _("Others used the time that you had cancelled, and were charged for it."))]
     made = bills.get_statement(session, data["statement_id"])
+    if any("discrepancies" in line for line in made.lines):
+        facts.append((_("Why"), _("Readings of the meter came after the bill had been accepted.")))
     if made.state is not StatementState.OPEN:
         return facts
     return [*facts, (_("Answer"), _("by {at}; after that it counts as accepted").format(at=matter.at(made.due_at)))]

@@ -96,6 +96,8 @@ class WhatIf:
     """Newest first, the first of them."""
     more: int
     """Changes that are not shown."""
+    sealed_s: int
+    """Of this time bills or published figures rest on so much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class RevisionRow:
     cause: str
     inputs_hash: str
     url: str
+    discrepancies: int = 0
+    """Late readings that it is with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,17 @@ class StatementLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Because:
+    """A discrepancy that a correction answers; `url` for those who may read all of them."""
+
+    slot: Slot
+    found_at: datetime
+    was_s: int
+    would_be_s: int
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BankTransfer:
     """Where to pay, and what to write on the transfer."""
 
@@ -63,4 +74,6 @@ class StatementView:
     dispute_reason: str | None = None
     corrections: Sequence[str] = ()
     """Earlier numbers of this statement that this one replaces."""
+    because: Sequence[Because] = ()
+    """Late messages that this version answers."""
     form: Form = EMPTY_FORM

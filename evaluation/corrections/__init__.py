@@ -1,0 +1,1 @@
+"""Discrepancies under published figures, and the revisions that answer them."""
