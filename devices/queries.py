@@ -180,12 +180,13 @@ def live_states(session: Session, resource_ids: Collection[str], *, now: datetim
     return {
         resource_id: LiveState(Live.MAINTENANCE, outages[resource_id].starts_at, None)
         if resource_id in outages
-        else _live(samples.get(resource_id, []), now, sensed=resource_id in sensors)
+        else live_state(samples.get(resource_id, []), now, sensed=resource_id in sensors)
         for resource_id in resource_ids
     }
 
 
-def _live(samples: Sequence[LatestSample], now: datetime, *, sensed: bool) -> LiveState:
+def live_state(samples: Sequence[LatestSample], now: datetime, *, sensed: bool) -> LiveState:
+    """Of what is measured by all of these together."""
     if not sensed:
         return LiveState(Live.NO_SENSOR, None, None)
     heard = [row for row in samples if now - row.at <= timedelta(seconds=row.stale_after_s)]
