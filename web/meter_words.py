@@ -56,7 +56,7 @@ UNFIT = {
 }
 FLEET = {
     "all": _("Meters"),
-    "heard": _("with a signal"),
+    "heard": _("Heard"),
     "silent": _("Silent"),
     "never": _("Never heard"),
     "rejected": _("Messages turned away today"),

@@ -26,12 +26,11 @@ from tests.flows.test_story import MOVED, Time
 from tests.product import Product
 from tests.product import product as a_product
 from tests.servers import Broker
+from tests.web.test_pages import WATCH, faults, findings
 
 pytestmark = pytest.mark.servers
 PASSWORD = "a long password"
 EVERY_S = 10
-WATCH = """window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));"""
 
 
 @pytest.fixture
@@ -112,7 +111,8 @@ def test_a_plug_is_connected_and_its_thresholds_are_measured(
     page.goto(f"{product.base_url}/{lang}/desk/resources/{resource}/devices")
     page.fill("#f-name", "主电源")
     page.check("[name=family][value=tasmota]")
-    page.click("#connect ~ form button.main, form:has(#f-name) button.main")
+    assert findings(page) == []
+    page.click("form:has(#f-name) button.main")
     command = page.inner_text("#command")
     told = dict(re.findall(r"(\w+) (\S+?)(?:;|$)", command.removeprefix("Backlog ")))
     key, secret = told["MqttUser"], told["MqttPassword"]
@@ -137,6 +137,7 @@ def test_a_plug_is_connected_and_its_thresholds_are_measured(
         page.click("#begin-run")
         plug.reports(70, at_work=True)
         expect(page.locator("#f-p_on")).to_be_visible(timeout=15_000)
+        assert findings(page) == []
         p_on, p_off = float(page.input_value("#f-p_on")), float(page.input_value("#f-p_off"))
         assert 40 < p_off < p_on < 2200
         page.click("button[name=step][value=look]")
@@ -154,6 +155,10 @@ def test_a_plug_is_connected_and_its_thresholds_are_measured(
     assert (profile.p_on, profile.p_off, profile.stale_after) == (p_on, p_off, 180.0)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.evaluate("window.violations") == []
+    assert faults(page, f"{product.base_url}/{lang}/desk/fleet") == []
+    assert faults(page, f"{product.base_url}/{lang}/desk/devices/{row.id}") == []
     assert secret not in product.log
+    page.goto(f"{product.base_url}/{lang}/desk/devices/{row.id}/connect")
+    assert findings(page) == []
     assert secret not in page.content()
     context.close()

@@ -105,6 +105,7 @@ def _arrival(
         waited_min=int(waited / timedelta(minutes=1)),
         long=waited > SILENT_AFTER,
         last_at=last,
+        ago_s=max(int((now - last) / timedelta(seconds=1)), 0) if last else 0,
         power_w=pulse.power_w,
         energy_wh=pulse.energy_wh,
         state=pulse.state,

@@ -32,6 +32,7 @@ class ArrivalView:
     long: bool
     """So long that something is wrong."""
     last_at: datetime | None
+    ago_s: int
     power_w: float | None
     energy_wh: float | None
     state: str | None
