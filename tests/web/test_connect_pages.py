@@ -16,6 +16,7 @@ from devices.readings import Envelope, Reason
 from marketplace import clock
 from tests.web.desks import Desk, error_beside
 from web.meter_words import METER_IS, METER_KIND
+from web.present.connect import MOST_LOOKS
 from web.present.meters import FAMILIES
 
 SECOND = timedelta(seconds=1)
@@ -131,6 +132,10 @@ def test_only_the_part_that_changes_is_drawn_again_and_it_stops_asking(desk: Des
     part = client.get(f"/en/desk/devices/{device}/connect", headers={"hx-request": "true"}).text
     assert "<html" not in part
     assert 'hx-trigger="every 3s"' in part
+    assert "/connect?looks=1" in part
+    tired = client.get(f"/en/desk/devices/{device}/connect?looks={MOST_LOOKS}", headers={"hx-request": "true"}).text
+    assert "hx-trigger" not in tired
+    assert "rests now" in tired
     now = clock.now()
     idle = [(now - (200 - 10 * n) * SECOND, 40.0) for n in range(7)]
     run = [(now - (100 - 10 * n) * SECOND, 2400.0) for n in range(7)]
@@ -206,6 +211,16 @@ def test_a_meter_that_tells_its_state_needs_no_thresholds(desk: Desk) -> None:
         intake.store(session, [Envelope(f"d/{key}/t", b'{"st": "RUN"}', clock.now())])
         session.commit()
     assert "no thresholds are needed" in shows(desk, device)
+
+
+def test_a_kind_that_was_chosen_wrongly_is_changed_and_the_key_stays(desk: Desk) -> None:
+    device, key, _ = a_meter(desk, "tasmota")
+    changed = desk.reader("technician").post(f"/desk/devices/{device}/connect", step="kind", family="shelly2").text
+    assert "MQTT.SetConfig" in changed
+    assert key in changed
+    with desk.database() as session:
+        assert devices.profile_of(session, device, at=clock.now()).family == "shelly2"
+    assert desk.reader("technician").post(f"/desk/devices/{device}/connect", step="kind", family="x").status_code == 404
 
 
 def test_a_lost_secret_is_replaced_on_the_way(desk: Desk) -> None:

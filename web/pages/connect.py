@@ -1,8 +1,9 @@
 """Connecting a meter: a kind is chosen, the secret shown once, and one page leads from there to the first confirmed minutes."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
@@ -26,6 +27,7 @@ from web.present.connect import Shown
 from web.views.frame import Area, Form
 
 router = APIRouter(prefix="/{lang}/desk")
+Looks = Annotated[int, Query(ge=0, le=10**6)]
 BEGINS = {"idle": measuring.begin_idle, "run": measuring.begin_run}
 
 
@@ -53,20 +55,23 @@ def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Sign
 
 
 @router.get("/devices/{device_id}/connect")
-def page(pen: Drawing, device_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+def page(pen: Drawing, device_id: str, db: ReadDb, actor: SignedIn, now: Now, looks: Looks = 0) -> Response:
     row, place = own_device(db, actor, device_id)
-    return drawn(pen, db, row, place, now)
+    return drawn(pen, db, row, place, now, shown=Shown(looks=looks if pen.partial else 0))
 
 
 @router.post("/devices/{device_id}/connect")
 def step(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    """One of secret (a new one, on this answer and nowhere else), idle, run (a half of the measurement begins), look, save."""
+    """One of secret (a new one, on this answer and nowhere else), kind, idle, run (a half begins), look, save."""
     row, place = own_device(db, actor, device_id)
     asked = text(fields, "step")
     if asked == "secret":
         return drawn(pen, db, row, place, now, known=registry.new_secret(db, device_id=row.id, actor_id=actor.known_id, now=now))
     if asked in ("look", "save"):
         return _thresholds(pen, db, row, place, fields, actor, now)
+    if asked == "kind" and text(fields, "family") in meters.FAMILIES:
+        registry.set_profile(db, device_id=row.id, profile={"family": text(fields, "family")}, actor_id=actor.known_id, now=now)
+        return pen.go(f"/desk/devices/{row.id}/connect", "reading")
     if asked not in BEGINS:
         raise NotFound(kind="page")
     BEGINS[asked](db, device_id=row.id, now=now)

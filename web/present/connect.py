@@ -22,7 +22,7 @@ from marketplace.tables import Resource
 from web.charts import power_graph
 from web.present import names
 from web.present.health import clock_view
-from web.present.meters import own_live
+from web.present.meters import kinds, own_live
 from web.present.rejections import reason_in_words, remedy_in_words
 from web.qr import code_of
 from web.views.connect import ArrivalView, ConnectView, MeasuringView, TurnedAway
@@ -35,6 +35,8 @@ RECENT = timedelta(hours=1)
 MOST_REJECTED = 200
 FORGOTTEN = timedelta(hours=12)
 """A measurement that nobody came back to."""
+MOST_LOOKS = 1200
+"""Of an open page that nobody looks at: an hour."""
 ENOUGH_S = 60
 """Of confirmed use, to stop asking for more."""
 OFTEN_S = 30.0
@@ -48,6 +50,8 @@ class Shown:
 
     form: Form | None = None
     foreseen: WhatIf | None = None
+    looks: int = 0
+    """How often the page has renewed itself before."""
 
 
 def connect(
@@ -63,11 +67,13 @@ def connect(
     address = f"{base_url.rstrip('/')}/{lang.value}/desk/devices/{row.id}/connect"
     alone = len(devices.devices_of(session, place.id, limit=2)) == 1
     own = own_live(row, health.live_of_devices(session, [row], now=now)[row.id])
-    halts = shown.foreseen or measuring.form.errors or measuring.stage in ("proposed", "unfit")
+    typing = shown.foreseen or measuring.form.errors or measuring.stage in ("proposed", "unfit")
+    waits = not typing and (confirmed or 0) < ENOUGH_S
     return ConnectView(
         id=row.id,
         name=row.name,
         family=names.family_in_words(profile.family, lang),
+        kinds=kinds(lang, profile.family),
         active=row.state is DeviceState.ACTIVE,
         resource_id=place.id,
         resource=names.name_of(place, lang),
@@ -81,7 +87,9 @@ def connect(
         live_url=f"/{lang.value}/live?ids={place.id}",
         live_id=place.id if alone else None,
         confirmed_s=confirmed,
-        polls=not halts and (confirmed or 0) < ENOUGH_S,
+        polls=waits and shown.looks < MOST_LOOKS,
+        looks=shown.looks,
+        tired=waits and shown.looks >= MOST_LOOKS,
         slower=SLOWER if profile.family == "tasmota" and saved and (arrival.interval_s or OFTEN_S) < OFTEN_S else "",
         foreseen=shown.foreseen,
     )

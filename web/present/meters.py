@@ -63,10 +63,10 @@ def meters(
     )  # fmt: skip
 
 
-def kinds(lang: Lang) -> list[Choice]:
+def kinds(lang: Lang, chosen: str = FAMILIES[0]) -> list[Choice]:
     """What can be connected, in plain words."""
     _ = translator(lang)
-    return [Choice(code, word(_, "meter_kind", code), code == FAMILIES[0]) for code in FAMILIES]
+    return [Choice(code, word(_, "meter_kind", code), code == chosen) for code in FAMILIES]
 
 
 def own_live(row: Device, found: LiveState) -> Live:

@@ -7,7 +7,7 @@ from datetime import datetime
 from web.charts import PowerGraph
 from web.qr import Code
 from web.views.device import ClockView, WhatIf
-from web.views.frame import EMPTY_FORM, Form, Live
+from web.views.frame import EMPTY_FORM, Choice, Form, Live
 from web.views.setup import Setup
 
 
@@ -71,6 +71,7 @@ class ConnectView:
     id: str
     name: str
     family: str
+    kinds: Sequence[Choice]
     active: bool
     resource_id: str
     resource: str
@@ -90,6 +91,10 @@ class ConnectView:
     """Since the thresholds were saved; None before."""
     polls: bool
     """Whether the page asks again by itself."""
+    looks: int
+    """How often it has."""
+    tired: bool
+    """So often that it rests."""
     slower: str
     """What makes the plug report once a minute, where it does so more often than it must; else empty."""
     foreseen: WhatIf | None = None
