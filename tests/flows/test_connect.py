@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt.client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from sqlalchemy.orm import Session, sessionmaker
 
 from devices import queries as devices
 from devices.machines import Machine, Sends, message
@@ -48,20 +49,24 @@ def product(empty_database_url: str, broker: Broker, moved: Time, tmp_path: Path
         yield made
 
 
-def a_listing(database_url: str) -> str:
+@pytest.fixture
+def sessions(empty_database_url: str) -> Iterator[sessionmaker[Session]]:
+    """On the product's own database."""
+    engine = open_engine(empty_database_url)
+    yield open_sessions(engine)
+    engine.dispose()
+
+
+def a_listing(sessions: sessionmaker[Session]) -> str:
     """A machine, and a technician of its institution."""
-    engine = open_engine(database_url)
-    with open_sessions(engine)() as session:
+    with sessions.begin() as session:
         house = builders.an_institution(session)
         place = builders.a_resource(session, institution=house)
         grant = Grant(Role.TECHNICIAN, institution_id=house.id)
         create_person(
             session, email="t@example.com", name="技术员", password=PASSWORD, grants=[grant], actor_id=None, now=clock.now()
         )
-        session.commit()
-        resource = place.id
-    engine.dispose()
-    return resource
+        return place.id
 
 
 def signed_in(context: BrowserContext, base: str, lang: str) -> Page:
@@ -78,9 +83,8 @@ def signed_in(context: BrowserContext, base: str, lang: str) -> Page:
 class Plug:
     """A simulated machine that reports as the moved clock goes on."""
 
-    def __init__(self, client: Client, machine: Machine, moved: Time, database_url: str) -> None:
-        self._client, self.machine, self._moved = client, machine, moved
-        self._engine = open_engine(database_url)
+    def __init__(self, client: Client, machine: Machine, moved: Time, sessions: sessionmaker[Session]) -> None:
+        self._client, self.machine, self._moved, self._sessions = client, machine, moved, sessions
         self.at = datetime.now(UTC)
 
     def reports(self, seconds: int, *, at_work: bool) -> None:
@@ -95,16 +99,16 @@ class Plug:
             eventually(lambda: self._heard() >= self.at)
 
     def _heard(self) -> datetime:
-        with open_sessions(self._engine)() as session:
+        with self._sessions() as session:
             row = devices.devices_by_key(session, [self.machine.key])[self.machine.key]
             return row.last_message_at or datetime.min.replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("lang", "width"), [("en", 1280), ("zh", 390)])
 def test_a_plug_is_connected_and_its_thresholds_are_measured(
-    product: Product, broker: Broker, moved: Time, browser: Browser, empty_database_url: str, lang: str, width: int
+    product: Product, broker: Broker, moved: Time, browser: Browser, sessions: sessionmaker[Session], lang: str, width: int
 ) -> None:
-    resource = a_listing(empty_database_url)
+    resource = a_listing(sessions)
     product.start()
     context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", timezone_id="Asia/Shanghai")
     page = signed_in(context, product.base_url, lang)
@@ -127,7 +131,7 @@ def test_a_plug_is_connected_and_its_thresholds_are_measured(
         published(client, f"d/{key}/tele/SENSOR", b"{")
         expect(page.locator("#progress .now-list")).to_be_visible(timeout=15_000)  # turned away, without a reload
         machine = Machine(key, secret, datetime.now(UTC) - timedelta(days=1), sends=Sends.TASMOTA, zone="Asia/Shanghai")
-        plug = Plug(client, machine, moved, empty_database_url)
+        plug = Plug(client, machine, moved, sessions)
         plug.reports(30, at_work=False)
         expect(page.locator(".arrival .pill.good")).to_be_visible(timeout=15_000)
         page.click("#begin-idle")
@@ -147,11 +151,9 @@ def test_a_plug_is_connected_and_its_thresholds_are_measured(
         plug.reports(130, at_work=True)
         expect(page.locator("#done ~ div .pill.good")).to_be_visible(timeout=30_000)
 
-    engine = open_engine(empty_database_url)
-    with open_sessions(engine)() as session:
+    with sessions() as session:
         row = devices.devices_by_key(session, [key])[key]
         profile = devices.profile_of(session, row.id, at=plug.at)
-    engine.dispose()
     assert (profile.p_on, profile.p_off, profile.stale_after) == (p_on, p_off, 180.0)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.evaluate("window.violations") == []
