@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Integer, Subquery, case, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, Subquery, and_, case, exists, func, literal, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from devices.flags.days import Kind
@@ -21,6 +21,9 @@ TODAY = timedelta(hours=24)
 """Messages that were turned away longer ago say nothing of how a meter does now."""
 CERTIFICATE_ENDS = timedelta(days=30)
 """Time enough to bring a new one to the device."""
+
+
+SAMPLES = (LatestSample, LatestSample.device_id == Device.id)
 
 
 class Signal(StrEnum):
@@ -89,32 +92,60 @@ def coverage(session: Session, device: Device, *, now: datetime, reach: timedelt
 
 
 def counts(session: Session, institution_id: str | None, *, now: datetime) -> dict[Which, int]:
-    """How many of each kind, of an institution or of all; in one statement."""
-    doing = _doing(institution_id, now)
-    columns = [func.coalesce(func.sum(cast(_those(doing, which), Integer)), 0).label(which.value) for which in Which]
-    row = session.execute(select(*columns)).one()
-    return {which: int(row._mapping[which.value]) for which in Which}
+    """How many of each kind, of an institution or of all; in five statements, which are quicker than one."""
+    theirs = _active(institution_id)
+    never = func.count().filter(Device.last_message_at.is_(None))
+    signals = select(func.count(), never, func.count().filter(_heard(now))).select_from(Device)
+    every, unheard, heard = session.execute(signals.outerjoin(*SAMPLES).where(*theirs)).one()
+    counted = {
+        which: session.scalar(select(func.count()).select_from(Device).where(*theirs, _those(which, now))) or 0
+        for which in (Which.REJECTED, Which.CLOCK, Which.QUESTIONS, Which.CERTIFICATE)
+    }
+    silent = every - unheard - heard
+    return {Which.ALL: every, Which.HEARD: heard, Which.SILENT: silent, Which.NEVER: unheard, **counted}
 
 
 def list_doing(
     session: Session, institution_id: str | None, which: Which, *, now: datetime, limit: int, offset: int = 0
 ) -> list[Doing]:
-    """Those never heard first, then those that were heard longest ago."""
-    doing = _doing(institution_id, now)
+    """Those never heard first, then those that were heard longest ago. What else there is of each is looked up for them alone."""
+    found = select(Device.id).where(*_active(institution_id), _those(which, now))
+    found = found.outerjoin(*SAMPLES) if which in (Which.HEARD, Which.SILENT) else found
+    oldest = (Device.last_message_at.nulls_first(), Device.id)
+    page = found.order_by(*oldest).limit(limit).offset(offset).subquery()
+    asked = exists().where(DeviceFlag.device_id == Device.id, DeviceFlag.closed_at.is_(None))
+    ends = select(func.max(DeviceCertificate.expires_at)).where(
+        DeviceCertificate.device_id == Device.id, DeviceCertificate.revoked_at.is_(None)
+    )
     rows = session.execute(
-        select(doing)
-        .where(_those(doing, which))
-        .order_by(doing.c.last_message_at.nulls_first(), doing.c.device_id)
-        .limit(limit)
-        .offset(offset)
+        select(
+            Device,
+            _heard(now).label("heard"),
+            _rejected(now).label("rejected"),
+            asked.where(DeviceFlag.kind == Kind.CLOCK).label("clock"),
+            asked.label("questions"),
+            ends.scalar_subquery().label("ends"),
+        )
+        .join(page, page.c.id == Device.id)
+        .outerjoin(*SAMPLES)
+        .order_by(*oldest)
     )
     return [
         Doing(
-            row.device_id, row.key, row.name, row.resource_id, row.institution_id, row.last_message_at, Signal(row.signal),
-            bool(row.rejected), bool(row.clock), bool(row.questions), row.certificate_ends_at,
+            device_id=device.id,
+            key=device.key,
+            name=device.name,
+            resource_id=device.resource_id,
+            institution_id=device.institution_id,
+            last_message_at=device.last_message_at,
+            signal=Signal.NEVER if device.last_message_at is None else Signal.HEARD if heard else Signal.SILENT,
+            rejected=bool(rejected),
+            clock=bool(clock),
+            questions=bool(questions),
+            certificate_ends_at=ends_at if ends_at and abs(ends_at - now) <= CERTIFICATE_ENDS else None,
         )
-        for row in rows
-    ]  # fmt: skip
+        for device, heard, rejected, clock, questions, ends_at in rows
+    ]
 
 
 def last_rejected(session: Session, device_keys: Collection[str]) -> Mapping[str, datetime]:
@@ -132,30 +163,17 @@ def count_since(session: Session, device_key: str, *, since: datetime, reason: s
     return session.scalar(select(func.count()).select_from(mine.limit(most).subquery())) or 0
 
 
-def _doing(institution_id: str | None, now: datetime) -> Subquery:
-    """A row for each active meter. What is looked up for each is found in an index."""
-    asked = _questions()
-    ends = _certificates(now)
-    rejected = exists().where(RejectedMessage.device_key == Device.key, RejectedMessage.received_at >= now - TODAY)
-    quiet = seconds_between(LatestSample.at, literal(now, Utc()))
-    signal = case(
-        (Device.last_message_at.is_(None), Signal.NEVER.value),
-        (quiet <= LatestSample.stale_after_s, Signal.HEARD.value),
-        else_=Signal.SILENT.value,
-    )
-    rows = (
-        select(
-            Device.id.label("device_id"), Device.key, Device.name, Device.resource_id, Device.institution_id,
-            Device.last_message_at, signal.label("signal"), rejected.label("rejected"),
-            func.coalesce(asked.c.of_clock, 0).label("clock"),
-            (asked.c.device_id.is_not(None)).label("questions"), ends.c.ends_at.label("certificate_ends_at"),
-        )
-        .outerjoin(LatestSample, LatestSample.device_id == Device.id)
-        .outerjoin(asked, asked.c.device_id == Device.id)
-        .outerjoin(ends, ends.c.device_id == Device.id)
-        .where(Device.state == DeviceState.ACTIVE)
-    )  # fmt: skip
-    return (rows.where(Device.institution_id == institution_id) if institution_id else rows).subquery()
+def _active(institution_id: str | None) -> list[ColumnElement[bool]]:
+    own = [Device.institution_id == institution_id] if institution_id else []
+    return [Device.state == DeviceState.ACTIVE, *own]
+
+
+def _heard(now: datetime) -> ColumnElement[bool]:
+    return seconds_between(LatestSample.at, literal(now, Utc())) <= LatestSample.stale_after_s
+
+
+def _rejected(now: datetime) -> ColumnElement[bool]:
+    return exists().where(RejectedMessage.device_key == Device.key, RejectedMessage.received_at >= now - TODAY)
 
 
 def _questions() -> Subquery:
@@ -171,12 +189,18 @@ def _certificates(now: datetime) -> Subquery:
     return rows.group_by(DeviceCertificate.device_id).having(soon).subquery()
 
 
-def _those(doing: Subquery, which: Which) -> ColumnElement[bool]:
+def _those(which: Which, now: datetime) -> ColumnElement[bool]:
+    """Of devices; with their latest samples where those that are heard or silent are asked for."""
+    asked, ends = _questions(), _certificates(now)
+    spoke = Device.last_message_at.is_not(None)
     found: dict[Which, ColumnElement[bool]] = {
-        Which.ALL: doing.c.device_id.is_not(None),
-        Which.REJECTED: doing.c.rejected.is_(True),
-        Which.CLOCK: doing.c.clock == 1,
-        Which.QUESTIONS: doing.c.questions.is_(True),
-        Which.CERTIFICATE: doing.c.certificate_ends_at.is_not(None),
+        Which.ALL: true(),
+        Which.HEARD: and_(spoke, _heard(now)),
+        Which.SILENT: and_(spoke, or_(LatestSample.at.is_(None), not_(_heard(now)))),
+        Which.NEVER: not_(spoke),
+        Which.REJECTED: _rejected(now),
+        Which.CLOCK: Device.id.in_(select(asked.c.device_id).where(asked.c.of_clock == 1)),
+        Which.QUESTIONS: Device.id.in_(select(asked.c.device_id)),
+        Which.CERTIFICATE: Device.id.in_(select(ends.c.device_id)),
     }
-    return found.get(which, doing.c.signal == which.value)
+    return found[which]
