@@ -6,7 +6,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const OUT = "web/static/dist";
-const ENTRIES = { app: "web/assets/js/app.js", booking: "web/assets/js/booking.js", live: "web/assets/js/live.js", timeline: "web/assets/js/timeline.js", countdown: "web/assets/js/countdown.js", style: "web/assets/css/app.css" };
+const ENTRIES = { app: "web/assets/js/app.js", booking: "web/assets/js/booking.js", live: "web/assets/js/live.js", timeline: "web/assets/js/timeline.js", countdown: "web/assets/js/countdown.js", connect: "web/assets/js/connect.js", style: "web/assets/css/app.css" };
 const COMPRESSED = new Set([".js", ".css", ".svg", ".txt"]);
 
 rmSync(OUT, { recursive: true, force: true });

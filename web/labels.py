@@ -6,6 +6,7 @@ from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
 from web.done import DONE
 from web.flag_words import FLAG_WORDS
+from web.meter_words import METER_WORDS
 from web.reading_words import LEFT_OUT, PLACED, TAKEN
 from web.rule_words import RULE_WORDS
 from web.run_words import BEGIN, CONFIRMATION, END, FLAG, GRADE, SETTLEMENT, VERDICT
@@ -21,6 +22,7 @@ LIVE = {
     "free": _("Free"),
     "unknown": _("No signal"),
     "no_sensor": _("No meter"),
+    "never": _("Never heard"),
     "maintenance": _("Maintenance"),
     "fault": _("Fault"),
 }
@@ -380,7 +382,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
     "elsewhere": ELSEWHERE, "placed": PLACED, "taken": TAKEN, "left_out": LEFT_OUT,
-    **BOOKING_WORDS, **RULE_WORDS, **FLAG_WORDS,
+    **BOOKING_WORDS, **RULE_WORDS, **FLAG_WORDS, **METER_WORDS,
 }  # fmt: skip
 
 

@@ -218,6 +218,7 @@ WRONG_STATE: Mapping[str, str] = {
         "An exchange of one of these bookings is proposed already. Nothing was changed. Withdraw it or have it answered first."
     ),
     "answer": _("This exchange is not open any more. Nothing was exchanged. Reload to see where it stands."),
+    "not_measured": _("Nothing was measured yet while the machine idled. Nothing was changed. Begin with that half."),
     "undecided": _("What was used is not decided yet. Nothing was stated. Come back a little after its end."),
     "stated": _("A statement of this booking waits for an answer. Nothing was stated. Have it answered or withdraw it first."),
     "stated_often": _("This booking has had as many statements as it may. Nothing was stated. Ask the platform's operator."),

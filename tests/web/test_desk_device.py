@@ -54,7 +54,7 @@ def thresholds(reader: Reader, device: str) -> dict[str, str]:
         ("tasmota", "into the plug's console", "Backlog MqttHost"),
         ("shelly2", "own address in place of PLUG", "MQTT.SetConfig"),
         ("zigbee2mqtt", "configuration.yaml", "base_topic: d/k"),
-        ("homie", "a first message from a shell", "mosquitto_pub"),
+        ("homie", "send a message from a shell", "mosquitto_pub"),
     ],
 )
 def test_what_is_pasted_is_told_where_to(desk: Desk, family: str, how: str, what: str) -> None:

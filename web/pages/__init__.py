@@ -15,6 +15,7 @@ from web.pages import (
     bookings,
     chains,
     changes,
+    connect,
     demand,
     desk,
     device,
@@ -26,6 +27,7 @@ from web.pages import (
     external,
     feeds,
     flags,
+    fleet,
     members,
     messages,
     operator,
@@ -70,6 +72,7 @@ def include(app: FastAPI) -> None:
     app.include_router(feeds.root)
     people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series, attestations)
     publishers = (
+        connect,
         device,
         discovery,
         discrepancies,
@@ -87,6 +90,7 @@ def include(app: FastAPI) -> None:
         evaluation,
         evidence,
         flags,
+        fleet,
         operator,
     )
     for module in (*people, *publishers):

@@ -13,8 +13,6 @@ from booking import queries as booking
 from booking.occupancy import Gap
 from booking.rules.actions import RuleSet
 from booking.tables import Approval
-from devices import queries as devices
-from devices.registry import actions as registry
 from evaluation.exports.cells import safe
 from marketplace.catalogue import actions as listings
 from marketplace.catalogue import queries as catalogue
@@ -26,7 +24,7 @@ from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound, Stale, WrongState
 from marketplace.tables import CustomerClass, Institution, Resource, ResourceKind
 from web import listing
-from web.deps import Configured, Db, Now, ReadDb, SignedIn, read_date
+from web.deps import Db, Now, ReadDb, SignedIn, read_date
 from web.pages.account import again
 from web.pages.bookings import read_money
 from web.pages.drawing import Drawing, Fields, number, text, typed
@@ -208,8 +206,6 @@ STEPS = {
 
 @router.post("/desk/resources/{resource_id}/{step}")
 def change_state(pen: Drawing, resource_id: str, step: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    if step == "devices":
-        return register(pen, resource_id, fields, db, actor, now, pen.request.app.state.settings)
     if step not in STEPS:
         raise NotFound(kind="page")
     row = own_resource(db, actor, resource_id, Action.LIST_RESOURCES)
@@ -220,31 +216,6 @@ def change_state(pen: Drawing, resource_id: str, step: str, fields: Fields, db: 
         view = desk.machine(db, row, actor, pen.lang, again(pen, fields, refusal))
         return pen.page("machine.html", view, status=409, area=Area.DESK)
     return pen.go(f"/desk/resources/{resource_id}", done)
-
-
-@router.get("/desk/resources/{resource_id}/devices")
-def devices_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
-    row = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
-    return pen.page("devices.html", desk.meters(db, row, actor, lang=pen.lang, now=now), area=Area.DESK, zone=row.timezone)
-
-
-def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
-    """A new meter; its secret is on this answer and nowhere else."""
-    row = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
-    family = text(fields, "family", "tasmota")
-    try:
-        with db.begin_nested():
-            made, known = registry.register_device(
-                db, resource_id=row.id, name=text(fields, "name"), profile={"family": family}, actor_id=actor.known_id, now=now
-            )
-    except Invalid as refusal:
-        form = again(pen, fields, refusal, None if refusal.values.get("field") == "name" else "family")
-        view = desk.meters(db, row, actor, lang=pen.lang, now=now, form=form)
-        return pen.page("devices.html", view, status=422, area=Area.DESK, zone=row.timezone)
-    profile = devices.profile_of(db, made.id, at=now)
-    secret = desk.new_secret(made, known, profile, settings.mqtt_host, settings.mqtt_port)
-    view = desk.meters(db, row, actor, lang=pen.lang, now=now, secret=secret)
-    return pen.page("devices.html", view, status=201, area=Area.DESK, zone=row.timezone)
 
 
 @router.get("/desk/use")

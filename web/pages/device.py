@@ -1,7 +1,7 @@
 """One meter: when its machine counts as running, its secret, whether it may speak."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import isfinite
 
@@ -21,10 +21,11 @@ from web.deps import Configured, Db, Now, ReadDb, SignedIn
 from web.i18n import translator
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
-from web.present import desk, device
-from web.views.desk import NewSecret
+from web.present import device
+from web.present.meters import setup
 from web.views.device import NewCertificate, WhatIf
 from web.views.frame import Area, FieldError, Form, Lang
+from web.views.setup import Setup
 
 router = APIRouter(prefix="/{lang}/desk/devices")
 
@@ -47,7 +48,7 @@ def drawn(
     now: datetime,
     *,
     form: Form | None = None,
-    secret: NewSecret | None = None,
+    secret: Setup | None = None,
     foreseen: WhatIf | None = None,
     new: NewCertificate | None = None,
 ) -> Response:
@@ -95,12 +96,14 @@ def set_thresholds(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: 
     return pen.go(f"/desk/devices/{row.id}", "thresholds")
 
 
-def read_thresholds(fields: Fields, lang: Lang) -> tuple[dict[str, float | None], list[FieldError]]:
+def read_thresholds(
+    fields: Fields, lang: Lang, names: Sequence[str] = (*device.POWERS, *device.SPANS)
+) -> tuple[dict[str, float | None], list[FieldError]]:
     """Watts and seconds as numbers; only the rated power may be empty."""
     _ = translator(lang)
     values: dict[str, float | None] = {}
     errors = []
-    for name in (*device.POWERS, *device.SPANS):
+    for name in names:
         said = text(fields, name)
         values[name] = read_number(said)
         if values[name] is None and (said or name != "rated_w"):
@@ -137,8 +140,7 @@ def renew(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn,
     overlap = OVERLAPS.get(text(fields, "overlap"), registry.AT_ONCE) if settings.emqx_asks else registry.AT_ONCE
     known = registry.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
     profile = devices.profile_of(db, row.id, at=now)
-    secret = desk.new_secret(row, known, profile, settings.mqtt_host, settings.mqtt_port)
-    return drawn(pen, db, row, place, now, secret=secret)
+    return drawn(pen, db, row, place, now, secret=setup(row, known, profile, settings.mqtt_host, settings.mqtt_port))
 
 
 @router.post("/{device_id}/revoke")

@@ -8,21 +8,20 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
-from devices import queries as devices
 from devices.codecs.discovery import import_discovery
 from devices.codecs.pasted import read_pasted
 from devices.registry import actions as registry
 from marketplace.permissions import Action, Actor
 from marketplace.refusals import Invalid
 from marketplace.tables import Resource
-from web.deps import Configured, Db, Now, SignedIn
+from web.deps import Db, Now, SignedIn
 from web.i18n import translator
+from web.pages.connect import drawn
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
-from web.present import desk
 from web.present import discovery as present
+from web.present import meters
 from web.reasons import beside
-from web.views.desk import NewSecret
 from web.views.discovery import NO_DISCOVERY, DiscoveryView
 from web.views.frame import Area, FieldError, Form, Lang
 
@@ -31,7 +30,7 @@ SEPARATORS = re.compile(r"[,;，；、\s]+")
 
 
 @router.post("/{resource_id}/discovery")
-def connect(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
+def connect(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     """With `step=look` what comes out, else a new meter; its secret is on this answer and nowhere else."""
     place = own_resource(db, actor, resource_id, Action.MANAGE_DEVICES)
     form = Form(typed(fields))
@@ -46,9 +45,7 @@ def connect(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Signe
     except Invalid as refusal:
         found = DiscoveryView(form=replace(form, errors=(error(refusal, pen.lang),)))
         return _drawn(pen, db, place, actor, now, 422, discovery=found)
-    profile = devices.profile_of(db, made.id, at=now)
-    secret = desk.new_secret(made, known, profile, settings.mqtt_host, settings.mqtt_port)
-    return _drawn(pen, db, place, actor, now, 201, secret=secret)
+    return drawn(pen, db, made, place, now, status=201, known=known)
 
 
 def _drawn(
@@ -59,10 +56,9 @@ def _drawn(
     now: datetime,
     status: int,
     *,
-    secret: NewSecret | None = None,
     discovery: DiscoveryView = NO_DISCOVERY,
 ) -> Response:
-    view = replace(desk.meters(db, place, actor, lang=pen.lang, now=now, secret=secret), discovery=discovery)
+    view = replace(meters.meters(db, place, actor, lang=pen.lang, now=now), discovery=discovery)
     return pen.page("devices.html", view, status=status, area=Area.DESK, zone=place.timezone)
 
 

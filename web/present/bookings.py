@@ -115,7 +115,7 @@ def one(
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
     runs = devices.sessions_of_resource(session, place.id, within=around) if row.starts_at <= now else []
-    zone = place.timezone
+    zone, ahead = place.timezone, now < row.ends_at and row.state in OPEN
     return BookingView(
         id=row.id,
         resource_id=place.id,
@@ -147,6 +147,8 @@ def one(
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
         moved_from=series.moved_from(session, row.series_id).get(row.id) if row.series_id else None,
+        live=names.live_of(session, [place.id], now=now)[place.id] if ahead else None,
+        live_url=names.live_url([place.id], lang) if ahead else "",
         attestations=_attestations(session, row, use, actor),
         refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
     )

@@ -106,7 +106,10 @@ def view(session: Session, typed: Typed, *, actor: Actor, lang: Lang, now: datet
     sort = typed.sort if typed.sort in SORTS else "earliest"
     answer = chains.propose(session, actor=actor, asked=asked, sort=sort, limit=SHOWN, now=now)
     cards = [_card(session, one, asked, lang) for one in answer.proposals]
-    return replace(drawn, proposals=cards, problems=_problems(answer, drawn.steps))
+    ids = [part.resource_id for card in cards for part in card.parts]
+    live = names.live_of(session, set(ids), now=now)
+    cards = [replace(card, parts=[replace(part, live=live[part.resource_id]) for part in card.parts]) for card in cards]
+    return replace(drawn, proposals=cards, problems=_problems(answer, drawn.steps), live_url=names.live_url(ids, lang))
 
 
 def as_asked(typed: Typed, steps: Sequence[TypedStep], organisation_id: str | None, now: datetime) -> AskedChain:

@@ -16,13 +16,9 @@ from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
-from devices.codecs import families
 from devices.flags import queries as flags
 from devices.live import queries as sensing
-from devices.profile import Profile
-from devices.registry import wiring
-from devices.registry.actions import Credentials
-from devices.tables import ConfirmedUse, Device
+from devices.tables import ConfirmedUse
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.people import queries as people
@@ -34,20 +30,15 @@ from web.labels import word
 from web.present import names, week
 from web.present.bookings import owed_of, session_row
 from web.present.opening import as_fields
-from web.present.rejections import reason_in_words
 from web.present.search import ICONS
 from web.views.desk import (
     DeskView,
-    DeviceRow,
-    DevicesView,
     IncomeRow,
     IncomeView,
     LineRow,
     MachineView,
     NewMachineView,
-    NewSecret,
     NowRow,
-    Rejected,
     ToDo,
     UnbookedRow,
     UseReviewView,
@@ -59,8 +50,6 @@ WEEK = timedelta(days=7)
 REVIEWED = timedelta(days=30)
 AHEAD = timedelta(days=60)
 MOST_ROWS = 200
-FAMILIES = {"tasmota": families.FAMILIES["tasmota"].title, **{name: one.title for name, one in families.FAMILIES.items()}}
-"""The plug that most retrofits use first."""
 
 
 def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> DeskView:
@@ -100,6 +89,7 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
 PAGES = {
     "requests": Action.DECIDE_BOOKINGS,
     "use": Action.REVIEW_USE,
+    "fleet": Action.MANAGE_DEVICES,
     "flags": Action.MANAGE_DEVICES,
     "discrepancies": Action.REVIEW_USE,
     "problems": Action.REVIEW_USE,
@@ -245,64 +235,6 @@ def _lines_above(session: Session, row: Resource) -> list[Resource]:
 
 
 NUMBERS = ("step_min", "min_min", "max_min", "notice_min", "horizon_days", "setup_min", "cleaning_min")
-
-
-def meters(
-    session: Session,
-    row: Resource,
-    actor: Actor,
-    *,
-    lang: Lang,
-    now: datetime,
-    secret: NewSecret | None = None,
-    form: Form = EMPTY_FORM,
-) -> DevicesView:
-    rows = devices.devices_of(session, row.id)
-    counts = devices.count_rejected(session, [one.key for one in rows])
-    asked = flags.open_by_device(session, [one.id for one in rows])
-    live = names.live_of(session, [row.id], now=now)[row.id]
-    turned_away = [
-        Rejected(one.received_at, one.topic, reason_in_words(one.reason, lang), one.detail or "")
-        for meter in rows
-        for one in devices.rejected_of(session, meter.key, limit=10)
-    ]
-    return DevicesView(
-        resource_id=row.id,
-        resource=names.name_of(row, lang),
-        institution_id=row.institution_id,
-        zone=row.timezone,
-        devices=[_meter(session, one, live, counts.get(one.key, 0), len(asked.get(one.id, ())), now, lang) for one in rows],
-        families=[Choice(code, label, code == "tasmota") for code, label in FAMILIES.items()],
-        secret=secret,
-        rejected=turned_away,
-        can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
-        live_url=f"/{lang.value}/live?ids={row.id}",
-        form=form,
-    )
-
-
-def _meter(session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang) -> DeviceRow:
-    family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
-    power_w = sensing.meters_now(session, [one], now=now)[one.id].power_w
-    return DeviceRow(
-        one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, power_w,
-        live, rejected, questions,
-    )  # fmt: skip
-
-
-def new_secret(row: Device, known: Credentials, profile: Profile, host: str, port: int) -> NewSecret:
-    """What is pasted into the plug's console, a bridge from another broker, or a first message from a shell."""
-    family, described = profile.family, families.find(profile.family, profile.mapping)
-    setup = described.setup if described else ""
-    for name, value in {"host": host, "port": port, "key": known.key, "secret": known.secret}.items():
-        setup = setup.replace(f"{{{name}}}", str(value))
-    if family == families.MAPPING and described:
-        setup = wiring.bridge(described.described or {}, host=host, port=port, key=known.key, secret=known.secret)
-        family = "bridge" if setup else family
-    topic = known.topic.replace("#", "t")
-    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {known.key} -u {known.key} -P '{known.secret}' -t {topic}"
-    command = setup or f"{client} -m '{families.shown(family)}'"
-    return NewSecret(row.id, row.name, known.key, known.secret, host, port, known.topic, command, family)
 
 
 def use_review(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> UseReviewView:

@@ -22,8 +22,10 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import flags, names
 from web.present.bookings import session_row
+from web.present.health import health
+from web.present.meters import own_live, stands_for
 from web.present.rejections import reason_in_words
-from web.views.desk import NewSecret, Rejected
+from web.views.desk import Rejected
 from web.views.device import (
     CertificateRow,
     Certificates,
@@ -36,6 +38,7 @@ from web.views.device import (
     WhatIf,
 )
 from web.views.frame import Form, Lang
+from web.views.setup import Setup
 
 POWERS = ("p_on", "p_off", "p_idle", "rated_w")
 SPANS = ("min_on", "min_off", "stale_after", "max_gap")
@@ -57,7 +60,7 @@ def device(
     lang: Lang,
     now: datetime,
     overlaps: bool,
-    secret: NewSecret | None = None,
+    secret: Setup | None = None,
     certificates: Certificates | None = None,
     form: Form | None = None,
     foreseen: WhatIf | None = None,
@@ -67,6 +70,8 @@ def device(
     old = devices.find_old_secret(session, row.id, at=now)
     turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
     runs = devices.sessions_alone(session, place.id, within=Slot(now - RUNS_FROM, now))
+    alone = stands_for(session, place)
+    own = own_live(row, sensing.meters_now(session, [row], now=now)[row.id])
     return DeviceView(
         id=row.id,
         name=row.name,
@@ -81,7 +86,9 @@ def device(
         institution_id=place.institution_id,
         zone=place.timezone,
         questions=flags.rows(session, open_by_device(session, [row.id]).get(row.id, []), actor, lang),
-        live=names.live_of(session, [place.id], now=now)[place.id],
+        live=names.live_of(session, [place.id], now=now)[place.id] if alone else own,
+        live_id=place.id if alone else None,
+        health=health(session, row, profile, now=now),
         power=sensing.power_of_device(session, row.id),
         runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
         rejected=devices.count_rejected(session, [row.key]).get(row.key, 0),

@@ -16,6 +16,9 @@ from marketplace.tables import Institution, Resource
 from web.i18n import translator
 from web.views.frame import Lang, Live
 
+MOST_WATCHED = 60
+"""That one stream of a page watches."""
+
 
 def name_of(row: Resource | Institution, lang: Lang) -> str:
     """English pages fall back to Chinese, never to nothing."""
@@ -53,6 +56,12 @@ def live_of(session: Session, resource_ids: Collection[str], *, now: datetime) -
     running = booking.current_bookings(session, resource_ids, now=now)
     soon = booking.next_claims(session, resource_ids, within=Slot(now, now + timedelta(days=1)))
     return {key: _live(key, state, running, soon) for key, state in states.items()}
+
+
+def live_url(resource_ids: Collection[str], lang: Lang) -> str:
+    """Of the stream that keeps them true, as many as one may watch; empty where there is nothing to watch."""
+    asked = list(dict.fromkeys(resource_ids))[:MOST_WATCHED]
+    return f"/{lang.value}/live?ids={','.join(asked)}" if asked else ""
 
 
 def _live(key: str, found: sensing.LiveState, running: Mapping[str, Booking], soon: Mapping[str, datetime]) -> Live:

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
-from devices.live import queries as sensing
-from devices.live.queries import Live
+from devices.health import queries as meters
+from devices.health.queries import Which
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
@@ -31,25 +31,30 @@ from web.views.operator import (
 )
 
 MOST_REJECTED = 500
+MOST_SILENT = 10
+"""Of the silent and of the never heard; the page of all meters has the rest."""
 MOST_LINES = 8
 """Of a change, the first values."""
 
 
 def health(session: Session, checks: Mapping[str, bool], settings: Settings, *, lang: Lang, now: datetime) -> HealthView:
-    meters = devices.active_devices(session)
-    places = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, {row.resource_id for row in meters})}
-    heard_now = sensing.meters_now(session, meters, now=now)
-    silent = [row for row in meters if heard_now[row.id].state is Live.UNKNOWN]
+    counted = meters.counts(session, None, now=now)
+    silent = [
+        row
+        for which in (Which.SILENT, Which.NEVER)
+        for row in meters.list_doing(session, None, which, now=now, limit=MOST_SILENT)
+    ]
+    places = {row.id: names.name_of(row, lang) for row in catalogue.resources(session, {row.resource_id for row in silent})}
     heard = devices.last_heartbeat(session)
     houses = people.institutions(session)
     return HealthView(
         checks=[Check(code, "ok" if holds else "fail", "") for code, holds in checks.items()],
         messages_hour=0,
         lag_s=(now - heard).total_seconds() if heard else None,
-        devices=len(meters),
-        online=len(meters) - len(silent),
+        devices=counted[Which.ALL],
+        online=counted[Which.HEARD],
         rejected=_rejected(session, lang),
-        silent=[SilentDevice(places[row.resource_id], row.name, row.last_message_at) for row in silent],
+        silent=[SilentDevice(places[row.resource_id], row.name, row.device_id, row.last_message_at) for row in silent],
         first_steps=[
             ("institution", bool(houses)),
             ("broker", bool(settings.mqtt_url)),

@@ -21,6 +21,7 @@ from marketplace.slot import Slot
 from web import monthgrid
 from web.i18n import translator
 from web.labels import word
+from web.present import names
 from web.present.bookings import booking_rows
 from web.views.bookings import BookingRow, BookingsView
 from web.views.calendar import CalendarView, Entry
@@ -117,12 +118,15 @@ def _listed(session: Session, actor: Actor, asked: Asked, found: BookingsView, *
     if asked.cursor is None:
         ahead = replace(asked.wanted, within=Slot(now, now + FARTHEST))
         coming = booking_rows(session, own_bookings(session, actor, ahead, limit=MOST_COMING), lang)
+        live = names.live_of(session, {row.resource_id for row in coming}, now=now)
+        coming = [replace(row, live=live[row.resource_id]) for row in coming]
     over = own_bookings(session, actor, replace(asked.wanted, over_by=now), after=asked.cursor, limit=PAGE + 1)
     shown = over[:PAGE]
     following = f"{asked.address(lang)}&{urlencode({'cursor': shown[-1].id})}" if len(over) > PAGE else None
     return replace(
         found,
         upcoming=coming,
+        live_url=names.live_url([row.resource_id for row in coming], lang),
         past=sorted(booking_rows(session, shown, lang), key=lambda one: one.slot, reverse=True),
         paging=Paging(len(shown), None, asked.address(lang) if asked.cursor else None, following),
     )

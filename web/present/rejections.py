@@ -1,4 +1,4 @@
-"""Why a message was turned away, in words."""
+"""Why a message was turned away and what to do about it, in words."""
 
 from web.i18n import translator
 from web.labels import word
@@ -25,3 +25,21 @@ def reason_in_words(code: str, lang: Lang) -> str:
         "unstorable": _("It could not be stored; the log of the worker says why"),
     }
     return said.get(code) or word(_, "rejection", code)
+
+
+def remedy_in_words(code: str, lang: Lang) -> str:
+    """What mends it."""
+    _ = translator(lang)
+    other_kind = _("Check the kind of equipment that was chosen. Its page shows each message with how it is read.")
+    said = {
+        "bad_topic": _("Set the topic exactly as step 2 shows it."),
+        "foreign_topic": _("Set the topic exactly as step 2 shows it: a meter may send below its own key only."),
+        "wrong_login": _("Type key and secret again, or make a new secret."),
+        "unknown_device": _("It was disabled, or its key was mistyped. Make a new secret and type both in again."),
+        "taken_over": _("Another client uses this key. Set the client id to the key, and use it in one device only."),
+        "too_large": _("Send power and energy alone: a message has at most 16 KiB."),
+        "unknown_alias": _("It is asked for a birth by itself. Wait a minute."),
+        "unstorable": _("Tell the platform's operator."),
+        "bad_time": _("Have the meter set its clock by NTP."),
+    }
+    return said.get(code, other_kind)

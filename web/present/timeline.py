@@ -24,7 +24,7 @@ from web.i18n import translator
 from web.labels import word
 from web.present import desk, names
 from web.timeline import Scale
-from web.views.frame import Choice, Lang, Paging
+from web.views.frame import Choice, Lang, Live, Paging
 from web.views.timeline import Bar, Listed, MoveCard, Row, Strip, TimelineView, Undo
 
 DRAWN = HOLDING | {BookingState.COMPLETED, BookingState.NO_SHOW, BookingState.PROVIDER_FAILED, BookingState.UNVERIFIABLE}
@@ -94,6 +94,7 @@ def view(
     opened = [span for one in places.values() for span in terms.bookable_hours(one.rules, one.zone, whole)]
     drawn = timeline.window(first, asked.scale, zone, [*(row.slot for row in found.bookings), *opened])
     can_move = may(actor, Action.DECIDE_BOOKINGS, institution_id=house.id)
+    live = names.live_of(session, ids, now=now)
     draw = Drawer(lang, zone, drawn, asked, house.id, found, places, can_move=can_move, now=now)
     return TimelineView(
         institution=names.name_of(house, lang),
@@ -106,7 +107,7 @@ def view(
         drawn=drawn,
         ticks=timeline.ticks(drawn, asked.scale, zone),
         now_x=timeline.place(now, drawn) if drawn.start <= now < drawn.end else None,
-        rows=[draw.row(row, depth) for row, depth in shown],
+        rows=[draw.row(row, depth, live[row.id]) for row, depth in shown],
         listed=draw.listed({row.id: row for row, _ in shown}),
         scales=[_scale(one, asked, lang, house.id) for one in Scale],
         self_url=address(lang, house.id, asked),
@@ -180,7 +181,7 @@ class Drawer:
         self.found, self.places, self.can_move, self.now = found, places, can_move, now
         self.slots = {row.id: row.slot for row in found.bookings}
 
-    def row(self, place: Resource, depth: int) -> Row:
+    def row(self, place: Resource, depth: int, live: Live) -> Row:
         bars = [bar for bar in self._bars(place.id) if bar[0].overlaps(self.drawn)]
         lane = timeline.lanes([slot for slot, _ in bars])
         placed = [self._placed(bar, GAP + number * (BAR + GAP)) for (_, bar), number in zip(bars, lane, strict=True)]
@@ -190,6 +191,7 @@ class Drawer:
         return Row(
             resource_id=place.id,
             name=names.name_of(place, self.lang),
+            live=live,
             depth=depth,
             zone=place.timezone,
             step_min=timeline.snap(step, self.asked.scale),

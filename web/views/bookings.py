@@ -8,7 +8,7 @@ from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.calendar import CalendarView
 from web.views.changes import Changes
-from web.views.frame import ONE_PAGE, Choice, Paging
+from web.views.frame import ONE_PAGE, Choice, Live, Paging
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class BookingRow:
     statement_state: str | None = None
     """Of the statement if there is one: open, accepted, disputed, settled; nothing, where it came to nothing."""
     booked_by: str | None = None
+    live: Live | None = None
+    """What the equipment does now; None where nothing is to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class BookingsView:
     zone: str
     """The reader's own; equipment's is named where its clock differs."""
     calendar: CalendarView | None = None
+    live_url: str = ""
     to_sign: Sequence[BookingRow] = ()
     """Bookings with a statement of use that waits for the reader's answer."""
     paging: Paging = ONE_PAGE
@@ -164,5 +167,8 @@ class BookingView:
     """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None
     """Why the last step was refused, in words."""
+    live: Live | None = None
+    """What the equipment does now; None once the booking is over."""
+    live_url: str = ""
     attestations: str | None = None
     """Where its use can be stated or answered: state, answer, look; None where there is nothing to do."""

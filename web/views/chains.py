@@ -6,7 +6,7 @@ from datetime import date
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import EMPTY_FORM, Choice, Form
+from web.views.frame import EMPTY_FORM, Choice, Form, Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class PartRow:
     width: float = 100.0
     by_request: bool = False
     assisted: bool = False
+    live: Live | None = None
+    """What the equipment does now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class ChainsView:
     problems: Sequence[Problem] = ()
     form: Form = EMPTY_FORM
     may_add: bool = True
+    live_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,22 +146,8 @@ class DeviceRow:
     rejected: int
     questions: int
     """Open ones about what it said."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewSecret:
-    """Shown once, right after registering or renewing."""
-
-    device_id: str
-    name: str
-    key: str
-    secret: str
-    host: str
-    port: int
-    topic: str
-    command: str
-    """What is pasted into the plug's console or a shell, exactly."""
-    family: str
+    live_id: str | None
+    """What the live stream calls it; None where that tells of several meters together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +160,6 @@ class DevicesView:
     zone: str
     devices: Sequence[DeviceRow]
     families: Sequence[Choice]
-    secret: NewSecret | None
     rejected: Sequence[Rejected]
     can_edit: bool
     live_url: str | None = None

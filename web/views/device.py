@@ -6,9 +6,10 @@ from datetime import date, datetime
 
 from marketplace.slot import Slot
 from web.views.bookings import SessionRow
-from web.views.desk import NewSecret, Rejected
+from web.views.desk import Rejected
 from web.views.flags import FlagRow
 from web.views.frame import EMPTY_FORM, Form, Live
+from web.views.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,31 @@ class WhatIf:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockView:
+    """`behind_s` less than 0 is ahead; `zone_s` where a wrong time zone explains it."""
+
+    agrees: bool
+    behind_s: float
+    zone_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the meter itself does."""
+
+    interval_s: float | None
+    """Between its last messages."""
+    stale_after_s: float
+    least_stale_s: float | None
+    """What that should be at least by the interval; None where it is, or nothing is known."""
+    clock: ClockView | None
+    day: float | None
+    """The share of the last 24 hours in which its state was known; None of one that was just registered."""
+    week: float | None
+    rejected_today: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView:
     """GET/POST /{lang}/desk/devices/{id}."""
 
@@ -119,6 +145,9 @@ class DeviceView:
     questions: Sequence[FlagRow]
     """Open ones about what it said, the newest first."""
     live: Live
+    live_id: str | None
+    """What the live stream calls it; None where that tells of several meters together."""
+    health: Health
     power: Sequence[float]
     """The last hour's watts, oldest first, so that the thresholds can be judged; empty where another meter may be meant."""
     runs: Sequence[SessionRow]
@@ -127,7 +156,7 @@ class DeviceView:
     reasons: Sequence[ReasonCount]
     messages: Sequence[Rejected]
     """The latest that were turned away, newest first."""
-    secret: NewSecret | None
+    secret: Setup | None
     renewal: Renewal
     certificates: Certificates | None
     live_url: str

@@ -28,6 +28,7 @@ class RejectedCount:
 class SilentDevice:
     resource: str
     device: str
+    device_id: str
     last_at: datetime | None
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.timeline import Tick
-from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Paging
+from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Live, Paging
 from web.views.resource import RefusalPanel
 
 
@@ -45,6 +45,7 @@ class Row:
 
     resource_id: str
     name: str
+    live: Live
     depth: int
     """0 for a line, 1 for its stations, and so on."""
     zone: str

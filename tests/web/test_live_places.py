@@ -1,0 +1,78 @@
+"""Where equipment is named, its live state stands beside it, and one stream keeps it true."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from billing.quotes import actions as quotes
+from devices import actions
+from devices.intake import actions as intake
+from devices.readings import Envelope
+from devices.registry.actions import register_device
+from marketplace import clock
+from marketplace.catalogue import queries as catalogue
+from marketplace.tables import Organisation, Person
+from tests import builders
+from tests.web.desks import Desk
+
+
+def at_work(desk: Desk) -> None:
+    """The desk's machine has a meter, and runs."""
+    now = clock.now()
+    with desk.database() as session:
+        device, _ = register_device(session, resource_id=desk.resource, name="表", profile={}, actor_id=None, now=now)
+        told = [Envelope(f"d/{device.key}/t", b'{"p": 900}', now - timedelta(seconds=30 * n)) for n in range(10)]
+        intake.store(session, told[::-1])
+        while actions.fold_devices(session, now=now):
+            pass
+        session.commit()
+
+
+def booked(desk: Desk, hours: int) -> str:
+    """The customer's booking from so many hours from now on."""
+    with desk.database() as session:
+        person = session.scalars(select(Person).where(Person.email == "customer@example.com")).one()
+        firm = session.scalars(select(Organisation)).first()
+        place = catalogue.get_resource(session, desk.resource)
+        start = clock.now() + timedelta(hours=hours)
+        row = builders.a_booking(session, resource=place, organisation=firm, person=person, start=start)
+        quotes.quote_booking(session, booking=row, organisation=firm, payment_method=None, now=clock.now())
+        session.commit()
+        return row.id
+
+
+def shown(page: str, resource: str) -> tuple[bool, bool]:
+    """Whether the badge is there and says that it runs, and whether the page's stream watches it."""
+    badge = re.search(rf'class="badge is-in_use" data-live="{resource}"', page)
+    stream = re.search(rf'data-live-url="/\w+/live\?ids=[^"]*{resource}', page)
+    words = re.search(rf'id="live-data">[^<]*{resource}', page)
+    return badge is not None, (stream or words) is not None
+
+
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        ("customer", "/search"),
+        ("customer", "/r/{resource}"),
+        ("customer", "/bookings"),
+        ("customer", "/bookings/{booking}"),
+        ("customer", "/chains?q=%E5%96%B7%E9%9B%BE&kind=&hours=1&gap_min=&gap_max="),
+        ("manager", "/desk"),
+        ("manager", "/desk/timeline"),
+        ("manager", "/desk/resources/{resource}/devices"),
+    ],
+)
+def test_the_live_state_stands_beside_the_equipment(desk: Desk, who: str, path: str) -> None:
+    at_work(desk)
+    address = path.format(resource=desk.resource, booking=booked(desk, 24))
+    for lang in ("en", "zh"):
+        assert shown(desk.reader(who).get(address, lang=lang).text, desk.resource) == (True, True)
+
+
+def test_what_is_over_shows_none(desk: Desk) -> None:
+    at_work(desk)
+    over = booked(desk, -24)
+    assert "data-live=" not in desk.reader("customer").get(f"/bookings/{over}").text
+    assert "data-live=" not in desk.reader("customer").get("/bookings").text
