@@ -13,8 +13,9 @@ from devices.health import queries
 from devices.health.queries import Which
 from devices.health.watching import clock_agrees, last_words, pulse_of, words_within
 from devices.intake import actions as intake
+from devices.live.queries import Live, meters_now
 from devices.profile import Profile
-from devices.queries import Live, profile_of
+from devices.queries import profile_of
 from devices.readings import Envelope
 from devices.registry.actions import register_device, revoke
 from devices.tables import Device, DeviceCertificate
@@ -61,7 +62,7 @@ def test_each_meter_of_a_machine_has_its_own_live_state(db: Session) -> None:
     heard, never, gone = a_meter(db, place), a_meter(db, place), a_meter(db, place)
     speaks(db, heard, *range(10), watts=900.0)
     revoke(db, device_id=gone.id, actor_id="per_1", now=NOW)
-    found = queries.live_of_devices(db, [heard, never, gone], now=NOW)
+    found = meters_now(db, [heard, never, gone], now=NOW)
     assert [found[one.id].state for one in (heard, never, gone)] == [Live.IN_USE, Live.UNKNOWN, Live.NO_SENSOR]
     assert (found[heard.id].power_w, found[never.id].power_w) == (900, None)
 
