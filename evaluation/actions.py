@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy.orm import Session
 
+from booking.lines.queries import parts_of
 from devices.discrepancies.actions import seal
 from devices.discrepancies.queries import lock_devices, sealed_for
 from devices.discrepancies.tables import Cause
@@ -137,7 +138,8 @@ def _freeze(
     within = period_slot(scheme, period)
     if within.end > now:
         raise Invalid(field="period", reason="the period is not over yet")
-    session.get_one(Institution, institution_id, with_for_update=True)  # two publishers must not take the same number
+    # two publishers must not take the same number; who only refers to the institution does not wait
+    session.get_one(Institution, institution_id, with_for_update={"key_share": True})
     lock_devices(session, [row.id for row in reporting_units(session, [institution_id])])
     name = f"{scheme.id}-{scheme.version}"
     scheme = for_period(scheme, within)
@@ -165,8 +167,8 @@ def _freeze(
     session.add(FrozenFacts(revision_id=revision.id, content=gzip.compress(orjson.dumps(rows), mtime=0)))
     _publish_rows(session, revision)
     _answer(session, revision, found_late, now)
-    known = sealed_for(session, [one.id for one in earlier])
-    stretches = {unit.unit.id: within for unit in facts.units if unit.unit.id not in known}
+    known, parts = sealed_for(session, [one.id for one in earlier]), parts_of(session, [one.unit.id for one in facts.units])
+    stretches = {unit_id: within for unit_id, some in parts.items() if not known.issuperset(some)}
     seal(session, cause=Cause.EVALUATION, cause_id=revision.id, stretches=stretches, now=now)
     _note(session, revision, actor_id=actor_id, now=now)
     return revision

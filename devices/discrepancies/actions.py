@@ -110,7 +110,7 @@ def digest_of(session: Session, resource_id: str, slot: Slot, session_ids: Colle
 def keep_sealed(session: Session, device: Device, folded: Folded, *, now: datetime) -> Storable:
     """What of a fold may be stored; what sealed time would be instead is written down, once, and again when it is another."""
     everything = Storable([figures(run) for run in folded.runs], folded.segments)
-    seals = queries.sealed_since(session, device.resource_id, folded.since)
+    seals = queries.sealed_since(session, device.resource_id, bounds(folded.since.astimezone(UTC).date())[0])
     if not seals:
         return everything
     sealed = union(Slot(one.starts_at, one.ends_at) for one in seals)
@@ -266,15 +266,16 @@ class _Comparison:
 
     def _messages(self, day: date, last: Discrepancy | None) -> dict[str, Any]:
         """What came after the seal and lies on that day in sealed time, with what the last record named."""
-        whole = Slot(*bounds(day))
-        late = [one for one in self.folded.arrivals if self._came_late(one, whole)]
-        named = dict(self._named({one.received_at for one in late}))
-        found = {digest: at.isoformat() for digest, at in named.items()} | dict(last.messages["digests"] if last else ())
-        times = sorted([*found.values(), *([last.messages["last"]] if last and last.messages["last"] else [])])
-        listed = sorted(found.items(), key=lambda one: (one[1], one[0]))
-        count = max(len(found), last.messages["count"] if last else 0)
-        ends = {"first": times[0], "last": times[-1]} if times else {"first": None, "last": None}
-        return {"count": count, **ends, "digests": [list(one) for one in listed[:MOST_MESSAGES]]}
+        whole, told = Slot(*bounds(day)), last.messages if last else {"count": 0, "first": None, "last": None, "digests": []}
+        named = datetime.fromisoformat(told["last"]) if told["last"] else None
+        late = {(one.received_at, one.payload) for one in self.folded.arrivals if self._came_late(one, whole)}
+        times = sorted(at for at, _ in late)
+        new = [at for at in times if named is None or at > named]
+        found = dict(told["digests"]) | {digest: at.isoformat() for digest, at in self._named(new or times)}
+        listed = sorted(found.items(), key=lambda one: (one[1], one[0]))[:MOST_MESSAGES]
+        ends = {"first": told["first"] or new[0].isoformat(), "last": new[-1].isoformat()} if new else {}
+        count = max(told["count"] + len(new), len(late))
+        return {**told, **ends, "count": count, "digests": [list(one) for one in listed]}
 
     def _came_late(self, arrival: Arrival, day: Slot) -> bool:
         at, _ = placed_at(arrival, self.folded.profiles.at(arrival.received_at))
@@ -285,9 +286,9 @@ class _Comparison:
             and any(one.starts_at <= at <= one.ends_at and arrival.received_at > one.sealed_at for one in self.seals)
         )
 
-    def _named(self, times: Collection[datetime]) -> list[tuple[str, datetime]]:
+    def _named(self, times: Sequence[datetime]) -> list[tuple[str, datetime]]:
         mine = select(RawMessage.digest, RawMessage.received_at).where(RawMessage.device_id == self.device.id)
-        some = sorted(times)[:MOST_MESSAGES]
+        some = set(times[:MOST_MESSAGES])
         return [(digest, at) for digest, at in self.session.execute(mine.where(RawMessage.received_at.in_(some)))]
 
 

@@ -134,8 +134,8 @@ def get_discrepancy(session: Session, discrepancy_id: str) -> Discrepancy:
 
 
 def discrepancies_of(session: Session, resource_id: str, *, limit: int = 50, offset: int = 0) -> Sequence[Discrepancy]:
-    """Every record, the last found first."""
-    mine = select(Discrepancy).where(Discrepancy.resource_id == resource_id)
+    """Every record of the resource and of everything below it, the last found first."""
+    mine = select(Discrepancy).where(Discrepancy.resource_id.in_(parts_of(session, [resource_id])[resource_id]))
     return session.scalars(mine.order_by(Discrepancy.found_at.desc(), Discrepancy.id.desc()).limit(limit).offset(offset)).all()
 
 

@@ -1,7 +1,7 @@
 """A meter's messages as somebody who watches sees them: what each says of power and energy, when it came, what time it tells."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from devices import queries
 from devices.codecs import families
 from devices.health.rhythm import Clock, clock_of, interval_s
+from devices.placing import Sample, as_one
 from devices.profile import Profile
-from devices.readings import Channel, Envelope, Rejected
+from devices.readings import Channel, Envelope, Reading, Rejected, Told
 from devices.tables import Device
 from marketplace.slot import Slot
 
@@ -64,8 +65,9 @@ def last_words(session: Session, device: Device, profile: Profile) -> list[Word]
 
 
 def words_within(session: Session, device: Device, profile: Profile, within: Slot) -> list[Word]:
-    """Of what was received then, the first of it."""
-    return _words(session, device, profile, queries.messages_within(session, device.id, within, limit=MOST))
+    """Of what was received then, the first of it; of several series with what each told just before."""
+    heard = queries.messages_within(session, device.id, within.widen(profile.span("stale_after"), timedelta(0)), limit=MOST)
+    return [one for one in _words(session, device, profile, heard) if one.received_at >= within.start]
 
 
 def pulse_of(words: Sequence[Word]) -> Pulse:
@@ -82,14 +84,43 @@ def recent(words: Sequence[Word], *, now: datetime, within: timedelta) -> list[W
 def _words(session: Session, device: Device, profile: Profile, heard: Sequence[Envelope]) -> list[Word]:
     births = queries.births_of(session, device.id, before=heard[0].received_at) if heard else []
     since = heard[0].received_at if heard else None
-    return [one for one in _read([*births, *heard], profile) if since and one.received_at >= since]
+    read = [(envelope, told) for envelope, told in _read([*births, *heard], profile) if since and envelope.received_at >= since]
+    if len({one.reading.metric for _, told in read for one in told}) <= 1:
+        return [_word(envelope, one, one.reading) for envelope, told in read for one in told]
+    return _together(read, profile)
 
 
-def _read(envelopes: Iterable[Envelope], profile: Profile) -> Iterable[Word]:
+Heard = tuple[Envelope, list[Told]]
+"""A message, and what it says of the series that count."""
+
+
+def _read(envelopes: Iterable[Envelope], profile: Profile) -> Iterable[Heard]:
     for envelope, told in families.follow(profile.family, envelopes, profile.tz, profile.mapping):
-        for one in [] if isinstance(told, Rejected) else told:
-            reading, live = one.reading, not (envelope.retain or envelope.backlog or envelope.historical or one.historical)
-            if reading.channel is Channel.TELEMETRY:
-                yield Word(
-                    envelope.received_at, reading.measured_at, reading.power_w, reading.energy_wh, reading.state, live
-                )  # fmt: skip
+        some = [] if isinstance(told, Rejected) else [one for one in told if one.reading.channel is Channel.TELEMETRY]
+        if counting := [one for one in some if profile.counts(one.reading.metric)]:
+            yield envelope, counting
+
+
+def _together(read: Sequence[Heard], profile: Profile) -> list[Word]:
+    """Several series as the fold reads them: one machine, a word a message."""
+    messages = [
+        [
+            (one.reading.metric, Sample(envelope.received_at, one.reading.power_w, one.reading.energy_wh, one.reading.state))
+            for one in told
+        ]
+        for envelope, told in read
+    ]
+    counted: dict[str, float] = {}
+    found = []
+    for (envelope, told), sample in zip(read, as_one(messages, profile), strict=True):
+        counted |= {metric: value for metric, value in sample.counters if value is not None}
+        energy = sum(counted.values()) if any(value is not None for _, value in sample.counters) else None
+        found.append(
+            _word(envelope, told[0], replace(told[0].reading, power_w=sample.power_w, energy_wh=energy, state=sample.state))
+        )
+    return found
+
+
+def _word(envelope: Envelope, told: Told, reading: Reading) -> Word:
+    live = not (envelope.retain or envelope.backlog or envelope.historical or told.historical)
+    return Word(envelope.received_at, reading.measured_at, reading.power_w, reading.energy_wh, reading.state, live)

@@ -18,7 +18,7 @@ from devices import actions, queries, what_if
 from devices.archive.files import Archive
 from devices.discrepancies import invariants
 from devices.discrepancies import queries as discrepancies
-from devices.discrepancies.actions import seal
+from devices.discrepancies.actions import MOST_MESSAGES, seal
 from devices.discrepancies.comparing import CUT, sessions_in
 from devices.discrepancies.tables import Cause, Discrepancy, SealedStretch
 from devices.evidence import folder
@@ -172,6 +172,35 @@ def test_more_late_messages_write_a_further_record_with_the_whole(db: Session) -
         assert getattr(second, name) == getattr(whole, name)
     assert second.messages["count"] == 59
     assert [one.id for one in discrepancies.standing(db, [line.booking.resource_id], EVER)] == [second.id]
+
+
+def test_of_a_day_that_is_sealed_twice_a_fold_of_its_end_forgets_nothing(db: Session) -> None:
+    line = a_gap(db)
+    line.seal(60, 180, at=300)
+    line.hear(91, 150, 350, at=310)
+    known = line.states()[:3]
+    line.hear(250, 340, 8)
+    line.seal(305, 330, at=340)
+    line.hear(340, 342, 8)
+    assert (minute(65), minute(150), State.RUN, False) in known
+    assert line.states()[:2] == known[:2]
+    assert line.records()[-1].would_be_s == 85 * 60
+    use = queries.use_of_booking(db, line.booking.id)
+    assert use is not None
+    assert use.confirmed_s == 85 * 60
+
+
+def test_every_late_message_is_counted_and_the_first_hundred_are_named(db: Session) -> None:
+    line = a_gap(db)
+    line.seal(60, 180, at=300)
+    said = [message(line.key, 91 + number / 6, 350) for number in range(59 * 6)]
+    late = [Envelope(one.topic, one.payload, minute(310) + timedelta(seconds=n)) for n, one in enumerate(said)]
+    for some in (late[:200], late[200:]):
+        intake.store(db, some)
+        line.fold(330)
+    told = line.records()[-1].messages
+    assert (told["count"], len(told["digests"])) == (len(said), MOST_MESSAGES)
+    assert (told["first"], told["last"]) == (late[0].received_at.isoformat(), late[-1].received_at.isoformat())
 
 
 def test_late_messages_that_change_nothing_write_nothing(db: Session) -> None:
@@ -364,6 +393,7 @@ def test_what_rests_on_a_line_seals_its_stations(db: Session) -> None:
     [one] = line.records()
     assert (one.resource_id, one.rests_on) == (line.booking.resource_id, [{"cause": "statement", "id": "stm_1"}])
     assert discrepancies.sealed_for(db, ["stm_1"]) == {whole.id, line.booking.resource_id}
+    assert discrepancies.discrepancies_of(db, whole.id) == [one]
     assert list(invariants.violations(db)) == []
 
 

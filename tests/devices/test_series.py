@@ -1,6 +1,7 @@
 """A device with several series, such as the channels of a plug, is one machine; one with one series is folded as ever."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from devices import actions
 from devices.folding import runs_of, samples_of
+from devices.health.watching import words_within
 from devices.intake import actions as intake
 from devices.live.queries import Live, live_states
 from devices.placing import VALUE_KEPT, Sample, as_one
@@ -24,6 +26,7 @@ from devices.sessions import Grade, fold
 from devices.sessions import Session as Run
 from devices.tables import Device, UsageSession
 from marketplace.refusals import Invalid
+from marketplace.slot import Slot
 from tests.builders import a_resource
 
 BEGIN = datetime(2026, 3, 10, 1, tzinfo=UTC)
@@ -51,6 +54,18 @@ def plug(first: Sequence[float], second: Sequence[float], *, key: str = "k") -> 
             found.append(said(minute + channel / 2, channel, power, round(counted[channel], 3), key))
             counted[channel] += power / 60
     return found
+
+
+def test_who_measures_sees_what_the_fold_reads(db: Session) -> None:
+    device, _ = register_device(
+        db, resource_id=a_resource(db).id, name="plug", profile={"family": "shelly2"}, actor_id=None, now=at(-1)
+    )
+    intake.store(db, plug([40.0] * 6 + [150.0] * 6, [40.0] * 6 + [150.0] * 6, key=device.key))
+    idle = words_within(db, device, SHELLY, Slot(at(1), at(5)))
+    assert {one.power_w for one in idle} == {80.0}
+    assert {one.power_w for one in words_within(db, device, SHELLY, Slot(at(7), at(11)))} == {300.0}
+    assert {one.power_w for one in words_within(db, device, replace(SHELLY, series=("1",)), Slot(at(1), at(5)))} == {40.0}
+    assert len(idle) == 8
 
 
 def told(run: Run) -> tuple[Any, ...]:

@@ -17,7 +17,9 @@ from evaluation.corrections import invariants
 from evaluation.corrections.tables import DiscrepancyAnswer
 from evaluation.packs import verify
 from evaluation.tables import PublishedFigure, Revision
-from tests.devices.test_actions import DAY, minute
+from marketplace.tables import Institution
+from tests.builders import a_resource
+from tests.devices.test_actions import DAY, a_device, minute
 from tests.devices.test_discrepancies import EVER, Line, a_line
 
 PERIOD = "2026-03"
@@ -49,6 +51,18 @@ def figure(revision: Revision, unit: str, code: str) -> object:
 
 def revisions(line: Line) -> list[Revision]:
     return list(queries.revisions_of(line.db, line.booking.institution_id, period=PERIOD, scheme="WPC-OPEN-2026.1"))
+
+
+def test_a_station_that_came_later_is_sealed_with_the_revision_that_rests_on_it(db: Session) -> None:
+    line = a_month(db)
+    first = published(line)
+    station = a_resource(db, institution=db.get_one(Institution, line.booking.institution_id), parent_id=line.booking.resource_id)
+    meter, known = a_device(db, station)
+    Line(db, line.booking, known.key, meter.id).hear(100, 140, 350)
+    second = published(line)
+    assert (first.number, second.number) == (1, 2)
+    assert discrepancies.sealed_for(db, [first.id]) == {line.booking.resource_id}
+    assert discrepancies.sealed_for(db, [second.id]) == {line.booking.resource_id, station.id}
 
 
 def faults(db: Session) -> list[str]:

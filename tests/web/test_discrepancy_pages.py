@@ -97,6 +97,7 @@ def test_who_reads_them(desk: Desk, found: Found, reader: str, path: str, status
     answer = desk.reader(reader).get(path.format(house=desk.house))
     assert answer.status_code == status
     assert (found.record in answer.text) == (status == 200)
+    assert ("−¥75.00" in answer.text) == (status == 200 and reader != "evaluator")
 
 
 def test_the_bill_says_why_it_was_corrected_and_finance_enters_what_is_paid_back(desk: Desk, found: Found) -> None:

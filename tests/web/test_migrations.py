@@ -202,21 +202,27 @@ inputs_hash, total, grade, cause, difference, document, created_at) VALUES ('rev
 INSERT INTO published_figures (revision_id, scope, object_id, code, value) VALUES ('rev_1', 'unit', 'res_1', 'eff_h', '1.00');
 INSERT INTO published_figures (revision_id, scope, object_id, code, value) VALUES ('rev_1', 'unit', 'res_1', 'ext_h', '1.00')"""
 """An accepted statement and a published month, as they were stored before anything was sealed."""
+STATION = (
+    STORED.split(";")[2].replace("res_1", "res_2").replace("(id,", "(parent_id, id,").replace("('res_2'", "('res_1', 'res_2'")
+)
+"""A station of what they are of."""
 
 
 def test_what_was_accepted_or_published_before_is_sealed(empty_database_url: str) -> None:
     engine = open_engine(empty_database_url)
     command.upgrade(config(engine), "0033")
     with engine.begin() as connection:
-        for statement in f"{STORED};{BILLED}".split(";"):
+        for statement in f"{STORED};{BILLED};{STATION}".split(";"):
             connection.exec_driver_sql(statement)
     migrate(engine)
     with open_sessions(engine)() as session:
-        rows = session.scalars(select(SealedStretch).order_by(SealedStretch.starts_at)).all()
+        found = select(SealedStretch).order_by(SealedStretch.starts_at, SealedStretch.resource_id)
+        rows = session.scalars(found).all()
         assert [(row.cause_id, row.cause, row.resource_id, row.sessions, row.digest) for row in rows] == [
-            ("rev_1", "evaluation", "res_1", [], None), ("stm_1", "statement", "res_1", [], None),
+            ("rev_1", "evaluation", "res_1", [], None), ("rev_1", "evaluation", "res_2", [], None),
+            ("stm_1", "statement", "res_1", [], None), ("stm_1", "statement", "res_2", [], None),
         ]  # fmt: skip
-        assert rows[1].starts_at == datetime(2026, 3, 10, 1, tzinfo=UTC)
+        assert rows[-1].starts_at == datetime(2026, 3, 10, 1, tzinfo=UTC)
     command.downgrade(config(engine), "0033")
     migrate(engine)
     assert is_current(engine)

@@ -23,7 +23,7 @@ from marketplace.tables import Resource
 from web.charts import power_graph
 from web.present import names
 from web.present.health import clock_view
-from web.present.meters import kinds, own_live
+from web.present.meters import kinds, own_live, stands_for
 from web.present.rejections import reason_in_words, remedy_in_words
 from web.qr import code_of
 from web.views.connect import ArrivalView, ConnectView, MeasuringView, TurnedAway
@@ -66,7 +66,7 @@ def connect(
     measured = find_measurement(session, row.id)
     confirmed = _confirmed(session, row, measured.saved_at, now) if saved and measured and measured.saved_at else None
     address = f"{base_url.rstrip('/')}/{lang.value}/desk/devices/{row.id}/connect"
-    alone = len(devices.devices_of(session, place.id, limit=2)) == 1
+    alone = stands_for(session, place)
     own = own_live(row, sensing.meters_now(session, [row], now=now)[row.id])
     typing = shown.foreseen or measuring.form.errors or measuring.stage in ("proposed", "unfit")
     waits = not typing and (confirmed or 0) < ENOUGH_S

@@ -68,6 +68,7 @@ def rows(session: Session, found: Sequence[Discrepancy], actor: Actor, lang: Lan
     for one in found:
         place, messages = places[one.resource_id], one.messages
         manages = may(actor, Action.MANAGE_DEVICES, institution_id=place.institution_id)
+        accounts = any(may(actor, one, institution_id=place.institution_id) for one in (Action.HANDLE_MONEY, Action.REVIEW_USE))
         made.append(
             DiscrepancyRow(
                 id=one.id,
@@ -90,9 +91,9 @@ def rows(session: Session, found: Sequence[Discrepancy], actor: Actor, lang: Lan
                 messages=messages["count"],
                 first_at=datetime.fromisoformat(messages["first"]) if messages["first"] else None,
                 last_at=datetime.fromisoformat(messages["last"]) if messages["last"] else None,
-                bills=followed.bills(one),
+                bills=followed.bills(one) if accounts else [],
                 figures=followed.figures(one),
-                corrections=followed.corrections(one),
+                corrections=followed.corrections(one) if accounts else [],
                 revisions=followed.revisions(one),
                 waits=followed.waits(one),
             )

@@ -30,18 +30,22 @@ END $$;
 CREATE TRIGGER {table}_never_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
 FOR EACH STATEMENT EXECUTE FUNCTION {table}_never_change()
 """
-ACCEPTED = """
+PARTS = """
+WITH RECURSIVE parts (root, part) AS (
+  SELECT id, id FROM resources UNION SELECT parts.root, resources.id FROM parts JOIN resources ON resources.parent_id = parts.part
+)"""
+ACCEPTED = f"""{PARTS}
 INSERT INTO sealed_stretches (resource_id, starts_at, cause_id, ends_at, cause, sealed_at, sessions)
-SELECT bookings.resource_id, bookings.starts_at, statements.id, bookings.ends_at, 'statement', statements.accepted_at, {nothing}
-FROM statements JOIN bookings ON bookings.id = statements.booking_id
+SELECT parts.part, bookings.starts_at, statements.id, bookings.ends_at, 'statement', statements.accepted_at, {{nothing}}
+FROM statements JOIN bookings ON bookings.id = statements.booking_id JOIN parts ON parts.root = bookings.resource_id
 WHERE statements.state IN ('accepted', 'settled') AND statements.use_id IS NOT NULL
 """
-PUBLISHED = """
+PUBLISHED = f"""{PARTS}
 INSERT INTO sealed_stretches (resource_id, starts_at, cause_id, ends_at, cause, sealed_at, sessions)
-SELECT DISTINCT published_figures.object_id, evaluation_revisions.period_from, evaluation_revisions.id,
-  evaluation_revisions.period_to, 'evaluation', evaluation_revisions.cut_off, {nothing}
+SELECT DISTINCT parts.part, evaluation_revisions.period_from, evaluation_revisions.id,
+  evaluation_revisions.period_to, 'evaluation', evaluation_revisions.cut_off, {{nothing}}
 FROM evaluation_revisions JOIN published_figures ON published_figures.revision_id = evaluation_revisions.id
-JOIN resources ON resources.id = published_figures.object_id
+JOIN parts ON parts.root = published_figures.object_id
 WHERE evaluation_revisions.number = 1 AND published_figures.scope = 'unit'
 """
 
