@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 INGEST = "ingest"
+KEEPER = "keeper"
+AGAIN = f"{INGEST}/again/"
+"""Before the topic of a message that the keeper tells the broker again (decision 0040)."""
 KEY = "{key}"
 
 
@@ -32,6 +35,11 @@ INGEST_RIGHTS: Sequence[Sequence[Right]] = (
         Right(Access.WRITE, "spBv1.0/+/NCMD/+"),
     ),
 )
+KEEPER_RIGHTS: Sequence[Right] = (
+    Right(Access.READ, "#"),
+    Right(Access.WRITE, f"{AGAIN}#"),
+)
+"""Of our own broker alone; no other has a keeper."""
 DEVICE_RIGHTS: Sequence[Sequence[Right]] = (
     (
         Right(Access.WRITE, f"d/{KEY}/#"),
@@ -50,9 +58,10 @@ DEVICE_RIGHTS: Sequence[Sequence[Right]] = (
 
 def mosquitto_rules() -> str:
     """The file of topic rules: what it does not name is refused."""
-    ingest = [f"topic {right.access} {right.topic}" for group in INGEST_RIGHTS for right in group]
+    ours = ((INGEST, [right for group in INGEST_RIGHTS for right in group]), (KEEPER, KEEPER_RIGHTS))
+    accounts = [[f"user {name}", *(f"topic {right.access} {right.topic}" for right in rights)] for name, rights in ours]
     devices = [[f"pattern {right.access} {right.topic.replace(KEY, '%u')}" for right in group] for group in DEVICE_RIGHTS]
-    return "\n\n".join("\n".join(lines) for lines in ([f"user {INGEST}", *ingest], *devices)) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in (*accounts, *devices)) + "\n"
 
 
 ACTIONS = {Access.READ: "subscribe", Access.WRITE: "publish"}
