@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from devices.denials import LOG
 from devices.registry.actions import broker_hash
-from devices.rights import INGEST, KEEPER, mosquitto_rules
+from devices.rights import INGEST, KEEPER, OUR_RIGHTS, TELLER, mosquitto_rules
 from marketplace.refusals import Refusal
 
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -89,7 +89,7 @@ class RunningBroker:
 
     @property
     def keeper_url(self) -> str:
-        """With the account that tells it again what it may have lost."""
+        """With the account that hears what passes; the one that tells again has the same password."""
         return f"mqtt://{KEEPER}:{quote(self.keeper_password)}@{self.host}:{self.port}"
 
     def stop(self) -> None:
@@ -217,10 +217,11 @@ def write_credentials(
     """
     file = folder / "passwords"
     before = file.read_text() if file.exists() else ""
-    ours = (_own_line(before, INGEST, ingest_password), _own_line(before, KEEPER, keeper_password))
+    passwords = {INGEST: ingest_password, KEEPER: keeper_password, TELLER: keeper_password}
+    ours = [_own_line(before, name, password) for name, password in passwords.items()]
     lines = [line for line in ours if line]
     for key, hashed in sorted(credentials):
-        if not NAME.match(key) or key in {INGEST, KEEPER} or not HASH.match(hashed):
+        if not NAME.match(key) or key in OUR_RIGHTS or not HASH.match(hashed):
             raise BrokerUnavailable(reason=f"device {key[:64]!r} has a name or hash that a password file cannot hold")
         lines.append(f"{key}:{hashed}")
     text = "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from devices.codecs.strict import PAYLOAD_LIMIT, TOPIC_LIMIT
-from devices.rights import AGAIN, INGEST, KEEPER
+from devices.rights import AGAIN, INGEST, KEEPER, TELLER
 from marketplace import clock
 
 log = structlog.get_logger()
@@ -56,6 +56,7 @@ class Memory:
     def __init__(self, *, seconds: float = KEPT_S, messages: int = KEPT_MESSAGES, size: int = KEPT_BYTES) -> None:
         self._seconds, self._messages, self._most_bytes = seconds, messages, size
         self._passed: deque[Passed] = deque()
+        self._lock = threading.Lock()
         self.size = 0
         """Bytes of topics and payloads."""
         self.overrun = 0
@@ -65,25 +66,30 @@ class Memory:
         return len(self._passed)
 
     def add(self, topic: str, payload: bytes, at: float) -> None:
-        self._passed.append(Passed(topic, payload, at))
-        self.size += len(topic) + len(payload)
-        while self._passed[0].at < at - self._seconds:
-            self._forget()
-        while len(self._passed) > self._messages or self.size > self._most_bytes:
-            self._forget()
-            self.overrun += 1
+        with self._lock:
+            self._passed.append(Passed(topic, payload, at))
+            self.size += len(topic) + len(payload)
+            while self._passed[0].at < at - self._seconds:
+                self._forget()
+            while len(self._passed) > self._messages or self.size > self._most_bytes:
+                self._forget()
+                self.overrun += 1
 
     def hold(self, since: float) -> None:
         """Let what passed since then not age until it is released."""
-        held = [one._replace(at=math.inf) for one in self._passed if one.at >= since]
-        self._passed = deque([*held, *(one for one in self._passed if one.at < since)])
+        with self._lock:
+            held = [one._replace(at=math.inf) for one in self._passed if one.at >= since]
+            self._passed = deque([*held, *(one for one in self._passed if one.at < since)])
 
     def held(self) -> list[Passed]:
-        return [one for one in self._passed if one.at == math.inf]
+        with self._lock:
+            return [one for one in self._passed if one.at == math.inf]
 
     def release(self, at: float) -> None:
         """As if it passed at this moment: told again it is no safer than it was when it came first."""
-        self._passed = deque(sorted((one._replace(at=min(one.at, at)) for one in self._passed), key=lambda one: one.at))
+        with self._lock:
+            released = (one._replace(at=min(one.at, at)) for one in self._passed)
+            self._passed = deque(sorted(released, key=lambda one: one.at))
 
     def _forget(self) -> None:
         gone = self._passed.popleft()
@@ -91,18 +97,24 @@ class Memory:
 
 
 class Keeper:
-    """A listener beside our own broker. It starts no thread but paho's, and that one alone touches the memory."""
+    """A listener beside our own broker, and for the moment after a death a second connection, which tells it again.
+
+    The listener writes nothing but its subscription: whoever writes to a dead broker loses what that had sent it last.
+    """
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Memory()
         self.broken = False
-        """There is no connection, and all that came over the last one is remembered."""
-        self._client: Client | None = None
+        """A connection is lost, and all that came over the listener's is remembered."""
+        self._at = urlsplit("")
+        self._listener: Client | None = None
+        self._teller: Client | None = None
         self._ended = threading.Event()
+        """The listener has read all there was."""
         self._ended.set()
         self._again: Iterator[Passed] = iter(())
         self._under_way = self._told = self._refused = self._overrun = 0
-        self._warned_at = -WARN_EVERY_S
+        self._warned_at = -math.inf
 
     def start(self, url: str, *, saved_at: float = math.inf) -> None:
         """Connect in the background, once: who finds it `broken` calls this again.
@@ -112,64 +124,41 @@ class Keeper:
         self._ended.wait(END_S)
         self.stop()
         self.memory.hold(saved_at)
-        at = urlsplit(url)
-        client = self._client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=at.username or KEEPER,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.username_pw_set(unquote(at.username or KEEPER), unquote(at.password or ""))
-        client.suppress_exceptions = True  # an exception in a callback would end the network thread for good
-        client.max_inflight_messages_set(WINDOW)
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
-        self.broken = False
+        self._at, self.broken = urlsplit(url), False
         self._ended.clear()
-        client.connect_async(at.hostname or "127.0.0.1", at.port or 1883, keepalive=KEEPALIVE_S)
-        client.loop_start()
+        self._listener = self._new_client(KEEPER)
+        self._listener.on_connect = self._on_listener_connect
+        self._listener.on_subscribe = self._on_subscribe
+        self._listener.on_message = self._on_message
+        self._listener.on_connect_fail = self._on_listener_fail
+        self._listener.on_disconnect = self._on_listener_disconnect
+        self._connect(self._listener)
 
     def stop(self) -> None:
-        if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
-            self._client = None
+        for client in (self._listener, self._teller):
+            if client is not None:
+                client.disconnect()
+                client.loop_stop()
+        self._listener = self._teller = None
 
-    def _on_connect(self, client: Client, _data: Any, _flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
+    def _new_client(self, name: str) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
+        )
+        client.username_pw_set(name, unquote(self._at.password or ""))
+        client.suppress_exceptions = True  # an exception in a callback would end the network thread for good
+        return client
+
+    def _connect(self, client: Client) -> None:
+        client.connect_async(self._at.hostname or "127.0.0.1", self._at.port or 1883, keepalive=KEEPALIVE_S)
+        client.loop_start()
+
+    def _on_listener_connect(self, client: Client, _data: Any, _flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
         if code.is_failure:
             log.warning("keeper_refused", reason=str(code), meaning="what the broker forgets when it is killed is lost")
             return
-        # at QoS 0: an acknowledgement that a dead broker did not read would make the system throw away what it had sent us
+        # at QoS 0: it is to acknowledge nothing, for that is writing
         client.subscribe("#", options=SubscribeOptions(qos=0, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND))
-
-    def _on_subscribe(self, client: Client, *_: Any) -> None:
-        """Tell again what the broker may have forgotten; what passes from here on is remembered beside it."""
-        self._again = iter(self.memory.held())
-        self._under_way = self._told = self._refused = 0
-        for _each in range(WINDOW):
-            self._tell_next(client)
-        self._look_whether_told()
-
-    def _tell_next(self, client: Client) -> None:
-        if one := next(self._again, None):
-            client.publish(AGAIN + one.topic, one.payload, qos=1)
-            self._under_way += 1
-
-    def _on_publish(self, client: Client, _data: Any, _mid: int, code: ReasonCode, _more: Properties) -> None:
-        self._under_way -= 1
-        self._told += 1
-        self._refused += code.is_failure
-        self._tell_next(client)
-        self._look_whether_told()
-
-    def _look_whether_told(self) -> None:
-        if not self._under_way:
-            self.memory.release(clock.now().timestamp())
-            log.info("keeper_listens", told_again=self._told, refused=self._refused)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
@@ -185,13 +174,51 @@ class Keeper:
             log.warning("keeper_forgets", messages=self.memory.overrun - self._overrun, meaning="more passes than is remembered")
             self._overrun, self._warned_at = self.memory.overrun, now
 
-    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._end()
-
-    def _on_disconnect(self, _client: Client, _data: Any, _flags: DisconnectFlags, code: ReasonCode, _more: Any) -> None:
-        log.info("keeper_disconnected", reason=str(code), remembered=len(self.memory))
-        self._end()
-
-    def _end(self) -> None:
+    def _on_listener_fail(self, _client: Client, _data: Any) -> None:
         self.broken = True
         self._ended.set()
+
+    def _on_listener_disconnect(self, _c: Client, _data: Any, _flags: DisconnectFlags, code: ReasonCode, _more: Any) -> None:
+        log.info("keeper_disconnected", reason=str(code), remembered=len(self.memory))
+        self.broken = True
+        self._ended.set()
+
+    def _on_subscribe(self, _client: Client, *_: Any) -> None:
+        """From here on what passes is remembered; beside it tell again what the broker may have forgotten."""
+        self._again = iter(self.memory.held())
+        self._under_way = self._told = self._refused = 0
+        self._teller = self._new_client(TELLER)
+        self._teller.max_inflight_messages_set(WINDOW)
+        self._teller.on_connect = self._on_teller_connect
+        self._teller.on_publish = self._on_publish
+        self._teller.on_connect_fail = self._on_teller_fail
+        self._teller.on_disconnect = self._on_teller_fail
+        self._connect(self._teller)
+
+    def _on_teller_connect(self, client: Client, _data: Any, _flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
+        if not code.is_failure:
+            for _each in range(WINDOW):
+                self._tell_next(client)
+            self._look_whether_told(client)
+
+    def _tell_next(self, client: Client) -> None:
+        if one := next(self._again, None):
+            client.publish(AGAIN + one.topic, one.payload, qos=1)
+            self._under_way += 1
+
+    def _on_publish(self, client: Client, _data: Any, _mid: int, code: ReasonCode, _more: Properties) -> None:
+        self._under_way -= 1
+        self._told += 1
+        self._refused += code.is_failure
+        self._tell_next(client)
+        self._look_whether_told(client)
+
+    def _look_whether_told(self, client: Client) -> None:
+        if not self._under_way:
+            self.memory.release(clock.now().timestamp())
+            client.on_disconnect = None
+            client.disconnect()
+            log.info("keeper_listens", told_again=self._told, refused=self._refused)
+
+    def _on_teller_fail(self, _client: Client, *_: Any) -> None:
+        self.broken = True

@@ -112,7 +112,6 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.settings = {"mqtt_url": f"mqtt://ingest:secret@127.0.0.1:{self.port}", "mqtt_dir": str(folder)}
-        self._pid_file = folder / "pid"
 
     @contextlib.contextmanager
     def supervised(self, product: Product, *words: str) -> Iterator[None]:
@@ -121,16 +120,21 @@ class Broker:
             command = [sys.executable, STUBBORN, *words]
             process = subprocess.Popen(command, env=product.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _until(self._pid_file.exists)
+            _until(self._pid)
             yield
         finally:
             stop(process, signal.SIGTERM)
 
     def kill(self) -> None:
         """Mosquitto alone, with SIGKILL; its supervisor has begun it anew when this returns."""
-        before = self._pid_file.read_text()
-        os.kill(int(before), signal.SIGKILL)
-        _until(lambda: self._pid_file.exists() and self._pid_file.read_text() != before, every_s=0.02)
+        os.kill(before := self._pid(), signal.SIGKILL)
+        _until(lambda: self._pid() not in {0, before}, every_s=0.02)
+
+    def _pid(self) -> int:
+        """0 while none runs."""
+        with contextlib.suppress(FileNotFoundError):
+            return int((self.folder / "pid").read_text())
+        return 0
 
 
 @dataclass(frozen=True)
