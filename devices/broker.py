@@ -354,7 +354,7 @@ def _wait_until_listening(running: RunningBroker) -> None:
     while time.monotonic() < deadline and running.process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((running.host, running.port), 1):
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     running.stop()
     said = (running.folder / LOG).read_text(errors="replace").strip()[-300:]
     raise BrokerUnavailable(reason=f"Mosquitto does not listen on port {running.port}: {said or 'see ' + str(running.folder)}")
