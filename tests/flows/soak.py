@@ -120,7 +120,7 @@ class Broker:
             command = [sys.executable, STUBBORN, *words]
             process = subprocess.Popen(command, env=product.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _until(self._pid)
+            until(self._pid)
             yield
         finally:
             stop(process, signal.SIGTERM)
@@ -128,7 +128,7 @@ class Broker:
     def kill(self) -> None:
         """Mosquitto alone, with SIGKILL; its supervisor has begun it anew when this returns."""
         os.kill(before := self._pid(), signal.SIGKILL)
-        _until(lambda: self._pid() not in {0, before}, every_s=0.02)
+        until(lambda: self._pid() not in {0, before}, every_s=0.02)
 
     def _pid(self) -> int:
         """0 while none runs."""
@@ -186,9 +186,7 @@ class Soak:
     def stored(self, known: Credentials) -> Counter[int]:
         """How often each number of a device is stored."""
         try:
-            with self.sessions() as session:
-                of_device = select(RawMessage.payload).where(RawMessage.topic == f"d/{known.key}/t")
-                return Counter(orjson.loads(payload)["seq"] for payload in session.scalars(of_device))
+            return stored_numbers(self.sessions, known.key)
         except DBAPIError:  # it is only just coming back
             return Counter()
 
@@ -197,6 +195,12 @@ class Soak:
             of_device = select(RawMessage.device_id).where(RawMessage.topic == f"d/{known.key}/t").limit(1)
             runs = select(UsageSession).where(UsageSession.device_id.in_(of_device)).order_by(UsageSession.starts_at)
             return [(run.starts_at, run.ends_at, run.confirmed_s, run.unverified_s) for run in session.scalars(runs)]
+
+
+def stored_numbers(sessions: sessionmaker[Session], key: str) -> Counter[int]:
+    with sessions() as session:
+        of_device = select(RawMessage.payload).where(RawMessage.topic == f"d/{key}/t")
+        return Counter(orjson.loads(payload)["seq"] for payload in session.scalars(of_device))
 
 
 @contextlib.contextmanager
@@ -208,7 +212,7 @@ def a_soak(folder: Path) -> Iterator[Soak]:
             made.start(servers=0)
             engine = open_engine(database.url)
             soak = Soak(made, broker, database, open_sessions(engine))
-            _until(soak.listens)  # from here on the broker keeps what nobody takes
+            until(soak.listens)  # from here on the broker keeps what nobody takes
             yield soak
             engine.dispose()
     finally:
@@ -244,9 +248,9 @@ def kills(soak: Soak, *, rounds: int, seed: int, devices: int = DEVICES, per_s: 
     time.sleep(2)
     for plug in plugs:
         plug.quiet()
-    _until(lambda: all(len(plug.said.acknowledged) == plug.said.sent for plug in plugs))
+    until(lambda: all(len(plug.said.acknowledged) == plug.said.sent for plug in plugs))
     quiet = clock.now()
-    _until(lambda: soak.listens(since=quiet))
+    until(lambda: soak.listens(since=quiet))
     for plug in plugs:
         plug.stop()
     missing, doubled = [], 0
@@ -262,7 +266,7 @@ def kills(soak: Soak, *, rounds: int, seed: int, devices: int = DEVICES, per_s: 
     )  # fmt: skip
 
 
-def _until(true: Any, *, or_else: bool = True, every_s: float = 0.2) -> None:
+def until(true: Any, *, or_else: bool = True, every_s: float = 0.2) -> None:
     end = time.monotonic() + CATCH_UP_S
     while not true():
         if time.monotonic() > end:
@@ -289,18 +293,18 @@ def downtime(soak: Soak, *, seconds: float) -> CaughtUp:
     timed, untimed = soak.register(2, **profile)
     plugs = [Plug(soak.broker.port, timed, every=every), Plug(soak.broker.port, untimed, every=every, timed=False)]
     time.sleep(every * 30)
-    _until(lambda: all(len(soak.stored(known)) > 10 for known in (timed, untimed)))
+    until(lambda: all(len(soak.stored(known)) > 10 for known in (timed, untimed)))
     soak.product.kill()
     left = clock.now()
     time.sleep(seconds)
     soak.product.start(servers=0)
     back = clock.now()
-    _until(lambda: soak.listens(since=back))
+    until(lambda: soak.listens(since=back))
     time.sleep(every * 30)
     for plug in plugs:
         plug.quiet()
-    _until(lambda: all(sum(soak.stored(plug.said.known).values()) >= plug.said.sent for plug in plugs))
-    _until(lambda: len(soak.sessions_of(untimed)) == 2 and _heard_to_the_end(soak, timed, back), or_else=False)
+    until(lambda: all(sum(soak.stored(plug.said.known).values()) >= plug.said.sent for plug in plugs))
+    until(lambda: len(soak.sessions_of(untimed)) == 2 and _heard_to_the_end(soak, timed, back), or_else=False)
     for plug in plugs:
         plug.stop()
     return CaughtUp(soak.sessions_of(timed), soak.sessions_of(untimed), left, back, timedelta(seconds=every))

@@ -17,7 +17,7 @@ class Forgetful(Keeper):
 
 
 def main() -> None:
-    brokering.STEADY_S, brokering.PAUSE_S = 0.0, 0.2
+    brokering.LOOK_S, brokering.STEADY_S, brokering.PAUSE_S = 0.05, 0.0, 0.05
     if sys.argv[1:] == ["forgetful"]:
         brokering.Keeper = Forgetful  # type: ignore[misc]
     brokering.run(Settings(), "127.0.0.1")
