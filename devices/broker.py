@@ -79,8 +79,6 @@ class RunningBroker:
     revocations: str = ""
     """The list that it has read."""
     keeper_password: str = ""
-    saved_at: float = 0.0
-    """When the store it began with was written, 0 for none: what it took after that is not in it."""
 
     @property
     def url(self) -> str:
@@ -91,6 +89,12 @@ class RunningBroker:
     def keeper_url(self) -> str:
         """With the account that hears what passes; the one that tells again has the same password."""
         return f"mqtt://{KEEPER}:{quote(self.keeper_password)}@{self.host}:{self.port}"
+
+    @property
+    def saved_at(self) -> float:
+        """When it last wrote its store, 0 for never: what it took after that is not in it."""
+        store = self.folder / STORE
+        return store.stat().st_mtime if store.exists() else 0.0
 
     def stop(self) -> None:
         """Ask it to save and end; harder when it does not."""
@@ -133,14 +137,11 @@ def start_broker(
         _write_certificates(folder, secured)
     _write(folder / "mosquitto.conf", configuration(folder, port, user, host=host, secured=secured))
     _hand_over(folder, user)
-    saved_at = (folder / STORE).stat().st_mtime if (folder / STORE).exists() else 0.0
     process, log_filter = _spawn([program, "-c", str(folder / "mosquitto.conf")], folder)
     _write(folder / "pid", str(process.pid))
     reached = LOOPBACK if host in EVERYWHERE else host
     revocations = secured.revocations if secured else ""
-    running = RunningBroker(
-        folder, port, password, process, log_filter, reached, revocations, keeper_password=keeper_password, saved_at=saved_at
-    )
+    running = RunningBroker(folder, port, password, process, log_filter, reached, revocations, keeper_password=keeper_password)
     _wait_until_listening(running)
     return running
 

@@ -8,6 +8,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -39,6 +40,12 @@ WINDOW = 500
 KEEPALIVE_S = 30
 END_S = 10.0
 """What is left in the socket of a broker that died is read in a fraction of it."""
+
+STILL_S = 1.0
+"""A broker that is only just dead may not be known to be."""
+
+RETRY_S = 10.0
+"""Each time that it is turned away is on record."""
 
 WARN_EVERY_S = 60.0
 
@@ -114,16 +121,24 @@ class Keeper:
         self._ended.set()
         self._again: Iterator[Passed] = iter(())
         self._under_way = self._told = self._refused = self._overrun = 0
-        self._warned_at = -math.inf
+        self._warned_at = self._began_at = -math.inf
+        self._listens = False
 
-    def start(self, url: str, *, saved_at: float = math.inf) -> None:
-        """Connect in the background, once: who finds it `broken` calls this again.
-
-        To a broker that began anew with what it had saved: tell it what passed since `saved_at`.
-        """
+    def hold(self, since: float) -> None:
+        """The broker has ended: what passed since then, and is not in its store, is to be told to the next one."""
         self._ended.wait(END_S)
+        self.memory.hold(since)
+
+    def look_after(self, url: str) -> None:
+        """Connect again where a connection is lost though the broker runs."""
+        if self.broken and monotonic() - self._began_at >= RETRY_S:
+            self._ended.wait(STILL_S)
+            self.start(url)
+
+    def start(self, url: str) -> None:
+        """Connect in the background, once, and tell again what is held."""
         self.stop()
-        self.memory.hold(saved_at)
+        self._began_at = monotonic()
         self._at, self.broken = urlsplit(url), False
         self._ended.clear()
         self._listener = self._new_client(KEEPER)
@@ -179,13 +194,14 @@ class Keeper:
         self._ended.set()
 
     def _on_listener_disconnect(self, _c: Client, _data: Any, _flags: DisconnectFlags, code: ReasonCode, _more: Any) -> None:
-        log.info("keeper_disconnected", reason=str(code), remembered=len(self.memory))
-        self.broken = True
+        if self._listens:
+            log.info("keeper_disconnected", reason=str(code), remembered=len(self.memory))
+        self._listens, self.broken = False, True
         self._ended.set()
 
     def _on_subscribe(self, _client: Client, *_: Any) -> None:
         """From here on what passes is remembered; beside it tell again what the broker may have forgotten."""
-        self._again = iter(self.memory.held())
+        self._listens, self._again = True, iter(self.memory.held())
         self._under_way = self._told = self._refused = 0
         self._teller = self._new_client(TELLER)
         self._teller.max_inflight_messages_set(WINDOW)

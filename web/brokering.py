@@ -44,8 +44,7 @@ def run(settings: Settings, host: str) -> None:
         steady_s += LOOK_S
         knows = not settings.mqtt_certificate_port or read_revocations(running.folder) == running.revocations
         if running.process.poll() is None and knows:
-            if keeper.broken:
-                keeper.start(running.keeper_url)
+            keeper.look_after(running.keeper_url)
             continue
         if running.process.poll() is not None:
             deaths, steady_s = (1 if steady_s > STEADY_S else deaths + 1), 0.0
@@ -54,6 +53,7 @@ def run(settings: Settings, host: str) -> None:
             log.warning("broker_ended", code=running.process.returncode)
             over.wait(PAUSE_S)
         running.stop()
+        keeper.hold(running.saved_at)
         running = come_back(settings, host, sessions, keeper, over)
     keeper.stop()
     if running:
@@ -119,7 +119,7 @@ def started(settings: Settings, host: str, sessions: sessionmaker[Session], keep
         ingest_password=password,
         secured=secured,
     )
-    keeper.start(running.keeper_url, saved_at=running.saved_at)
+    keeper.start(running.keeper_url)
     if unheard and not keep_for_us(running.url):
         log.warning("ingest_not_known", meaning="what devices send before the first `pilotbench work` is not kept")
     return running

@@ -98,10 +98,11 @@ def test_what_passed_after_the_store_was_written_comes_again_as_it_was(tmp_path:
             published(plug, "d/k1/" + "a/" * 190, b"deep")
         broker.process.kill()
         broker.stop()
+        assert saved_at <= broker.saved_at <= clock.now().timestamp()
+        keeper.hold(saved_at)
         again = start_broker(tmp_path / "broker", port=broker.port, credentials=KNOWN)
         try:
-            assert saved_at <= again.saved_at <= clock.now().timestamp()
-            keeper.start(again.keeper_url, saved_at=saved_at)
+            keeper.start(again.keeper_url)
             eventually(lambda: len(keeper.memory) and not keeper.memory.held())
             with resuming(again.url) as (_, taken):
                 heard = [one for one in envelopes(taken) if one.again]
@@ -155,5 +156,21 @@ def test_the_one_that_tells_again_can_say_nothing_elsewhere(tmp_path: Path) -> N
                 published(teller, topic, b"1")
         with resuming(broker.url) as (_, taken):
             assert [(one.topic, one.again) for one in envelopes(taken)] == [("d/k1/t", True)]
+    finally:
+        broker.stop()
+
+
+@pytest.mark.servers
+def test_put_out_by_a_broker_that_runs_it_connects_again_and_remembers_on(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path / "broker", credentials=KNOWN)
+    try:
+        with a_keeper(broker) as keeper:
+            before = len(keeper.memory)
+            with a_plug(broker.port, "keeper", broker.keeper_password, version=V5):
+                eventually(lambda: keeper.broken)
+            eventually(lambda: keeper.look_after(broker.keeper_url) or not keeper.broken)
+            with a_plug(broker.port, "k1", SECRET) as plug:
+                eventually(lambda: published(plug, "d/k1/t", b"1") or len(keeper.memory) > before)
+            assert not keeper.memory.held()
     finally:
         broker.stop()

@@ -13,7 +13,7 @@ from web import brokering
 class Forgetful(Keeper):
     """Hears nothing, and so tells nothing again."""
 
-    def start(self, url: str, *, saved_at: float = 0.0) -> None: ...
+    def start(self, url: str) -> None: ...
 
 
 def main() -> None:
