@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from devices.denials import LOG
 from devices.registry.actions import broker_hash
-from devices.rights import INGEST, mosquitto_rules
+from devices.rights import INGEST, KEEPER, OUR_RIGHTS, TELLER, mosquitto_rules
 from marketplace.refusals import Refusal
 
 NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -39,6 +39,7 @@ MESSAGE_BYTES = 64 * 1024
 CONNECTIONS = 20_000
 LOOPBACK, EVERYWHERE = "127.0.0.1", {"0.0.0.0", "::"}
 AUTHORITY, CERTIFICATE, KEY, REVOCATIONS = "ca.crt", "server.crt", "server.key", "crl.pem"
+STORE = "mosquitto.db"
 START_S = 10.0
 STOP_S = 10.0
 
@@ -77,11 +78,23 @@ class RunningBroker:
     host: str = LOOPBACK
     revocations: str = ""
     """The list that it has read."""
+    keeper_password: str = ""
 
     @property
     def url(self) -> str:
         """As PILOTBENCH_MQTT_URL names it, with the account that reads every topic."""
         return f"mqtt://{INGEST}:{quote(self.ingest_password)}@{self.host}:{self.port}"
+
+    @property
+    def keeper_url(self) -> str:
+        """With the account that hears what passes; the one that tells again has the same password."""
+        return f"mqtt://{KEEPER}:{quote(self.keeper_password)}@{self.host}:{self.port}"
+
+    @property
+    def saved_at(self) -> float:
+        """When it last wrote its store, 0 for never: what it took after that is not in it."""
+        store = self.folder / STORE
+        return store.stat().st_mtime if store.exists() else 0.0
 
     def stop(self) -> None:
         """Ask it to save and end; harder when it does not."""
@@ -107,7 +120,7 @@ def start_broker(
 ) -> RunningBroker:
     """Start Mosquitto with its files in `folder`, port 0 for a free one, and wait until it listens.
 
-    The password of the ingest account, where none is given, is kept in `folder` for the next start. Raises: BrokerUnavailable.
+    The passwords of our own accounts, where none is given, are kept in `folder` for the next start. Raises: BrokerUnavailable.
     """
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -116,9 +129,9 @@ def start_broker(
     folder.mkdir(parents=True, exist_ok=True)
     end_leftover(folder)
     port = port or free_port()
-    password = ingest_password or _ingest_password(folder)
+    password, keeper_password = ingest_password or _own_password(folder, INGEST), _own_password(folder, KEEPER)
     user = _run_as(folder)
-    write_credentials(folder, credentials, ingest_password=password)
+    write_credentials(folder, credentials, ingest_password=password, keeper_password=keeper_password)
     _write(folder / "acl", mosquitto_rules())
     if secured:
         _write_certificates(folder, secured)
@@ -127,7 +140,8 @@ def start_broker(
     process, log_filter = _spawn([program, "-c", str(folder / "mosquitto.conf")], folder)
     _write(folder / "pid", str(process.pid))
     reached = LOOPBACK if host in EVERYWHERE else host
-    running = RunningBroker(folder, port, password, process, log_filter, reached, secured.revocations if secured else "")
+    revocations = secured.revocations if secured else ""
+    running = RunningBroker(folder, port, password, process, log_filter, reached, revocations, keeper_password=keeper_password)
     _wait_until_listening(running)
     return running
 
@@ -191,16 +205,24 @@ def read_revocations(folder: Path) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def write_credentials(folder: Path, credentials: Iterable[tuple[str, str]], *, ingest_password: str | None = None) -> bool:
+def write_credentials(
+    folder: Path,
+    credentials: Iterable[tuple[str, str]],
+    *,
+    ingest_password: str | None = None,
+    keeper_password: str | None = None,
+) -> bool:
     """Write the password file from (device key, `$7$` hash) pairs; says whether it changed, so that a reload is due.
 
-    The ingest account's own line stays unless a password for it is given. Raises: BrokerUnavailable for a bad name or hash.
+    The lines of our own accounts stay unless a password for them is given. Raises: BrokerUnavailable for a bad name or hash.
     """
     file = folder / "passwords"
     before = file.read_text() if file.exists() else ""
-    lines = [_ingest_line(before, ingest_password)]
+    passwords = {INGEST: ingest_password, KEEPER: keeper_password, TELLER: keeper_password}
+    ours = [_own_line(before, name, password) for name, password in passwords.items()]
+    lines = [line for line in ours if line]
     for key, hashed in sorted(credentials):
-        if not NAME.match(key) or key == INGEST or not HASH.match(hashed):
+        if not NAME.match(key) or key in OUR_RIGHTS or not HASH.match(hashed):
             raise BrokerUnavailable(reason=f"device {key[:64]!r} has a name or hash that a password file cannot hold")
         lines.append(f"{key}:{hashed}")
     text = "\n".join(lines) + "\n"
@@ -254,19 +276,19 @@ def _spawn(command: list[str], folder: Path) -> tuple[subprocess.Popen[bytes], s
     return broker, log_filter
 
 
-def _ingest_password(folder: Path) -> str:
-    file = folder / "ingest-password"
+def _own_password(folder: Path, name: str) -> str:
+    file = folder / f"{name}-password"
     if not file.exists():
         _write(file, secrets.token_urlsafe(24))
     return file.read_text().strip()
 
 
-def _ingest_line(before: str, password: str | None) -> str:
-    """The ingest account's line; kept as it is where the password is the same, for a new salt would look like a change."""
-    line = next((line for line in before.splitlines() if line.startswith(f"{INGEST}:")), "")
+def _own_line(before: str, name: str, password: str | None) -> str:
+    """The line of an account of ours; kept where the password is the same, for a new salt would look like a change."""
+    line = next((line for line in before.splitlines() if line.startswith(f"{name}:")), "")
     if password is None or (line and matches(line.partition(":")[2], password)):
         return line
-    return f"{INGEST}:{broker_hash(password)}"
+    return f"{name}:{broker_hash(password)}"
 
 
 def matches(hashed: str, secret: str) -> bool:
@@ -333,7 +355,7 @@ def _wait_until_listening(running: RunningBroker) -> None:
     while time.monotonic() < deadline and running.process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((running.host, running.port), 1):
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     running.stop()
     said = (running.folder / LOG).read_text(errors="replace").strip()[-300:]
     raise BrokerUnavailable(reason=f"Mosquitto does not listen on port {running.port}: {said or 'see ' + str(running.folder)}")

@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from devices.readings import Command, Envelope
+from devices.rights import AGAIN, INGEST
 from marketplace import clock
 
 log = structlog.get_logger()
@@ -49,7 +50,7 @@ KEEPALIVE_S = 30
 BEAT_S = 5.0
 SIGN_EVERY = timedelta(seconds=BEAT_S)
 READY_S = 15.0
-OWN = "ingest/"
+OWN = f"{INGEST}/"
 OWN_QOS = 1
 
 
@@ -185,12 +186,8 @@ class Ingest:
                 items.append(self._items.get(timeout=left) if left > 0 else self._items.get_nowait())
             except queue.Empty:
                 break
-        beats = [item.received_at for item in items if item.topic.startswith(OWN) and not item.backlog]
-        envelopes = [
-            Envelope(item.topic, item.payload, item.received_at, item.retain, item.backlog)
-            for item in items
-            if not item.topic.startswith(OWN)
-        ]
+        beats = [item.received_at for item in items if _is_own(item) and not item.backlog]
+        envelopes = [_envelope(item) for item in items if not _is_own(item)]
         return Batch(envelopes, items, max(beats, default=None), self._sign() if items else None, tuple(_drain(self._lost)))
 
     def ack(self, batch: Batch) -> None:
@@ -283,6 +280,19 @@ class Ingest:
         self._connected = False
         self.broken = True
         log.info("broker_disconnected", reason=str(code))
+
+
+def _is_own(item: Item) -> bool:
+    """What we say to ourselves."""
+    return item.topic.startswith(OWN) and not item.topic.startswith(AGAIN)
+
+
+def _envelope(item: Item) -> Envelope:
+    """What the broker is told again counts as kept by it until now."""
+    again = item.topic.startswith(AGAIN)
+    return Envelope(
+        item.topic.removeprefix(AGAIN), item.payload, item.received_at, item.retain, item.backlog or again, again=again
+    )
 
 
 def keep_for_us(url: str) -> bool:

@@ -53,6 +53,8 @@ class Envelope:
     retain: bool = False
     backlog: bool = False
     historical: bool = False
+    again: bool = False
+    """The broker was told it once more after it was killed; it may or may not have kept it the first time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,15 @@
 A device writes below its own name only: in our branch, or where its family's standard puts it (families.device_key).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 INGEST = "ingest"
+KEEPER, TELLER = "keeper", "keeper-again"
+"""Who listens to our own broker beside ingest, and who tells it again what it forgot (decision 0040)."""
+AGAIN = f"{INGEST}/again/"
+"""Before the topic of a message that is told again."""
 KEY = "{key}"
 
 
@@ -48,11 +52,21 @@ DEVICE_RIGHTS: Sequence[Sequence[Right]] = (
 """In groups, one a standard. What is in none of them is refused."""
 
 
+OUR_RIGHTS: Mapping[str, Sequence[Right]] = {
+    INGEST: [right for group in INGEST_RIGHTS for right in group],
+    KEEPER: [Right(Access.READ, "#")],
+    TELLER: [Right(Access.WRITE, f"{AGAIN}#")],
+}
+"""Of the accounts of our own broker; no device has such a name."""
+
+
 def mosquitto_rules() -> str:
     """The file of topic rules: what it does not name is refused."""
-    ingest = [f"topic {right.access} {right.topic}" for group in INGEST_RIGHTS for right in group]
+    accounts = [
+        [f"user {name}", *(f"topic {right.access} {right.topic}" for right in rights)] for name, rights in OUR_RIGHTS.items()
+    ]
     devices = [[f"pattern {right.access} {right.topic.replace(KEY, '%u')}" for right in group] for group in DEVICE_RIGHTS]
-    return "\n\n".join("\n".join(lines) for lines in ([f"user {INGEST}", *ingest], *devices)) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in (*accounts, *devices)) + "\n"
 
 
 ACTIONS = {Access.READ: "subscribe", Access.WRITE: "publish"}

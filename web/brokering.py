@@ -11,6 +11,7 @@ from devices import queries
 from devices.broker import BrokerUnavailable, RunningBroker, Secured, end_leftover, read_revocations, start_broker
 from devices.certificates import read_authority
 from devices.ingest import keep_for_us
+from devices.keeper import Keeper
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.settings import Settings
@@ -37,11 +38,13 @@ def run(settings: Settings, host: str) -> None:
     for port in ports_of(settings):
         check_port(host, port)
     sessions, deaths, steady_s = open_sessions(open_engine(settings.database_url)), 0, 0.0
-    running = once_the_database_answers(settings, host, sessions, over)
+    keeper = Keeper()
+    running = once_the_database_answers(settings, host, sessions, keeper, over)
     while running and not over.wait(LOOK_S):
         steady_s += LOOK_S
         knows = not settings.mqtt_certificate_port or read_revocations(running.folder) == running.revocations
         if running.process.poll() is None and knows:
+            keeper.look_after(running.keeper_url)
             continue
         if running.process.poll() is not None:
             deaths, steady_s = (1 if steady_s > STEADY_S else deaths + 1), 0.0
@@ -50,12 +53,16 @@ def run(settings: Settings, host: str) -> None:
             log.warning("broker_ended", code=running.process.returncode)
             over.wait(PAUSE_S)
         running.stop()
-        running = come_back(settings, host, sessions, over)
+        keeper.hold(running.saved_at)
+        running = come_back(settings, host, sessions, keeper, over)
+    keeper.stop()
     if running:
         running.stop()
 
 
-def come_back(settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event) -> RunningBroker | None:
+def come_back(
+    settings: Settings, host: str, sessions: sessionmaker[Session], keeper: Keeper, over: threading.Event
+) -> RunningBroker | None:
     """After it has run. What else has a port for a moment, such as somebody's connection, is waited for.
 
     Raises: PortTaken, BrokerUnavailable.
@@ -65,7 +72,7 @@ def come_back(settings: Settings, host: str, sessions: sessionmaker[Session], ov
         try:
             for port in ports_of(settings):
                 check_port(host, port)
-            return once_the_database_answers(settings, host, sessions, over)
+            return once_the_database_answers(settings, host, sessions, keeper, over)
         except (PortTaken, BrokerUnavailable) as error:
             if monotonic() > end:
                 raise
@@ -79,12 +86,12 @@ def ports_of(settings: Settings) -> list[int]:
 
 
 def once_the_database_answers(
-    settings: Settings, host: str, sessions: sessionmaker[Session], over: threading.Event
+    settings: Settings, host: str, sessions: sessionmaker[Session], keeper: Keeper, over: threading.Event
 ) -> RunningBroker | None:
     """None where it was to stop before that. Raises: BrokerUnavailable."""
     while not over.is_set():
         try:
-            running = started(settings, host, sessions)
+            running = started(settings, host, sessions, keeper)
         except OperationalError as error:
             log.warning("broker_waits", error=str(error.orig)[:200])
             over.wait(PAUSE_S)
@@ -95,8 +102,8 @@ def once_the_database_answers(
     return None
 
 
-def started(settings: Settings, host: str, sessions: sessionmaker[Session]) -> RunningBroker:
-    """Raises: BrokerUnavailable."""
+def started(settings: Settings, host: str, sessions: sessionmaker[Session], keeper: Keeper) -> RunningBroker:
+    """At once with its keeper, for what passes without it is not remembered. Raises: BrokerUnavailable."""
     _, password = settings.mqtt_account
     if settings.mqtt_dir is None or not password:
         raise BrokerUnavailable(reason="PILOTBENCH_MQTT_DIR, and PILOTBENCH_MQTT_URL with a password, must be set for this")
@@ -112,6 +119,7 @@ def started(settings: Settings, host: str, sessions: sessionmaker[Session]) -> R
         ingest_password=password,
         secured=secured,
     )
+    keeper.start(running.keeper_url)
     if unheard and not keep_for_us(running.url):
         log.warning("ingest_not_known", meaning="what devices send before the first `pilotbench work` is not kept")
     return running

@@ -81,7 +81,10 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
         if device.state is DeviceState.REVOKED and not envelope.backlog:  # a broker that asks keeps it for hours
             refused.append(_rejected(device.id, device.key, envelope, Rejected(Reason.UNKNOWN_DEVICE, "the device is revoked")))
             continue
-        arrivals = read(envelope, profiles[device.id].at(envelope.received_at))
+        profile = profiles[device.id].at(envelope.received_at)
+        arrivals = read(envelope, profile)
+        if envelope.again and not _known_again(arrivals, profile):
+            continue
         if isinstance(arrivals, Rejected):
             refused.append(_rejected(device.id, device.key, envelope, arrivals))
         else:
@@ -90,6 +93,14 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
     if refused:
         session.execute(insert(RejectedMessage), refused)
     session.flush()
+
+
+def _known_again(arrivals: list[Arrival] | Rejected, profile: Profile) -> bool:
+    """Whether a message is told from its first delivery, and means the same after those that came since: a measurement with a
+    name of its own, of a family in which each stands alone."""
+    if isinstance(arrivals, Rejected) or families.needs_birth(profile.family, profile.mapping):
+        return False
+    return any(one.reading.channel is Channel.TELEMETRY and names(one.reading) for one in arrivals)
 
 
 def store_unstorable(session: Session, envelopes: Sequence[Envelope]) -> None:
@@ -151,7 +162,7 @@ def _keep(session: Session, accepted: Sequence[Accepted], profiles: Mapping[str,
     touched: dict[str, list[datetime]] = defaultdict(list)
     for (device, envelope, arrivals), row in zip(accepted, rows, strict=True):
         for arrival in arrivals if row["digest"] in fresh else []:
-            if arrival.reading.channel is Channel.PRESENCE and not envelope.retain:
+            if arrival.reading.channel is Channel.PRESENCE and not (envelope.retain or envelope.again):
                 device.online, device.online_at = arrival.reading.online, envelope.received_at
             elif arrival.reading.channel is Channel.TELEMETRY:
                 at, _ = placed_at(arrival, profiles[device.id].at(arrival.received_at))

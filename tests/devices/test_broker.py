@@ -33,7 +33,7 @@ def running(tmp_path: Path) -> Iterator[RunningBroker]:
 def test_a_device_writes_below_its_own_name_only(running: RunningBroker, version: MQTTProtocolVersion) -> None:
     with listening(running.url) as ingest:
         with a_plug(running.port, "k1", "one", version=version) as plug:
-            for topic in ("d/k2/t", "d/k10/t", "ingest/beat", "ingest/marker/x", "elsewhere", "d/k1/t"):
+            for topic in ("d/k2/t", "d/k10/t", "ingest/beat", "ingest/marker/x", "ingest/again/d/k1/t", "elsewhere", "d/k1/t"):
                 published(plug, topic, b"{}")
         heard = envelopes(batches(ingest, until=envelopes))
     assert [envelope.topic for envelope in heard] == ["d/k1/t"]
@@ -109,7 +109,7 @@ def test_nothing_is_reloaded_where_nothing_changed(running: RunningBroker) -> No
     assert not provision(running.folder, known)
 
 
-@pytest.mark.parametrize("key", ["a+b", "a#", "a/b", "", "ingest", "a\nb:c", "x" * 65])
+@pytest.mark.parametrize("key", ["a+b", "a#", "a/b", "", "ingest", "keeper", "keeper-again", "a\nb:c", "x" * 65])
 def test_a_name_that_would_be_a_pattern_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(BrokerUnavailable):
         write_credentials(tmp_path, [(key, broker_hash("s"))], ingest_password="p")
@@ -129,7 +129,7 @@ def test_acknowledged_messages_survive_a_kill_of_the_broker_while_ingest_is_away
         sent = [plug.publish("d/k1/t", b'{"p":1,"seq":%d,"boot":"a"}' % number, qos=1) for number in range(1200)]
         for message in sent:
             message.wait_for_publish(20)
-        plug.publish("d/k1/t", b"{}", qos=1).wait_for_publish(20)  # the broker writes once per round, after its acknowledgements
+        plug.publish("d/k1/t", b"{}", qos=1).wait_for_publish(20)  # it writes once per round, after its acknowledgements: 0040
         broker.process.kill()
         broker.stop()
     again = start_broker(tmp_path / "broker", port=broker.port, credentials=[("k1", broker_hash(secret))])

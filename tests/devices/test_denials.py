@@ -34,15 +34,16 @@ def test_a_foreign_topic_and_a_forged_login_are_told_by_the_broker_and_its_routi
     found: list[Denial] = []
     try:
         with a_plug(broker.port, "k1", "one") as plug:
-            for topic in ("d/k2/t", "d/k1/t", "elsewhere"):
+            for topic in ("d/k2/t", "d/k1/t", "elsewhere", "ingest/again/d/k1/t"):
                 published(plug, topic, b"forged!")
         assert turned_away(broker.port, "k1", "guessed")
-        eventually(lambda: found.extend(read(broker.folder)) or len(found) >= 3)
+        eventually(lambda: found.extend(read(broker.folder)) or len(found) >= 4)
     finally:
         broker.stop()
     assert sorted((denial.reason, denial.client, denial.topic, denial.size) for denial in found) == [
         (Reason.FOREIGN_TOPIC, "k1", "d/k2/t", 7),
         (Reason.FOREIGN_TOPIC, "k1", "elsewhere", 7),
+        (Reason.FOREIGN_TOPIC, "k1", "ingest/again/d/k1/t", 7),
         (Reason.WRONG_LOGIN, "", "", 0),
     ]
     assert "PUBLISH" not in (broker.folder / LOG).read_text().replace("Denied PUBLISH", "")

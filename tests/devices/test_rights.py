@@ -9,7 +9,7 @@ from paho.mqtt.client import topic_matches_sub
 
 from devices.broker import start_broker
 from devices.registry.actions import broker_hash
-from devices.rights import emqx_rules, mosquitto_rules
+from devices.rights import INGEST, KEEPER, TELLER, emqx_rules, mosquitto_rules
 from tests.devices.plugs import a_plug, batches, envelopes, listening, published
 
 LINE = re.compile(r"(topic|pattern) (read|write) (\S+)")
@@ -19,7 +19,7 @@ TOPICS = (
     *("shellies/k1/relay/0/power", "shellies/k2/relay/0/power", "shellies/k1"),
     *("spBv1.0/lab/NBIRTH/k1", "spBv1.0/lab/DDATA/k1/oven", "spBv1.0/lab/DDATA/k1/oven/x", "spBv1.0/lab/NBIRTH/k2"),
     *("spBv1.0/lab/DDATA/k2/k1", "spBv1.0/STATE/k1", "spBv1.0/k1/k1/k2", "spBv1.0/lab/NCMD/k2"),
-    *("ingest/beat", "ingest", "elsewhere", "k1", "$SYS/k1"),
+    *("ingest/beat", "ingest/again/d/k1/t", "ingest/again/d/k2/t", "ingest", "elsewhere", "k1", "$SYS/k1"),
 )
 
 
@@ -31,16 +31,25 @@ def allowed(rules: Iterable[Mapping[str, str]], action: str, topic: str) -> bool
     return False
 
 
-def lines(kind: str) -> list[tuple[str, str]]:
-    return [(WORDS[access], topic) for found, access, topic in LINE.findall(mosquitto_rules()) if found == kind]
+def lines(kind: str, *, user: str = "") -> list[tuple[str, str]]:
+    """Of one of our accounts, or of any device."""
+    (text,) = (
+        [part for part in mosquitto_rules().split("\n\n") if part.startswith(f"user {user}\n")] if user else [mosquitto_rules()]
+    )
+    return [(WORDS[access], topic) for found, access, topic in LINE.findall(text) if found == kind]
 
 
 def test_every_line_of_mosquittos_rules_is_a_rule_for_emqx_and_the_rest_is_refused() -> None:
-    for found, written in ((emqx_rules(None), lines("topic")), (emqx_rules("k1"), lines("pattern"))):
+    for found, written in ((emqx_rules(None), lines("topic", user=INGEST)), (emqx_rules("k1"), lines("pattern"))):
         told = [(rule["action"], rule["topic"]) for rule in found[:-1]]
         assert told == [(action, topic.replace("%u", "k1")) for action, topic in written]
         assert {rule["permission"] for rule in found[:-1]} == {"allow"}
         assert found[-1] == {"permission": "deny", "action": "all", "topic": "#"}
+
+
+def test_who_hears_all_writes_nothing_and_who_tells_again_hears_nothing() -> None:
+    assert lines("topic", user=KEEPER) == [("subscribe", "#")]
+    assert lines("topic", user=TELLER) == [("publish", "ingest/again/#")]
 
 
 def test_a_device_subscribes_to_its_own_commands_and_to_no_wider_filter() -> None:

@@ -1,13 +1,16 @@
 """`make soak`: broker, worker and database die by kill -9 at random moments under load; the worker stays away for half an hour.
 
 The law: every message that its device got an acknowledgement for is stored exactly once, and what was measured while nobody
-listened comes to the sessions that the rules say. Mosquitto writes its store once per round of its loop, after the
-acknowledgements of that round (decision 0002): what was acknowledged within LAST_ROUND_S of its kill is counted apart.
+listened comes to the sessions that the rules say. What was acknowledged within LAST_ROUND_S of a death of the broker is counted
+apart: Mosquitto itself forgets some of it, and only the keeper of `pilotbench broker` knows it still (decision 0040).
 """
 
 import argparse
 import contextlib
+import os
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,21 +30,22 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from devices import queries
+from devices.broker import provision
 from devices.registry.actions import Credentials, register_device
 from devices.tables import RawMessage, UsageSession
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
-from tests import servers
 from tests.builders import a_resource
 from tests.product import Product
 from tests.product import product as a_product
-from tests.servers import Broker, Database
+from tests.servers import Database, free_port, stop
 
 DEVICES = 10
 PER_S = 40
 """Messages a second of each device."""
 LAST_ROUND_S = 0.2
 CATCH_UP_S = 120
+STUBBORN = str(Path(__file__).with_name("stubborn_broker.py"))
 KINDS = ("broker", "worker", "database")
 
 
@@ -102,6 +106,37 @@ class Plug:
         self._client.loop_stop()
 
 
+class Broker:
+    """The private broker as `pilotbench broker` keeps it running."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.settings = {"mqtt_url": f"mqtt://ingest:secret@127.0.0.1:{self.port}", "mqtt_dir": str(folder)}
+
+    @contextlib.contextmanager
+    def supervised(self, product: Product, *words: str) -> Iterator[None]:
+        """With the database and the settings of `product`, until the block ends."""
+        with (self.folder.parent / "supervisor.log").open("ab") as log:
+            command = [sys.executable, STUBBORN, *words]
+            process = subprocess.Popen(command, env=product.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            until(self._pid)
+            yield
+        finally:
+            stop(process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Mosquitto alone, with SIGKILL; its supervisor has begun it anew when this returns."""
+        os.kill(before := self._pid(), signal.SIGKILL)
+        until(lambda: self._pid() not in {0, before}, every_s=0.02)
+
+    def _pid(self) -> int:
+        """0 while none runs."""
+        with contextlib.suppress(FileNotFoundError):
+            return int((self.folder / "pid").read_text())
+        return 0
+
+
 @dataclass(frozen=True)
 class Soak:
     """What is under test, and the devices at it."""
@@ -128,8 +163,9 @@ class Soak:
                 register_device(session, resource_id=place, name="plug", profile=profile, actor_id=None, now=clock.now())[1]
                 for place in places
             ]
-        for known in made:
-            self.broker.add_device(known.key, known.secret)
+        with self.sessions() as session:
+            provision(self.broker.folder, queries.logins(session))
+        time.sleep(0.2)  # it answers the signal in its next loop, every 100 ms
         return made
 
     def kill(self, kind: str, *, away_s: float) -> float:
@@ -137,8 +173,6 @@ class Soak:
         died = time.monotonic()
         if kind == "broker":
             self.broker.kill()
-            time.sleep(away_s)
-            self.broker.start()
         elif kind == "worker":
             self.product.kill()
             time.sleep(away_s)
@@ -152,9 +186,7 @@ class Soak:
     def stored(self, known: Credentials) -> Counter[int]:
         """How often each number of a device is stored."""
         try:
-            with self.sessions() as session:
-                of_device = select(RawMessage.payload).where(RawMessage.topic == f"d/{known.key}/t")
-                return Counter(orjson.loads(payload)["seq"] for payload in session.scalars(of_device))
+            return stored_numbers(self.sessions, known.key)
         except DBAPIError:  # it is only just coming back
             return Counter()
 
@@ -165,20 +197,24 @@ class Soak:
             return [(run.starts_at, run.ends_at, run.confirmed_s, run.unverified_s) for run in session.scalars(runs)]
 
 
+def stored_numbers(sessions: sessionmaker[Session], key: str) -> Counter[int]:
+    with sessions() as session:
+        of_device = select(RawMessage.payload).where(RawMessage.topic == f"d/{key}/t")
+        return Counter(orjson.loads(payload)["seq"] for payload in session.scalars(of_device))
+
+
 @contextlib.contextmanager
 def a_soak(folder: Path) -> Iterator[Soak]:
     folder.chmod(0o755)
-    database = Database(folder / "database")
+    database, broker = Database(folder / "database"), Broker(folder / "broker")
     try:
-        with servers.mosquitto(folder / "broker") as broker:
-            settings = {"mqtt_url": broker.url, "mqtt_dir": str(broker.folder)}
-            with a_product(folder / "product", database.url, **settings) as made:
-                made.start(servers=0)
-                engine = open_engine(database.url)
-                soak = Soak(made, broker, database, open_sessions(engine))
-                _until(soak.listens)  # from here on the broker keeps what nobody takes
-                yield soak
-                engine.dispose()
+        with a_product(folder / "product", database.url, **broker.settings) as made, broker.supervised(made):
+            made.start(servers=0)
+            engine = open_engine(database.url)
+            soak = Soak(made, broker, database, open_sessions(engine))
+            until(soak.listens)  # from here on the broker keeps what nobody takes
+            yield soak
+            engine.dispose()
     finally:
         database.stop()
 
@@ -212,9 +248,9 @@ def kills(soak: Soak, *, rounds: int, seed: int, devices: int = DEVICES, per_s: 
     time.sleep(2)
     for plug in plugs:
         plug.quiet()
-    _until(lambda: all(len(plug.said.acknowledged) == plug.said.sent for plug in plugs))
+    until(lambda: all(len(plug.said.acknowledged) == plug.said.sent for plug in plugs))
     quiet = clock.now()
-    _until(lambda: soak.listens(since=quiet))
+    until(lambda: soak.listens(since=quiet))
     for plug in plugs:
         plug.stop()
     missing, doubled = [], 0
@@ -230,13 +266,13 @@ def kills(soak: Soak, *, rounds: int, seed: int, devices: int = DEVICES, per_s: 
     )  # fmt: skip
 
 
-def _until(true: Any, *, or_else: bool = True) -> None:
+def until(true: Any, *, or_else: bool = True, every_s: float = 0.2) -> None:
     end = time.monotonic() + CATCH_UP_S
     while not true():
         if time.monotonic() > end:
             assert not or_else, "waited in vain"
             return
-        time.sleep(0.2)
+        time.sleep(every_s)
 
 
 @dataclass(frozen=True)
@@ -257,18 +293,18 @@ def downtime(soak: Soak, *, seconds: float) -> CaughtUp:
     timed, untimed = soak.register(2, **profile)
     plugs = [Plug(soak.broker.port, timed, every=every), Plug(soak.broker.port, untimed, every=every, timed=False)]
     time.sleep(every * 30)
-    _until(lambda: all(len(soak.stored(known)) > 10 for known in (timed, untimed)))
+    until(lambda: all(len(soak.stored(known)) > 10 for known in (timed, untimed)))
     soak.product.kill()
     left = clock.now()
     time.sleep(seconds)
     soak.product.start(servers=0)
     back = clock.now()
-    _until(lambda: soak.listens(since=back))
+    until(lambda: soak.listens(since=back))
     time.sleep(every * 30)
     for plug in plugs:
         plug.quiet()
-    _until(lambda: all(sum(soak.stored(plug.said.known).values()) >= plug.said.sent for plug in plugs))
-    _until(lambda: len(soak.sessions_of(untimed)) == 2 and _heard_to_the_end(soak, timed, back), or_else=False)
+    until(lambda: all(sum(soak.stored(plug.said.known).values()) >= plug.said.sent for plug in plugs))
+    until(lambda: len(soak.sessions_of(untimed)) == 2 and _heard_to_the_end(soak, timed, back), or_else=False)
     for plug in plugs:
         plug.stop()
     return CaughtUp(soak.sessions_of(timed), soak.sessions_of(untimed), left, back, timedelta(seconds=every))
