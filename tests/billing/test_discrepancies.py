@@ -139,26 +139,6 @@ def test_messages_that_come_too_late_raise_nothing_but_the_bill_says_so(db: Sess
     assert faults(db) == []
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_settled_dispute_is_not_opened_again_by_late_messages(db: Session, answered: bool) -> None:
-    line = a_bridged_one(db)
-    row = drafted(line, 260)
-    actions.dispute_statement(db, statement_id=row.id, reason="abgebrochen", actor_id="per_1", now=minute(261))
-    resolved = actions.resolve_dispute(db, statement_id=row.id, charge=Money(40000, "CNY"), actor_id="per_2", now=minute(262))
-    if answered:
-        actions.accept_statement(db, statement_id=resolved.id, actor_id="per_1", now=minute(263))
-    line.hear(150, 152, 350, at=310)
-    line.hear(91, 92, 350, at=311)
-    line.hear(180, 182, 350, at=312)
-    charges = [queries.get_statement(db, one) for one in actions.draft_statements(db, now=minute(313))]
-    assert sum(one.charge_minor for one in charges) == (0 if answered else 40000) * len(charges)
-    line.hear(91, 105, 8, at=320)
-    last = drafted(line, 321)
-    total = queries.accepted_sums(db, line.booking.id)[0] + (0 if last.state in queries.PAYING else last.charge_minor)
-    assert total == 37500
-    assert faults(db) == []
-
-
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([8.0, 350.0]), st.booleans()), min_size=1, max_size=6),
