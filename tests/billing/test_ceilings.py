@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -138,6 +138,8 @@ def _final(db: Session, powers: Sequence[float], in_time: int, cuts: Sequence[bo
     cuts=st.lists(st.booleans(), min_size=4, max_size=4),
     bridged=st.booleans(),
 )
+@example(powers=[8.0, 350.0, 350.0, 350.0], in_time=0, cuts=[True, False, False, False], bridged=True)
+@example(powers=[350.0, 8.0, 8.0, 350.0], in_time=1, cuts=[True, True, True, True], bridged=False)
 def test_the_bill_does_not_depend_on_how_late_messages_were_cut(
     db: Session, powers: list[float], in_time: int, cuts: list[bool], bridged: bool
 ) -> None:
