@@ -16,7 +16,7 @@ from devices.registry.actions import set_thresholds
 from devices.tables import Device
 from marketplace.money import Money
 from marketplace.tables import Organisation
-from tests.billing.test_discrepancies import a_bridged_one, accepted, codes, drafted, faults, quoted
+from tests.billing.test_discrepancies import a_bridged_one, accepted, codes, drafted, faults, quoted, told
 from tests.devices.papers import Blind, a_blind_booking, stretch
 from tests.devices.test_actions import minute
 from tests.devices.test_discrepancies import Line, a_gap
@@ -175,3 +175,24 @@ def test_late_messages_in_place_of_what_was_signed_raise_nothing(db: Session, an
     row = queries.get_statement(db, over)
     assert (row.state, row.charge_minor) == ((StatementState.ACCEPTED, 0) if answered else (StatementState.OPEN, 30000))
     assert codes(row)[:2] == [("usage", 60000), ("late", -30000)]
+
+
+def test_a_bill_that_is_accepted_while_the_next_is_drafted_is_corrected_by_the_run_after(
+    db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = a_bridged_one(db)
+    first = drafted(line, 260)
+    line.hear(91, 105, 8, at=310)
+    asked = queries.accepted_before
+
+    def and_then_it_is_accepted(session: Session, booking_ids: Sequence[str]) -> dict[str, str]:
+        found = asked(session, booking_ids)
+        actions.accept_statement(session, statement_id=first.id, actor_id=line.booking.person_id, now=minute(311))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "accepted_before", and_then_it_is_accepted)
+        assert actions.draft_statements(db, now=minute(311)) == []
+    row = drafted(line, 312)
+    assert (row.state, row.charge_minor, list(told(line))) == (StatementState.ACCEPTED, -7500, [row.id])
+    assert faults(db) == []
