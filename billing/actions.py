@@ -163,6 +163,9 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
     for use in uses:
         booking = get_booking(session, use.booking_id)
         quote = queries.quote_of_booking(session, use.booking_id)
+        queries.lock_newest(session, booking.id)
+        if booking.id not in corrected and queries.accepted_statement(session, booking.id):
+            continue  # accepted since we asked: the next run corrects it, with its devices locked
         statement = _draft(session, booking, quote, use, charge_of(quote, use, _rebooked(session, booking, quote.slot)), now)
         if booking.id in corrected:
             tell_corrected(session, booking, statement, now)

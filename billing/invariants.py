@@ -45,6 +45,7 @@ def violations(session: Session) -> list[str]:
         "captures_are_posted": _not_posted(),
         "transfers_are_posted": _transfer_not_posted(),
         "what_an_accepted_statement_rests_on_is_sealed": _unsealed(),
+        "what_was_paid_back_leaves_the_institution_its_share": _share_after_paid_back(),
         "a_fee_is_given_back_by_its_share": _wrong_credits(),
         "a_fee_is_given_back_by_one_statement": _uncredited(),
         "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
@@ -142,6 +143,25 @@ def _settled_but_open() -> Select[Any]:
         .where(JournalLeg.account.in_([Account.AR, Account.RIT, Account.PREP]), settled, ~waiting)
         .group_by(JournalEntry.booking_id, JournalLeg.account)
         .having(func.sum(JournalLeg.amount_minor) != 0)
+    )
+
+
+def _share_after_paid_back() -> Select[Any]:
+    """IP of a booking of which something was paid back, all is settled, all calls are done and nothing came by bank.
+
+    Off by more than the rounding of one step of the currency.
+    """
+    of_it = Statement.booking_id == JournalEntry.booking_id
+    waiting = exists().where(of_it, Statement.state.not_in([StatementState.SETTLED, StatementState.SUPERSEDED]))
+    under_way = exists().where(ProviderCall.booking_id == JournalEntry.booking_id, ProviderCall.state != CallState.DONE)
+    by_bank = exists().where(BankReceipt.statement_id == Statement.id, of_it)
+    returned = exists().where(PaidBack.booking_id == JournalEntry.booking_id)
+    return (
+        select(JournalEntry.booking_id)
+        .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
+        .where(JournalLeg.account == Account.IP, returned, ~waiting, ~under_way, ~by_bank)
+        .group_by(JournalEntry.booking_id)
+        .having(func.abs(func.sum(JournalLeg.amount_minor)) >= max(STEPS.values()))
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from billing import policy
+from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
 from billing.policy import Policy
 from billing.settlement import Funding
@@ -192,6 +193,12 @@ def asked_to_transfer(session: Session, booking_id: str) -> int:
     """What was asked to go out to the institution for a booking, minor units."""
     calls = [call for call in calls_of(session, booking_id) if call.operation is Operation.TRANSFER]
     return sum(int(call.parameters["amount"]) for call in calls if call.state is not CallState.FAILED)
+
+
+def paid_back(session: Session, booking_id: str) -> int:
+    """What the institution has paid back to the firm by bank for a booking, minor units."""
+    found = select(func.coalesce(func.sum(PaidBack.amount_minor), 0)).where(PaidBack.booking_id == booking_id)
+    return int(session.scalar(found) or 0)
 
 
 def journal_of_booking(session: Session, booking_id: str) -> list[Entry]:

@@ -47,7 +47,7 @@ class Job:
 
 def conclude_bookings(session: Session, now: datetime) -> None:
     """Carry the devices' verdicts into the bookings."""
-    verdicts = equipment.verdicts_to_conclude(session)
+    verdicts = sorted(equipment.verdicts_to_conclude(session))  # bookings are locked in the order of their ids, as folds do
     lock_places_of(session, [booking_id for booking_id, _ in verdicts])
     for booking_id, outcome in verdicts:
         booking.conclude(session, booking_id=booking_id, outcome=outcome, now=now)

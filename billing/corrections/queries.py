@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,9 +11,11 @@ from billing import policy as policies
 from billing import queries
 from billing.corrections.limits import may_rise
 from billing.ledger import Account
-from billing.tables import BookingQuote, Statement, StatementState
+from billing.tables import BookingQuote, Statement
 from booking.lines.queries import lines_above, parts_of
 from booking.tables import Booking
+from devices.attestations import queries as attestations
+from devices.attestations.tables import AttestationState
 from devices.confirming import reach
 from devices.discrepancies import queries as discrepancies
 from devices.discrepancies.tables import Discrepancy
@@ -20,41 +23,51 @@ from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse
 from marketplace.money import Money
 
-COUNTING = (*queries.PAYING, StatementState.OPEN)
-
 
 def ceiling(session: Session, booking: Booking, quote: BookingQuote, use: ConfirmedUse | None) -> Money | None:
     """What the booking may cost at most now; None where nothing limits it.
 
-    A dispute that was settled is not opened again by late messages, and what was accepted rises only by messages that came
-    within the policy's time, or by what both sides signed.
+    A dispute that was settled is not opened again by late messages: what it was settled at stays, whatever became of the version.
+    Else messages that come too late raise nothing above the highest sum that was ever accepted, nor above what the last version
+    came to that rests on messages in time or on a new signature. Both stand while later drafts come and go, so that it makes no
+    difference how the late messages were cut.
     """
     rows = queries.statements_of_booking(session, booking.id)
-    accepted = Money(sum(row.charge_minor for row in rows if row.state in queries.PAYING), quote.currency)
-    settled = _settled(rows)
-    if settled is not None:
-        return accepted + Money(settled.charge_minor, quote.currency) if settled.state is StatementState.OPEN else accepted
-    before = next((row for row in reversed(rows) if row.state in queries.PAYING), None)
-    if before is None or use is None or _signed_anew(session, before, use):
+    if settled := _settled(rows):
+        return Money(_total(rows, settled), quote.currency)
+    highest = max((_total(rows, row) for row in rows if row.state in queries.PAYING), default=None)
+    if use is None or highest is None:
         return None
-    hours = policies.parse(quote.policy).late_data_hours
-    return None if may_rise(found_at=use.created_at, ends_at=booking.ends_at, late_data_hours=hours) else accepted
+    free = _free(session, booking, quote, [*(row.use_id for row in rows), use.id])
+    if use.id in free:
+        return None
+    asked = next((_total(rows, row) for row in reversed(rows) if row.use_id in free), highest)
+    return Money(max(highest, asked), quote.currency)
+
+
+def _total(rows: Sequence[Statement], upto: Statement) -> int:
+    """What the booking costs by a version and by those that were accepted before it, minor units."""
+    return upto.charge_minor + sum(row.charge_minor for row in rows if row.state in queries.PAYING and row.number < upto.number)
 
 
 def _settled(rows: Sequence[Statement]) -> Statement | None:
-    """The version by which a dispute was settled, if it stands."""
-    by_number = {row.number: row for row in rows}
-    return next((row for row in reversed(rows) if row.state in COUNTING and _settles(row, by_number.get(row.number - 1))), None)
+    """The last version by which a dispute was settled, in any state: a draft that takes its place does not undo that."""
+    found = [row for before, row in pairwise(rows) if before.disputed_at and before.use_id == row.use_id]
+    return found[-1] if found else None
 
 
-def _settles(row: Statement, before: Statement | None) -> bool:
-    disputed = before is not None and before.disputed_at is not None and before.state is StatementState.SUPERSEDED
-    return disputed and before is not None and before.use_id == row.use_id
-
-
-def _signed_anew(session: Session, before: Statement, use: ConfirmedUse) -> bool:
-    billed = session.get(ConfirmedUse, before.use_id) if before.use_id else None
-    return billed is not None and billed.attested_s != use.attested_s
+def _free(session: Session, booking: Booking, quote: BookingQuote, use_ids: Sequence[str | None]) -> set[str]:
+    """Those of the billed uses, in their order, that may raise the bill: found in time, the first, or after a new signature."""
+    hours = policies.parse(quote.policy).late_data_hours
+    statements = attestations.attestations_of(session, booking.id)
+    signed = [one.answered_at for one in statements if one.state is AttestationState.SIGNED and one.answered_at]
+    uses = [session.get_one(ConfirmedUse, use_id) for use_id in dict.fromkeys(use_ids) if use_id]
+    found = set()
+    for before, use in zip([None, *uses], uses, strict=False):
+        anew = before is None or any(before.created_at < at <= use.created_at for at in signed)
+        if anew or may_rise(found_at=use.created_at, ends_at=booking.ends_at, late_data_hours=hours):
+            found.add(use.id)
+    return found
 
 
 def named(session: Session, booking: Booking, *, since: datetime) -> list[str]:

@@ -215,7 +215,8 @@ def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
     if not queries.was_corrected(session, booking.id):
         return 0
     asked, (charge, fee) = 0, queries.accepted_sums(session, booking.id)
-    theirs = max(0, queries.asked_to_transfer(session, booking.id) - (charge - fee))
+    out = queries.asked_to_transfer(session, booking.id) - queries.paid_back(session, booking.id)
+    theirs = max(0, out - (charge - fee))
     for payment in queries.lock_payments(session, booking.id):
         overpaid, refunds = -queries.balance_of(session, Account.AR, booking_id=booking.id), _refunds_asked(session, payment)
         left = payment.captured_minor - refunds - _transfers_asked(session, payment)
@@ -313,7 +314,10 @@ def _post_capture(session: Session, payment: Payment, booking: Booking, now: dat
 
 
 def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datetime) -> None:
-    """Pay the institution its share of one charge: of all that was taken so far, less what went out; never more than taken."""
+    """Pay the institution its share of one charge: of all that was taken so far, less what went out; never more than taken.
+
+    What the institution paid back itself was neither taken nor went out.
+    """
     booking = get_booking(session, payment.booking_id)
     destination = queries.payout_account(session, booking.institution_id)
     charge, fee = queries.accepted_sums(session, booking.id)
@@ -321,11 +325,12 @@ def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datet
         return
     if resale.awaits(session, booking.id):  # part of the fee may have to go back to the firm
         return
-    paid = queries.taken_by_provider(session, booking.id)
+    returned = queries.paid_back(session, booking.id)
+    paid = min(charge, queries.taken_by_provider(session, booking.id) - returned)
     first, _ = settlement.transfers(
         [Money(paid, taken.currency), Money(charge - paid, taken.currency)], Money(charge - fee, taken.currency)
     )
-    share = min(first - Money(queries.asked_to_transfer(session, booking.id), taken.currency), taken)
+    share = min(first - Money(queries.asked_to_transfer(session, booking.id) - returned, taken.currency), taken)
     if share.minor > 0:
         parameters = {**_amount(share), "destination": destination}
         queue_call(session, payment=payment, operation=Operation.TRANSFER, parameters=parameters, now=now)

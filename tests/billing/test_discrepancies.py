@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import actions, invariants, ledger, queries
 from billing.actions import Receipt
 from billing.corrections.actions import mark_paid_back
+from billing.corrections.queries import to_pay_back
 from billing.quotes import actions as quoting
 from billing.tables import CallState, Statement, StatementState
 from booking.tables import Booking
@@ -139,26 +140,6 @@ def test_messages_that_come_too_late_raise_nothing_but_the_bill_says_so(db: Sess
     assert faults(db) == []
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_settled_dispute_is_not_opened_again_by_late_messages(db: Session, answered: bool) -> None:
-    line = a_bridged_one(db)
-    row = drafted(line, 260)
-    actions.dispute_statement(db, statement_id=row.id, reason="abgebrochen", actor_id="per_1", now=minute(261))
-    resolved = actions.resolve_dispute(db, statement_id=row.id, charge=Money(40000, "CNY"), actor_id="per_2", now=minute(262))
-    if answered:
-        actions.accept_statement(db, statement_id=resolved.id, actor_id="per_1", now=minute(263))
-    line.hear(150, 152, 350, at=310)
-    line.hear(91, 92, 350, at=311)
-    line.hear(180, 182, 350, at=312)
-    charges = [queries.get_statement(db, one) for one in actions.draft_statements(db, now=minute(313))]
-    assert sum(one.charge_minor for one in charges) == (0 if answered else 40000) * len(charges)
-    line.hear(91, 105, 8, at=320)
-    last = drafted(line, 321)
-    total = queries.accepted_sums(db, line.booking.id)[0] + (0 if last.state in queries.PAYING else last.charge_minor)
-    assert total == 37500
-    assert faults(db) == []
-
-
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([8.0, 350.0]), st.booleans()), min_size=1, max_size=6),
@@ -214,6 +195,57 @@ def test_a_card_gets_back_what_has_not_gone_out_and_the_institution_pays_the_res
         assert [account for account in ("AR", "RIT", "IP", "PREP") if account in balances] == []
         assert {one.state for one in queries.statements_of_booking(session, booking_id)} == {StatementState.SETTLED}
         assert invariants.violations(session) == []
+
+
+def paid_back_then_used(sessions: sessionmaker[Session], stripe: Stripe, booking_id: str, minutes: int) -> list[int]:
+    """Less use, of which the institution pays back its part, then other use; what was to be paid back after each."""
+    left = []
+    for number, used in ((2, 70), (3, minutes)):
+        with sessions.begin() as session:
+            a_use(session, session.get_one(Booking, booking_id), minutes=used, number=number)
+            [key] = actions.draft_statements(session, now=AFTER)
+            if queries.get_statement(session, key).state is StatementState.OPEN:
+                actions.accept_statement(session, statement_id=key, actor_id="per_1", now=AFTER)
+        work(sessions, stripe, AFTER)
+        with sessions.begin() as session:
+            left.append(to_pay_back(session, booking_id, "CNY").minor)
+            if left[-1]:
+                mark_paid_back(session, booking_id=booking_id, serial=f"ICBC-{number}", actor_id="per_2", now=AFTER)
+    return left
+
+
+@pytest.mark.parametrize(
+    ("minutes", "payments", "returned"),
+    [(40, [(52500, 2400, 48300)], 13800), (105, [(52500, 1200, 48300), (15000, 0, 13800)], 0)],
+    ids=["less again", "more again"],
+)
+def test_after_something_was_paid_back_each_gets_what_is_theirs_to_the_fen(
+    committed_db: sessionmaker[Session], stripe: Stripe, minutes: int, payments: list[tuple[int, int, int]], returned: int
+) -> None:
+    booking_id = held_then_used(committed_db, stripe)
+    work(committed_db, stripe, AFTER)
+    assert paid_back_then_used(committed_db, stripe, booking_id, minutes) == [13800, returned]
+    with committed_db() as session:
+        rows = queries.payments_of(session, booking_id)
+        assert [(row.captured_minor, row.refunded_minor, row.transferred_minor) for row in rows] == payments
+        charge, fee = queries.accepted_sums(session, booking_id)
+        assert (charge, fee) == ((22500, 1800) if minutes == 40 else (52500, 4200))
+        balances = {one.value: v for one, v in ledger.balances(queries.journal_of_booking(session, booking_id)).items()}
+        assert balances == {"FEE": -fee, "PSP": fee - balances["PFE"], "PFE": balances["PFE"]}
+        assert invariants.violations(session) == []
+        assert invariants.provider_violations(session, stripe.provider.balance()) == []
+
+
+@pytest.mark.parametrize("minutes", [40, 105])
+def test_the_audit_sees_shares_that_were_reckoned_as_if_nothing_was_paid_back(
+    committed_db: sessionmaker[Session], stripe: Stripe, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    booking_id = held_then_used(committed_db, stripe)
+    work(committed_db, stripe, AFTER)
+    monkeypatch.setattr(queries, "paid_back", lambda *_: 0)
+    paid_back_then_used(committed_db, stripe, booking_id, minutes)
+    with committed_db() as session:
+        assert invariants.violations(session) == [f"what_was_paid_back_leaves_the_institution_its_share: {booking_id}"]
 
 
 def test_who_accepts_while_late_messages_are_folded_accepts_before_or_after_them(committed_db: sessionmaker[Session]) -> None:
