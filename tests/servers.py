@@ -165,12 +165,17 @@ class Database:
         self._process = self._spawn()
 
     def kill(self) -> None:
+        """All of it: halted first, it makes no more children, of which one left over would keep the next from starting."""
         pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in (pid, *map(int, children)):
+        os.kill(pid, signal.SIGSTOP)
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        for each in (pid, *children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
         self._process.wait(10)
+        end = time.monotonic() + START_S
+        while any(_lives(child) for child in children) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def start(self) -> None:
         self._process = self._spawn()
@@ -187,6 +192,14 @@ class Database:
             )
         wait_for(self._port, process, "PostgreSQL")
         return process
+
+
+def _lives(pid: int) -> bool:
+    """Not gone, nor dead and waiting for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Broker:
