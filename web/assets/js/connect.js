@@ -1,6 +1,6 @@
 // Copies what is to be pasted, and keeps a reload from making another meter or another secret.
-const page = document.querySelector("[data-page]")?.dataset.page;
-if (page) history.replaceState(null, "", page);
+const shown = document.querySelector("[data-page]")?.dataset;
+if (shown && (location.pathname !== shown.page || "once" in shown)) history.replaceState(null, "", shown.page);
 
 // Browsers give the clipboard to encrypted pages alone; elsewhere what is selected is copied in the old way.
 async function copied(target) {
