@@ -82,11 +82,18 @@ def rate(work: Callable[[], None]) -> float:
     return DEVICES * EACH / (time.perf_counter() - began)
 
 
+def begin_anew(broker: Broker) -> list[str]:
+    """From here on the broker keeps what comes, and nothing of the round before; how a subscriber takes it."""
+    as_ingest = ["-h", broker.host, "-p", str(broker.port), "-i", "ingest", "-u", "ingest", "-P", broker.ingest_password]
+    fresh = ["mosquitto_sub", *as_ingest, "-t", "#", "-q", "1"]
+    subprocess.run([*fresh, "-E"], check=True)
+    subprocess.run([*fresh, "-c", "-E"], check=True)
+    return [*fresh, "-c"]
+
+
 def acknowledge_only(broker: Broker, plugs: list[tuple[str, str]]) -> None:
     """What the machine allows: broker, publishers and a subscriber without any work of its own."""
-    as_ingest = ["-h", broker.host, "-p", str(broker.port), "-i", "ingest", "-u", "ingest", "-P", broker.ingest_password]
-    asked = ["mosquitto_sub", *as_ingest, "-c", "-t", "d/#", "-q", "1"]
-    subprocess.run([*asked, "-E"], check=True)  # from here on the broker keeps what comes before the next line takes it
+    asked = begin_anew(broker)
     null = subprocess.Popen([*asked, "-C", str(DEVICES * EACH), "-N"], stdout=subprocess.DEVNULL)
     publish_all(broker, plugs)
     assert null.wait(PATIENCE_S) == 0
@@ -94,6 +101,7 @@ def acknowledge_only(broker: Broker, plugs: list[tuple[str, str]]) -> None:
 
 def commit_and_fold(broker: Broker, url: str, plugs: list[tuple[str, str]]) -> None:
     """The worker's two loops: store, commit, acknowledge; and fold beside it until nothing is left."""
+    begin_anew(broker)
     engine = open_engine(url)
     sessions, ingest, over = open_sessions(engine), Ingest(broker.url), threading.Event()
 
