@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from devices import queries as devices
-from devices import what_if
 from devices.measuring import actions as measuring
 from devices.registry import actions as registry
 from devices.registry.actions import Credentials
@@ -19,10 +18,10 @@ from marketplace.tables import Resource
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.pages.account import again
 from web.pages.desk import own_resource
-from web.pages.device import own_device, read_thresholds, threshold_error
+from web.pages.device import own_device, try_thresholds
 from web.pages.drawing import Drawing, Fields, Pen, text, typed
 from web.present import connect as present
-from web.present import device, meters
+from web.present import meters
 from web.present.connect import Shown
 from web.views.frame import Area, Form
 
@@ -80,18 +79,7 @@ def step(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, 
 
 def _thresholds(pen: Pen, db: Session, row: Device, place: Resource, fields: Fields, actor: Actor, now: datetime) -> Response:
     """What they would change, or from now on in force."""
-    values, errors = read_thresholds(fields, pen.lang, present.FIELDS)
-    foreseen = None
-    if not errors:
-        try:
-            if text(fields, "step") == "look":
-                profile = registry.changed_profile(db, row.id, values, now=now)
-                foreseen = device.what_if(what_if.foresee(db, row, profile, now=now))
-            else:
-                with db.begin_nested():
-                    measuring.save(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
-        except Invalid as refusal:
-            errors = [threshold_error(refusal, pen.lang)]
+    errors, foreseen = try_thresholds(db, row, fields, pen.lang, actor, now, save=measuring.save, names=present.FIELDS)
     if errors or foreseen:
         return drawn(pen, db, row, place, now, shown=Shown(Form(typed(fields), errors), foreseen))
     return pen.go(f"/desk/devices/{row.id}/connect#done", "thresholds")

@@ -1,7 +1,7 @@
 """One meter: when its machine counts as running, its secret, whether it may speak."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import isfinite
 
@@ -79,26 +79,39 @@ def page(pen: Drawing, device_id: str, db: ReadDb, actor: SignedIn, now: Now) ->
 @router.post("/{device_id}/thresholds")
 def set_thresholds(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     row, place = own_device(db, actor, device_id)
-    values, errors = read_thresholds(fields, pen.lang)
-    foreseen = None
-    if not errors:
-        try:
-            if text(fields, "step") == "look":
-                profile = registry.changed_profile(db, row.id, values, now=now)
-                foreseen = device.what_if(what_if.foresee(db, row, profile, now=now))
-            else:
-                with db.begin_nested():
-                    registry.set_thresholds(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
-        except Invalid as refusal:
-            errors = [threshold_error(refusal, pen.lang)]
+    errors, foreseen = try_thresholds(db, row, fields, pen.lang, actor, now, save=registry.set_thresholds)
     if errors or foreseen:
         return drawn(pen, db, row, place, now, form=Form(typed(fields), errors), foreseen=foreseen)
     return pen.go(f"/desk/devices/{row.id}", "thresholds")
 
 
-def read_thresholds(
-    fields: Fields, lang: Lang, names: Sequence[str] = (*device.POWERS, *device.SPANS)
-) -> tuple[dict[str, float | None], list[FieldError]]:
+def try_thresholds(
+    db: Session,
+    row: Device,
+    fields: Fields,
+    lang: Lang,
+    actor: Actor,
+    now: datetime,
+    *,
+    save: Callable[..., object],
+    names: Sequence[str] = (*device.POWERS, *device.SPANS),
+) -> tuple[list[FieldError], WhatIf | None]:
+    """Save what was typed, or for the step `look` what it would change; what is wrong with it, and nothing was saved."""
+    values, errors = read_thresholds(fields, lang, names)
+    if errors:
+        return errors, None
+    try:
+        if text(fields, "step") == "look":
+            profile = registry.changed_profile(db, row.id, values, now=now)
+            return [], device.what_if(what_if.foresee(db, row, profile, now=now))
+        with db.begin_nested():
+            save(db, device_id=row.id, profile=values, actor_id=actor.known_id, now=now)
+    except Invalid as refusal:
+        return [threshold_error(refusal, lang)], None
+    return [], None
+
+
+def read_thresholds(fields: Fields, lang: Lang, names: Sequence[str]) -> tuple[dict[str, float | None], list[FieldError]]:
     """Watts and seconds as numbers; only the rated power may be empty."""
     _ = translator(lang)
     values: dict[str, float | None] = {}
