@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import NamedTuple
 
-from marketplace.slot import Slot, common, union
+from marketplace.slot import Slot, union
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class Gap(StrEnum):
@@ -70,19 +72,16 @@ def _days(slot: Slot) -> range:
     return range(slot.start.toordinal(), slot.end.toordinal() + 1)
 
 
-def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: Slot) -> list[list[Slot]]:
-    """For each unit the stretches in which a use may lie wholly, its buffers clear of every claim.
+def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, within: Sequence[Slot]) -> list[list[Slot]]:
+    """For each unit the stretches of `within` (disjoint, in order) in which a use may lie, its buffers clear of every claim.
 
     `taken` must hold all claims that touch `within` widened by the buffers.
     """
-    horizon = within.widen(buffers.setup, buffers.cleaning)
+    setup, cleaning, none = buffers.setup, buffers.cleaning, timedelta()
     if buffers.gap is Gap.SUM:
-        return [_fitting(horizon, held, buffers.setup, buffers.cleaning) for held in _by_unit(taken, capacity)]
+        return [_clear(within, held, setup, cleaning) for held in _by_unit(taken, capacity)]
     before, after = (_by_unit(claims, capacity) for claims in _lanes(taken))
-    return [
-        common(_fitting(horizon, held, buffers.setup, timedelta()), _fitting(horizon, kept, timedelta(), buffers.cleaning))
-        for held, kept in zip(before, after, strict=True)
-    ]
+    return [_clear(_clear(within, held, setup, none), kept, none, cleaning) for held, kept in zip(before, after, strict=True)]
 
 
 def _by_unit(taken: Iterable[Taken], capacity: int) -> list[list[Slot]]:
@@ -100,13 +99,19 @@ def _lanes(taken: Sequence[Taken]) -> tuple[list[Taken], list[Taken]]:
     return [claim for claim in taken if claim.lane == 0], second
 
 
-def _fitting(horizon: Slot, claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
-    """The gaps of `horizon` between `claims`, each shorter by the buffers."""
-    found, free_from = [], horizon.start
-    for claim in [*sorted(claims, key=_start), Slot(horizon.end, horizon.end + timedelta(days=1))]:
-        if free_from < claim.start and (start := free_from + before) < (end := min(claim.start, horizon.end) - after):
-            found.append(Slot(start, end))
-        free_from = max(free_from, claim.end)
+def _clear(within: Iterable[Slot], claims: Iterable[Slot], before: timedelta, after: timedelta) -> list[Slot]:
+    """What `claims` leave of `within` to a use that is kept `before` after one of them and `after` before the next."""
+    found: list[Slot] = []
+    ahead, number, clear_from = sorted(claims, key=_start), 0, EARLIEST
+    for span in within:
+        clear_from, limit = max(clear_from, span.start), span.end + after
+        while number < len(ahead) and (claim := ahead[number]).start < limit:
+            number += 1
+            if clear_from < (until := claim.start - after):
+                found.append(Slot(clear_from, until))
+            clear_from = max(clear_from, claim.end + before)
+        if clear_from < span.end:
+            found.append(Slot(clear_from, span.end))
     return found
 
 

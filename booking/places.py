@@ -217,8 +217,17 @@ class _Row(NamedTuple):
 
 
 def _load(session: Session, resource_ids: Collection[str], *, lock: bool) -> dict[str, Place]:
+    return places_asked(resource_ids, lock=lock).ask(session) if resource_ids else {}
+
+
+def places_asked(resource_ids: Collection[str], *, lock: bool = False) -> Question[dict[str, Place]]:
+    """`load_places` or `lock_places` of some, to be asked with something else."""
     ids = spread(resource_ids)
-    return _understood(session, resource_ids, _reading(len(ids), lock=lock).rows(session, **ids), lock=lock) if ids else {}
+
+    def understand(session: Session, rows: Sequence[Sequence[Any]]) -> dict[str, Place]:
+        return _understood(session, resource_ids, rows, lock=lock)
+
+    return Question(_reading(len(ids), lock=lock), ids, understand)
 
 
 def _understood(

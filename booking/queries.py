@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from booking import fitting, occupancy, pooling, terms
 from booking.availability import open_slots
 from booking.occupancy import Taken
-from booking.places import Attendant, Place, claimed_by, load_places
+from booking.places import Attendant, Place, claimed_by, load_places, places_asked
 from booking.states import BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
 from marketplace.permissions import Actor
-from marketplace.prepared import Question, Read, spread
+from marketplace.prepared import Question, Read, ask_both, spread
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.slot import Slot, common, subtract, union
@@ -74,6 +74,15 @@ def taken(session: Session, resource_ids: Collection[str], *, within: Slot, igno
     return _claims(resource_ids, within.widen(LONGEST_BUFFER, LONGEST_BUFFER), ignoring).ask(session)
 
 
+def surveyed(session: Session, resource_ids: Collection[str], *, within: Slot) -> tuple[dict[str, Place], Claims]:
+    """The places of some, and the active claims near `within` on all that a use of them claims: asked together."""
+    if not resource_ids:
+        return {}, {}
+    own = _claims(resource_ids, within.widen(LONGEST_BUFFER, LONGEST_BUFFER), ())
+    places, claims = ask_both(session, places_asked(resource_ids), own)
+    return places, {**claims, **taken(session, claimed_by(places.values()) - set(resource_ids), within=within)}
+
+
 def claims_on(resource_id: str, reach: Slot) -> Question[Claims]:
     """The active claims of one resource that touch `reach`."""
     return _claims([resource_id], reach, ())
@@ -109,10 +118,9 @@ def free_in(place: Place, claims: Claims, within: Slot, quantity: int) -> list[S
         room = pooling.usable(held, capacity=capacity, buffers=buffers, within=within, quantity=quantity)
         stretches = common(room, opened)
     else:
-        units = occupancy.usable(held, capacity=capacity, buffers=buffers, within=within)
-        stretches = occupancy.free([common(stretches, opened) for stretches in units], quantity)
+        stretches = occupancy.free(occupancy.usable(held, capacity=capacity, buffers=buffers, within=opened), quantity)
     for part in place.parts:
-        units = occupancy.usable(claims.get(part.resource_id, ()), capacity=part.capacity, buffers=buffers, within=within)
+        units = occupancy.usable(claims.get(part.resource_id, ()), capacity=part.capacity, buffers=buffers, within=[within])
         stretches = occupancy.together(stretches, occupancy.free(units, part.needed))
     return occupancy.together(stretches, attended(place, claims, within)) if place.attended else stretches
 
@@ -124,8 +132,9 @@ def attended(place: Place, claims: Claims, within: Slot) -> list[Slot]:
 
 def free_of(attendant: Attendant, claims: Claims, within: Slot) -> list[Slot]:
     """Where that operator is free: their hours less what claims them. Their time is the use alone, without buffers."""
-    (free,) = occupancy.usable(claims.get(attendant.resource_id, ()), capacity=1, buffers=terms.NO_BUFFERS, within=within)
-    return common(free, open_slots(attendant.hours, attendant.zone, within))
+    held, opened = claims.get(attendant.resource_id, ()), open_slots(attendant.hours, attendant.zone, within)
+    (free,) = occupancy.usable(held, capacity=1, buffers=terms.NO_BUFFERS, within=opened)
+    return free
 
 
 def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime, quantity: int = 1) -> list[Slot]:
@@ -136,12 +145,11 @@ def free_time(session: Session, resource_id: str, *, within: Slot, now: datetime
 def free_time_of(
     session: Session, resource_ids: Collection[str], *, within: Slot, now: datetime, quantity: int = 1
 ) -> dict[str, list[Slot]]:
-    """`free_time` of many resources in two queries. Paused and retired ones have none.
+    """`free_time` of many resources in one round trip, two if parts go along. Paused and retired ones have none.
 
     A stretch begins and ends where a use of it may: on the resource's step.
     """
-    known = load_places(session, resource_ids)
-    claims = taken(session, claimed_by(known.values()), within=within)
+    known, claims = surveyed(session, resource_ids, within=within)
     found: dict[str, list[Slot]] = {}
     for place in known.values():
         window = within.clip(place.rules.window(now)) if place.state is ListingState.PUBLISHED else None

@@ -25,13 +25,13 @@ NOBODY = Beside()
 
 def usable(taken: Sequence[Taken], *, capacity: int, buffers: Buffers, slot: Slot, beside: Beside) -> list[list[Slot]]:
     """For each unit what occupancy.usable says within `slot`, no buffers being kept towards `beside` on that unit."""
-    found = occupancy.usable(taken, capacity=capacity, buffers=buffers, within=slot)
+    found = occupancy.usable(taken, capacity=capacity, buffers=buffers, within=[slot])
     own = {*beside.before, *beside.after}
     for unit in {claim.unit for claim in taken if claim.owner in own and claim.unit < capacity}:
         here = [claim for claim in taken if claim.unit == unit]
         kept = _kept(buffers, {claim.owner for claim in here}, beside)
         trimmed = [trim(claim, slot, beside)._replace(unit=0) for claim in here]
-        (found[unit],) = occupancy.usable(trimmed, capacity=1, buffers=kept, within=slot)
+        (found[unit],) = occupancy.usable(trimmed, capacity=1, buffers=kept, within=[slot])
     return found
 
 

@@ -262,8 +262,14 @@ class Question(Generic[_T1]):
         return self.understand(session, _read(session, [(self.read, self.values)])[0])
 
 
-def ask_together(session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3]) -> tuple[_T1, _T2, _T3]:
+def ask_both(session: Session, first: Question[_T1], second: Question[_T2]) -> tuple[_T1, _T2]:
     """Asked one after the other: on PostgreSQL in one round trip, each seeing what was committed before it."""
+    one, two = _read(session, [(question.read, question.values) for question in (first, second)])
+    return first.understand(session, one), second.understand(session, two)
+
+
+def ask_together(session: Session, first: Question[_T1], second: Question[_T2], third: Question[_T3]) -> tuple[_T1, _T2, _T3]:
+    """The same of three."""
     one, two, three = _read(session, [(question.read, question.values) for question in (first, second, third)])
     return first.understand(session, one), second.understand(session, two), third.understand(session, three)
 

@@ -14,7 +14,7 @@ from booking.availability import MINUTE, local_midnight, next_on_grid
 from booking.competence import Record
 from booking.finding.askers import Asker
 from booking.fitting import Range, Starts
-from booking.places import Place, claimed_by, load_places
+from booking.places import Place
 from booking.qualifications import queries as qualifications
 from booking.queries import Claims
 from booking.quotas import Use
@@ -98,8 +98,7 @@ def rooms(
 
 
 def read(session: Session, resource_ids: Collection[str], *, wanted: Wanted, askers: Sequence[Asker]) -> Known:
-    places = load_places(session, resource_ids)
-    claims = queries.taken(session, claimed_by(places.values()), within=wanted.within)
+    places, claims = queries.surveyed(session, resource_ids, within=wanted.within)
     known = [asker for asker in askers if asker.person_id]
     uses = _uses(session, [place for place in places.values() if place.rules.quotas], wanted.within, known)
     waives = known and any(place.rules.waive_own_buffers for place in places.values())

@@ -123,7 +123,7 @@ def _join_one(session: Session, part_id: str, booking: Booking) -> None:
     part = get_resource(session, part_id)
     claims = booking_queries.taken(session, [part_id], within=booking.slot).get(part_id, ())
     buffers = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers
-    free = occupancy.usable(claims, capacity=part.capacity, buffers=buffers, within=booking.slot)
+    free = occupancy.usable(claims, capacity=part.capacity, buffers=buffers, within=[booking.slot])
     taken = Invalid(field="shares", reason="it is taken at a time at which this is booked")
     unit = occupancy.choose(free, booking.slot, 1)
     if not unit:

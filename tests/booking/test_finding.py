@@ -220,7 +220,7 @@ def test_a_slot_is_free_where_enough_units_are_idle_in_each_of_its_quarters(
 ) -> None:
     claims = [Taken(f"b{n}", unit, 0, quarters(first, many)) for n, (first, many, unit) in enumerate(spans)]
     within, slot = quarters(0, 52), quarters(start, length)
-    listed = free(usable(claims, capacity=capacity, buffers=Buffers(), within=within), quantity)
+    listed = free(usable(claims, capacity=capacity, buffers=Buffers(), within=[within]), quantity)
     busy = {(unit, at) for first, many, unit in spans for at in range(first, first + many)}
     idle = [unit for unit in range(capacity) if all((unit, at) not in busy for at in range(start, start + length))]
     assert any(span.contains(slot) for span in listed) == (len(idle) >= quantity)

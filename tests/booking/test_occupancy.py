@@ -25,14 +25,14 @@ def placed(spans: list[tuple[float, float]], capacity: int, buffers: Buffers | N
     rules, claims = buffers or Buffers(), []
     for number, (start, end) in enumerate(spans):
         slot = at(start, end)
-        units = choose(usable(claims, capacity=capacity, buffers=rules, within=slot), slot, 1)
+        units = choose(usable(claims, capacity=capacity, buffers=rules, within=[slot]), slot, 1)
         assert units, f"{start}-{end} does not fit"
         claims += [Taken(f"b{number}", units[0], lane, span) for lane, span in enumerate(rules.spans(slot))]
     return claims
 
 
 def fits(claims: list[Taken], slot: Slot, capacity: int = 1, buffers: Buffers | None = None) -> bool:
-    return bool(choose(usable(claims, capacity=capacity, buffers=buffers or Buffers(), within=slot), slot, 1))
+    return bool(choose(usable(claims, capacity=capacity, buffers=buffers or Buffers(), within=[slot]), slot, 1))
 
 
 def test_touching_slots_are_free() -> None:
@@ -98,10 +98,10 @@ def test_what_is_listed_as_free_is_admitted_whole(spans: list[tuple[int, int]], 
     claims: list[Taken] = []
     for number, (start, end) in enumerate(spans):
         slot = at(start, end)
-        for unit in choose(usable(claims, capacity=capacity, buffers=buffers, within=slot), slot, 1):
+        for unit in choose(usable(claims, capacity=capacity, buffers=buffers, within=[slot]), slot, 1):
             claims += [Taken(f"b{number}", unit, lane, span) for lane, span in enumerate(buffers.spans(slot))]
-    for stretch in free(usable(claims, capacity=capacity, buffers=buffers, within=DAY), quantity):
-        units = usable(claims, capacity=capacity, buffers=buffers, within=stretch)
+    for stretch in free(usable(claims, capacity=capacity, buffers=buffers, within=[DAY]), quantity):
+        units = usable(claims, capacity=capacity, buffers=buffers, within=[stretch])
         assert len(choose(units, stretch, quantity)) == quantity
 
 
@@ -113,5 +113,5 @@ def test_what_is_admitted_lies_in_listed_free_time(spans: list[tuple[int, int]],
         if fits(claims, at(start, end), buffers=buffers):
             claims += [Taken(f"b{number}", 0, lane, span) for lane, span in enumerate(buffers.spans(at(start, end)))]
     slot = at(wish[0], wish[0] + wish[1])
-    listed = free(usable(claims, capacity=1, buffers=buffers, within=DAY), 1)
+    listed = free(usable(claims, capacity=1, buffers=buffers, within=[DAY]), 1)
     assert fits(claims, slot, buffers=buffers) == any(stretch.contains(slot) for stretch in listed)
