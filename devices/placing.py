@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Envelope, Reading, Told
@@ -13,8 +14,7 @@ BACKLOG_REACH = timedelta(hours=24)
 """A broker's backlog older than this is not trusted with the device's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A reading as it came to us, with the payload that breaks ties."""
 
     reading: Reading
@@ -31,8 +31,7 @@ def arrived(envelope: Envelope, told: Told) -> Arrival:
     return Arrival(told.reading, envelope.received_at, envelope.payload, envelope.retain, envelope.backlog, historical)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A reading placed in time."""
 
     at: datetime

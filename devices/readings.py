@@ -1,9 +1,13 @@
-"""What a message says, whatever its family, and why one was turned away."""
+"""What a message says, whatever its family, and why one was turned away.
+
+What is made for each message is a tuple with names: a frozen dataclass takes four times as long to make.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Channel(StrEnum):
@@ -43,8 +47,7 @@ class Reason(StrEnum):
     UNSTORABLE = "unstorable"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A message as it came: where, what, when received by us, and how the broker marked it."""
 
     topic: str
@@ -57,8 +60,7 @@ class Envelope:
     """The broker was told it once more after it was killed; it may or may not have kept it the first time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One decoded message. Power in W, energy as the counter's reading in Wh, `measured_at` the device's own clock."""
 
     channel: Channel
@@ -83,8 +85,7 @@ class Command:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """A reading, and whether the device itself says that it kept it for later."""
 
     reading: Reading

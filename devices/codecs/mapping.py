@@ -7,7 +7,7 @@ messages; the first ones whose topic matches read the payload, all that name the
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -127,8 +127,7 @@ def joined(readings: Iterable[Reading]) -> list[Reading]:
 
 
 def _filled(before: Reading, more: Reading) -> Reading:
-    return replace(
-        before,
+    return before._replace(
         power_w=before.power_w if more.power_w is None else more.power_w,
         energy_wh=before.energy_wh if more.energy_wh is None else more.energy_wh,
         state=more.state or before.state,

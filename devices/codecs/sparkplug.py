@@ -7,7 +7,7 @@ and a new birth is wanted. Order is restored by the sequence number; a hole is w
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -111,7 +111,7 @@ class Node:
             self.last = min(self.held, key=lambda number: (number - (self.last or 0)) % SEQUENCE) - 1
             for number, (envelope, found) in enumerate(self._release()):
                 first = not number and not isinstance(found, Rejected)
-                yield envelope, [replace(one, after_hole=True) for one in found] if first else found  # type: ignore[union-attr]
+                yield envelope, [one._replace(after_hole=True) for one in found] if first else found  # type: ignore[union-attr]
         self.held_since = None
 
     def _birth(self, payload: Any) -> list[Told] | Rejected:
@@ -163,7 +163,7 @@ class Node:
             groups[_said_at(source), bool(metric.is_historical)][name] = value
         found = []
         for (at, historical), values in groups.items():
-            readings = (replace(one, measured_at=at) for one in sample_of(self.message, device, values, values, UTC))
+            readings = (one._replace(measured_at=at) for one in sample_of(self.message, device, values, values, UTC))
             found += [Told(one, historical) for one in joined(readings)]
         return found
 

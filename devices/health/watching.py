@@ -1,7 +1,7 @@
 """A meter's messages as somebody who watches sees them: what each says of power and energy, when it came, what time it tells."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -116,7 +116,7 @@ def _together(read: Sequence[Heard], profile: Profile) -> list[Word]:
         counted |= {metric: value for metric, value in sample.counters if value is not None}
         energy = sum(counted.values()) if any(value is not None for _, value in sample.counters) else None
         found.append(
-            _word(envelope, told[0], replace(told[0].reading, power_w=sample.power_w, energy_wh=energy, state=sample.state))
+            _word(envelope, told[0], told[0].reading._replace(power_w=sample.power_w, energy_wh=energy, state=sample.state))
         )
     return found
 

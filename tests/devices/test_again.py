@@ -1,6 +1,5 @@
 """Messages that our broker is told again after it was killed: nothing is stored twice, and nothing old looks new."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,7 +31,7 @@ def said(device: Device, body: dict[str, Any] | bytes, channel: str = "t") -> En
 
 
 def again(envelope: Envelope) -> Envelope:
-    return replace(envelope, received_at=envelope.received_at + timedelta(seconds=9), backlog=True, again=True)
+    return envelope._replace(received_at=envelope.received_at + timedelta(seconds=9), backlog=True, again=True)
 
 
 def count(db: Session, table: type[RawMessage] | type[RejectedMessage]) -> int:
@@ -66,7 +65,7 @@ def test_what_has_none_or_cannot_be_read_is_not_stored_again(db: Session, body: 
 def test_who_went_offline_before_and_is_back_stays_online(db: Session) -> None:
     device = a_device(db)
     gone = said(device, {"online": False, "ts": TS}, "s")
-    back = replace(said(device, {"online": True, "ts": TS + 1000}, "s"), received_at=DAY + timedelta(seconds=5))
+    back = said(device, {"online": True, "ts": TS + 1000}, "s")._replace(received_at=DAY + timedelta(seconds=5))
     store(db, [gone])
     store(db, [back])
     store(db, [again(gone)])

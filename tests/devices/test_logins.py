@@ -1,6 +1,5 @@
 """Who may log in as time goes by, what tells the broker's keeper to look, and what a revoked device says."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -80,7 +79,7 @@ def test_what_a_revoked_device_sends_is_turned_away_but_not_what_waited_in_the_b
     row, known = a_device(db)
     told = Envelope(f"d/{known.key}/t", b'{"p":350}', NOW)
     revoke(db, device_id=row.id, actor_id="per_1", now=NOW)
-    waited = replace(told, backlog=True)
+    waited = told._replace(backlog=True)
     intake.store(db, [told, waited])
     assert queries.messages_of(db, row.id, since=NOW) == [waited]
     [refused] = queries.rejected_of(db, row.key)

@@ -206,7 +206,7 @@ def test_two_stations_that_are_folded_at_once_both_count(committed_db: sessionma
         booking = a_booking(db, resource=itself, start=minute(60), hours=1)
         heard(db, *(told(one, 200, but=(61, 118)) for one in meters), now=200)
         actions.confirm_uses(db, now=minute(200))
-    late = [[replace(one, received_at=minute(201), backlog=True) for one in told(meter, 118, since=61)] for meter in meters]
+    late = [[one._replace(received_at=minute(201), backlog=True) for one in told(meter, 118, since=61)] for meter in meters]
     folded = Event()
 
     def second() -> None:
