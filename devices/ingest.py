@@ -26,6 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from devices.broker_client import BrokerClient
 from devices.readings import Command, Envelope
 from devices.rights import AGAIN, INGEST
 from marketplace import clock
@@ -125,9 +126,9 @@ class Ingest:
         self._tell_subscribed: Callable[[], None] = lambda: None
         self._client = self._new_client()
 
-    def _new_client(self) -> Client:
+    def _new_client(self) -> BrokerClient:
         name, password = self._account
-        client = Client(
+        client = BrokerClient(
             CallbackAPIVersion.VERSION2,
             client_id=name,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -193,9 +194,7 @@ class Ingest:
     def ack(self, batch: Batch) -> None:
         """Tell the broker that `batch` is committed. What came over an older connection is left: it comes again."""
         with self._acks:
-            for item in batch.items:
-                if item.qos and item.connection == self._connection:
-                    self._client.ack(item.mid, item.qos)
+            self._client.ack_all(item.mid for item in batch.items if item.qos and item.connection == self._connection)
 
     def tell(self, command: Command) -> None:
         """Send a command to a device; it is not repeated where it gets lost."""

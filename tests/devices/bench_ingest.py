@@ -30,6 +30,8 @@ ROUNDS = 3
 """Limit and ours take turns, and the middle of each counts."""
 CONNECT, PUBLISH, PUBACK_BYTES = 0x10, 0x32, 4
 PATIENCE_S = 120
+STEP_MS = 50
+"""A device measures twenty times a second, so all its messages are of the last two minutes, like those of a live one."""
 RUN_OF = 200
 """Messages of a device between two changes from idle to run."""
 
@@ -133,7 +135,7 @@ def commit_and_fold(broker: Broker, url: str, plugs: list[tuple[str, str]]) -> N
 
 def publish_all(broker: Broker, plugs: list[tuple[str, str]]) -> None:
     """Every plug writes all it has in one go, from packets made beforehand; returns while the broker still reads."""
-    begun = clock.now() - timedelta(seconds=EACH)
+    begun = clock.now() - timedelta(milliseconds=EACH * STEP_MS)
     for key, secret in plugs:
         packets = b"".join(packet(key, number, int(begun.timestamp() * 1000)) for number in range(1, EACH + 1))
         threading.Thread(target=write, args=(broker, key, secret, packets), daemon=True).start()
@@ -144,7 +146,7 @@ def packet(key: str, number: int, begun_ms: int) -> bytes:
     running = number // RUN_OF % 2
     body = orjson.dumps(
         {
-            "ts": begun_ms + number * 1000,
+            "ts": begun_ms + number * STEP_MS,
             "seq": number,
             "boot": str(begun_ms),
             "p": 350.5 if running else 4.25,

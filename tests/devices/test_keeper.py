@@ -90,6 +90,7 @@ def test_what_passed_after_the_store_was_written_comes_again_as_it_was(tmp_path:
     with a_keeper(broker) as keeper:
         with a_plug(broker.port, "k1", SECRET) as plug:
             published(plug, "d/k1/t", b"saved")
+            eventually(lambda: len(keeper.memory))
             saved_at = clock.now().timestamp()
             for body in (b"1", b"2", b"3"):
                 published(plug, "d/k1/t", body)
