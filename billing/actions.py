@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -101,9 +100,7 @@ def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Mo
 def _fee_of(quote: BookingQuote, booking: Booking, now: datetime) -> Money:
     if booking.decided_at is None and booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
         return Money(0, quote.currency)
-    quoted = Money(quote.quote_minor, quote.currency)
-    terms = policies.parse(quote.policy)
-    return pricing.cancellation_fee(quoted, quote.slot, terms, cancelled_at=now, zone=ZoneInfo(quote.timezone))
+    return max(queries.fee_of_quote(quote, now), Money(quote.owed_minor, quote.currency))
 
 
 def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: datetime) -> Money:

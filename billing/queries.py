@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from billing import policy
+from billing import policy, pricing
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
 from billing.policy import Policy
@@ -30,6 +30,7 @@ from billing.tables import (
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.tables import ConfirmedUse
+from marketplace.money import Money
 from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
@@ -61,6 +62,12 @@ def quote_of_booking(session: Session, booking_id: str) -> BookingQuote:
     raise NotFound(kind="quote")
 
 
+def fee_of_quote(quote: BookingQuote, cancelled_at: datetime) -> Money:
+    """What giving up its time costs then by its tiers alone."""
+    quoted, terms = Money(quote.quote_minor, quote.currency), policy.parse(quote.policy)
+    return pricing.cancellation_fee(quoted, quote.slot, terms, cancelled_at=cancelled_at, zone=ZoneInfo(quote.timezone))
+
+
 def free_until(session: Session, booking: Booking) -> datetime | None:
     """The last instant at which the customer cancels for nothing, by the policy of acceptance; None where it always costs.
 
@@ -69,6 +76,8 @@ def free_until(session: Session, booking: Booking) -> datetime | None:
     quote = quote_of_booking(session, booking.id)
     if booking.decided_at is None:
         return booking.starts_at
+    if quote.owed_minor:
+        return None
     return policy.parse(quote.policy).free_until(quote.starts_at, ZoneInfo(quote.timezone))
 
 

@@ -90,6 +90,8 @@ class BookingQuote(Base):
     price_class: Mapped[str | None] = mapped_column(String(40))
     """The customer class whose own price `price_minor` is; None: the list price, or nothing for one's own house."""
     quote_minor: Mapped[int]
+    owed_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What cancelling costs at least: the customer gave up an earlier time when cancelling it was no longer free."""
     created_at: Mapped[datetime]
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")

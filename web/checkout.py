@@ -249,7 +249,7 @@ def move(
     if not decides and not runs:
         booking = actions.ask_again(session, booking_id=booking_id, now=now)
     offers.offer_freed(session, resource_id=left_place, freed=left, now=now)
-    return booking, quotes.requote_booking(session, booking=booking, now=now)
+    return booking, quotes.requote_booking(session, booking=booking, given_up=not decides, now=now)
 
 
 def cancel(

@@ -49,7 +49,7 @@ def edit_series(session: Session, *, actor: Actor, series_id: str, version: int,
     edited = edits.edit_series(session, series_id=series_id, version=version, change=change, editor=editor, now=now)
     found = Repriced(
         edited,
-        moved=quotes.requote_bookings(session, bookings=edited.moved, now=now),
+        moved=quotes.requote_bookings(session, bookings=edited.moved, given_up=editor.by is CancelledBy.CUSTOMER, now=now),
         added=_quoted(session, edited.series, edited.added, now),
         fees=[settle(session, booking, now=now) for booking in edited.ended],
     )

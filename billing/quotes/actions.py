@@ -70,9 +70,13 @@ def quote_bookings(
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
 
-def requote_booking(session: Session, *, booking: Booking, now: datetime) -> Money:
-    """Price a moved booking again, under the price and the policy of its acceptance. Raises: NotFound."""
-    return _requote(session, [booking], [queries.quote_of_booking(session, booking.id)], now)[0]
+def requote_booking(session: Session, *, booking: Booking, given_up: bool = False, now: datetime) -> Money:
+    """Price a moved booking again, under the price and the policy of its acceptance.
+
+    Where its customer has `given_up` the time before, cancelling it costs no less from now on than cancelling that would have.
+    Raises: NotFound.
+    """
+    return _requote(session, [booking], [queries.quote_of_booking(session, booking.id)], now, given_up=given_up)[0]
 
 
 def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere: bool, now: datetime) -> list[Money]:
@@ -86,9 +90,9 @@ def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere
         return _requote(session, (one, other), old, now)
     if old[0].currency != old[1].currency:
         raise Invalid(field="with_booking_id", reason="is paid in another currency")
-    gone = [name for name in KEPT if name != "funding"]
+    gone, kept = [name for name in KEPT if name != "funding"], ("funding", "owed_minor")
     rows = [
-        _quote(booking, number=own.number + 1, terms={"funding": own.funding, **_terms(theirs, gone)}, now=now)
+        _quote(booking, number=own.number + 1, terms=_terms(own, kept) | _terms(theirs, gone), now=now)
         for booking, own, theirs in zip((one, other), old, reversed(old), strict=True)
     ]
     QUOTES.add(session, rows)
@@ -99,19 +103,22 @@ def _terms(quote: BookingQuote, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(quote, name) for name in names}
 
 
-def requote_bookings(session: Session, *, bookings: Sequence[Booking], now: datetime) -> list[Money]:
+def requote_bookings(session: Session, *, bookings: Sequence[Booking], given_up: bool = False, now: datetime) -> list[Money]:
     """The same for many, in their order. Raises: NotFound."""
     newest = queries.quotes_of_bookings(session, [booking.id for booking in bookings])
     if not newest.keys() >= {booking.id for booking in bookings}:
         raise NotFound(kind="quote")
-    return _requote(session, bookings, [newest[booking.id] for booking in bookings], now)
+    return _requote(session, bookings, [newest[booking.id] for booking in bookings], now, given_up=given_up)
 
 
-def _requote(session: Session, bookings: Sequence[Booking], old: Sequence[BookingQuote], now: datetime) -> list[Money]:
-    rows = [
-        _quote(booking, number=quote.number + 1, terms=_terms(quote, KEPT), now=now)
-        for booking, quote in zip(bookings, old, strict=True)
-    ]
+def _requote(
+    session: Session, bookings: Sequence[Booking], old: Sequence[BookingQuote], now: datetime, *, given_up: bool = False
+) -> list[Money]:
+    rows = []
+    for booking, quote in zip(bookings, old, strict=True):
+        late = queries.fee_of_quote(quote, now).minor if given_up and booking.decided_at else 0
+        owed = {"owed_minor": max(quote.owed_minor, late)}
+        rows.append(_quote(booking, number=quote.number + 1, terms=_terms(quote, KEPT) | owed, now=now))
     QUOTES.add(session, rows)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
@@ -127,6 +134,7 @@ def _quote(booking: Booking, *, number: int, terms: dict[str, Any], now: datetim
         "starts_at": booking.starts_at,
         "ends_at": booking.ends_at,
         "quote_minor": pricing.quote(price, booking.slot, booking.quantity).minor,
+        "owed_minor": 0,
         "created_at": now,
         **terms,
     }

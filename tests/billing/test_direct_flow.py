@@ -170,6 +170,50 @@ def test_a_moved_booking_is_priced_again_under_its_own_policy(db: Session) -> No
     assert (first.number, latest.quote_minor) == (2, 90000)
 
 
+def moved(db: Session, booking: Booking, days: int, *, given_up: bool, now: datetime) -> None:
+    booking.slot = booking.slot.shift(timedelta(days=days))
+    db.flush()
+    quoting.requote_booking(db, booking=booking, given_up=given_up, now=now)
+
+
+@pytest.mark.parametrize(
+    ("hours", "given_up", "owed"), [(72, True, 0), (48, True, 0), (30, True, 15000), (3, True, 30000), (3, False, 0)]
+)
+def test_who_gives_up_a_time_late_does_not_cancel_the_next_one_for_less(
+    db: Session, hours: int, given_up: bool, owed: int
+) -> None:
+    booking = a_quoted_booking(db)
+    booking.decided_at = START - timedelta(days=9)
+    at = START - timedelta(hours=hours)
+    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed if given_up else 30000)
+    moved(db, booking, 30, given_up=given_up, now=at)
+    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
+    assert (queries.free_until(db, booking) is None) == bool(owed)
+    moved(db, booking, 1, given_up=True, now=at)
+    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
+    close = booking.starts_at - timedelta(hours=1)
+    assert actions.fee_if_cancelled(db, booking=booking, now=close) == yuan(30000)
+
+
+def test_what_a_late_move_keeps_is_charged_once_and_only_for_cancelling(db: Session) -> None:
+    booking = a_quoted_booking(db)
+    booking.decided_at, at = START - timedelta(days=9), START - timedelta(hours=3)
+    moved(db, booking, 30, given_up=True, now=at)
+    ran = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat(), "state": "RUN"}
+    a_use(db, booking, minutes=120, pieces=[ran])
+    [statement_id] = actions.draft_statements(db, now=booking.ends_at + timedelta(hours=3))
+    assert queries.get_statement(db, statement_id).charge_minor == 60000
+
+    other = a_quoted_booking(db)
+    other.decided_at = START - timedelta(days=9)
+    moved(db, other, 30, given_up=True, now=at)
+    other.state = BookingState.CANCELLED
+    assert actions.settle_cancellation(db, booking=other, free=False, now=at) == yuan(30000)
+    bill = queries.statement_of_booking(db, other.id)
+    assert bill is not None
+    assert bill.charge_minor == 30000
+
+
 def test_ones_own_house_pays_nothing(db: Session) -> None:
     booking = a_booking(db, start=START)
     assert quoting.quote_booking(db, booking=booking, organisation=None, payment_method=None, now=START) == yuan(0)

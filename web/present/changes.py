@@ -55,6 +55,7 @@ def changes(
         can_move=stands and ahead and (own or decides),
         start=start,
         end=end,
+        keeps_fee=own and not decides,
         can_hand_over=can_hand_over,
         colleagues=_colleagues(session, actor, row) if can_hand_over else [],
         can_swap=can_swap,

@@ -37,6 +37,8 @@ class Changes:
     start: str
     end: str
     """As fields of date and time carry them."""
+    keeps_fee: bool
+    """What cancelling costs now it costs after a move too."""
     can_hand_over: bool
     colleagues: Sequence[Choice]
     """Empty where the colleague is named by an address."""

@@ -152,6 +152,16 @@ def test_an_approved_booking_that_its_customer_moves_is_a_request_again(world: W
     assert world.post(f"{path}/cancel", world.member).json()["fee"]["minor"] == 30000
 
 
+def test_moving_does_not_undo_what_cancelling_costs_unless_the_house_moves(world: World) -> None:
+    fees = []
+    for mover, hour in ((world.member, 1), (world.manager, 5)):
+        path = f"/bookings/{world.a_booking(**span(tomorrow(hour)))['id']}"
+        away = world.ask("PATCH", path, token=mover, json=span(tomorrow(hour, days=20)), headers={"if-match": '"1"'})
+        assert away.status_code == 200
+        fees.append(world.post(f"{path}/cancel", world.member).json()["fee"]["minor"])
+    assert fees == [30000, 0]
+
+
 def test_a_stranger_gets_404_for_everything_of_a_booking(world: World) -> None:
     path = f"/bookings/{world.a_booking()['id']}"
     stranger = world.a_person("member", organisation_id=world.an_organisation())
