@@ -1,6 +1,7 @@
 """`pilotbench broker`: the private Mosquitto for production, kept running, with who may connect from the database."""
 
 import threading
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import structlog
@@ -37,13 +38,33 @@ def run(settings: Settings, host: str) -> None:
         end_leftover(settings.mqtt_dir.resolve())  # of a run that was killed
     for port in ports_of(settings):
         check_port(host, port)
-    sessions, deaths, steady_s = open_sessions(open_engine(settings.database_url)), 0, 0.0
-    keeper = Keeper()
-    running = once_the_database_answers(settings, host, sessions, keeper, over)
+    sessions, keeper, ports = open_sessions(open_engine(settings.database_url)), Keeper(), ports_of(settings)
+
+    def start() -> RunningBroker | None:
+        return once_the_database_answers(settings, host, sessions, keeper, over)
+
+    def knows(running: RunningBroker) -> bool:
+        return not settings.mqtt_certificate_port or read_revocations(running.folder) == running.revocations
+
+    running = kept_running(start(), keeper, over, lambda: come_back(host, ports, start, over), knows=knows)
+    keeper.stop()
+    if running:
+        running.stop()
+
+
+def kept_running(
+    running: RunningBroker | None,
+    keeper: Keeper,
+    over: threading.Event,
+    again: Callable[[], RunningBroker | None],
+    *,
+    knows: Callable[[RunningBroker], bool] = lambda _: True,
+) -> RunningBroker | None:
+    """Until `over`, `again` where it ended or must learn something; the one that runs then. Raises: BrokerUnavailable."""
+    deaths, steady_s = 0, 0.0
     while running and not over.wait(LOOK_S):
         steady_s += LOOK_S
-        knows = not settings.mqtt_certificate_port or read_revocations(running.folder) == running.revocations
-        if running.process.poll() is None and knows:
+        if running.process.poll() is None and knows(running):
             keeper.look_after(running.keeper_url)
             continue
         if running.process.poll() is not None:
@@ -54,14 +75,12 @@ def run(settings: Settings, host: str) -> None:
             over.wait(PAUSE_S)
         running.stop()
         keeper.hold(running.saved_at)
-        running = come_back(settings, host, sessions, keeper, over)
-    keeper.stop()
-    if running:
-        running.stop()
+        running = again()
+    return running
 
 
 def come_back(
-    settings: Settings, host: str, sessions: sessionmaker[Session], keeper: Keeper, over: threading.Event
+    host: str, ports: Sequence[int], start: Callable[[], RunningBroker | None], over: threading.Event
 ) -> RunningBroker | None:
     """After it has run. What else has a port for a moment, such as somebody's connection, is waited for.
 
@@ -70,9 +89,9 @@ def come_back(
     end = monotonic() + PORTS_S
     while not over.is_set():
         try:
-            for port in ports_of(settings):
+            for port in ports:
                 check_port(host, port)
-            return once_the_database_answers(settings, host, sessions, keeper, over)
+            return start()
         except (PortTaken, BrokerUnavailable) as error:
             if monotonic() > end:
                 raise

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
+import orjson
 import pytest
 
+from tests.devices.plugs import a_plug, eventually, published
 from tests.product import COMMAND
 from tests.servers import free_port
+from tests.web.api.world import a_world
 
 pytestmark = pytest.mark.servers
 FIRST_S, SECOND_S, STOP_S = 240.0, 5.0, 30.0
@@ -100,6 +104,40 @@ def test_an_empty_start_gives_the_operators_token(demo: Demo, tmp_path: Path) ->
     assert made.status_code == 201
     demo.end(signal.SIGINT)
     assert demo.brokers() == []
+
+
+def test_a_broker_that_is_killed_is_back_with_what_it_had_acknowledged(demo: Demo, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    demo.start("--empty", "--token-file", str(file), within=FIRST_S)
+    with httpx2.Client(base_url=demo.base_url, timeout=30) as client:
+        world = a_world(client, file.read_text().strip())
+        path = f"/resources/{world.resource}/devices"
+        known = world.made(path, world.manager, {"name": "plug", "profile": "native"})
+
+        def sent(number: int) -> None:
+            with a_plug(known["mqtt"]["port"], known["key"], known["secret"]) as plug:
+                published(plug, f"d/{known['key']}/t", orjson.dumps({"boot": "b", "seq": number, "p": 5.0}))
+
+        eventually(lambda: client.get("/readyz").status_code == 200, 60)
+        [before] = demo.brokers()
+        eventually(lambda: can(lambda: sent(1)), 60)
+        os.kill(int(before), signal.SIGKILL)
+        eventually(lambda: demo.brokers() not in ([], [before]), 60)
+        eventually(lambda: can(lambda: sent(2)), 60)
+        eventually(lambda: world.get(f"/resources/{world.resource}/status", world.manager).json()["state"] == "free", 60)
+    demo.end(signal.SIGTERM)
+    assert demo.brokers() == []
+    with sqlite3.connect(demo.folder / "data" / "pilotbench.db") as database:
+        assert database.execute("SELECT count(*) FROM raw_messages").fetchone() == (2,)
+
+
+def can(work: Callable[[], None]) -> bool:
+    """Whether it goes at this moment."""
+    try:
+        work()
+    except (OSError, AssertionError, RuntimeError):
+        return False
+    return True
 
 
 def turned_away(port: int, data: Path, *words: str) -> str:

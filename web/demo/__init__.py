@@ -22,6 +22,7 @@ from devices import queries as equipment_queries
 from devices.broker import RunningBroker, start_broker
 from devices.broker import free_port as loopback_port
 from devices.intake import actions as intake
+from devices.keeper import Keeper
 from devices.machines import Machine, history
 from devices.simulator import Simulator
 from marketplace import clock
@@ -34,6 +35,7 @@ from marketplace.settings import Settings
 from marketplace.slot import Slot
 from web import running, server
 from web.app import create_app
+from web.brokering import come_back, kept_running
 from web.demo import equipment, past, story
 from web.demo.equipment import Fleet
 from web.demo.past import Stage
@@ -42,7 +44,7 @@ from web.migrate import migrate
 log = structlog.get_logger()
 STRIPE_KEY = "sk_test_stand_in"
 WEBHOOK_SECRET = "whsec_stand_in"
-KEEP_EVERY_S = 20.0
+KEEP_EVERY_S, STOP_S = 20.0, 15.0
 MISSED_AT_MOST = timedelta(hours=12)
 """A machine remembers so much of what it measured while the product was off; loading it takes well under a second."""
 
@@ -69,8 +71,7 @@ def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> N
         sessions = prepared_empty(data_dir) if empty else prepared(data_dir, stand_in)
         if token_file:
             write_token(sessions, token_file)
-        broker = start_broker(data_dir / "broker", credentials=_known(sessions))
-        running_things.callback(broker.stop)
+        broker = running_things.enter_context(broker_of(data_dir, sessions))
         settings = settings_of(data_dir, port, stand_in, broker)
         worker = running.worker_of(settings, sessions)
         if not empty:
@@ -80,6 +81,38 @@ def run(*, port: int, data_dir: Path, token_file: Path | None, empty: bool) -> N
         if not empty:
             running_things.enter_context(simulated(data_dir, broker, sessions))
         serve(settings, port, data_dir, empty=empty)
+
+
+@contextlib.contextmanager
+def broker_of(data_dir: Path, sessions: sessionmaker[Session]) -> Iterator[RunningBroker]:
+    """A broker on a free loopback port; killed, it is back within seconds with all that it had acknowledged."""
+    keeper, over = Keeper(), threading.Event()
+
+    def start(port: int = 0) -> RunningBroker:
+        found = start_broker(data_dir / "broker", port=port, credentials=_known(sessions))
+        keeper.start(found.keeper_url)
+        return found
+
+    first = start()
+    last: RunningBroker | None = first
+
+    def watch() -> None:
+        nonlocal last
+        try:
+            last = kept_running(first, keeper, over, lambda: come_back(first.host, [first.port], lambda: start(first.port), over))
+        except Refusal as error:
+            log.error("broker_gone", error=str(error)[:200])
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield first
+    finally:
+        over.set()
+        watching.join(STOP_S)
+        keeper.stop()
+        if last:
+            last.stop()
 
 
 def _leave(_signal: int, _frame: object) -> None:
