@@ -110,7 +110,8 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     if not fee:
         payments.release_all(session, booking=booking, now=now)
         return fee
-    session.add(_credit_to_decide(booking, quote, fee, now))
+    if lost := queries.fee_of_quote(quote, now):  # what is owed beyond this was for another time
+        session.add(_credit_to_decide(booking, quote, lost, now))
     charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
     return fee
 
@@ -190,7 +191,8 @@ def charge_of(quote: BookingQuote, use: ConfirmedUse, rebooked: Sequence[Slot] =
     ]
     price, terms = Money(quote.price_minor, quote.currency), policies.parse(quote.policy)
     verdict = Outcome(use.verdict.value)
-    return pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
+    found = pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
+    return pricing.missed_at_least(found, Money(quote.owed_minor, quote.currency))
 
 
 def _draft(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from fractions import Fraction
@@ -252,6 +252,14 @@ def charge_for_cancellation(fee: Money, credit: Money | None = None, resold: Fra
 def _charge(outcome: Outcome, lines: Iterable[Line], billed: Fraction, currency: str) -> Charge:
     kept = tuple(line for line in lines if line.amount)
     return Charge(outcome, kept, billed, sum((line.amount for line in kept), zero(currency)))
+
+
+def missed_at_least(charge: Charge, owed: Money) -> Charge:
+    """Who does not come either, pays no less than what cancelling a time given up before would have cost."""
+    if charge.outcome is not Outcome.NO_SHOW or charge.amount >= owed:
+        return charge
+    more = Line(LineCode.CANCELLATION, owed - charge.amount)
+    return replace(charge, lines=(*charge.lines, more), amount=owed)
 
 
 def service_amount(charge: Charge) -> Money:

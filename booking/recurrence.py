@@ -186,7 +186,9 @@ def read_rule(text: str, zone: ZoneInfo) -> Rule:
     if parts.get("FREQ") not in FREQUENCIES:
         raise Invalid(field="rrule", reason="repeats daily, weekly, monthly or yearly only")
     by_day = _by_day(parts.get("BYDAY"))
-    if parts["FREQ"] in {"DAILY", "WEEKLY"} and (any(nth for nth, _ in by_day) or "BYSETPOS" in parts):
+    if parts["FREQ"] in {"DAILY", "WEEKLY"} and any(nth for nth, _ in by_day):
+        raise Invalid(field="rrule", reason=NO_RULE)
+    if parts["FREQ"] == "DAILY" and "BYSETPOS" in parts:
         raise Invalid(field="rrule", reason=NO_RULE)
     if parts["FREQ"] == "WEEKLY" and "BYMONTHDAY" in parts:
         raise Invalid(field="rrule", reason=NO_RULE)

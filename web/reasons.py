@@ -138,6 +138,7 @@ REASONS = (
     _("is not sealed yet: a day is sealed one hour after it is over (UTC)"),
     _("is over already"),
     _("is paid in another currency"),
+    _("has the price of another kind of customer"),
     _("is the resource itself or a line that it is a part of"),
     _("is the same booking"),
     _("it is booked itself at a time at which the line is booked"),

@@ -83,13 +83,15 @@ def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere
     """Price two bookings again that exchanged places.
 
     Each keeps the price and the policy of its acceptance; with `elsewhere`, where they exchanged machines, what was accepted
-    for a machine goes with its time. How each pays stays. Raises: NotFound, Invalid (their currencies differ).
+    for a machine goes with its time. How each pays stays. Raises: NotFound, Invalid (another currency, another class of price).
     """
     old = [queries.quote_of_booking(session, booking.id) for booking in (one, other)]
     if not elsewhere:
         return _requote(session, (one, other), old, now)
     if old[0].currency != old[1].currency:
         raise Invalid(field="with_booking_id", reason="is paid in another currency")
+    if old[0].price_class != old[1].price_class:  # else who pays little would get the dear machine for whoever pays much
+        raise Invalid(field="with_booking_id", reason="has the price of another kind of customer")
     gone, kept = [name for name in KEPT if name != "funding"], ("funding", "owed_minor")
     rows = [
         _quote(booking, number=own.number + 1, terms=_terms(own, kept) | _terms(theirs, gone), now=now)

@@ -52,7 +52,8 @@ def _decide(session: Session, row: FeeCredit, booking: Booking, resales: list[Re
     session.flush()
     if credit:
         units = row.whole_s // booking.slot.seconds
-        charge = pricing.charge_for_cancellation(fee, credit, pricing.minutes_of(timedelta(seconds=row.resold_s) / units))
+        whole = Money(bills.accepted_sums(session, booking.id)[0], row.currency)
+        charge = pricing.charge_for_cancellation(whole, credit, pricing.minutes_of(timedelta(seconds=row.resold_s) / units))
         row.correction_id = charge_at_once(session, booking=booking, charge=charge, now=now).id
         tell_credit(session, booking, row.correction_id, credit, now)
         _note(session, row, booking, "credit_fee", None, now)

@@ -18,6 +18,7 @@ class FeeCredit(Base):
     booking_id: Mapped[Id] = mapped_column(ForeignKey(Booking.id), primary_key=True)
     """The cancelled one."""
     fee_minor: Mapped[int]
+    """Of this slot; what was owed beyond it for a time given up before is not given back."""
     currency: Mapped[Code]
     ends_at: Mapped[datetime]
     """Of the cancelled slot."""

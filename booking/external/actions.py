@@ -1,6 +1,6 @@
 """Writes of external calendars. What they call busy is claimed beside bookings, which it never displaces."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -56,6 +56,8 @@ class Due:
     body: bytes | None
     seen: Seen
     zone: ZoneInfo
+    ours: Container[str] = ()
+    """What the resource's own feed tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def connect(session: Session, *, resource_id: str, name: str, source: Source, ac
     session.flush()
     _audit(session, row, "connect_calendar", actor_id, {"name": row.name, "kind": "address" if row.url else "file"}, now)
     if source.body is not None:
-        _apply(session, place, row, read(source.body, zone=place.zone, within=window(now)), now)
+        _apply(session, place, row, read(source.body, zone=place.zone, within=window(now), ours=_told(session, place, now)), now)
         row.run_at = now + REREAD
         session.flush()
     return row
@@ -105,7 +107,7 @@ def replace_file(session: Session, *, calendar_id: str, body: bytes, actor_id: s
     place, row = _locked(session, calendar_id)
     if row.url is not None:
         raise Invalid(field="ics", reason="it is read by its address")
-    found = read(body, zone=place.zone, within=window(now))
+    found = read(body, zone=place.zone, within=window(now), ours=_told(session, place, now))
     row.body = body
     _audit(session, row, "replace_calendar_file", actor_id, {"name": row.name, "entries": found.entries}, now)
     _apply(session, place, row, found, now)
@@ -144,8 +146,9 @@ def claim_due(session: Session, *, now: datetime) -> Due | None:
         return None
     row.lease_until = now + LEASE
     session.flush()
-    zone = ZoneInfo(catalogue.get_resource(session, row.resource_id).timezone)
-    return Due(row.id, row.url, row.body, Seen(row.etag, row.modified) if row.body else Seen(), zone)
+    zone, seen = ZoneInfo(catalogue.get_resource(session, row.resource_id).timezone), Seen(row.etag, row.modified)
+    ours = queries.told_by_feed(session, row.resource_id, after=window(now).start)
+    return Due(row.id, row.url, row.body, seen if row.body else Seen(), zone, ours)
 
 
 def understand(due: Due, fetched: Fetched | None, *, now: datetime) -> Outcome:
@@ -156,7 +159,7 @@ def understand(due: Due, fetched: Fetched | None, *, now: datetime) -> Outcome:
             return Outcome(error="unreachable")
         new = fetched if fetched and fetched.body is not None and fetched.body != due.body else None
         seen = fetched.seen if fetched else None
-        return Outcome(read(body, zone=due.zone, within=window(now)), new.body if new else None, seen)
+        return Outcome(read(body, zone=due.zone, within=window(now), ours=due.ours), new.body if new else None, seen)
     except Unreadable as error:
         return Outcome(error=str(error.values["reason"]))
 
@@ -206,6 +209,10 @@ def _locked(session: Session, calendar_id: str) -> tuple[Place, ExternalCalendar
     """Raises: NotFound."""
     place = lock_place(session, queries.get_calendar(session, calendar_id).resource_id)
     return place, queries.get_fresh(session, calendar_id)
+
+
+def _told(session: Session, place: Place, now: datetime) -> Container[str]:
+    return queries.told_by_feed(session, place.resource_id, after=window(now).start)
 
 
 def _apply(session: Session, place: Place, row: ExternalCalendar, found: Read, now: datetime) -> dict[str, int]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from booking.external.tables import ExternalBusy, ExternalCalendar
 from booking.states import HOLDING
-from booking.tables import Booking, Claim
+from booking.tables import Booking, Claim, Outage
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
 
@@ -23,6 +23,14 @@ class Conflict:
     booking: Booking
     calendar_id: str
     slot: Slot
+
+
+def told_by_feed(session: Session, resource_id: str, *, after: datetime) -> frozenset[str]:
+    """Ids of the bookings and outages of the resource that end after that time, in whatever state."""
+    found: list[str] = []
+    for kind in (Booking, Outage):
+        found += session.scalars(select(kind.id).where(kind.resource_id == resource_id, kind.ends_at > after))
+    return frozenset(found)
 
 
 def get_calendar(session: Session, calendar_id: str) -> ExternalCalendar:

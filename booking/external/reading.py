@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -97,10 +97,10 @@ class Zones:
         return self._known[name]
 
 
-def read(data: bytes, *, zone: ZoneInfo, within: Slot) -> Read:
+def read(data: bytes, *, zone: ZoneInfo, within: Slot, ours: Container[str] = ()) -> Read:
     """The busy time of a calendar file inside `within`; `zone` is that of times which name none.
 
-    Raises: Unreadable.
+    `ours` are the ids of what the resource itself says in its feed. Raises: Unreadable.
     """
     notes, effort = Notes(), Effort()
     file = entries(data)
@@ -108,11 +108,16 @@ def read(data: bytes, *, zone: ZoneInfo, within: Slot) -> Read:
     for entry in file:
         for line in entry.broken:
             notes.add("bad_line", line)
-    told = [entry for entry in file if entry.kind == "VEVENT" and not entry.text("UID").endswith(OURS)]
+    told = [one for one in file if one.kind == "VEVENT" and not _is_ours(one.text("UID"), ours)]
     events = [event for entry in told if (event := _event(entry, zones, notes))]
     found = [*_of_events(events, within, effort, notes), *_of_busy_lines(file, zones, effort, notes)]
     said = sum(entry.kind in {"VEVENT", "VFREEBUSY"} for entry in file)
     return Read(union(piece for slot in found if (piece := slot.clip(within))), said, list(notes.found.values()))
+
+
+def _is_ours(uid: str, ours: Container[str]) -> bool:
+    """An entry of another resource's feed, or of another installation's, is busy time like any."""
+    return uid.endswith(OURS) and uid.removesuffix(OURS) in ours
 
 
 def _event(entry: Entry, zones: Zones, notes: Notes) -> Event | None:

@@ -54,6 +54,8 @@ def hand_over(session: Session, *, booking_id: str, to: str | None, actor_id: st
         raise WrongState(state=booking.state.value, move="hand_over")
     if booking.ends_at <= now:
         raise WrongState(state="over", move="hand_over")
+    if booking.assisted and booking.starts_at <= now:  # the run counts as the experience of whoever is there
+        raise WrongState(state="begun", move="hand_over")
     if to is None or not _colleague(session, booking, to):
         raise NotAColleague
     if to == booking.person_id:

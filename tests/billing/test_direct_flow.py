@@ -214,6 +214,18 @@ def test_what_a_late_move_keeps_is_charged_once_and_only_for_cancelling(db: Sess
     assert bill.charge_minor == 30000
 
 
+def test_who_shrinks_it_late_and_does_not_come_pays_what_cancelling_would_have_cost(db: Session) -> None:
+    booking, at = a_quoted_booking(db), START - timedelta(hours=3)
+    booking.decided_at = START - timedelta(days=9)
+    booking.ends_at = booking.starts_at + timedelta(minutes=1)
+    db.flush()
+    assert quoting.requote_booking(db, booking=booking, given_up=True, now=at) == yuan(500)
+    a_use(db, booking, minutes=0)
+    bill = drafted(db, booking)
+    assert bill.charge_minor == 30000
+    assert [(line["code"], line["amount"]["minor"]) for line in bill.lines] == [("no_show", 250), ("cancellation", 29750)]
+
+
 def test_ones_own_house_pays_nothing(db: Session) -> None:
     booking = a_booking(db, start=START)
     assert quoting.quote_booking(db, booking=booking, organisation=None, payment_method=None, now=START) == yuan(0)

@@ -62,6 +62,11 @@ class House:
         row = booking_actions.cancel(self.session, booking_id=booking.id, by=CancelledBy.CUSTOMER, actor_id=who, now=now)
         return actions.settle_cancellation(self.session, booking=row, free=False, now=now).minor
 
+    def given_up(self, booking: Booking, by: timedelta, now: datetime) -> None:
+        to, who = booking.slot.shift(by), booking.person_id
+        booking_actions.move(self.session, booking_id=booking.id, slot=to, version=booking.version, actor_id=who, now=now)
+        quoting.requote_booking(self.session, booking=booking, given_up=True, now=now)
+
     def used(
         self, booking: Booking, *, ran: int = 30, accepted: bool = True, state: BookingState = BookingState.COMPLETED
     ) -> None:
@@ -135,6 +140,20 @@ def test_what_is_cancelled_free_of_charge_or_taken_by_the_same_firm_gives_nothin
     house.cancelled(resold)
     assert credited(house, booking) == (0, 0)
     assert credited(house, resold) == (0, 0)
+
+
+def test_what_is_owed_for_a_time_given_up_before_does_not_come_back_with_another(house: House) -> None:
+    booking = house.booked(minutes(0, 120))
+    late = START - timedelta(hours=20)
+    house.given_up(booking, timedelta(minutes=240), late)
+    assert house.cancelled(booking, late) == 30000
+    house.used(house.booked(minutes(240, 300)))
+    assert credited(house, booking) == (60, 7500)  # half of the quarter that this time costs a day before
+
+    other = house.booked(minutes(600, 720))
+    house.given_up(other, timedelta(days=30), late)
+    assert house.cancelled(other, late) == 30000
+    assert find_credit(house.session, other.id) is None
 
 
 def test_a_resale_that_is_resold_in_turn_gives_back_both_fees(house: House) -> None:

@@ -157,6 +157,19 @@ def test_a_hold_blocks_until_it_expires(db: Session) -> None:
         actions.confirm_hold(db, booking_id=held.id, now=NOW + timedelta(minutes=11))
 
 
+def test_what_is_not_to_be_had_any_more_takes_no_new_time(db: Session) -> None:
+    resource, later = a_resource(db), NOW + timedelta(minutes=10)
+    held = booked(db, resource, hours(2, 3), hold_until=later)
+    set_rules(db, resource_id=resource.id, rules=RuleSet(approval=Approval.REQUEST), actor_id=None, now=NOW)
+    asked = booked(db, resource, hours(4, 5))
+    asked.decide_by = later
+    for row, to in ((held, hours(6, 7)), (asked, hours(8, 9))):
+        with pytest.raises(WrongState):
+            actions.move(db, booking_id=row.id, slot=to, version=1, actor_id=row.person_id, now=later)
+        just = later - timedelta(seconds=1)
+        assert actions.move(db, booking_id=row.id, slot=to, version=1, actor_id=row.person_id, now=just).slot == to
+
+
 def test_a_move_obeys_the_rules_and_never_meets_itself(db: Session) -> None:
     resource = a_resource(db)
     booking = booked(db, resource, hours(2, 4))

@@ -110,6 +110,7 @@ def test_a_time_in_a_repeated_hour_is_the_first_and_in_a_skipped_one_goes_by_the
         (["RRULE:FREQ=WEEKLY;UNTIL=20270315T090000"], ["0301", "0308", "0315"]),
         (["RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=3"], ["0301", "0326", "0430"]),
         (["RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3"], ["0301", "0331", "0430"]),
+        (["RRULE:FREQ=WEEKLY;BYDAY=MO,WE;BYSETPOS=1;COUNT=3"], ["0301", "0308", "0315"]),
         (["RRULE:FREQ=DAILY;COUNT=3;BYHOUR=9;BYMINUTE=0;BYSECOND=0"], ["0301", "0302", "0303"]),
         (["RRULE:FREQ=DAILY;COUNT=3", "EXDATE;TZID=Asia/Shanghai:20270302T090000"], ["0301", "0303"]),
         (["RRULE:FREQ=DAILY;COUNT=3", "EXDATE:20270302T010000Z,20270303T010000Z"], ["0301"]),
@@ -339,4 +340,5 @@ def test_every_minute_for_a_year_is_too_much() -> None:
 
 def test_our_own_bookings_do_not_come_back_to_us() -> None:
     data = calendar("DTSTART:20270310T010000Z", "DURATION:PT1H").replace(b"UID:one", b"UID:bk_1@pilotbench")
-    assert said(data) == []
+    assert read(data, zone=SHANGHAI, within=YEAR, ours={"bk_1"}).busy == []
+    assert len(read(data, zone=SHANGHAI, within=YEAR, ours={"bk_2"}).busy) == 1

@@ -119,6 +119,14 @@ def test_who_takes_it_over_is_qualified(db: Session, firm: Firm) -> None:
     assert firm.give(firm.colleague.id).person_id == firm.colleague.id
 
 
+def test_a_supervised_run_stays_whose_it_is_once_it_runs(db: Session, firm: Firm) -> None:
+    firm.booking.assisted = True
+    db.flush()
+    with pytest.raises(WrongState):
+        firm.give(firm.colleague.id, now=firm.booking.starts_at)
+    assert firm.give(firm.colleague.id, now=firm.booking.starts_at - timedelta(seconds=1)).person_id == firm.colleague.id
+
+
 def test_what_is_over_or_ended_stays_whose_it_was(firm: Firm) -> None:
     with pytest.raises(WrongState):
         firm.give(firm.colleague.id, now=firm.booking.ends_at)

@@ -43,7 +43,7 @@ def rules(draw: st.DrawFn) -> str:
         parts["BYWEEKNO"] = ",".join(map(str, draw(st.lists(st.integers(-53, 53).filter(bool), min_size=1, max_size=6))))
     if freq == "YEARLY" and draw(st.booleans()):
         parts["BYYEARDAY"] = ",".join(map(str, draw(st.lists(st.integers(-366, 366).filter(bool), min_size=1, max_size=9))))
-    if freq in {"MONTHLY", "YEARLY"} and ("BYDAY" in parts or "BYMONTHDAY" in parts) and draw(st.booleans()):
+    if freq != "DAILY" and ("BYDAY" in parts or "BYMONTHDAY" in parts) and draw(st.booleans()):
         parts["BYSETPOS"] = draw(st.sampled_from(["1", "2", "-1", "1,3", "-2,4", "6"]))
     if draw(st.booleans()):
         parts["WKST"] = draw(st.sampled_from(WEEKDAYS))

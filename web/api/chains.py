@@ -99,4 +99,12 @@ def _proposal(found: Proposal) -> dict[str, Any]:
         for part in found.parts
     ]
     totals = [shapes.money(total) for total in found.totals]
-    return {"parts": parts, **shapes.slot(found.slot), "totals": totals, "institutions": found.houses, "best": list(found.best)}
+    asked = [{name: part[name] for name in ("resource_id", "start", "end", "quantity", "assisted")} for part in parts]
+    return {
+        "parts": parts,
+        "bundle": {"parts": asked},
+        **shapes.slot(found.slot),
+        "totals": totals,
+        "institutions": found.houses,
+        "best": list(found.best),
+    }

@@ -36,8 +36,7 @@ def test_coat_then_anneal_then_xrd_across_houses_is_booked_as_proposed(world: Wo
     assert first["parts"][1]["start"] == tomorrow(6).isoformat()
     assert first["parts"][0]["start"] == tomorrow(3).isoformat()
     assert (first["institutions"], first["best"]) == (3, ["earliest", "cheapest", "fewest"])
-    parts = [{name: part[name] for name in ("resource_id", "start", "end", "quantity")} for part in first["parts"]]
-    booked = world.made("/bookings", world.member, {"parts": parts})
+    booked = world.made("/bookings", world.member, first["bundle"])
     assert [one["quote"] for one in booked["bookings"]] == [part["price"] for part in first["parts"]]
     assert booked["quotes"] == first["totals"]
 

@@ -66,6 +66,17 @@ def test_what_was_accepted_for_a_machine_goes_with_its_time(world: World) -> Non
     assert [(row["resource_id"], row["quote"]["minor"]) for row in found] == [(dear, 50000), (world.resource, 60000)]
 
 
+def test_machines_are_not_exchanged_between_classes_of_customers(world: World) -> None:
+    """Else the cheap one's price would go to whoever proposes it."""
+    other = priced(world, 500, policy={"class_prices": {"academic": 100}})
+    college = {"name": "理工学院", "is_sme": False, "customer_class": "academic"}
+    holder = a_colleague(world, world.made("/organisations", world.operator, college)["id"])["token"]
+    one, theirs = booked(world, world.member, span(tomorrow(1))), booked(world, holder, span(tomorrow(1)), other)
+    swap = world.made(f"/bookings/{one['id']}/swap", world.member, {"with_booking_id": theirs["id"]})
+    refused(world.post(f"/swaps/{swap['id']}/accept", holder), 422, "invalid")
+    assert world.get(f"/bookings/{one['id']}", world.member).json()["resource_id"] == world.resource
+
+
 def test_two_parties_exchange_once_the_other_accepts(world: World) -> None:
     rival = a_colleague(world, world.an_organisation())
     one, other = booked(world, world.member, span(tomorrow(1))), booked(world, rival["token"], span(tomorrow(5)))
