@@ -2,9 +2,11 @@
 
 import re
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
 from devices import actions
@@ -15,7 +17,15 @@ from marketplace import clock
 from marketplace.catalogue import queries as catalogue
 from marketplace.tables import Organisation, Person
 from tests import builders
+from tests.booking.test_finding import statements
 from tests.web.desks import Desk
+from tests.web.test_approvals import by_request, request
+from tests.web.test_desk_outages import day
+from tests.web.test_review import review
+from tests.web.test_series_page import a_series
+from tests.web.test_waiting_pages import joined
+from web.present import approvals, waiting
+from web.views.frame import Lang
 
 
 def at_work(desk: Desk) -> None:
@@ -76,3 +86,38 @@ def test_what_is_over_shows_none(desk: Desk) -> None:
     over = booked(desk, -24)
     assert "data-live=" not in desk.reader("customer").get(f"/bookings/{over}").text
     assert "data-live=" not in desk.reader("customer").get("/bookings").text
+
+
+def coming(desk: Desk) -> dict[str, str]:
+    """Addresses of pages that need something ahead: a series, a place in a line, a request."""
+    series = a_series(desk)
+    joined(desk)
+    by_request(desk)
+    request(desk, 14, 16)
+    part = quote(f"{desk.resource}~{day(12).isoformat()}~{day(13).isoformat()}")
+    return {
+        "series": f"/series/{series}",
+        "review": review(desk),
+        "chain": f"/chains/review?part={part}",
+    }
+
+
+def test_the_live_state_stands_where_something_is_about_to_be_booked_decided_or_changed(desk: Desk) -> None:
+    at_work(desk)
+    made = coming(desk)
+    machine = f"/desk/resources/{desk.resource}"
+    line = f"/r/{desk.resource}/waiting"
+    unit = f"/evaluation/units/{desk.resource}"
+    pages = {
+        "customer": [made["series"], made["review"], made["chain"], line],
+        "manager": ["/waiting", f"{machine}/waiting", machine, f"{machine}/outages", f"{machine}/rules", f"{machine}/external"],
+        "operator": [f"/desk/requests?institution={desk.house}"],
+        "evaluator": [unit],
+    }
+    for who, addresses in pages.items():
+        for address in addresses:
+            for lang in ("en", "zh"):
+                page = desk.reader(who).get(address, lang=lang).text
+                assert shown(page, desk.resource) == (True, True), address
+                assert re.search(r'src="/static/dist/live-\w+\.js"', page), address
+    assert "data-live=" not in desk.reader("evaluator").get(f"{unit}?period=2020-01").text
