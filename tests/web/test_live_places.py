@@ -127,6 +127,17 @@ def test_the_live_state_stands_where_something_is_about_to_be_booked_decided_or_
     assert "data-live=" not in desk.reader("evaluator").get(f"{unit}?period=2020-01").text
 
 
+def test_what_its_stream_would_not_tell_is_not_shown(desk: Desk) -> None:
+    at_work(desk)
+    series = a_series(desk)
+    joined(desk, "customer")
+    desk.reader("manager").post(f"/desk/resources/{desk.resource}/retire")
+    for address in (f"/series/{series}", "/waiting"):
+        page = desk.reader("customer").get(address)
+        assert (page.status_code, desk.resource in page.text) == (200, True)
+        assert "data-live=" not in page.text
+
+
 def test_each_of_several_meters_is_told_of_by_itself_and_only_to_who_minds_them(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
