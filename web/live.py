@@ -11,8 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from booking.timeline import queries as lying
+from devices import queries as devices
 from devices.live.queries import LiveState
 from marketplace import clock
+from web.present.meters import own_lives
 from web.present.names import live_of
 from web.views.frame import Live
 
@@ -21,7 +23,7 @@ LOOK_S = 2.0
 
 HEARTBEAT_S = 15.0
 MOST_RESOURCES = 60
-"""Ids one stream may watch; a page shows 20."""
+"""Ids one stream may watch, and as many meters; a page shows 20."""
 
 
 def shape(state: LiveState) -> dict[str, Any]:
@@ -41,9 +43,9 @@ async def events(request: Request, resource_ids: Sequence[str]) -> AsyncIterator
         yield _frame("state", named) if kind == "status" else _frame(kind, named)
 
 
-async def page_events(request: Request, resource_ids: Sequence[str]) -> AsyncIterator[bytes]:
-    """For pages: `status` with what a dot shows, and `slots` when a calendar is out of date."""
-    async for kind, body in _changes(request, resource_ids):
+async def page_events(request: Request, resource_ids: Sequence[str], meter_ids: Sequence[str] = ()) -> AsyncIterator[bytes]:
+    """For pages: `status` with what a dot shows, also of single meters, and `slots` when a calendar is out of date."""
+    async for kind, body in _changes(request, resource_ids, meter_ids):
         yield b"event: still-here\ndata: {}\n\n" if kind == "quiet" else _frame(kind, body)
 
 
@@ -53,13 +55,15 @@ def _frame(kind: str, body: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(body) + b"\n\n"
 
 
-async def _changes(request: Request, resource_ids: Sequence[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+async def _changes(
+    request: Request, resource_ids: Sequence[str], meter_ids: Sequence[str] = ()
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Looks every two seconds; yields what differs from the look before, and something now and then to keep the line open."""
-    asked = list(resource_ids)[:MOST_RESOURCES]
+    asked, meters = list(resource_ids)[:MOST_RESOURCES], list(meter_ids)[:MOST_RESOURCES]
     known: dict[str, Seen] = {}
     silent = 0.0
     while not await request.is_disconnected():
-        present = await run_in_threadpool(_look, request, asked)
+        present = await run_in_threadpool(_look, request, asked, meters)
         found = [("status", seen.shown) for key, seen in present.items() if key not in known or known[key].shown != seen.shown]
         found += [("slots", {"id": key}) for key, seen in present.items() if key in known and known[key].mark != seen.mark]
         for change in found:
@@ -73,17 +77,19 @@ async def _changes(request: Request, resource_ids: Sequence[str]) -> AsyncIterat
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look found of a resource: its dot, and what changes with its claims."""
+    """What one look found of a resource or a meter: its dot, and what changes with a resource's claims."""
 
     shown: dict[str, Any]
     mark: tuple[int, int, str] | None
 
 
-def _look(request: Request, resource_ids: Sequence[str]) -> dict[str, Seen]:
+def _look(request: Request, resource_ids: Sequence[str], meter_ids: Sequence[str]) -> dict[str, Seen]:
     now = clock.now()
     with request.app.state.readers() as session:
-        live = live_of(session, resource_ids, now=now)
-        marks = lying.marks_of(session, resource_ids)
+        live = live_of(session, resource_ids, now=now) if resource_ids else {}
+        marks = lying.marks_of(session, resource_ids) if resource_ids else {}
+        if meter_ids:
+            live |= own_lives(session, list(devices.devices_by_id(session, meter_ids).values()), now=now)
     return {key: Seen(_dot(key, found), marks.get(key)) for key, found in live.items()}
 
 

@@ -254,9 +254,13 @@ def test_a_meter_that_was_never_heard_does_not_borrow_the_state_of_another(desk:
     assert "Never heard" in row
     assert page.count("is-in_use") == 1
     assert page.count("900 W") == 1
-    assert "data-live=" not in page  # the stream tells of both together
+    heard = next(one for one in re.findall(r'data-live="(\w+)"', page) if one != silent)
+    assert re.search(rf'class="badge is-never" data-live="{silent}"', page)
+    assert re.search(rf'class="badge is-in_use" data-live="{heard}"', page)
+    assert f'data-live-url="/en/live?meters={heard},{silent}"' in page
     own = desk.reader("technician").get(f"/desk/devices/{silent}").text
-    assert "is-never" in own
+    assert f'class="badge is-never" data-live="{silent}"' in own
+    assert f'data-live-url="/en/live?meters={silent}"' in own
     assert "is-in_use" not in own
 
 

@@ -76,8 +76,15 @@ def _cell(column: Sequence[str], number: int) -> str:
 
 
 @router.get("/chains/review")
-def review_page(pen: Drawing, db: ReadDb, actor: SignedIn, part: Many = [], organisation_id: str = "") -> Response:  # noqa: B006
-    view = present.review(db, present.read_tokens(part), actor=actor, organisation_id=organisation_id, lang=pen.lang)
+def review_page(
+    pen: Drawing,
+    db: ReadDb,
+    actor: SignedIn,
+    now: Now,
+    part: Many = [],  # noqa: B006
+    organisation_id: str = "",
+) -> Response:
+    view = present.review(db, present.read_tokens(part), actor=actor, organisation_id=organisation_id, lang=pen.lang, now=now)
     return pen.page("chain_review.html", view, area=Area.BOOKINGS)
 
 
@@ -123,7 +130,7 @@ def _refused(pen: Drawing, db: Db, parts: Sequence[Leg], refusal: Refusal, firm:
     if isinstance(refusal, BundleRefused):
         note(db, refusal, now)
     translate = translator(pen.lang)
-    view = present.review(db, parts, actor=pen.actor, organisation_id=firm, lang=pen.lang, purpose=purpose)
+    view = present.review(db, parts, actor=pen.actor, organisation_id=firm, lang=pen.lang, now=now, purpose=purpose)
     reasons = refusal.reasons if isinstance(refusal, Refused) else ()
     ways_out = refusal.alternatives if isinstance(refusal, BundleRefused) else ()
     view = replace(

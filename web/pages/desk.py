@@ -117,9 +117,9 @@ def price_of(fields: Fields, field: str = "price") -> Money:
 
 
 @router.get("/desk/resources/{resource_id}")
-def machine_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn) -> Response:
+def machine_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
     row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
-    return pen.page("machine.html", desk.machine(db, row, actor, pen.lang), area=Area.DESK)
+    return pen.page("machine.html", desk.machine(db, row, actor, lang=pen.lang, now=now), area=Area.DESK)
 
 
 @router.post("/desk/resources/{resource_id}")
@@ -139,10 +139,11 @@ def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
             )
     except opening.WrongHours as refusal:
         form = Form(typed(fields), week.errors(refusal, pen.lang))
-        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, pen.lang, form)
+        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, lang=pen.lang, now=now, form=form)
         return pen.page("machine.html", view, status=422, area=Area.DESK)
     except (Invalid, Stale) as refusal:
-        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, pen.lang, again(pen, fields, refusal))
+        form = again(pen, fields, refusal)
+        view = desk.machine(db, catalogue.get_resource(db, resource_id), actor, lang=pen.lang, now=now, form=form)
         return pen.page("machine.html", view, status=status_of(refusal), area=Area.DESK)
     return pen.go(f"/desk/resources/{resource_id}", "saved")
 
@@ -213,7 +214,7 @@ def change_state(pen: Drawing, resource_id: str, step: str, fields: Fields, db: 
     try:
         act(db, resource_id=row.id, actor_id=actor.known_id, now=now)
     except WrongState as refusal:
-        view = desk.machine(db, row, actor, pen.lang, again(pen, fields, refusal))
+        view = desk.machine(db, row, actor, lang=pen.lang, now=now, form=again(pen, fields, refusal))
         return pen.page("machine.html", view, status=409, area=Area.DESK)
     return pen.go(f"/desk/resources/{resource_id}", done)
 

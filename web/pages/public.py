@@ -7,8 +7,10 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from devices import queries as devices
 from marketplace.catalogue import queries as catalogue
 from marketplace.catalogue.search import Sort
+from marketplace.permissions import Action, may
 from marketplace.refusals import Invalid
 from web import live
 from web.deps import Db, Now, ReadDb, read_date
@@ -148,11 +150,17 @@ def panel(
 
 
 @router.get("/live")
-def live_states(pen: Drawing, request: Request, db: ReadDb, ids: str = "") -> Response:
-    """One stream for all the cards of a page; listings that the actor may not see are left out."""
-    asked = [one for one in ids.split(",") if one][: live.MOST_RESOURCES]
-    seen = [row.id for row in catalogue.visible(db, pen.actor, asked)]
-    return live.response(live.page_events(request, seen))
+def live_states(pen: Drawing, request: Request, db: ReadDb, ids: str = "", meters: str = "") -> Response:
+    """One stream for all of a page; listings that the actor may not see and meters they may not mind are left out."""
+    seen = [row.id for row in catalogue.visible(db, pen.actor, named(ids))]
+    known = devices.devices_by_id(db, named(meters)).values()
+    minded = [row.id for row in known if may(pen.actor, Action.MANAGE_DEVICES, institution_id=row.institution_id)]
+    return live.response(live.page_events(request, seen, minded))
+
+
+def named(ids: str) -> list[str]:
+    """What an address asks to watch."""
+    return [one for one in ids.split(",") if one][: live.MOST_RESOURCES]
 
 
 @router.post("/theme")

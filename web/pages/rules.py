@@ -43,9 +43,9 @@ class Asked:
 
 
 @router.get("")
-def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn) -> Response:
+def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
     row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
-    return pen.page("rules.html", rules.editor(db, row, actor, pen.lang), area=Area.DESK, zone=row.timezone)
+    return pen.page("rules.html", rules.editor(db, row, actor, pen.lang, now=now), area=Area.DESK, zone=row.timezone)
 
 
 @router.post("")
@@ -63,10 +63,10 @@ def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
                 _save(db, row, asked, actor.known_id, now)
             return pen.go(f"/desk/resources/{row.id}/rules", "rules")
     except (Invalid, Stale, opening.WrongHours) as refusal:
-        return _again(pen, db, row, fields, refusal)
+        return _again(pen, db, row, fields, refusal, now)
     judged = as_rules(actions.version_of(asked.rules, asked.further))
     found = effect(db, get_place(db, row.id), judged, now=now)
-    view = rules.editor(db, row, pen.actor, pen.lang, form=Form(typed(fields)), effect=found, seen=asked.token)
+    view = rules.editor(db, row, pen.actor, pen.lang, now=now, form=Form(typed(fields)), effect=found, seen=asked.token)
     return pen.page("rules.html", view, area=Area.DESK, zone=row.timezone)
 
 
@@ -80,11 +80,11 @@ def _save(db: Session, row: Resource, asked: Asked, actor_id: str, now: Now) -> 
     lines.share(db, resource_id=row.id, part_ids=asked.parts, actor_id=actor_id, now=now)
 
 
-def _again(pen: Drawing, db: Session, row: Resource, fields: Fields, refusal: Refusal) -> Response:
+def _again(pen: Drawing, db: Session, row: Resource, fields: Fields, refusal: Refusal, now: Now) -> Response:
     """The form as typed, with what is wrong about it."""
     if isinstance(refusal, opening.WrongHours):
         form = Form(typed(fields), week.errors(refusal, pen.lang))
     else:
         form = again(pen, fields, refusal)
-    view = rules.editor(db, row, pen.actor, pen.lang, form=form)
+    view = rules.editor(db, row, pen.actor, pen.lang, now=now, form=form)
     return pen.page("rules.html", view, status=status_of(refusal) if isinstance(refusal, Stale) else 422, area=Area.DESK)

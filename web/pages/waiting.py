@@ -26,12 +26,11 @@ router = APIRouter(prefix="/{lang}")
 
 
 @router.get("/r/{resource_id}/waiting")
-def join_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, start: str = "", end: str = "") -> Response:
+def join_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, start: str = "", end: str = "") -> Response:
     row = catalogue.get_visible(db, actor, resource_id)
     form = present.prefilled(row.timezone, read_instant(start), read_instant(end))
-    return pen.page(
-        "waiting_join.html", present.join(db, row, actor, lang=pen.lang, form=form), area=Area.SEARCH, zone=row.timezone
-    )
+    view = present.join(db, row, actor, lang=pen.lang, now=now, form=form)
+    return pen.page("waiting_join.html", view, area=Area.SEARCH, zone=row.timezone)
 
 
 @router.post("/r/{resource_id}/waiting")
@@ -49,15 +48,15 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
             length = timedelta(minutes=minutes) if minutes else None
             waiting.join(db, actor=actor, order=order, length=length, now=now)
     except (Invalid, Refused, AlreadyWaiting, LineFull) as refusal:
-        view = present.join(db, row, actor, lang=pen.lang, form=Form(typed(fields)), refusal=refusal)
+        view = present.join(db, row, actor, lang=pen.lang, now=now, form=Form(typed(fields)), refusal=refusal)
         return pen.page("waiting_join.html", view, status=status_of(refusal), area=Area.SEARCH, zone=row.timezone)
     return pen.go("/waiting", "waiting")
 
 
 @router.get("/waiting")
-def page(pen: Drawing, db: ReadDb, actor: SignedIn, cursor: str = "") -> Response:
+def page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, cursor: str = "") -> Response:
     start = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 7 else 0
-    return pen.page("waiting.html", present.mine(db, actor, lang=pen.lang, cursor=start), area=Area.BOOKINGS)
+    return pen.page("waiting.html", present.mine(db, actor, lang=pen.lang, now=now, cursor=start), area=Area.BOOKINGS)
 
 
 def _answered(pen: Drawing, db: Db, actor: SignedIn, now: Now, act: Callable[[], tuple[str, str]]) -> Response:
@@ -74,7 +73,7 @@ def _refused(pen: Drawing, db: Db, actor: SignedIn, refusal: Refusal, now: Now) 
     if isinstance(refusal, SlotRefused):
         note(db, refusal, now)
     db.expire_all()
-    view = present.mine(db, actor, lang=pen.lang, refusal=refusal)
+    view = present.mine(db, actor, lang=pen.lang, now=now, refusal=refusal)
     return pen.page("waiting.html", view, status=status_of(refusal), area=Area.BOOKINGS)
 
 
@@ -112,6 +111,7 @@ def withdraw(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: Signed
 
 
 @router.get("/desk/resources/{resource_id}/waiting")
-def line_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn) -> Response:
+def line_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
     row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
-    return pen.page("waiting_line.html", present.line(db, row, lang=pen.lang), area=Area.DESK, zone=row.timezone)
+    view = present.line(db, row, lang=pen.lang, now=now)
+    return pen.page("waiting_line.html", view, area=Area.DESK, zone=row.timezone)

@@ -37,14 +37,15 @@ def view(
         institution_id=house.id,
         institutions=desk.own_institutions(session, actor, house.id, lang),
         now=now,
-        rows=rows(session, found[:MOST], lang),
+        rows=rows(session, found[:MOST], lang, now=now),
         more=len(found) > MOST,
         answered=answered,
         menu=desk.menu(actor, house.id),
+        live_url=names.live_url([row.resource_id for row in found[:MOST]], lang),
     )
 
 
-def rows(session: Session, found: Sequence[Booking], lang: Lang) -> list[RequestRow]:
+def rows(session: Session, found: Sequence[Booking], lang: Lang, *, now: datetime) -> list[RequestRow]:
     """In the order given, in a fixed number of queries."""
     if not found:
         return []
@@ -56,6 +57,7 @@ def rows(session: Session, found: Sequence[Booking], lang: Lang) -> list[Request
     quotes = bills.quotes_of_bookings(session, [row.id for row in found])
     firms = {row.id: row for row in people.organisations(session, {row.organisation_id for row in found if row.organisation_id})}
     persons = people.names_of(session, {row.person_id for row in found})
+    live = names.live_of(session, names.watched(row.resource_id for row in found), now=now)
     made = []
     for row in found:
         place, quote, buffers = places[row.resource_id], quotes.get(row.id), rules[row.resource_id].rules.buffers
@@ -80,6 +82,7 @@ def rows(session: Session, found: Sequence[Booking], lang: Lang) -> list[Request
                 after=_neighbour(after, who, after.starts_at - row.ends_at) if after else None,
                 setup_min=int(buffers.setup.total_seconds() // 60),
                 cleaning_min=int(buffers.cleaning.total_seconds() // 60),
+                live=live.get(place.id),
             )
         )
     return made

@@ -210,8 +210,8 @@ def review_url(lang: Lang, tokens: Sequence[str], organisation_id: str | None) -
 
 
 def review(
-    session: Session, parts: Sequence[Leg], *, actor: Actor, organisation_id: str, lang: Lang, purpose: str = "",
-    key: str = "",
+    session: Session, parts: Sequence[Leg], *, actor: Actor, organisation_id: str, lang: Lang, now: datetime,
+    purpose: str = "", key: str = "",
 ) -> ReviewView:  # fmt: skip
     """Raises: NotFound (also for a listing the actor may not know of), NotAllowed."""
     rows = [catalogue.get_visible(session, actor, part.resource_id) for part in parts]
@@ -222,6 +222,7 @@ def review(
     asker = chains.asker_for(session, actor, organisation_id or None)
     firm = people.get_organisation(session, asker.organisation_id) if asker.organisation_id else None
     prices = prices_by_class(session, places)
+    live = names.live_of(session, {row.id for row in rows}, now=now)
     drawn = [
         PartRow(
             number=number,
@@ -234,6 +235,7 @@ def review(
             price=quotes.quote_slot(price=hour_for(row.price, row.id, row.institution_id, asker, prices), slot=part.slot),
             assisted=part.assisted,
             by_request=places[row.id].rules.asks(asker.at(row.institution_id).organisation_id),
+            live=live[row.id],
         )
         for number, (row, part) in enumerate(zip(rows, parts, strict=True), 1)
     ]
@@ -246,6 +248,7 @@ def review(
         key=key or token_urlsafe(16),
         purpose=purpose,
         back_url=f"/{lang.value}/chains",
+        live_url=names.live_url([row.id for row in rows], lang),
     )
 
 

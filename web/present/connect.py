@@ -10,7 +10,6 @@ from devices import queries as devices
 from devices.health import queries as health
 from devices.health.rhythm import interval_s
 from devices.health.watching import Word, last_words, pulse_of, recent, words_within
-from devices.live import queries as sensing
 from devices.measuring import proposing
 from devices.measuring.proposing import Half, Point, Proposal
 from devices.measuring.queries import find_measurement
@@ -23,7 +22,7 @@ from marketplace.tables import Resource
 from web.charts import power_graph
 from web.present import names
 from web.present.health import clock_view
-from web.present.meters import kinds, own_live, stands_for
+from web.present.meters import kinds, own_lives, stands_for
 from web.present.rejections import reason_in_words, remedy_in_words
 from web.qr import code_of
 from web.views.connect import ArrivalView, ConnectView, MeasuringView, TurnedAway
@@ -67,7 +66,7 @@ def connect(
     confirmed = _confirmed(session, row, measured.saved_at, now) if saved and measured and measured.saved_at else None
     address = f"{base_url.rstrip('/')}/{lang.value}/desk/devices/{row.id}/connect"
     alone = stands_for(session, place)
-    own = own_live(row, sensing.meters_now(session, [row], now=now)[row.id])
+    live = names.live_of(session, [place.id], now=now)[place.id] if alone else own_lives(session, [row], now=now)[row.id]
     typing = shown.foreseen or measuring.form.errors or measuring.stage in ("proposed", "unfit")
     waits = not typing and (confirmed or 0) < ENOUGH_S
     return ConnectView(
@@ -84,9 +83,9 @@ def connect(
         setup=setup,
         arrival=arrival,
         measuring=measuring,
-        live=names.live_of(session, [place.id], now=now)[place.id] if alone else own,
-        live_url=f"/{lang.value}/live?ids={place.id}",
-        live_id=place.id if alone else None,
+        live=live,
+        live_url=names.live_url([place.id], lang) if alone else names.meters_url([row.id], lang),
+        live_id=place.id if alone else row.id,
         confirmed_s=confirmed,
         polls=waits and shown.looks < MOST_LOOKS,
         looks=shown.looks,

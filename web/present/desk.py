@@ -191,7 +191,7 @@ def new_machine(session: Session, house: Institution, actor: Actor, lang: Lang, 
     )
 
 
-def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: Form | None = None) -> MachineView:
+def machine(session: Session, row: Resource, actor: Actor, *, lang: Lang, now: datetime, form: Form | None = None) -> MachineView:
     """The listing's editor, with what is stored or, after a refusal, what was typed."""
     _ = translator(lang)
     rules = booking.rules_of(session, row.id)
@@ -223,6 +223,7 @@ def machine(session: Session, row: Resource, actor: Actor, lang: Lang, form: For
         week=week.days(shown.values),
         missing=[] if devices.is_measured(session, row.id) else ["device"],
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
+        live=names.badge(session, row, lang, now=now),
         form=shown,
     )
 

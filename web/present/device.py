@@ -23,7 +23,7 @@ from marketplace.tables import Resource
 from web.present import flags, names
 from web.present.bookings import session_row
 from web.present.health import health
-from web.present.meters import own_live, stands_for
+from web.present.meters import own_lives, stands_for
 from web.present.rejections import reason_in_words
 from web.views.desk import Rejected
 from web.views.device import (
@@ -71,7 +71,7 @@ def device(
     turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
     runs = devices.sessions_alone(session, place.id, within=Slot(now - RUNS_FROM, now))
     alone = stands_for(session, place)
-    own = own_live(row, sensing.meters_now(session, [row], now=now)[row.id])
+    live = names.live_of(session, [place.id], now=now)[place.id] if alone else own_lives(session, [row], now=now)[row.id]
     return DeviceView(
         id=row.id,
         name=row.name,
@@ -86,8 +86,8 @@ def device(
         institution_id=place.institution_id,
         zone=place.timezone,
         questions=flags.rows(session, open_by_device(session, [row.id]).get(row.id, []), actor, lang),
-        live=names.live_of(session, [place.id], now=now)[place.id] if alone else own,
-        live_id=place.id if alone else None,
+        live=live,
+        live_id=place.id if alone else row.id,
         health=health(session, row, profile, now=now),
         power=sensing.power_of_device(session, row.id),
         runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
@@ -97,7 +97,7 @@ def device(
         secret=secret,
         renewal=Renewal(overlaps, old.ends_at if old else None),
         certificates=certificates,
-        live_url=f"/{lang.value}/live?ids={place.id}",
+        live_url=names.live_url([place.id], lang) if alone else names.meters_url([row.id], lang),
         sealed=_sealed(session),
         foreseen=foreseen,
         form=form or Form(as_fields(profile)),

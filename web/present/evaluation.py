@@ -304,9 +304,10 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
     house = people.get_institution(session, found.institution_id)
     seconds = sum(found.ledger_s.values())
     runs = devices.sessions_of_resource(session, resource_id, within=within)
+    place = catalogue.get_resource(session, resource_id)
     return UnitView(
         id=resource_id,
-        name=names.name_of(catalogue.get_resource(session, resource_id), lang),
+        name=names.name_of(place, lang),
         institution_id=house.id,
         institution=names.name_of(house, lang),
         within=within,
@@ -319,6 +320,7 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
         heat=[],
         bookings=[UnitBooking(b.booking_id, Slot(b.start, b.end), b.category, b.status, b.eff_s) for b in found.bookings],
         sessions=[session_row(run) for run in runs[:MOST_SESSIONS]],
+        live=names.badge(session, place, lang, now=now) if whole.start <= now < whole.end else None,
         gaps=[Slot(s.start, s.end) for s in found.segments if str(s.state).upper().endswith(Telemetry.UNKNOWN.value)],
     )
 

@@ -28,6 +28,7 @@ def external(
         resource_id=place.id,
         resource=names.name_of(place, lang),
         zone=place.timezone,
+        live=names.badge(session, place, lang, now=now),
         calendars=[_row(row, counts, lang) for row in rows],
         conflicts=_met(session, found, {row.id: row.name for row in rows}),
         every_min=every_min,

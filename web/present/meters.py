@@ -1,5 +1,6 @@
 """The meters of a machine: how each does, and how a new one is told where to send."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -42,9 +43,8 @@ def meters(
         for meter in rows
         for one in devices.rejected_of(session, meter.key, limit=10)
     ]
-    together = names.live_of(session, [row.id], now=now)[row.id]
-    own = sensing.meters_now(session, rows, now=now)
     alone = stands_for(session, row)
+    live = {rows[0].id: names.live_of(session, [row.id], now=now)[row.id]} if alone else own_lives(session, rows, now=now)
     return DevicesView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
@@ -52,15 +52,15 @@ def meters(
         zone=row.timezone,
         devices=[
             _meter(
-                session, one, together if alone else own_live(one, own[one.id]), counts.get(one.key, 0),
-                len(asked.get(one.id, ())), now, lang, live_id=row.id if alone else None,
+                session, one, live[one.id], counts.get(one.key, 0), len(asked.get(one.id, ())), now, lang,
+                live_id=row.id if alone else one.id,
             )
             for one in rows
         ],
         families=kinds(lang),
         rejected=turned_away,
         can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
-        live_url=f"/{lang.value}/live?ids={row.id}",
+        live_url=names.live_url([row.id], lang) if alone else names.meters_url([one.id for one in rows], lang),
         form=form,
     )  # fmt: skip
 
@@ -76,14 +76,19 @@ def stands_for(session: Session, place: Resource) -> bool:
     return len(devices.devices_of(session, place.id, limit=2)) == 1 and len(parts_of(session, [place.id])[place.id]) == 1
 
 
-def own_live(row: Device, found: LiveState) -> Live:
-    """Of one meter of several: what it says itself, or that it never said anything."""
+def own_lives(session: Session, rows: Sequence[Device], *, now: datetime) -> dict[str, Live]:
+    """By id, each of several meters: what it says itself, or that it never said anything."""
+    found = sensing.meters_now(session, rows, now=now)
+    return {row.id: _own(row, found[row.id]) for row in rows}
+
+
+def _own(row: Device, found: LiveState) -> Live:
     state = "never" if row.last_message_at is None and found.state is Signal.UNKNOWN else found.state.value
     return Live(state, None, found.since, found.power_w)
 
 
 def _meter(
-    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str | None
+    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str
 ) -> DeviceRow:
     family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
     return DeviceRow(

@@ -1,6 +1,6 @@
 """Names in the reader's language and the live state as pages show it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from marketplace.people import queries as people
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Resource
 from web.i18n import translator
-from web.views.frame import Lang, Live
+from web.views.frame import Badge, Lang, Live
 
 MOST_WATCHED = 60
 """That one stream of a page watches."""
@@ -58,10 +58,25 @@ def live_of(session: Session, resource_ids: Collection[str], *, now: datetime) -
     return {key: _live(key, state, running, soon) for key, state in states.items()}
 
 
-def live_url(resource_ids: Collection[str], lang: Lang) -> str:
+def badge(session: Session, row: Resource, lang: Lang, *, now: datetime) -> Badge:
+    return Badge(row.id, live_of(session, [row.id], now=now)[row.id], row.timezone, live_url([row.id], lang))
+
+
+def watched(ids: Iterable[str]) -> list[str]:
+    """Each once, in the order given, and as many as one stream watches."""
+    return list(dict.fromkeys(ids))[:MOST_WATCHED]
+
+
+def live_url(resource_ids: Iterable[str], lang: Lang) -> str:
     """Of the stream that keeps them true, as many as one may watch; empty where there is nothing to watch."""
-    asked = list(dict.fromkeys(resource_ids))[:MOST_WATCHED]
+    asked = watched(resource_ids)
     return f"/{lang.value}/live?ids={','.join(asked)}" if asked else ""
+
+
+def meters_url(device_ids: Iterable[str], lang: Lang) -> str:
+    """The same of single meters, each by itself."""
+    asked = watched(device_ids)
+    return f"/{lang.value}/live?meters={','.join(asked)}" if asked else ""
 
 
 def _live(key: str, found: sensing.LiveState, running: Mapping[str, Booking], soon: Mapping[str, datetime]) -> Live:

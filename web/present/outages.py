@@ -49,6 +49,7 @@ def outages(
         resource_id=place.id,
         resource=names.name_of(place, lang),
         zone=place.timezone,
+        live=names.badge(session, place, lang, now=now),
         coming=[row for row in shown if row.slot.end > now],
         past=[row for row in reversed(shown) if row.slot.end <= now],
         kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],

@@ -13,7 +13,6 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
 from booking.places import Place, get_place
-from devices.live import queries as sensing
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -47,7 +46,7 @@ def view(
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
     quote = resource.quote(session, row, slot, actor, chosen or "", now=now)
-    metered = sensing.live_states(session, [row.id], now=now)[row.id].state.value != "no_sensor"
+    badge = names.badge(session, row, lang, now=now)
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     return ReviewView(
         resource_id=row.id,
@@ -60,7 +59,7 @@ def view(
         assistance=place.rules.assistance.mode.value,
         assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),
-        facts=[one for one in resource.facts(row, place, policy, metered=metered) if one.code in SHOWN],
+        facts=[one for one in resource.facts(row, place, policy, metered=badge.live.state != "no_sensor") if one.code in SHOWN],
         setup=_before(slot, place),
         cleaning=_after(slot, place),
         by_request=asks,
@@ -72,6 +71,7 @@ def view(
         key=key or token_urlsafe(16),
         signed_in=actor.person_id is not None,
         back_url=address_of(order, lang, "") + "#panel",
+        live=badge,
         refusal=_in_the_way(session, row, replace(order, organisation_id=chosen), refusal, actor=actor, lang=lang, now=now),
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )

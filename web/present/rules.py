@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -40,6 +41,7 @@ def editor(
     actor: Actor,
     lang: Lang,
     *,
+    now: datetime,
     form: Form | None = None,
     effect: Effect | None = None,
     seen: str = "",
@@ -83,6 +85,7 @@ def editor(
         operators=[Choice(one.id, person.name) for one, person in operators.operators_of(session, row.institution_id)],
         parts=parts(session, row, lang),
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
+        live=names.badge(session, row, lang, now=now),
         form=shown,
         effect=_effect(session, effect, lang) if effect else None,
         seen=seen,

@@ -53,6 +53,8 @@ def view(
     first = ahead[0].slot if ahead else row.slot
     start, end = (at.astimezone(ZoneInfo(zone)).strftime(FIELD_TIME) for at in (first.start, first.end))
     ways = ("skip", "refuse")
+    goes_on = any(one.state in HOLDING and one.ends_at > now for one in rows)
+    seen = goes_on and catalogue.may_see(actor, state=place.state, institution_id=place.institution_id)
     return SeriesView(
         id=row.id,
         resource_id=place.id,
@@ -71,6 +73,7 @@ def view(
         end=end,
         repeats=[Choice(code, labels.word(_, "repeats", code)) for code in REPEATS],
         conflicts=[Choice(code, labels.word(_, "on_conflict", code), code == "refuse") for code in ways],
+        live=names.badge(session, place, lang, now=now) if seen else None,
         form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
         reasons=_reasons(refusal, zone, lang),

@@ -1,6 +1,7 @@
 """Waiting lists as pages show them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -29,15 +30,22 @@ PAGE = 50
 LENGTHS_MIN = (30, 60, 90, 120, 180, 240, 360, 480, 720, 1440, 2880)
 
 
-def mine(session: Session, actor: Actor, *, lang: Lang, cursor: int = 0, refusal: Refusal | None = None) -> WaitingView:
+def mine(
+    session: Session, actor: Actor, *, lang: Lang, now: datetime, cursor: int = 0, refusal: Refusal | None = None
+) -> WaitingView:
     found = queries.entries_for(session, actor, limit=PAGE + 1, offset=cursor)
     shown = rows(session, found[:PAGE], lang)
+    ahead = [one for one in shown if one.state in OPEN]
+    seen = [row.id for row in catalogue.visible(session, actor, {one.resource_id for one in ahead})]
+    live = names.live_of(session, seen, now=now)
+    ahead = [replace(one, live=live.get(one.resource_id)) for one in ahead]
     following = f"/{lang.value}/waiting?cursor={cursor + PAGE}" if len(found) > PAGE else None
     previous = f"/{lang.value}/waiting" if cursor else None
     return WaitingView(
-        open=sorted((one for one in shown if one.state in OPEN), key=lambda one: (one.state != WaitingState.OFFERED, one.window)),
+        open=sorted(ahead, key=lambda one: (one.state != WaitingState.OFFERED, one.window)),
         past=[one for one in shown if one.state not in OPEN],
         paging=Paging(len(shown), None, previous, following),
+        live_url=names.live_url(seen, lang),
         refusal=refusal_panel(refusal, lang) if refusal else None,
     )
 
@@ -82,7 +90,14 @@ def _price(session: Session, row: WaitingEntry, place: Resource) -> Money | None
 
 
 def join(
-    session: Session, row: Resource, actor: Actor, *, lang: Lang, form: Form = EMPTY_FORM, refusal: Refusal | None = None
+    session: Session,
+    row: Resource,
+    actor: Actor,
+    *,
+    lang: Lang,
+    now: datetime,
+    form: Form = EMPTY_FORM,
+    refusal: Refusal | None = None,
 ) -> JoinView:
     place = get_place(session, row.id)
     return JoinView(
@@ -92,6 +107,7 @@ def join(
         lengths=_lengths(place, lang),
         organisations=organisation_choices(session, actor),
         offer_min=place.rules.offer_for // MINUTE,
+        live=names.badge(session, row, lang, now=now),
         assistance=place.rules.assistance.mode.value,
         form=asking(form, row.timezone, lang),
         refusal=refusal_panel(refusal, lang) if refusal else None,
@@ -112,11 +128,12 @@ def prefilled(zone: str, start: datetime | None, end: datetime | None) -> Form:
     return Form(of_instants([(name, at) for name, at in (("start", start), ("end", end)) if at], zone))
 
 
-def line(session: Session, row: Resource, *, lang: Lang) -> LineView:
+def line(session: Session, row: Resource, *, lang: Lang, now: datetime) -> LineView:
     return LineView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
         zone=row.timezone,
         rows=rows(session, queries.line_of(session, [row.id]), lang),
         offer_min=get_place(session, row.id).rules.offer_for // MINUTE,
+        live=names.badge(session, row, lang, now=now),
     )

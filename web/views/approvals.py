@@ -6,7 +6,7 @@ from datetime import datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import Choice
+from web.views.frame import Choice, Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class RequestRow:
     after: Neighbour | None
     setup_min: int
     cleaning_min: int
+    live: Live | None
+    """What the equipment does now; None beyond what one stream watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,4 @@ class ApprovalsView:
     """There are further ones beyond those shown."""
     answered: Sequence[Answered] = ()
     menu: Sequence[str] = ()
+    live_url: str = ""

@@ -100,3 +100,4 @@ class ReviewView:
     """Addresses of this page with all parts moved together, for each nearest way out."""
     alternative_slots: Sequence[Slot] = ()
     back_url: str = ""
+    live_url: str = ""

@@ -85,8 +85,8 @@ class ConnectView:
     measuring: MeasuringView
     live: Live
     live_url: str
-    live_id: str | None
-    """What the live stream calls it; None where another meter's news would be shown as its own."""
+    live_id: str
+    """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
     confirmed_s: int | None
     """Since the thresholds were saved; None before."""
     polls: bool

@@ -7,7 +7,7 @@ from datetime import datetime
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.discovery import NO_DISCOVERY, DiscoveryView
-from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Live, Paging
+from web.views.frame import EMPTY_FORM, ONE_PAGE, Badge, Choice, Form, Live, Paging
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class MachineView:
     missing: Sequence[str]
     """Codes of web.labels MISSING: what publishing still lacks."""
     can_edit: bool
+    live: Badge
     form: Form = EMPTY_FORM
 
 
@@ -146,8 +147,8 @@ class DeviceRow:
     rejected: int
     questions: int
     """Open ones about what it said."""
-    live_id: str | None
-    """What the live stream calls it; None where that tells of several meters together."""
+    live_id: str
+    """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
 
 
 @dataclass(frozen=True, slots=True)

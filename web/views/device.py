@@ -145,8 +145,8 @@ class DeviceView:
     questions: Sequence[FlagRow]
     """Open ones about what it said, the newest first."""
     live: Live
-    live_id: str | None
-    """What the live stream calls it; None where that tells of several meters together."""
+    live_id: str
+    """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
     health: Health
     power: Sequence[float]
     """The last hour's watts, oldest first, so that the thresholds can be judged; empty where another meter may be meant."""

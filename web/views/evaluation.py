@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from marketplace.slot import Slot
 from web.views.bookings import SessionRow
-from web.views.frame import Choice
+from web.views.frame import Badge, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +205,8 @@ class UnitView:
     sessions: Sequence[SessionRow]
     gaps: Sequence[Slot]
     """Stretches without signal."""
+    live: Badge | None = None
+    """While the period runs; a past one is told as it was."""
     exports: Sequence[Export] = ()
 
 

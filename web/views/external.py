@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marketplace.slot import Slot
-from web.views.frame import EMPTY_FORM, Form
+from web.views.frame import EMPTY_FORM, Badge, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class ExternalView:
     resource_id: str
     resource: str
     zone: str
+    live: Badge
     calendars: Sequence[CalendarRow]
     conflicts: Sequence[ConflictRow]
     every_min: int

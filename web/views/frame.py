@@ -125,3 +125,13 @@ class Live:
     """When the present booking or free time ends, if known."""
     since: datetime | None = None
     power_w: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """The live state of the one piece of equipment that a page is about, and the stream that keeps it true."""
+
+    id: str
+    live: Live
+    zone: str
+    url: str

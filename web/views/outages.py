@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marketplace.slot import Slot
-from web.views.frame import EMPTY_FORM, Choice, Form
+from web.views.frame import EMPTY_FORM, Badge, Choice, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class OutagesView:
     resource_id: str
     resource: str
     zone: str
+    live: Badge
     coming: Sequence[OutageRow]
     """Running and to come, soonest first."""
     past: Sequence[OutageRow]

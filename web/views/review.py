@@ -6,7 +6,7 @@ from datetime import datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import Choice
+from web.views.frame import Badge, Choice
 from web.views.resource import Fact, Quote, RefusalPanel
 
 
@@ -50,5 +50,6 @@ class ReviewView:
     key: str
     signed_in: bool
     back_url: str
+    live: Badge
     refusal: RefusalPanel | None = None
     closed: str | None = None

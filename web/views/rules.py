@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from marketplace.slot import Slot
 from web.views.desk import DayHours
-from web.views.frame import Choice, Form
+from web.views.frame import Badge, Choice, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class RulesView:
     operators: Sequence[Choice]
     parts: Sequence[Choice]
     can_edit: bool
+    live: Badge
     form: Form
     effect: EffectView | None = None
     seen: str = ""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketplace.slot import Slot
-from web.views.frame import EMPTY_FORM, Choice, Form
+from web.views.frame import EMPTY_FORM, Badge, Choice, Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class SeriesView:
     """Of the first that is ahead, as fields of date and time carry it."""
     repeats: Sequence[Choice]
     conflicts: Sequence[Choice]
+    live: Badge | None = None
+    """While something of it is not over."""
     form: Form = EMPTY_FORM
     refusal: str | None = None
     reasons: Sequence[str] = ()

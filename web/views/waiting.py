@@ -6,7 +6,7 @@ from datetime import datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Paging
+from web.views.frame import EMPTY_FORM, ONE_PAGE, Badge, Choice, Form, Live, Paging
 from web.views.resource import RefusalPanel
 
 
@@ -34,6 +34,8 @@ class WaitingRow:
     """The institution answers before a booking of it stands."""
     booking_id: str | None = None
     customer: str = ""
+    live: Live | None = None
+    """What the equipment does now, where the place is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class WaitingView:
     """Offers first."""
     past: Sequence[WaitingRow]
     paging: Paging = ONE_PAGE
+    live_url: str = ""
     refusal: RefusalPanel | None = None
     """Why the last answer to an offer was refused."""
 
@@ -59,6 +62,7 @@ class JoinView:
     organisations: Sequence[Choice]
     offer_min: int
     """How long an offer stands, in minutes."""
+    live: Badge
     assistance: str = "none"
     form: Form = EMPTY_FORM
     """start, end (wall clock of the equipment), minutes, organisation_id, assisted."""
@@ -74,3 +78,4 @@ class LineView:
     zone: str
     rows: Sequence[WaitingRow]
     offer_min: int
+    live: Badge

@@ -10,6 +10,7 @@ import orjson
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 from marketplace.db import POOL_SIZE
 from tests.servers import free_port
@@ -25,8 +26,15 @@ OVERFLOW = 10
 def served(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The application behind a real server that looks for changes twenty times a second."""
     monkeypatch.setattr(live, "LOOK_S", 0.05)
+    with serving(client.app) as address:
+        yield address
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Where the application answers meanwhile."""
     port = free_port()
-    config = uvicorn.Config(client.app, host="127.0.0.1", port=port, log_level="critical", access_log=False, lifespan="off")
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
