@@ -152,7 +152,7 @@ def test_what_is_owed_for_a_time_given_up_before_does_not_come_back_with_another
 
     other = house.booked(minutes(600, 720))
     house.given_up(other, timedelta(days=30), late)
-    assert house.cancelled(other, late) == 30000
+    assert house.cancelled(other, late) == 15000
     assert find_credit(house.session, other.id) is None
 
 
