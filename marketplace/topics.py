@@ -36,7 +36,7 @@ def topic_of(kind: str) -> Topic | None:
     >>> topic_of("statement_reminder").value, topic_of("request_to_decide").value, topic_of("password_reset")
     ('reminders', 'decisions', None)
 
-    An offer from a waiting list stands for an hour or so: it waits for no daily letter.
+    An offer from a waiting list stands for an hour or so, and who is next is about to come: neither waits for a daily letter.
     """
     if kind == "request_to_decide":
         return Topic.DECISIONS
@@ -44,7 +44,7 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.REMINDERS
     if kind.startswith("statement_"):
         return Topic.STATEMENTS
-    if kind == "waiting_offered":
+    if kind in {"waiting_offered", "booking_delayed"}:
         return None
     told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_", "attestation_")
     return Topic.BOOKINGS if kind.startswith(told) else None

@@ -321,6 +321,7 @@ MESSAGE = {
     "statement_credited": _("Part of your cancellation fee is given back"),
     "statement_corrected": _("A bill was corrected"),
     "booking_reminder": _("Your booking begins soon"),
+    "booking_delayed": _("The use before yours is not over yet"),
     "statement_reminder": _("A statement still awaits your answer"),
     "request_to_decide": _("A booking request awaits your decision"),
     "customer_cancelled": _("A customer cancelled at short notice"),

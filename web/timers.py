@@ -24,6 +24,7 @@ from devices.archive import actions as archive
 from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
 from devices.flags import actions as flags
+from devices.overruns import actions as overruns
 from evaluation import actions as evaluation
 from evaluation.periods import last_year_end
 from evaluation.schemes import DEFAULT, load_scheme
@@ -95,6 +96,7 @@ JOBS: Sequence[Job] = (
     Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
     Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
     Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
+    Job("warn_of_overruns", timedelta(seconds=30), _at(overruns.warn)),
     Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
     Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),

@@ -373,6 +373,19 @@ def test_a_qualification_is_told_with_its_level_and_last_day_and_its_end_too(fir
     assert text_of(mail).splitlines()[2:4] == ["Qualification: Laser safety", "Level: Basic"]
 
 
+def test_who_is_next_reads_since_when_the_equipment_is_in_use(firm: Firm) -> None:
+    booking_id = firm.booked()
+    firm.letters()
+    with firm.sessions.begin() as session:
+        times = {"start": SLOT.start.isoformat(), "end": SLOT.end.isoformat(), "since": SLOT.start.isoformat()}
+        data = {"booking_id": booking_id, "resource_id": firm.resource, "version": 1, **times}
+        outbox.queue(session, person_id=firm.member, kind="booking_delayed", data=data, cause="late", now=clock.now())
+    (mail,) = firm.letters()
+    lines = text_of(mail).splitlines()
+    assert lines[0].startswith("前一位的使用尚未结束")
+    assert any(line.startswith("此刻：自 ") and "已超出前一个预约的结束时间" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", ["calendar_failing", "calendar_conflicts"])
 def test_trouble_with_a_calendar_is_told_with_what_stands_and_what_to_do(firm: Firm, kind: str) -> None:
     with firm.sessions.begin() as session:

@@ -13,6 +13,7 @@ from booking import queries as booking
 from booking.requests import queries as requests
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking
+from devices.overruns.actions import KIND as DELAYED
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
 from marketplace.money import Money
@@ -234,6 +235,9 @@ def _more(session: Session, message: Message, matter: Matter, now: datetime) -> 
         return _end(session, matter)
     if message.kind in FOR_MANAGERS:
         return [*_customer(session, matter), *_price(session, matter), *_to_decide(matter)]
+    if message.kind == DELAYED:
+        _, since = matter.say, matter.at(datetime.fromisoformat(message.data["since"]))
+        return [(_("Now"), _("in use since {at}, beyond the end of the booking before yours").format(at=since))]
     return [*_price(session, matter), *_way_out(session, matter, now)]
 
 

@@ -1,0 +1,1 @@
+"""A use that goes on beyond its end, while the next one is about to begin."""
