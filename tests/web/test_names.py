@@ -2,6 +2,8 @@
 
 import pytest
 
+from booking.swaps.tables import SwapState
+from booking.waiting.line import Turn
 from tests.web.desks import Desk
 from tests.web.test_desk_outages import a_booking
 from web.agents import browser_in_words
@@ -10,6 +12,7 @@ from web.i18n import Formats, translator
 from web.labels import word
 from web.views.frame import Lang
 
+ENDED = [one for one in SwapState if one is not SwapState.PROPOSED]
 WINDOWS, PHONE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)"
 
 
@@ -36,6 +39,8 @@ def test_a_change_is_told_by_its_name_with_its_values() -> None:
         "开始: 11月25日 周三 10:00 → 11月26日 周四 10:00",
     ]
     assert title("kiln", "heat_up", str) == "kiln · heat up"
+    steps = [*(("waiting", f"waiting_{turn.value}") for turn in Turn), *(("swap", f"{one.value}_swap") for one in ENDED)]
+    assert [step for step in steps if "·" in title(*step, zh)] == []
 
 
 def test_the_record_speaks_the_readers_language(desk: Desk) -> None:
