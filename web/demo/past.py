@@ -54,9 +54,7 @@ def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
     """The past, then what is booked for the next days; progress is shown by the week."""
     chance = Random(stage.today.toordinal())
     show("booking six weeks")
-    with stage.sessions.begin() as session:
-        booked = scenes.book(session, stage)
-    book_all(stage, chance)
+    booked = book_all(stage, chance)
     with stage.sessions.begin() as session:
         interrupt(session, stage)
         occupy(session, fleet.live_resources, now=stage.now)
@@ -74,11 +72,16 @@ def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
         qualify(session, stage.cast, now=stage.now)
 
 
-def book_all(stage: Stage, chance: Random) -> None:
+def book_all(stage: Stage, chance: Random) -> scenes.Booked:
+    """Day by day; gives those of the scenes."""
+    told: dict[str, str] = {}
     for number in range(-DAYS_BACK, DAYS_AHEAD + 1):
+        with stage.sessions.begin() as session:
+            told |= scenes.book(session, stage, number)
         for key, one in stage.cast.equipment.items():
             for slot in _wishes(stage, one, number, chance):
                 _book(stage, key, one, slot, chance)
+    return told
 
 
 def _wishes(stage: Stage, one: Equipment, number: int, chance: Random) -> list[Slot]:

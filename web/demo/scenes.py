@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from booking import queries as bookings
-from booking.tables import Booking
 from devices.attestations.actions import Wish
 from devices.attestations.statements import Side
 from devices.intake import actions as intake
@@ -36,9 +35,9 @@ Booked = Mapping[str, str]
 """Booking ids by the scenes' keys."""
 
 
-def book(session: Session, stage: Stage) -> Booked:
-    """Before anybody else comes, so that nobody is in the way."""
-    return {one["key"]: _booked(session, stage, one) for one in story()["scenes"]}
+def book(session: Session, stage: Stage, number: int) -> Booked:
+    """Those of that day, before anybody else comes, so that nobody is in the way."""
+    return {one["key"]: _booked(session, stage, one) for one in story()["scenes"] if one["day"] == number}
 
 
 def _booked(session: Session, stage: Stage, one: Mapping[str, Any]) -> str:
@@ -93,7 +92,7 @@ def attest(session: Session, stage: Stage, booking_id: str, morning: datetime) -
     """Nobody knows what was used: the house says it by its batch record, the customer signs."""
     row = bookings.get_booking(session, booking_id)
     customer, technician = known.get_actor(session, row.person_id), _actor(session, stage, STATED_BY)
-    wish = Wish(Side.PROVIDER, [work_of(row)], unused=False, document=batch_record(row), note=NOTE)
+    wish = Wish(Side.PROVIDER, [work_of(row)], unused=False, document=batch_record(row.id, work_of(row)), note=NOTE)
     made = attesting.state(session, actor=technician, booking=row, wish=wish, now=morning + timedelta(hours=10))
     attesting.sign(session, actor=customer, attestation_id=made.id, now=morning + timedelta(hours=15))
 
@@ -123,10 +122,10 @@ def _at_once(machine: Machine, silence: Slot, now: datetime) -> Iterator[Envelop
         yield envelope._replace(received_at=now + APART * number)
 
 
-def batch_record(row: Booking) -> bytes:
+def batch_record(booking_id: str, work: Slot) -> bytes:
     """A page of PDF with the times of the work."""
-    work = work_of(row)
-    said = ("Batch record", f"Booking {row.id}", *(f"{name} {at:%Y-%m-%d %H:%M} UTC" for name, at in _times(work)))
+    times = (f"{word} {at:%Y-%m-%d %H:%M} UTC" for word, at in (("Started", work.start), ("Stopped", work.end)))
+    said = ("Batch record", f"Booking {booking_id}", *times)
     text = "BT /F1 14 Tf 72 760 Td 22 TL " + " ".join(f"({line}) Tj T*" for line in said) + " ET"
     parts = (
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -143,7 +142,3 @@ def batch_record(row: Booking) -> bytes:
     size = len(parts) + 1
     trailer = f"trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
     return f"{body}xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}".encode("ascii")
-
-
-def _times(work: Slot) -> tuple[tuple[str, datetime], tuple[str, datetime]]:
-    return ("Started", work.start), ("Stopped", work.end)
