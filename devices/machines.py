@@ -34,7 +34,8 @@ class Machine:
     """One simulated machine. `runs` and `awake` are when it works and when it is switched on, `blind` when it is silent;
     each of them disjoint.
 
-    Powers in W. `since` is when its counter stood at zero.
+    Powers in W. `since` is when its counter stood at zero; `counts` is the share of the energy that it counts, below 1 where
+    it is wired wrongly.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Machine:
     run_w: float = 2400.0
     idle_w: float = 40.0
     off_w: float = 1.5
+    counts: float = 1.0
     every: timedelta = timedelta(seconds=60)
 
 
@@ -83,7 +85,7 @@ def energy_at(machine: Machine, at: datetime) -> float:
     run = _until(machine.runs, at)
     awake = max(_until(machine.awake, at) - run, 0.0)
     off = max((at - machine.since).total_seconds() / 3600 - run - awake, 0.0)
-    return round(run * machine.run_w + awake * machine.idle_w + off * machine.off_w, 2)
+    return round((run * machine.run_w + awake * machine.idle_w + off * machine.off_w) * machine.counts, 2)
 
 
 def _until(slots: Sequence[Slot], at: datetime) -> float:

@@ -1,6 +1,7 @@
 """`pilotbench demo` as a person meets it: one command, live equipment, a quick second start, nothing left behind."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -8,16 +9,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import orjson
 import pytest
 
+from devices.attestations.documents import DocumentKind, read_document
+from marketplace.slot import Slot
 from tests.devices.plugs import a_plug, eventually, published
 from tests.product import COMMAND
 from tests.servers import free_port
 from tests.web.api.world import a_world
+from tests.web.desks import TOKEN
+from web.demo import equipment, scenes
+from web.demo.story import PASSWORD, story
 
 pytestmark = pytest.mark.servers
 FIRST_S, SECOND_S, STOP_S = 240.0, 5.0, 30.0
@@ -61,6 +68,22 @@ class Demo:
         self.process.send_signal(kind)
         return self.process.wait(STOP_S)
 
+    def read(self, email: str, *paths: str) -> list[str]:
+        """Pages in English as somebody of the story sees them."""
+        with httpx2.Client(base_url=self.base_url, follow_redirects=True) as client:
+            token = TOKEN.search(client.get("/en/signin").text)
+            assert token
+            fields = {"csrf": token[1], "email": email, "password": PASSWORD}
+            client.post("/en/signin", data=fields, headers={"origin": self.base_url})
+            answers = [client.get(f"/en{path}") for path in paths]
+        assert {answer.status_code for answer in answers} == {200}, [(str(one.url), one.status_code) for one in answers]
+        return [answer.text for answer in answers]
+
+    def ids(self, question: str) -> dict[str, str]:
+        """From the database itself, by what is asked for first."""
+        with sqlite3.connect(f"file:{self.folder / 'data' / 'pilotbench.db'}?mode=ro", uri=True) as database:
+            return dict(database.execute(question).fetchall())
+
     def brokers(self) -> list[str]:
         """Mosquittos that still use this folder."""
         found = subprocess.run(["pgrep", "-f", f"mosquitto -c {self.folder}"], capture_output=True, text=True, check=False)
@@ -83,6 +106,11 @@ def test_one_command_shows_equipment_in_use_and_starts_again_within_seconds(demo
     page = httpx2.get(f"{demo.base_url}/zh/search").text
     assert "is-in_use" in page
     assert "is-free" in page
+    the_line_is_told_by_its_stations(demo)
+    a_meter_is_asked_about(demo)
+    late_readings_corrected_a_bill(demo)
+    the_customer_finds_bills_in_several_states(demo)
+    both_sides_signed_a_use(demo)
     assert demo.end(signal.SIGKILL) != 0  # as a power cut would
     second = demo.start(within=SECOND_S)
     assert min(second, demo.busy_s()) <= max(SECOND_S, first_busy / 5)  # the share says so on a slow machine too
@@ -92,6 +120,87 @@ def test_one_command_shows_equipment_in_use_and_starts_again_within_seconds(demo
         assert any('"in_use"' in line for line in stream.iter_lines())
     demo.end(signal.SIGTERM)
     assert demo.brokers() == []
+    database = f"sqlite:///{demo.folder / 'data' / 'pilotbench.db'}"
+    settings = {**os.environ, "PILOTBENCH_DATABASE_URL": database, "PILOTBENCH_DATA_DIR": str(demo.folder / "data")}
+    audit = subprocess.run([COMMAND, "audit"], capture_output=True, text=True, check=False, timeout=120, env=settings)
+    assert audit.stdout.strip() == "Every invariant holds.", audit.stdout + audit.stderr
+
+
+def the_line_is_told_by_its_stations(demo: Demo) -> None:
+    place = demo.ids("SELECT name_en, id FROM resources WHERE name_en IS NOT NULL")
+    line = next(one for name, one in place.items() if name.startswith("500 L fermentation and"))
+    metered = set(demo.ids("SELECT id, resource_id FROM devices").values())
+    stations = set(demo.ids(f"SELECT id, id FROM resources WHERE parent_id = '{line}'"))
+    assert line not in metered
+    assert len(stations) == 2
+    assert stations <= metered
+    shown, booked = demo.read("firm@demo.example", f"/r/{line}", f"/bookings/{booking_of(demo, 'disputed')}")
+    assert re.search(r"Last 60 minutes · [\d,]+ W", shown)
+    assert "is-no_sensor" not in shown
+    assert booked.count("The equipment began to run") == 2  # one of them a little later, of each station
+
+
+def a_meter_is_asked_about(demo: Demo) -> None:
+    for email, path in (("manager@demo.example", "/desk/flags"), ("operator@demo.example", "/evaluation/flags")):
+        [page] = demo.read(email, path)
+        asked, _, closed = page.partition("Closed questions")
+        assert "Why do power and energy counter disagree?" in asked
+        assert "Downstream station" in asked
+        assert "None." in closed
+
+
+def late_readings_corrected_a_bill(demo: Demo) -> None:
+    [page] = demo.read("manager@demo.example", "/desk/discrepancies")
+    for text in ("Spray drying", "Messages that came late", "Bill, version 1", "Bill, version 2", "To be answered"):
+        assert text in page, text
+    [bill] = demo.read("firm@demo.example", f"/bookings/{booking_of(demo, 'late')}/statement")
+    assert "Why it was corrected" in bill
+
+
+def the_customer_finds_bills_in_several_states(demo: Demo) -> None:
+    bookings = {key: booking_of(demo, key) for key in ("late", "disputed", "attested")}
+    mine, disputed = demo.read("firm@demo.example", "/bookings", f"/bookings/{bookings['disputed']}/statement")
+    for booking_id in bookings.values():
+        assert f"/bookings/{booking_id}" in mine  # on the first page
+    assert scenes.OBJECTION in disputed
+    found = "SELECT CAST(number AS TEXT), state FROM statements WHERE booking_id = '{}'"
+    assert demo.ids(found.format(bookings["late"])) == {"1": "accepted", "2": "open"}
+    assert demo.ids(found.format(bookings["disputed"])) == {"1": "disputed"}
+
+
+def both_sides_signed_a_use(demo: Demo) -> None:
+    booking_id = booking_of(demo, "attested")
+    said, page = demo.read("manager@demo.example", f"/bookings/{booking_id}/attestations", f"/bookings/{booking_id}")
+    assert "Signed by both sides" in said
+    assert "Save the PDF" in said
+    assert "Use confirmed" in page
+
+
+def booking_of(demo: Demo, key: str) -> str:
+    """The id of a scene's booking."""
+    purpose = next(one["purpose"] for one in story()["scenes"] if one["key"] == key)
+    return demo.ids("SELECT purpose, id FROM bookings ORDER BY id")[purpose]
+
+
+def test_a_folder_of_an_earlier_version_still_knows_its_machines(tmp_path: Path) -> None:
+    plug = '{"key":"k1","secret":"s","resource_id":"res_1","sends":"native","run_w":4200.0,"blind":false,"live":true}'
+    (tmp_path / "fleet.json").write_text(f'{{"born":"2026-03-01T00:00:00+00:00","plugs":[{plug}]}}')
+    fleet = equipment.load(tmp_path / "fleet.json")
+    assert fleet.live_resources == ["res_1"]
+    assert fleet.plugs[0].counts == 1.0
+    equipment.save(fleet, tmp_path / "again.json")
+    assert equipment.load(tmp_path / "again.json") == fleet
+
+
+def test_the_batch_record_is_a_document_that_the_product_takes() -> None:
+    begin = datetime(2026, 3, 10, 2, tzinfo=UTC)
+    content = scenes.batch_record("bk_1", Slot(begin, begin + timedelta(hours=6)))
+    assert read_document(content).kind is DocumentKind.PDF
+    xref = int(content.rsplit(b"startxref\n", 1)[1].split()[0])
+    assert content[xref:].startswith(b"xref\n0 6\n")
+    for number, place in enumerate(re.findall(rb"(\d{10}) 00000 n", content), start=1):
+        assert content[int(place) :].startswith(b"%d 0 obj" % number)
+    assert b"Stopped 2026-03-10 08:00 UTC" in content
 
 
 def test_an_empty_start_gives_the_operators_token(demo: Demo, tmp_path: Path) -> None:

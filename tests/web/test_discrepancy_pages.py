@@ -80,6 +80,14 @@ def test_the_institution_sees_what_differs_what_rests_on_it_and_what_it_led_to(d
     assert "第 2 修订版" in desk.reader("manager").get("/desk/discrepancies", "zh").text
 
 
+def test_the_bookings_page_lists_the_runs_that_its_use_rests_on(desk: Desk, found: Found) -> None:
+    page = desk.reader("customer").get(f"/bookings/{found.booking}").text
+    assert "85 min" not in page
+    for text in ("26 min", "45 min"):
+        assert text in page, text
+    assert page.count("The equipment stopped") == 2
+
+
 @pytest.mark.parametrize(
     ("reader", "path", "status"),
     [

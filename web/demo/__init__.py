@@ -38,7 +38,7 @@ from web.app import create_app
 from web.brokering import come_back, kept_running
 from web.demo import equipment, past, story
 from web.demo.equipment import Fleet
-from web.demo.past import Stage
+from web.demo.stage import Stage, midnight, today_of
 from web.migrate import migrate
 
 log = structlog.get_logger()
@@ -255,7 +255,7 @@ def _build(sessions: sessionmaker[Session], stand_in: str, done: Path) -> None:
     if provider is None:
         raise RuntimeError(STRIPE_KEY)
     with sessions.begin() as session:
-        cast = story.enter(session, now=born)
+        cast = story.enter(session, now=born, today=midnight(today_of(now)))
     fleet = equipment.fleet_of(cast, born)
     past.play(Stage(sessions, provider, cast, now), fleet, lambda step: typer.echo(f"  {step}"))
     equipment.save(fleet, done)

@@ -16,7 +16,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from devices.machines import Machine, Sends
 from marketplace.slot import Slot, union
-from web.demo.story import ZONE, Cast
+from web.demo.story import ZONE, Cast, scene_purposes
 
 EVERY = timedelta(minutes=3)
 RUNS = frozenset({BookingState.CONFIRMED, BookingState.COMPLETED, BookingState.UNVERIFIABLE})
@@ -37,6 +37,13 @@ class Plug:
     run_w: float
     blind: bool
     live: bool
+    line_id: str | None = None
+    """Of a station: it works for the bookings of its line too."""
+    since: str | None = None
+    """When it was fitted, where that is later than the fleet's beginning."""
+    after: float = 0.0
+    """The share of a booking's work that is done before it is its turn."""
+    counts: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,8 @@ class Fleet:
 
     @property
     def live_resources(self) -> list[str]:
-        return [plug.resource_id for plug in self.plugs if plug.live]
+        """What is booked to see them at work: of a station its line."""
+        return list(dict.fromkeys(plug.line_id or plug.resource_id for plug in self.plugs if plug.live))
 
 
 def fleet_of(cast: Cast, born: datetime) -> Fleet:
@@ -56,7 +64,12 @@ def fleet_of(cast: Cast, born: datetime) -> Fleet:
     for one in cast.equipment.values():
         if one.sends:
             known = cast.credentials[one.resource_id]
-            found.append(Plug(known.key, known.secret, one.resource_id, one.sends.value, one.run_w, one.blind, one.live))
+            since = one.fitted_at.isoformat() if one.fitted_at else None
+            plug = Plug(
+                known.key, known.secret, one.resource_id, one.sends.value, one.run_w, one.blind, one.live,
+                one.line_id, since, one.after, one.counts,
+            )  # fmt: skip
+            found.append(plug)
     return Fleet(born, found)
 
 
@@ -79,25 +92,34 @@ def machines(session: Session, fleet: Fleet, *, until: datetime) -> list[Machine
 
 
 def _machine(session: Session, fleet: Fleet, plug: Plug, until: datetime) -> Machine:
-    rows = booking.bookings_of_resource(session, plug.resource_id, within=Slot(fleet.born, until))
-    runs = tuple(sorted(work_of(row) for row in rows if row.state in RUNS and (plug.live or not missed(row))))
+    since = datetime.fromisoformat(plug.since) if plug.since else fleet.born
+    places = [plug.resource_id, *([plug.line_id] if plug.line_id else [])]
+    rows = booking.bookings_of_any(session, places, within=Slot(since, until))
+    works = [work_of(row) for row in rows if row.state in RUNS and (plug.live or not missed(row))]
+    turns = [Slot(work.start + work.duration * plug.after, work.end) for work in works]
+    runs = tuple(sorted(turn for turn in turns if turn.start >= since))
     return Machine(
         key=plug.key,
         secret=plug.secret,
-        since=fleet.born,
+        since=since,
         runs=runs,
         awake=tuple(union(run.widen(WARM_UP, WARM_UP) for run in runs)),
         blind=tuple(_silences(fleet.born, until)) if plug.blind else (),
         sends=Sends(plug.sends),
         zone=ZONE if plug.sends == Sends.TASMOTA else "UTC",
         run_w=plug.run_w,
+        counts=plug.counts,
         every=EVERY,
     )
 
 
 def missed(row: Booking) -> bool:
-    """Whether nobody comes to this booking."""
-    return zlib.crc32(row.id.encode()) % MISSED_OF == 0
+    """Whether nobody comes to this booking; to what a scene is about somebody does."""
+    return zlib.crc32(row.id.encode()) % MISSED_OF == 0 and not in_a_scene(row)
+
+
+def in_a_scene(row: Booking) -> bool:
+    return row.purpose in scene_purposes()
 
 
 def work_of(row: Booking) -> Slot:

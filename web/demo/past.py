@@ -1,28 +1,25 @@
 """Weeks of use, made by the product's own actions as if they had happened on their days."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from random import Random
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
 from billing.actions import Receipt
-from billing.providers.base import Provider
 from billing.settlement import Funding
 from billing.tables import Statement, StatementState
 from booking import actions as booking
 from booking import queries as bookings
-from booking.availability import local_midnight
 from booking.outages.actions import record_outage
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import actions as devices
+from devices.flags import queries as flags
 from devices.intake import actions as intake
 from devices.machines import Machine, history
 from evaluation import actions as evaluation
@@ -33,9 +30,10 @@ from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from web import checkout, timers, worker
 from web.checkout import Order
-from web.demo import equipment
+from web.demo import equipment, scenes
 from web.demo.equipment import Fleet
-from web.demo.story import ZONE, Cast, Equipment, qualify
+from web.demo.stage import Stage
+from web.demo.story import Equipment, qualify
 
 DAYS_BACK, DAYS_AHEAD = 45, 6
 HOLD = timedelta(minutes=10)
@@ -52,49 +50,38 @@ CUSTOMERS = ("firm@demo.example", "pharma@demo.example", "storage@demo.example",
 SHOW = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What the weeks are played on; `now` is the true present."""
-
-    sessions: sessionmaker[Session]
-    provider: Provider
-    cast: Cast
-    now: datetime
-
-    @property
-    def today(self) -> date:
-        return self.now.astimezone(ZoneInfo(ZONE)).date()
-
-    def day(self, number: int) -> Slot:
-        first = self.today + timedelta(days=number)
-        zone = ZoneInfo(ZONE)
-        return Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=1), zone))
-
-
 def play(stage: Stage, fleet: Fleet, show: SHOW) -> None:
     """The past, then what is booked for the next days; progress is shown by the week."""
     chance = Random(stage.today.toordinal())
     show("booking six weeks")
-    book_all(stage, chance)
+    booked = book_all(stage, chance)
     with stage.sessions.begin() as session:
         interrupt(session, stage)
         occupy(session, fleet.live_resources, now=stage.now)
     with stage.sessions() as session:
         machines = equipment.machines(session, fleet, until=stage.now + timedelta(days=1))
+    heard = scenes.silenced(stage, machines)
     for number in range(-DAYS_BACK, 1):
         if number % 7 == 0:
             show(f"measured and billed until {stage.today + timedelta(days=number)}")
-        live_through(stage, machines, stage.day(number), chance)
+        scenes.play(stage, booked, machines, number)
+        live_through(stage, heard, stage.day(number), chance)
+    ask(stage, fleet)
     with stage.sessions.begin() as session:
         publish(session, stage)
         qualify(session, stage.cast, now=stage.now)
 
 
-def book_all(stage: Stage, chance: Random) -> None:
+def book_all(stage: Stage, chance: Random) -> scenes.Booked:
+    """Day by day; gives those of the scenes."""
+    told: dict[str, str] = {}
     for number in range(-DAYS_BACK, DAYS_AHEAD + 1):
+        with stage.sessions.begin() as session:
+            told |= scenes.book(session, stage, number)
         for key, one in stage.cast.equipment.items():
             for slot in _wishes(stage, one, number, chance):
                 _book(stage, key, one, slot, chance)
+    return told
 
 
 def _wishes(stage: Stage, one: Equipment, number: int, chance: Random) -> list[Slot]:
@@ -178,9 +165,9 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
         return
     with stage.sessions.begin() as session:
         for machine in machines:
-            intake.store(session, list(history(machine, Slot(day.start, end))))
-    while _folded(stage, end):
-        pass
+            if machine.since < end:
+                intake.store(session, list(history(machine, Slot(max(day.start, machine.since), end))))
+    stage.fold(end)
     with stage.sessions.begin() as session:
         devices.confirm_uses(session, now=end)
         timers.conclude_bookings(session, end)
@@ -194,17 +181,13 @@ def live_through(stage: Stage, machines: list[Machine], day: Slot, chance: Rando
         pass
 
 
-def _folded(stage: Stage, now: datetime) -> int:
-    with stage.sessions.begin() as session:
-        return devices.fold_devices(session, now=now)
-
-
 def answer_statements(session: Session, stage: Stage, now: datetime, chance: Random) -> None:
     """Most firms accept within days, one objects, the institution's finance sees transfers come in."""
     for row in session.scalars(select(Statement).where(Statement.state == StatementState.OPEN)).all():
-        if now - row.created_at < timedelta(hours=20) or chance.random() < 0.4:
+        booked = bookings.get_booking(session, row.booking_id)
+        if equipment.in_a_scene(booked) or now - row.created_at < timedelta(hours=20) or chance.random() < 0.4:
             continue
-        person = bookings.get_booking(session, row.booking_id).person_id
+        person = booked.person_id
         if chance.random() < 0.03:
             reason = "设备当天多次报警，实际有效时间少于计量时间。"
             billing.dispute_statement(session, statement_id=row.id, reason=reason, actor_id=person, now=now)
@@ -217,6 +200,15 @@ def answer_statements(session: Session, stage: Stage, now: datetime, chance: Ran
             receipt = Receipt(serial, Money(row.charge_minor, row.currency), now.date())
             finance = stage.cast.people["finance@demo.example"]
             billing.mark_received(session, statement_id=row.id, receipt=receipt, actor_id=finance, now=now)
+
+
+def ask(stage: Stage, fleet: Fleet) -> None:
+    """Each meter's first day is looked at for open questions, so that a wrong wiring is on the desk; the worker goes on."""
+    waits = True
+    while waits:
+        with stage.sessions.begin() as session:
+            timers.look_at_meters(session, stage.now)
+            waits = bool(flags.not_looked_at(session, before=fleet.born.date(), limit=1))
 
 
 def publish(session: Session, stage: Stage) -> None:

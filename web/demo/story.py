@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,12 @@ class Equipment:
     sends: Sends | None
     hours: str
     price: int
+    line_id: str | None = None
+    """Of a station."""
+    fitted_at: datetime | None = None
+    """Of a meter that is newer than the story."""
+    after: float = 0.0
+    counts: float = 1.0
 
 
 @dataclass(slots=True)
@@ -76,13 +82,19 @@ def story() -> Mapping[str, Any]:
     return tomllib.loads(STORY.read_text(encoding="utf-8"))
 
 
+@lru_cache
+def scene_purposes() -> frozenset[str]:
+    """A booking of a scene is known by its purpose."""
+    return frozenset(scene["purpose"] for scene in story()["scenes"])
+
+
 def accounts() -> list[tuple[str, str]]:
     """(role, e-mail) of everybody in the story, in its order."""
     return [(person["role"], person["email"]) for person in story()["people"]]
 
 
-def enter(session: Session, *, now: datetime) -> Cast:
-    """Everybody and everything, as of `now`."""
+def enter(session: Session, *, now: datetime, today: datetime) -> Cast:
+    """Everybody and everything, as of `now`; what came later is dated from the midnight that `today` began with."""
     cast = Cast()
     for house in story()["institutions"]:
         cast.institutions[house["key"]] = _institution(session, house, now)
@@ -94,7 +106,7 @@ def enter(session: Session, *, now: datetime) -> Cast:
         house, person_id, hours = cast.institutions[one["house"]], cast.people[one["email"]], HOURS[one["hours"]]
         add_operator(session, institution_id=house, person_id=person_id, hours=hours, actor_id=cast.operator, now=now)
     for one in story()["resources"]:
-        _equipment(session, one, cast, now)
+        _equipment(session, one, cast, now, today)
     return cast
 
 
@@ -163,7 +175,8 @@ def _rules(one: Mapping[str, Any]) -> RuleSet:
     )
 
 
-def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: datetime) -> None:
+def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: datetime, today: datetime) -> None:
+    line = cast.equipment[one["part_of"]] if "part_of" in one else None
     said = Listing(
         kind=ResourceKind(one["kind"]),
         name=one["name"],
@@ -176,6 +189,7 @@ def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: dateti
         timezone=ZONE,
         price=Money(one["price"] * 100, "CNY"),
         capacity=one.get("capacity", 1),
+        parent_id=line.resource_id if line else None,
         quota_hours=one["quota_hours"],
         value_minor=one["value"] * 100,
         commissioned_on=one["commissioned"] if isinstance(one["commissioned"], date) else None,
@@ -194,22 +208,27 @@ def _equipment(session: Session, one: Mapping[str, Any], cast: Cast, now: dateti
         further = Further(**one["further"])
         set_rules(session, resource_id=row.id, rules=rules, further=further, actor_id=cast.operator, now=now)
     sends = Sends(one["sends"]) if "sends" in one else None
+    fitted_at = today - timedelta(hours=one["fitted_hours"]) if "fitted_hours" in one else None
     if sends:
         _, cast.credentials[row.id] = register_device(
             session,
             resource_id=row.id,
             name="主电源计量" if sends is Sends.TASMOTA else "功率计",
-            profile={"family": sends.value, **PROFILE},
+            profile={"family": sends.value, **PROFILE, **one.get("profile", {})},
             actor_id=cast.operator,
-            now=now,
+            now=fitted_at or now,
         )
     cast.equipment[one["key"]] = Equipment(
         resource_id=row.id,
         busy=one["busy"],
-        live=one.get("live", False),
+        live=line.live if line else one.get("live", False),
         blind=one.get("blind", False),
         run_w=float(one.get("run_w", 0)),
         sends=sends,
         hours=one["hours"],
         price=one["price"],
+        line_id=line.resource_id if line else None,
+        fitted_at=fitted_at,
+        after=one.get("after", 0.0),
+        counts=one.get("counts", 1.0),
     )

@@ -11,6 +11,7 @@ from billing import queries as bills
 from billing.ledger import Account
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
+from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
 from booking.series import queries as series
@@ -19,6 +20,8 @@ from booking.tables import Booking
 from devices import queries as devices
 from devices.attestations import queries as signing
 from devices.attestations.tables import AttestationState
+from devices.discrepancies.comparing import Figures
+from devices.discrepancies.queries import known_sessions, stored_figures
 from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse, UsageSession
 from marketplace.catalogue import queries as catalogue
@@ -114,7 +117,7 @@ def one(
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
-    runs = devices.sessions_of_resource(session, place.id, within=around) if row.starts_at <= now else []
+    runs = _runs(session, row, around) if row.starts_at <= now else []
     zone, ahead = place.timezone, now < row.ends_at and row.state in OPEN
     return BookingView(
         id=row.id,
@@ -134,7 +137,7 @@ def one(
         total=_quoted(quote, place),
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
-        sessions=[session_row(run) for run in runs],
+        sessions=[_run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
         ics_url=f"{base}.ics",
@@ -211,16 +214,27 @@ def minutes(use: ConfirmedUse) -> UseMinutes:
     )
 
 
+def _runs(session: Session, row: Booking, within: Slot) -> list[Figures]:
+    """As all messages come to, as the use and the bill beside them: late ones too."""
+    parts = parts_of(session, [row.resource_id])[row.resource_id]
+    return [run for _, run in known_sessions(session, parts, within)]
+
+
 def session_row(run: UsageSession) -> SessionRow:
+    """As it is stored."""
+    return _run_row(stored_figures(run))
+
+
+def _run_row(run: Figures) -> SessionRow:
     return SessionRow(
         slot=Slot(run.starts_at, max(run.until, run.starts_at + timedelta(seconds=1))),
         open=run.ends_at is None,
         confirmed_s=run.confirmed_s,
         unverified_s=run.unverified_s,
         energy_wh=run.energy_wh,
-        grade=run.grade.value,
+        grade=run.grade,
         begin_reason="load_on",
-        end_reason=run.end_reason.value if run.end_reason else None,
+        end_reason=run.end_reason,
         flags=run.flags,
     )
 

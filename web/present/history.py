@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from billing.tables import Statement
 from booking.requests import queries as requests
 from booking.tables import Booking
-from devices.tables import UsageSession
+from devices.discrepancies.comparing import Figures
 from marketplace import audit
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
@@ -30,7 +30,7 @@ def history(
     session: Session,
     row: Booking,
     *,
-    runs: Sequence[UsageSession],
+    runs: Sequence[Figures],
     statement: Statement | None,
     actor: Actor,
     lang: Lang,
@@ -51,7 +51,7 @@ def history(
     return sorted(found, key=lambda one: one.at)
 
 
-def _of_run(run: UsageSession, say: Callable[..., str]) -> list[Happening]:
+def _of_run(run: Figures, say: Callable[..., str]) -> list[Happening]:
     ended = [Happening(run.ends_at, say("device_off"))] if run.ends_at else []
     return [Happening(run.starts_at, say("device_on")), *ended]
 
