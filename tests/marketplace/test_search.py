@@ -70,3 +70,16 @@ def test_pages_follow_each_other(db: Session, shelf: dict[str, Resource]) -> Non
 
 def test_two_character_queries_have_tokens() -> None:
     assert "干燥" in tokens("干燥")
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ("anneal", "气氛管式炉组"),
+        ("furnace", "Atmosphere tube furnaces"),
+        ("退火", "annealing"),
+        ("coat", "Slot-die coating line"),
+    ],
+)
+def test_what_is_done_finds_what_it_is_done_with(asked: str, listed: str) -> None:
+    assert set(tokens(asked)) & set(tokens(listed))
