@@ -220,6 +220,14 @@ def bookings_of_series_for(session: Session, actor: Actor, series_id: str) -> Se
     return rows
 
 
+def bookings_of_bundle_for(session: Session, actor: Actor, bundle_id: str) -> Sequence[Booking]:
+    """In order, those the actor may know of. Raises: NotFound (none)."""
+    rows = session.scalars(_visible_to(actor).where(Booking.bundle_id == bundle_id).order_by(Booking.starts_at, Booking.id)).all()
+    if not rows:
+        raise NotFound(kind="bundle")
+    return rows
+
+
 def sees_series(session: Session, actor: Actor, series_id: str) -> bool:
     """Whether the actor may know of any of its bookings."""
     return session.scalars(_visible_to(actor).where(Booking.series_id == series_id).limit(1)).first() is not None

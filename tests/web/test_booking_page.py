@@ -173,3 +173,18 @@ def test_what_cannot_be_read_is_told_in_chinese_throughout(desk: Desk, fields: d
     answer = desk.reader("customer").post(f"/r/{desk.resource}/bookings", lang="zh", **{**slot, **fields})
     assert said in answer.text
     assert "Input should" not in answer.text
+
+
+def test_what_was_booked_together_is_seen_and_cancelled_together(desk: Desk) -> None:
+    one, other = a_booking(desk), a_booking(desk, 14)
+    with desk.app.state.sessions.begin() as session:
+        session.connection().exec_driver_sql(f"UPDATE bookings SET bundle_id = 'bun_1' WHERE id IN ('{one}', '{other}')")
+    reader = desk.reader("customer")
+    page = reader.get(f"/bookings/{one}").text
+    assert "Booked together" in page
+    assert f"/bookings/{other}" in page
+    assert "Cancel all 2" in page
+    assert "取消全部 2 个预约" in reader.get(f"/bookings/{one}", "zh").text
+    assert reader.post(f"/bookings/{one}/cancel-together").status_code == 200
+    assert [reader.get(f"/bookings/{each}").text.count("Cancel all") for each in (one, other)] == [0, 0]
+    assert desk.reader("manager").post(f"/bookings/{other}/cancel-together").status_code == 409

@@ -29,9 +29,9 @@ def asked(first: int = 9, last: int = 12, **changes: str) -> dict[str, str]:
     return {**said, "kind": "planned", "reason": "季度保养", **changes}
 
 
-def a_booking(desk: Desk) -> str:
+def a_booking(desk: Desk, hour: int = 10) -> str:
     """The id of a customer's booking on that Wednesday."""
-    slot = {"start": day(10).isoformat(), "end": day(12).isoformat()}
+    slot = {"start": day(hour).isoformat(), "end": day(hour + 2).isoformat()}
     made = desk.reader("customer").post(f"/r/{desk.resource}/bookings", **slot)
     found = re.search(r"/bookings/(bkg_\w+|\w+)\?", str(made.url))
     assert found, made.text

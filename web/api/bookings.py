@@ -19,7 +19,7 @@ from marketplace.money import Money, zero
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
-from web import checkout
+from web import bundling, checkout
 from web.api import shapes
 from web.deps import (
     AnyActor,
@@ -279,6 +279,19 @@ def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, 
     def make() -> dict[str, Any]:
         row, fee = checkout.cancel(db, actor=actor, booking_id=booking_id, reason=body.reason if body else None, now=now)
         return {**shape(row), "fee": shapes.money(fee)}
+
+    return once.answer(200, make)
+
+
+@router.post("/bundles/{bundle_id}/cancel")
+def cancel_bundle(bundle_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """Every part that has not begun, all or none."""
+    queries.bookings_of_bundle_for(db, actor, bundle_id)
+
+    def make() -> dict[str, Any]:
+        ended = bundling.cancel_bundle(db, actor=actor, bundle_id=bundle_id, now=now)
+        rows = [{**shape(row), "fee": shapes.money(fee)} for row, fee in ended]
+        return {"id": bundle_id, "bookings": rows, "fees": sums([fee for _, fee in ended])}
 
     return once.answer(200, make)
 

@@ -25,7 +25,7 @@ from marketplace.money import EXPONENTS, Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
-from web import calendar, checkout
+from web import bundling, calendar, checkout
 from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
@@ -167,6 +167,14 @@ def cancel(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedI
     except WrongState as refusal:
         return drawn(pen, db, row, now, refusal)
     return pen.go(f"/bookings/{row.id}", "cancelled")
+
+
+@router.post("/bookings/{booking_id}/cancel-together")
+def cancel_together(pen: Drawing, booking_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    """With all that was booked with it and has not begun."""
+    row = queries.get_booking_for(db, actor, booking_id)
+    bundle = row.bundle_id or ""
+    return _press(pen, db, row, now, lambda: bundling.cancel_bundle(db, actor=actor, bundle_id=bundle, now=now), "cancelled")
 
 
 @router.post("/bookings/{booking_id}/check-in")

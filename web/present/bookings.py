@@ -14,6 +14,7 @@ from billing.tables import BookingQuote, Statement, StatementState
 from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
+from booking.queries import bookings_of_bundle_for
 from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
@@ -32,6 +33,7 @@ from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.attesting import may_answer
+from web.bundling import ahead_of
 from web.checkout import is_own, may_attend
 from web.i18n import translator
 from web.present import names
@@ -42,7 +44,9 @@ from web.reasons import sentence
 from web.views.bookings import (
     BookingRow,
     BookingView,
+    Bundle,
     CancelOffer,
+    PartRow,
     Piece,
     SessionRow,
     Step,
@@ -149,12 +153,30 @@ def one(
         can_finish=attends and row.starts_at <= now < row.ends_at,
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
+        bundle=_bundle(session, row, actor, lang, now) if row.bundle_id else None,
         moved_from=series.moved_from(session, row.series_id).get(row.id) if row.series_id else None,
         live=names.live_of(session, [place.id], now=now)[place.id] if ahead else None,
         live_url=names.live_url([place.id], lang) if ahead else "",
         attestations=_attestations(session, row, use, actor),
         refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
     )
+
+
+def _bundle(session: Session, row: Booking, actor: Actor, lang: Lang, now: datetime) -> Bundle | None:
+    found = bookings_of_bundle_for(session, actor, row.bundle_id or "")
+    places = {one.id: one for one in catalogue.resources(session, {part.resource_id for part in found})}
+    others = [
+        PartRow(one.id, names.name_of(place, lang), one.slot, place.timezone, one.state.value)
+        for one in found
+        if one.id != row.id and (place := places[one.resource_id])
+    ]
+    mine = [one for one in found if is_own(actor, one) or may(actor, Action.DECIDE_BOOKINGS, institution_id=one.institution_id)]
+    ahead = ahead_of(found, now) if len(mine) == len(found) else []
+    fees: dict[str, Money] = {}
+    for one in ahead if len(ahead) > 1 else []:
+        fee = billing.fee_if_cancelled(session, booking=one, now=now)
+        fees[fee.currency] = fees.get(fee.currency, Money(0, fee.currency)) + fee
+    return Bundle(others, len(ahead) if len(ahead) > 1 else 0, [fee for fee in fees.values() if fee]) if others else None
 
 
 def _attestations(session: Session, row: Booking, use: ConfirmedUse | None, actor: Actor) -> str | None:

@@ -118,6 +118,27 @@ class CancelOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """Another booking that was made together with this one."""
+
+    id: str
+    resource: str
+    slot: Slot
+    zone: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The others, and what cancelling all that has not begun would cost."""
+
+    parts: Sequence[PartRow]
+    ahead: int
+    """How many can be cancelled, this one with them; 0 where the reader may not."""
+    fees: Sequence[Money]
+
+
+@dataclass(frozen=True, slots=True)
 class Happening:
     """What happened when, and who did it; nobody's name where it is the equipment's or the bill's."""
 
@@ -163,6 +184,7 @@ class BookingView:
     hold_until: datetime | None = None
     """Until when the time is held for a payment that is not secured yet."""
     series_id: str | None = None
+    bundle: Bundle | None = None
     moved_from: Slot | None = None
     """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None

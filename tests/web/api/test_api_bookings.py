@@ -332,6 +332,24 @@ def test_a_bundle_is_booked_whole_or_not_at_all(world: World) -> None:
     world.made(f"/resources/{world.resource}/bookings", world.member, span(tomorrow(5)))
 
 
+def test_a_bundle_is_cancelled_whole_with_the_fee_of_each_part(world: World) -> None:
+    oven = world.a_resource()
+    body = a_bundle((world.resource, span(tomorrow(1))), (oven, span(tomorrow(3, days=20))))
+    made = world.made("/bookings", world.member, body)
+    path = f"/bundles/{made['id']}/cancel"
+    stranger = world.a_person("member", organisation_id=world.an_organisation())
+    refused(world.post(path, stranger), 404, "not_found")
+    done = world.post(path, world.member)
+    assert done.status_code == 200, done.text
+    assert [(one["state"], one["fee"]["minor"]) for one in done.json()["bookings"]] == [("cancelled", 30000), ("cancelled", 0)]
+    assert done.json()["fees"] == [{"minor": 30000, "currency": "CNY"}]
+    refused(world.post(path, world.member), 409, "wrong_state")
+    again = world.made("/bookings", world.member, body)
+    assert world.post(f"/bookings/{again['bookings'][0]['id']}/cancel", world.member).status_code == 200
+    rest = world.post(f"/bundles/{again['id']}/cancel", world.member).json()["bookings"]
+    assert [one["id"] for one in rest] == [again["bookings"][1]["id"]]
+
+
 def test_a_bundle_with_an_unknown_resource_or_a_wrong_part_stores_nothing(world: World) -> None:
     part = (world.resource, span(tomorrow()))
     refused(world.post("/bookings", world.member, json=a_bundle(part, ("res_x", span(tomorrow())))), 404)
