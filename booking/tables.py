@@ -293,6 +293,7 @@ class Outage(Base):
     recorded_at: Mapped[datetime]
     recorded_by: Mapped[Id | None]
     ended_at: Mapped[datetime | None]
+    """When it was said last that it ends before its time; `ends_at` is the end that was said then."""
 
     slot: Mapped[Slot] = composite(Slot, "starts_at", "ends_at")
 

@@ -44,6 +44,8 @@ DONE = {
     ("resource", "set_rules"): _("Rules set"),
     ("resource", "set_policy"): _("Price policy set"),
     ("resource", "record_outage"): _("Outage entered"),
+    ("resource", "end_outage"): _("Outage ended earlier"),
+    ("resource", "withdraw_outage"): _("Outage withdrawn"),
     ("resource", "renew_calendar"): _("Calendar address renewed"),
     ("person", "renew_calendar"): _("Calendar address renewed"),
     ("device", "register"): _("Meter registered"),

@@ -13,8 +13,9 @@ from booking import actions
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused
 from booking.outages import actions as outages
-from booking.outages import plans
+from booking.outages import ending, plans
 from booking.outages.plans import Proposal, Step, wish_of
+from booking.outages.queries import get_outage
 from booking.outages.substitutes import at_home, like
 from booking.places import get_place, lock_places
 from booking.states import BookingState
@@ -23,7 +24,7 @@ from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, Stale
+from marketplace.refusals import Invalid, NotFound, Stale
 from marketplace.slot import Slot
 from web import checkout
 
@@ -108,6 +109,35 @@ def record_outage(
     for left_place, slot in left:
         offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
     return made
+
+
+def end_outage(session: Session, *, outage_id: str, end: datetime | None, actor_id: str, now: datetime) -> Outage:
+    """Let it end before its time, now where no `end` is given; what that frees is offered to who waits.
+
+    Raises: NotFound, Invalid, WrongState.
+    """
+    row, freed = ending.end_outage(session, outage_id=outage_id, end=end, actor_id=actor_id, now=now)
+    offers.offer_freed(session, resource_id=row.resource_id, freed=freed, now=now)
+    return row
+
+
+def withdraw_outage(session: Session, *, outage_id: str, actor_id: str, now: datetime) -> None:
+    """Take back one that has not begun; its time is offered to who waits. Raises: NotFound, WrongState."""
+    resource_id, freed = ending.withdraw_outage(session, outage_id=outage_id, actor_id=actor_id, now=now)
+    offers.offer_freed(session, resource_id=resource_id, freed=freed, now=now)
+
+
+def get_own(session: Session, actor: Actor, outage_id: str) -> Outage:
+    """Of a machine or operator whose outages the actor may change.
+
+    Raises: NotFound (also for whoever may not know of it, or of the outages of the house), NotAllowed.
+    """
+    row = get_outage(session, outage_id)
+    house = catalogue.get_resource(session, row.resource_id).institution_id
+    if house not in actor.institutions() and not actor.is_operator:
+        raise NotFound(kind="outage")
+    require(actor, Action.MANAGE_OUTAGES, institution_id=house)
+    return row
 
 
 def _goes_elsewhere(session: Session, actor: Actor, one: Proposal) -> bool:

@@ -19,7 +19,7 @@ from booking.waiting.line import Turn, WaitingState, after, last_call, offer_unt
 from booking.waiting.tables import WaitingEntry
 from booking.writing import spans_of
 from marketplace import audit, outbox
-from marketplace.ids import new_id
+from marketplace.ids import is_operator, new_id
 from marketplace.people import queries as people
 from marketplace.refusals import NotFound, Reason
 from marketplace.slot import Slot
@@ -37,7 +37,7 @@ def offer_freed(session: Session, *, resource_id: str, freed: Slot, now: datetim
     offer_within(session, resource_ids=place.claimed, locked=place.claimed, within=near, now=now)
     if above := _above(session, place):
         _look_next(session, WaitingEntry.resource_id.in_(above))
-    if place.attendants:
+    if place.attendants or is_operator(resource_id):
         _look_next(session, WaitingEntry.institution_id == place.institution_id)
 
 

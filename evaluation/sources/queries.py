@@ -200,7 +200,7 @@ def downtime_of(session: Session, resource_ids: Collection[str], *, within: Slot
     )
     found: dict[str, list[Outage]] = defaultdict(list)
     for row in rows:
-        start, end = _seconds(row.starts_at), _seconds(row.ended_at or row.ends_at)
+        start, end = _seconds(row.starts_at), _seconds(row.ends_at)
         if start < end:
             kind = Downtime.PLANNED if row.planned else Downtime.UNPLANNED
             found[row.resource_id].append(Outage(start, end, kind, _seconds(row.recorded_at)))

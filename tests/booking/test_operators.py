@@ -34,6 +34,7 @@ from marketplace.slot import Slot
 from marketplace.tables import Institution, Person, Resource
 from tests.booking.asking import granted_at_once
 from tests.builders import a_booking, a_member, a_person, a_resource, an_institution, an_organisation
+from web.outages import end_outage, withdraw_outage
 from web.running import audit
 
 NOW = datetime(2026, 3, 9, 1, tzinfo=UTC)
@@ -222,6 +223,26 @@ def test_who_is_away_is_replaced_where_somebody_else_is_free(db: Session, house:
     actions.cancel(db, booking_id=late.id, by=CancelledBy.CUSTOMER, actor_id="per_1", now=NOW)
     refusal(db, three, hours(14, 15))
     booked(db, three, hours(18, 19))
+    assert audit(db) == []
+
+
+@pytest.mark.parametrize("way", ["end", "withdraw"])
+def test_who_is_back_earlier_can_be_booked_and_who_waits_for_that_is_looked_at(db: Session, house: Institution, way: str) -> None:
+    away = an_operator(db, house)
+    machine, firm = a_machine(db, house, REQUIRED), an_organisation(db)
+    found = operators.record_absence(db, operator_id=away.id, slot=hours(8, 18), reason="ill", actor_id="per_1", now=NOW)
+    person = a_member(db, Role.MEMBER, organisation=firm)
+    wish = Wish(machine.id, hours(13, 14), person.id, firm.id, Category.EXT, assisted=True)
+    entry = waiting.join(db, wish=wish, length=None, now=NOW)
+    waiting.look(db, now=NOW)
+    if way == "end":
+        end_outage(db, outage_id=found.outage.id, end=hours(8, 12).end, actor_id="per_1", now=NOW)
+        refusal(db, machine, hours(9, 10))
+    else:
+        withdraw_outage(db, outage_id=found.outage.id, actor_id="per_1", now=NOW)
+        booked(db, machine, hours(9, 10))
+    waiting.look(db, now=NOW)
+    assert entry.state is WaitingState.OFFERED
     assert audit(db) == []
 
 

@@ -11,6 +11,7 @@ from booking import actions as booking
 from booking.actions import CancelledBy
 from booking.admission import Wish
 from booking.outages import actions as outages
+from booking.outages import ending
 from booking.tables import Booking, Category
 from marketplace import clock
 from marketplace.people import queries as people
@@ -134,6 +135,28 @@ def test_outages_and_what_lies_in_a_lines_way_are_there_too(desk: Desk) -> None:
         )
     assert {event["SUMMARY"] for event in fetched(desk, resource_link(desk, line))} == {"已预约 · 反应釜", "检修中"}
     assert {event["SUMMARY"] for event in fetched(desk, resource_link(desk, station))} == {"已预约", "检修中 · 中试线"}
+
+
+def test_an_outage_that_ends_earlier_is_a_newer_entry_and_a_withdrawn_one_is_gone(desk: Desk) -> None:
+    machine = an_instrument(desk)
+    slot, sooner = Slot(start_of(20), start_of(20) + 4 * HOUR), start_of(20) + HOUR
+    with desk.app.state.sessions.begin() as session:
+        row = outages.record_outage(
+            session, resource_id=machine, slot=slot, planned=True, reason="检修", actor_id="per_1", now=clock.now()
+        )
+        outage = row.id
+    link = resource_link(desk, machine)
+    (before,) = fetched(desk, link)
+    with desk.app.state.sessions.begin() as session:
+        ending.end_outage(session, outage_id=outage, end=sooner, actor_id="per_1", now=clock.now())
+    (after,) = fetched(desk, link)
+    assert before["UID"] == after["UID"]
+    assert (before["SEQUENCE"], after["SEQUENCE"]) == ("0", "1")
+    assert before["DTSTART"] == after["DTSTART"]
+    assert after["DTEND"] == f"{sooner:%Y%m%dT%H%M%SZ}" != before["DTEND"]
+    with desk.app.state.sessions.begin() as session:
+        ending.withdraw_outage(session, outage_id=outage, actor_id="per_1", now=clock.now())
+    assert fetched(desk, link) == []
 
 
 def test_a_new_address_ends_the_one_before(desk: Desk) -> None:

@@ -9,11 +9,12 @@ from pydantic import Field
 from booking import queries as booking
 from booking.operators import actions, queries
 from booking.operators.tables import Operator
+from booking.outages.queries import outages_to_come
 from booking.tables import Booking
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotFound
-from web.api import shapes
+from web.api import outages, shapes
 from web.api.bookings import read_slot
 from web.api.shapes import HoursIn, Instant, Shape, Text
 from web.deps import Db, Now, OneAnswer, ReadDb, SignedIn
@@ -76,6 +77,13 @@ def change_hours(operator_id: str, body: OperatorHoursIn, db: Db, actor: SignedI
     hours = [span.minutes() for span in body.hours]
     row = actions.change_hours(db, operator_id=operator_id, hours=hours, actor_id=actor.known_id, now=now)
     return shape(db, row, people.get_person(db, row.person_id).name)
+
+
+@router.get("/operators/{operator_id}/absences")
+def absences(operator_id: str, db: ReadDb, actor: SignedIn, now: Now, page: shapes.Page) -> dict[str, Any]:
+    """Those that are on and to come; each ends or is withdrawn as an outage, by its id."""
+    row = _own(db, actor, operator_id, Action.REVIEW_USE)
+    return page.listed(outages_to_come(db, row.id, now=now, **page.asked), outages.shape)
 
 
 @router.post("/operators/{operator_id}/absences", status_code=201)

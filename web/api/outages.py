@@ -9,17 +9,67 @@ from sqlalchemy.orm import Session
 
 from booking.outages import actions as outages
 from booking.outages.plans import Proposal, Step
-from booking.tables import Booking
+from booking.outages.queries import outages_to_come
+from booking.tables import Booking, Outage
 from marketplace.catalogue import queries as catalogue
-from marketplace.permissions import Action, Actor, require
+from marketplace.permissions import Action, Actor, may, require
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 from web.api import shapes
 from web.api.bookings import read_slot
-from web.deps import Db, Now, OneAnswer, SignedIn
-from web.outages import PlannedOutage, propose, record_outage
+from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
+from web.outages import PlannedOutage, end_outage, get_own, propose, record_outage, withdraw_outage
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
+
+
+class EndIn(shapes.Shape):
+    """Without `end` it is over now."""
+
+    end: shapes.Instant | None = None
+
+
+@router.get("/resources/{resource_id}/outages")
+def to_come(resource_id: str, db: ReadDb, actor: AnyActor, now: Now, page: shapes.Page) -> dict[str, Any]:
+    """Those that are on and to come: when, for whoever sees its free time; which, why and by whom for its staff."""
+    resource = catalogue.get_visible(db, actor, resource_id)
+    staff = may(actor, Action.REVIEW_USE, institution_id=resource.institution_id)
+    rows = outages_to_come(db, resource_id, now=now, **page.asked)
+    return page.listed(rows, shape if staff else lambda row: shapes.slot(row.slot))
+
+
+@router.post("/outages/{outage_id}/end")
+def end(outage_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, body: EndIn | None = None) -> Response:
+    """It is over, or will be earlier than was thought: an operator's absence too. What is past stays as it was."""
+    get_own(db, actor, outage_id)
+    at = body.end if body else None
+    return once.answer(200, lambda: shape(end_outage(db, outage_id=outage_id, end=at, actor_id=actor.known_id, now=now)))
+
+
+@router.post("/outages/{outage_id}/withdraw")
+def withdraw(outage_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """Take back one that has not begun: it is gone, and its time is free."""
+
+    def make() -> dict[str, Any]:
+        told = shape(get_own(db, actor, outage_id))
+        withdraw_outage(db, outage_id=outage_id, actor_id=actor.known_id, now=now)
+        return told
+
+    return once.answer(200, make)
+
+
+def shape(row: Outage) -> dict[str, Any]:
+    """As the staff see it."""
+    return {
+        "id": row.id,
+        "resource_id": row.resource_id,
+        **shapes.slot(row.slot),
+        "planned": row.planned,
+        "reason": row.reason,
+        "recorded_at": shapes.instant(row.recorded_at),
+        "recorded_by": row.recorded_by,
+        "ended_at": shapes.instant(row.ended_at),
+    }
 
 
 @router.post("/resources/{resource_id}/outages", status_code=201)

@@ -15,8 +15,10 @@ from marketplace.tables import Resource
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
 from web.outages import PlannedOutage, propose, record_outage
+from web.pages import outage_changes
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
+from web.pages.outage_changes import Change, Said
 from web.present import outages
 from web.present.turns import errors_of
 from web.views.frame import Area, FieldError, Form, Lang
@@ -49,6 +51,20 @@ def enter(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedI
     plan = chosen(text(fields, "plan"), met)
     record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
     return pen.go(f"/desk/resources/{place.id}/outages", "outage")
+
+
+@router.post("/{outage_id}/{step}")
+def change(
+    pen: Drawing, resource_id: str, outage_id: str, step: Change, fields: Fields, db: Db, actor: SignedIn, now: Now
+) -> Response:
+    """It is over, ends earlier, or is withdrawn."""
+    place = own_resource(db, actor, resource_id, Action.MANAGE_OUTAGES)
+    said = Said(place.id, outage_id, step, place.timezone)
+    done = outage_changes.change(pen, fields, db, actor, said, now)
+    if isinstance(done, Response):
+        return done
+    view = outages.outages(db, place, actor, lang=pen.lang, now=now, form=done.form)
+    return pen.page("outages.html", view, status=done.status, area=Area.DESK, zone=place.timezone)
 
 
 def decided(fields: Fields, met: Sequence[Proposal]) -> bool:

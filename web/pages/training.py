@@ -18,9 +18,11 @@ from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound, WrongState
 from marketplace.tables import Institution
 from web.deps import Db, Now, ReadDb, SignedIn, read_date
+from web.pages import outage_changes
 from web.pages.account import again
 from web.pages.desk import house_of, preset
 from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.outage_changes import Change, Said
 from web.present import opening, training, week
 from web.views.frame import Area, Form
 from web.wall import read_slot
@@ -152,6 +154,19 @@ def absence(pen: Drawing, operator_id: str, fields: Fields, db: Db, actor: Signe
         return pen.go(f"/desk/operators/{row.id}", "absence")
     view = training.one_operator(db, row, house, actor, lang=pen.lang, now=now, uncovered=found.uncovered)
     return pen.page("operator_hours.html", view, area=Area.DESK, zone=house.timezone)
+
+
+@router.post("/operators/{operator_id}/absences/{outage_id}/{step}")
+def change_absence(
+    pen: Drawing, operator_id: str, outage_id: str, step: Change, fields: Fields, db: Db, actor: SignedIn, now: Now
+) -> Response:
+    """Back now or earlier than was thought, or not away at all."""
+    row, house = _own(db, actor, operator_id, Action.MANAGE_OUTAGES)
+    done = outage_changes.change(pen, fields, db, actor, Said(row.id, outage_id, step, house.timezone), now)
+    if isinstance(done, Response):
+        return done
+    view = training.one_operator(db, row, house, actor, lang=pen.lang, now=now, form=done.form)
+    return pen.page("operator_hours.html", view, status=done.status, area=Area.DESK, zone=house.timezone)
 
 
 @router.post("/operators/{operator_id}/leave")

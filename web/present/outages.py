@@ -16,10 +16,12 @@ from marketplace.tables import Resource
 from web.i18n import instant, translator
 from web.present import names
 from web.present.desk import customers
-from web.present.turns import asking
+from web.present.turns import ENDS, asking, of_instants
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
 from web.views.outages import MetBooking, OutageRow, OutagesView
+from web.wall import turn_of
 
+UNTIL = "until_"
 BACK = timedelta(days=183)
 AHEAD = timedelta(days=1100)
 """Further than an outage may lie."""
@@ -36,12 +38,11 @@ def outages(
     form: Form = EMPTY_FORM,
 ) -> OutagesView:
     _ = translator(lang)
-    rows = booking.outages_of(session, place.id, within=Slot(now - BACK, now + AHEAD))
-    who = people.names_of(session, {row.recorded_by for row in rows if row.recorded_by})
-    shown = [_row(row, who.get(row.recorded_by or ""), now) for row in rows]
+    found = booking.outages_of(session, place.id, within=Slot(now - BACK, now + AHEAD))
+    shown = rows(session, found, zone=place.timezone, now=now)
     firms = customers(session, [one.booking for one in met])
-    asked = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
-    rows_of = catalogue.resources(session, asked - {place.id})
+    named = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
+    rows_of = catalogue.resources(session, named - {place.id})
     places = {row.id: names.name_of(row, lang) for row in rows_of}
     elsewhere = {row.id: row.institution_id for row in rows_of if row.institution_id != place.institution_id}
     houses = {key: names.name_of(people.get_institution(session, house), lang) for key, house in elsewhere.items()}
@@ -61,7 +62,7 @@ def outages(
             Choice("keep", _("Keep them; I talk to the customers")),
             Choice("cancel", _("Cancel those that have not begun, free of charge")),
         ],
-        form=asking(form, place.timezone, lang),
+        form=asking(form, place.timezone, lang, asked(form)),
     )
 
 
@@ -88,5 +89,33 @@ def tokens(plan: Sequence[Proposal]) -> str:
     )
 
 
-def _row(row: Outage, recorder: str | None, now: datetime) -> OutageRow:
-    return OutageRow(row.id, row.slot, row.planned, row.reason, row.starts_at <= now < row.ends_at, row.recorded_at, recorder)
+def rows(session: Session, found: Sequence[Outage], *, zone: str, now: datetime) -> list[OutageRow]:
+    """With the names of those who entered them."""
+    who = people.names_of(session, {row.recorded_by for row in found if row.recorded_by})
+    return [_row(row, who.get(row.recorded_by or ""), zone, now) for row in found]
+
+
+def until_of(row: Outage) -> str:
+    """The field that asks for its earlier end; each row of a page has one of its own."""
+    return f"{UNTIL}{row.id}"
+
+
+def asked(form: Form) -> list[str]:
+    """The fields of a form that hold a date and an hour."""
+    return [*ENDS, *(name for name in form.values if name.startswith(UNTIL) and not name.endswith(turn_of("")))]
+
+
+def _row(row: Outage, recorder: str | None, zone: str, now: datetime) -> OutageRow:
+    name = until_of(row)
+    return OutageRow(
+        row.id,
+        row.slot,
+        row.planned,
+        row.reason,
+        row.starts_at <= now < row.ends_at,
+        row.recorded_at,
+        recorder,
+        row.ended_at,
+        name,
+        of_instants([(name, row.ends_at)], zone)[name],
+    )

@@ -14,7 +14,7 @@ from booking.operators.actions import STAFF
 from booking.operators.tables import Operator
 from booking.qualifications import queries
 from booking.qualifications.tables import Qualification, QualificationGrant
-from booking.tables import Booking
+from booking.tables import Booking, Outage
 from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
@@ -22,7 +22,7 @@ from marketplace.slot import Slot
 from marketplace.tables import Institution, Person
 from web.i18n import translator
 from web.labels import word
-from web.present import names, opening, week
+from web.present import names, opening, outages, week
 from web.present.desk import menu
 from web.present.turns import asking
 from web.views.account import QualificationRow
@@ -130,17 +130,16 @@ def _row(session: Session, row: Operator, person: Person, now: datetime) -> Oper
     spans = opening.merged(booking.rules_of(session, row.id).hours)
     days = groupby(spans, key=lambda span: span["weekday"])
     told = [(day, ", ".join(_clocks(span) for span in each)) for day, each in days]
-    return OperatorRow(
-        row.id, person.name, told, len(operators.bookings_held(session, row.id, after=now)), _away(session, row, now)
-    )
+    away = [one.slot for one in _away(session, row, now)]
+    return OperatorRow(row.id, person.name, told, len(operators.bookings_held(session, row.id, after=now)), away)
 
 
 def _clocks(span: opening.Span) -> str:
     return f"{opening.as_clock(span['open_min'])}–{opening.as_clock(span['close_min'])}"
 
 
-def _away(session: Session, row: Operator, now: datetime) -> list[Slot]:
-    return [one.slot for one in booking.outages_of(session, row.id, within=Slot(now, now + AHEAD))]
+def _away(session: Session, row: Operator, now: datetime) -> Sequence[Outage]:
+    return booking.outages_of(session, row.id, within=Slot(now, now + AHEAD))
 
 
 def one_operator(
@@ -165,10 +164,10 @@ def one_operator(
         zone=house.timezone,
         hours=week.choices(hours, lang),
         week=week.days(shown.values),
-        away=_away(session, row, now),
+        away=outages.rows(session, _away(session, row, now), zone=house.timezone, now=now),
         ahead=len(operators.bookings_held(session, row.id, after=now)),
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=house.id),
         can_note=may(actor, Action.MANAGE_OUTAGES, institution_id=house.id),
         uncovered=[UncoveredRow(one.id, places.get(one.resource_id, ""), one.slot) for one in uncovered],
-        form=asking(shown, house.timezone, lang),
+        form=asking(shown, house.timezone, lang, outages.asked(shown)),
     )

@@ -9,25 +9,27 @@ from web.i18n import translator
 from web.views.frame import Choice, FieldError, Form, Lang, Turn
 from web.wall import comes_twice, find_moment, is_skipped, moments, turn_of
 
+ENDS = ("start", "end")
 
-def asking(form: Form, zone: str, lang: Lang) -> Form:
+
+def asking(form: Form, zone: str, lang: Lang, names: Sequence[str] = ENDS) -> Form:
     """The form with a choice beside its start and its end where that time comes twice on the wall clock of `zone`."""
-    found = (_turn(name, form, ZoneInfo(zone), lang) for name in ("start", "end"))
+    found = (_turn(name, form, ZoneInfo(zone), lang) for name in names)
     return replace(form, turns=tuple(turn for turn in found if turn))
 
 
-def errors_of(form: Form, zone: str, lang: Lang) -> list[FieldError]:
-    """What is wrong with its start and its end, each in words."""
+def errors_of(form: Form, zone: str, lang: Lang, names: Sequence[str] = ENDS) -> list[FieldError]:
+    """What is wrong with its start and its end, or the fields of those names, each in words."""
     _, clock = translator(lang), ZoneInfo(zone)
     errors = []
-    for name in ("start", "end"):
+    for name in names:
         if comes_twice(form.values, name, clock):
             errors.append(FieldError(name, _("The clocks are put back, so this time comes twice. Say below which is meant.")))
         elif is_skipped(form.values.get(name, "").strip(), clock):
             errors.append(FieldError(name, _("The clocks are put forward over this time, so it never comes. Choose another.")))
         elif find_moment(form.values, name, clock) is None:
             errors.append(FieldError(name, _("This is no date and time of this place. Choose both the day and the hour.")))
-    start, end = (find_moment(form.values, name, clock) for name in ("start", "end"))
+    start, end = (find_moment(form.values, name, clock) for name in ENDS)
     if start and end and end <= start:
         errors.append(FieldError("end", _("It ends before it begins. Choose a later end.")))
     return errors

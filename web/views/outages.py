@@ -19,6 +19,12 @@ class OutageRow:
     running: bool
     recorded_at: datetime
     recorded_by: str | None
+    ended_at: datetime | None
+    """When somebody said that it ends earlier."""
+    until: str
+    """The name of the field that asks for an earlier end."""
+    until_now: str
+    """Its end as that field writes it."""
 
 
 @dataclass(frozen=True, slots=True)

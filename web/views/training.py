@@ -7,6 +7,7 @@ from datetime import date
 from marketplace.slot import Slot
 from web.views.desk import DayHours
 from web.views.frame import EMPTY_FORM, Choice, Form
+from web.views.outages import OutageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class OperatorView:
     zone: str
     hours: Sequence[Choice]
     week: Sequence[DayHours]
-    away: Sequence[Slot]
+    away: Sequence[OutageRow]
     ahead: int
     can_edit: bool
     can_note: bool
