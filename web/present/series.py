@@ -64,7 +64,7 @@ def view(
         version=row.version,
         split_from=_visible(session, actor, row.split_from),
         rows=[OccurrenceRow(one.id, one.slot, one.state.value, homes.get(one.id), one.starts_at > now) for one in rows],
-        gaps=[_gap(gap, _, now) for gap in row.gaps],
+        gaps=[gap_row(gap, _, now) for gap in row.gaps],
         can_edit=bool(ahead),
         since=_since(ahead, zone, lang),
         start=start,
@@ -73,7 +73,7 @@ def view(
         conflicts=[Choice(code, labels.word(_, "on_conflict", code), code == "refuse") for code in ways],
         form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
-        reasons=_reasons(refusal, zone, lang),
+        reasons=reasons_of(refusal, zone, lang),
     )
 
 
@@ -91,7 +91,7 @@ def _since(ahead: Sequence[Booking], zone: str, lang: Lang) -> list[Choice]:
     return [Choice("", _("All that have not begun")), *later]
 
 
-def _gap(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
+def gap_row(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
     slot = Slot(datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"]))
     reasons = [labels.word(translate, "gap", code) for code in gap["reasons"]]
     return GapRow(slot, instant(slot.start), reasons, slot.start > now and NO_SUCH_TIME not in gap["reasons"])
@@ -108,7 +108,7 @@ def rule_words(rrule: str, zone: ZoneInfo, lang: Lang) -> str:
     return " · ".join(part for part in (every.format(interval=rule.interval), ", ".join(named), end) if part)
 
 
-def _reasons(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
+def reasons_of(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
     """What stands in the way, occurrence by occurrence."""
     if not isinstance(refusal, Refused):
         return []
