@@ -148,7 +148,7 @@ def test_a_series_is_told_whole_then_made(desk: Desk) -> None:
     unseen = customer.post(f"/r/{desk.resource}/bookings", **form)
     assert "Nothing is booked yet." in unseen.text
     page = customer.post(f"/r/{desk.resource}/bookings", review="1", **form).text
-    assert "4 times would be booked, for ¥4,320.00 at most." in page
+    assert "4 of 4 would be booked, for ¥4,320.00 at most." in page
     assert "Every week · 4 times" in page
     assert made(desk) == []
     answer = customer.post(f"/r/{desk.resource}/bookings", **form_of(page))
@@ -169,7 +169,7 @@ def test_the_others_are_booked_and_the_gaps_kept(desk: Desk) -> None:
     a_series(desk, 1, start=day(10) + timedelta(weeks=1))
     customer = desk.reader("customer")
     page = customer.get(address(desk, on_conflict="skip", **WEEKLY)).text
-    assert "3 times would be booked, for ¥3,240.00 at most." in page
+    assert "3 of 4 would be booked, for ¥3,240.00 at most." in page
     assert "Not possible: 1" in page
     answer = customer.post(f"/r/{desk.resource}/bookings", **form_of(page))
     assert "Done for the times that could be had" in answer.text
@@ -211,7 +211,7 @@ def test_a_series_of_several_units_is_priced_so(desk: Desk) -> None:
     units(desk, 2)
     customer = desk.reader("customer")
     page = customer.get(address(desk, quantity="2", **WEEKLY)).text
-    assert "4 times would be booked, for ¥8,640.00 at most." in page
+    assert "4 of 4 would be booked, for ¥8,640.00 at most." in page
     customer.post(f"/r/{desk.resource}/bookings", **form_of(page))
     assert [one.quantity for one in made(desk)] == [2] * 4
 
