@@ -239,3 +239,14 @@ def test_who_is_not_signed_in_comes_back_with_everything_typed(desk: Desk) -> No
     customer.post(f"/r/{desk.resource}/bookings", **kept)
     with desk.database() as session:
         assert session.scalar(select(func.count()).select_from(BookingSeries)) == 1
+
+
+def test_the_panel_is_left_as_a_whole_to_sign_in(desk: Desk) -> None:
+    units(desk, 2)
+    stranger = desk.reader("customer")
+    stranger.post("/signout")
+    stranger.client.headers["hx-request"] = "true"
+    sent = stranger.post(f"/r/{desk.resource}/bookings", quantity="2", **times())
+    assert sent.status_code == 204
+    assert sent.headers["hx-redirect"].startswith("/en/signin?next=%2Fen%2Fr%2F")
+    assert "quantity%3D2" in sent.headers["hx-redirect"]

@@ -103,14 +103,14 @@ def _first(pen: Drawing, order: checkout.Order, repeat: Repeat, fields: Fields) 
     whole = address_of(order, pen.lang, repeat=repeat)
     if pen.actor.person_id is None:
         back = whole if "reviewed" in fields else address_of(order, pen.lang, "")
-        return pen.go(f"/signin?next={quote(back, safe='')}")
+        return _on(pen, f"/{pen.lang.value}/signin?next={quote(back, safe='')}")
     if "review" in fields:
-        return _to_review(pen, whole)
-    return _to_review(pen, f"{whole}&done=look_again") if review.to_be_seen_first(order, repeat, fields) else None
+        return _on(pen, whole)
+    return _on(pen, f"{whole}&done=look_again") if review.to_be_seen_first(order, repeat, fields) else None
 
 
-def _to_review(pen: Drawing, address: str) -> Response:
-    """On to the page that tells everything; a part of a page is left as a whole."""
+def _on(pen: Drawing, address: str) -> Response:
+    """On to another page; a part of a page is left as a whole."""
     if pen.partial:
         return Response(status_code=204, headers={"HX-Redirect": address})
     return RedirectResponse(address, 303)
