@@ -101,7 +101,8 @@ def test_several_units_go_from_the_panel_to_the_booking_at_their_price(desk: Des
     back = re.search(r'href="(/en/r/[^"]+)#panel"', sent.text)
     assert back
     assert "quantity=2" in back[1]
-    customer.post(f"/r/{desk.resource}/bookings", **form_of(sent.text))
+    booked = customer.post(f"/r/{desk.resource}/bookings", **form_of(sent.text))
+    assert "<dt>How many</dt><dd>2</dd>" in booked.text
     assert [one.quantity for one in made(desk)] == [2]
 
 

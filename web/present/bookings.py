@@ -132,6 +132,7 @@ def one(
         zone=place.timezone,
         state=row.state.value,
         total=_quoted(quote, place),
+        quantity=row.quantity,
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
         sessions=[session_row(run) for run in runs],
