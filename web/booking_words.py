@@ -16,6 +16,15 @@ REPEATS = {
     "FREQ=MONTHLY": _("Every month"),
 }
 """Recurrence rules that a form offers, without their end."""
+NEW_REPEATS = {
+    "": _("Does not repeat"),
+    "FREQ=DAILY": _("Every day"),
+    "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": _("Every weekday, Monday to Friday"),
+    "FREQ=WEEKLY": _("Every week"),
+    "FREQ=WEEKLY;INTERVAL=2": _("Every two weeks"),
+    "FREQ=MONTHLY": _("Every month on this day"),
+}
+"""The same for a booking that is not made yet."""
 
 EVERY_ONE = {"DAILY": _("Every day"), "WEEKLY": _("Every week"), "MONTHLY": _("Every month"), "YEARLY": _("Every year")}
 EVERY = {
@@ -25,6 +34,7 @@ EVERY = {
     "YEARLY": _("Every {interval} years"),
 }
 ON_CONFLICT = {"refuse": _("Change nothing, tell me"), "skip": _("Leave that time out and change the others")}
+NEW_ON_CONFLICT = {"refuse": _("Book none, tell me"), "skip": _("Book the others and keep the gaps")}
 GAP = {
     "slot_taken": _("taken"),
     "meets_itself": _("taken by the request itself"),
@@ -139,6 +149,7 @@ PROBLEM = {
 
 BOOKING_WORDS: Mapping[str, Mapping[str, str]] = {
     "repeats": REPEATS, "every": EVERY, "every_one": EVERY_ONE, "on_conflict": ON_CONFLICT, "gap": GAP,
+    "new_repeats": NEW_REPEATS, "new_on_conflict": NEW_ON_CONFLICT,
     "stars": STARS, "grounds": GROUNDS, "lost": LOST, "event": EVENT, "proposal": PROPOSAL,
     "side": SIDE, "attestation": ATTESTATION, "problem": PROBLEM,
 }  # fmt: skip

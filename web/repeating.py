@@ -14,18 +14,18 @@ from booking import queries
 from booking.actions import CancelledBy
 from booking.places import lock_places_of
 from booking.series import edits, ending, gaps, telling
-from booking.series.actions import Outcome
+from booking.series.actions import Gap, Outcome, SeriesRefused, foresee_series
 from booking.series.edits import Change, Edited, Editor
 from booking.series.queries import bookings_of
 from booking.states import HOLDING
-from booking.tables import Booking, BookingSeries
+from booking.tables import Booking, BookingSeries, OnConflict
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import NotAllowed, WrongState
+from marketplace.refusals import Invalid, NotAllowed, Refusal, WrongState
 from marketplace.slot import Slot
-from web.checkout import cancel, is_own, settle
+from web.checkout import Order, cancel, is_own, settle, wish_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,26 @@ class Repriced:
     moved: list[Money]
     added: list[Money]
     fees: list[Money]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What `checkout.book_series` would make of an order at this moment."""
+
+    made: Sequence[Slot]
+    gaps: Sequence[Gap]
+    refusal: Refusal | None = None
+
+
+def foresee(session: Session, *, actor: Actor, order: Order, rrule: str, on_conflict: OnConflict, now: datetime) -> Foreseen:
+    """Nothing is locked or stored. Raises: NotFound."""
+    try:
+        wish = wish_for(session, actor, order)
+        return Foreseen(*foresee_series(session, wish=wish, rrule=rrule, on_conflict=on_conflict, now=now))
+    except SeriesRefused as refusal:
+        return Foreseen([], [Gap(one.wish.slot, one.reasons, one.conflicts) for one in refusal.refusals], refusal)
+    except (NotAllowed, Invalid) as refusal:
+        return Foreseen([], [], refusal)
 
 
 def edit_series(session: Session, *, actor: Actor, series_id: str, version: int, change: Change, now: datetime) -> Repriced:

@@ -13,7 +13,7 @@ from booking import queries, terms
 from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, of_its_own, use_of
 from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
-from booking.places import Place, lock_place
+from booking.places import Place, get_place, lock_place
 from booking.quotas import Use
 from booking.recurrence import Skipped, occurrences
 from booking.series import telling
@@ -94,12 +94,7 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     With REFUSE all or nothing; with SKIP what can be had, at least one. Raises: NotFound, Invalid, SeriesRefused.
     """
     place = lock_place(session, wish.resource_id)
-    asked = [(wish, slot) for slot in occurrences(rrule, wish.slot, place.zone)]
-    found = admit_all(session, place, asked, now=now)
-    granted = [one for one in found if isinstance(one, Granted)]
-    gaps = [one for one in found if isinstance(one, Gap)]
-    if not granted or (gaps and on_conflict is OnConflict.REFUSE):
-        raise SeriesRefused(wish, gaps, ways_out(session, place, wish, gaps, _with_first(place, wish, rrule), now=now))
+    granted, gaps = _judged(session, place, wish, rrule, on_conflict, now)
     series = _new_series(place, wish, rrule, on_conflict, gaps, now)
     session.add(series)
     session.flush()
@@ -108,6 +103,30 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     _record(session, series, bookings, wish.override, now)
     telling.booked(session, series, bookings, now)
     return Outcome(series, bookings, gaps)
+
+
+def foresee_series(
+    session: Session, *, wish: Wish, rrule: str, on_conflict: OnConflict, now: datetime
+) -> tuple[list[Slot], list[Gap]]:
+    """What `book_series` would book and leave out at this moment; nothing is locked or stored.
+
+    Raises: NotFound, Invalid, SeriesRefused.
+    """
+    granted, gaps = _judged(session, get_place(session, wish.resource_id), wish, rrule, on_conflict, now)
+    return [one.wish.slot for one in granted], gaps
+
+
+def _judged(
+    session: Session, place: Place, wish: Wish, rrule: str, on_conflict: OnConflict, now: datetime
+) -> tuple[list[Granted], list[Gap]]:
+    """Raises: Invalid, SeriesRefused."""
+    with_first = _with_first(place, wish, rrule)
+    found = admit_all(session, place, with_first(wish.slot), now=now)
+    granted = [one for one in found if isinstance(one, Granted)]
+    gaps = [one for one in found if isinstance(one, Gap)]
+    if not granted or (gaps and on_conflict is OnConflict.REFUSE):
+        raise SeriesRefused(wish, gaps, ways_out(session, place, wish, gaps, with_first, now=now))
+    return granted, gaps
 
 
 def add_bookings(

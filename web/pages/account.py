@@ -1,5 +1,6 @@
 """Signing in and out, joining, and one's own account."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -53,10 +54,10 @@ def again(pen: Drawing, fields: Fields, refusal: Refusal, field: str | None = No
 
 
 def sign_person_in(db: Session, pen: Drawing, person: Person, target: str, now: datetime) -> Response:
-    """A fresh session cookie and on to where the person wanted to go."""
+    """A fresh session cookie and on to where the person wanted to go, in the language in which they signed in."""
     request = pen.request
     secret = actions.sign_in(db, person=person, user_agent=request.headers.get("user-agent", ""), now=now)
-    response = pen.go(own_path(target, "/search"))
+    response = pen.go(re.sub(r"^/(zh|en)(?=/)", "", own_path(target, "/search")))
     secure = request.app.state.settings.secure_cookies
     age = int(queries.LONGEST_SESSION.total_seconds())
     response.set_cookie(session_cookie(request), secret, max_age=age, httponly=True, samesite="lax", secure=secure, path="/")

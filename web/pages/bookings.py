@@ -1,6 +1,5 @@
 """Booking from a page, one's bookings, and their statements."""
 
-import hashlib
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,12 +18,12 @@ from booking.admission import SlotRefused
 from booking.presence import actions as presence
 from booking.requests.tables import Grounds
 from booking.tables import Booking
-from marketplace import idempotency
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import EXPONENTS, Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
+from marketplace.tables import Resource
 from web import bundling, calendar, checkout
 from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
@@ -32,10 +31,13 @@ from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
+from web.pages.once import once
+from web.pages.public import units_of
 from web.paying_back import pay_back
 from web.present import bookings, calendars, resource
 from web.present.review import address_of
 from web.refusals import Malformed, status_of
+from web.repeats import Repeat
 from web.views.frame import EMPTY_FORM, Area, Form
 
 router = APIRouter(prefix="/{lang}")
@@ -52,14 +54,35 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         organisation=text(fields, "organisation_id"),
         purpose=text(fields, "purpose")[:1000],
         assisted=bool(text(fields, "assisted")),
+        quantity=units_of(text(fields, "quantity")),
     )
+    repeat = review.repeat_of(fields)
     key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
     try:
         order = order_of(row.id, read_wish(_wish(fields, settings.test_payment_method)))
     except (Malformed, Invalid) as refusal:
+        if "reviewed" in fields and asked.slot:
+            order = review.order_as_typed(pen, row.id, asked, asked.slot)
+            return review.draw(pen, db, order, hold, now, repeat=repeat, key=key, refusal=refusal)
         return _refused(pen, db, row.id, asked, refusal, key, now)
-    if before := _first(pen, order, fields):
+    if before := _first(pen, order, repeat, fields):
         return before
+    if repeat.asked:
+        return review.book_repeated(pen, db, order, repeat, hold, key, now)
+    return _confirm(pen, db, row, asked, order, fields, hold, now)
+
+
+def _confirm(
+    pen: Drawing,
+    db: Db,
+    row: Resource,
+    asked: resource.Asked,
+    order: checkout.Order,
+    fields: Fields,
+    hold: timedelta,
+    now: Now,
+) -> Response:
+    key = text(fields, "key")[:100]
     try:
         with db.begin_nested():
             made = _once(pen, db, key, order, hold, now)
@@ -75,16 +98,19 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
     return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
 
 
-def _first(pen: Drawing, order: checkout.Order, fields: Fields) -> Response | None:
-    """Where else the order leads: to sign in, and back to it, or to its review where that was asked for."""
+def _first(pen: Drawing, order: checkout.Order, repeat: Repeat, fields: Fields) -> Response | None:
+    """Where else the order leads: to its review where that was asked for or tells something else; to sign in, and back."""
+    whole = address_of(order, pen.lang, repeat=repeat)
     if pen.actor.person_id is None:
-        back = address_of(order, pen.lang) if "reviewed" in fields else address_of(order, pen.lang, "")
-        return pen.go(f"/signin?next={quote(back, safe='')}")
-    return _to_review(pen, address_of(order, pen.lang)) if "review" in fields else None
+        back = whole if "reviewed" in fields else address_of(order, pen.lang, "")
+        return _on(pen, f"/{pen.lang.value}/signin?next={quote(back, safe='')}")
+    if "review" in fields:
+        return _on(pen, whole)
+    return _on(pen, f"{whole}&done=look_again") if review.to_be_seen_first(order, repeat, fields) else None
 
 
-def _to_review(pen: Drawing, address: str) -> Response:
-    """On to the page that tells everything; a part of a page is left as a whole."""
+def _on(pen: Drawing, address: str) -> Response:
+    """On to another page; a part of a page is left as a whole."""
     if pen.partial:
         return Response(status_code=204, headers={"HX-Redirect": address})
     return RedirectResponse(address, 303)
@@ -103,15 +129,12 @@ def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
 def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta, now: Now) -> Booking:
     """The booking of this form; sent twice, the form makes one booking. Raises: SlotRefused, Invalid, NotAllowed."""
     path = f"/r/{order.resource_id}/bookings"
-    names = {"principal": pen.actor.known_id, "method": "POST", "path": path, "key": key}
     content = f"{order.slot}{order.organisation_id}{order.quantity}{order.assisted}{order.purpose}"
-    saved = idempotency.begin(db, **names, request_hash=hashlib.sha256(content.encode()).hexdigest(), now=now) if key else None
-    if saved:
-        return queries.get_booking_for(db, pen.actor, saved.body.decode())
-    made, _ = checkout.book(db, actor=pen.actor, order=order, now=now, hold=hold)
-    if key:
-        idempotency.remember(db, **names, status=201, body=made.id.encode())
-    return made
+
+    def make() -> str:
+        return checkout.book(db, actor=pen.actor, order=order, now=now, hold=hold)[0].id
+
+    return queries.get_booking_for(db, pen.actor, once(pen, db, path, key, content, make, now))
 
 
 def _refused(pen: Drawing, db: Db, resource_id: str, asked: resource.Asked, refusal: Refusal, key: str, now: Now) -> Response:

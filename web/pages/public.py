@@ -29,6 +29,7 @@ def _(sentence: str) -> str:
 
 
 WORDS = {"match": _("Best match"), "earliest": _("Earliest"), "price": _("Price"), "name": _("Name")}
+MOST_UNITS = 1000
 LENGTHS = {"1h": _("1 hour"), "2h": _("2 hours"), "4h": _("Half a day (4 h)"), "8h": _("A day (8 h)")}
 
 
@@ -41,6 +42,7 @@ class Typed:
     organisation_id: str = ""
     purpose: str = ""
     assisted: str = ""
+    quantity: str = ""
 
     @property
     def asked(self) -> resource.Asked:
@@ -50,7 +52,18 @@ class Typed:
             organisation=self.organisation_id,
             purpose=self.purpose[:1000],
             assisted=bool(self.assisted),
+            quantity=units_of(self.quantity),
         )
+
+
+def units_of(value: str) -> int:
+    """How many of an address or a field; what is no such number counts as one.
+
+    >>> units_of("3"), units_of(""), units_of("0"), units_of("9999999999")
+    (3, 1, 1, 1000)
+    """
+    number = int(value[:9]) if value.isascii() and value.isdigit() else 1
+    return min(max(number, 1), MOST_UNITS)
 
 
 def day_of(value: str) -> date | None:
@@ -142,7 +155,8 @@ def panel(
     day: str = "",
 ) -> Response:
     if not pen.partial:
-        return pen.go(f"/r/{resource_id}?day={day}&start={typed.start}&end={typed.end}#panel")
+        units = f"&quantity={typed.asked.quantity}" if typed.quantity else ""
+        return pen.go(f"/r/{resource_id}?day={day}&start={typed.start}&end={typed.end}{units}#panel")
     row = catalogue.get_visible(db, pen.actor, resource_id)
     asked = replace(typed.asked, day=day_of(day))
     view = resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now)

@@ -139,6 +139,7 @@ def one(
         zone=place.timezone,
         state=row.state.value,
         total=_quoted(quote, place),
+        quantity=row.quantity,
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
         sessions=[_run_row(run) for run in runs],

@@ -62,6 +62,7 @@ class Asked:
     organisation: str = ""
     purpose: str = ""
     assisted: bool = False
+    quantity: int = 1
 
     @property
     def slot(self) -> Slot | None:
@@ -180,7 +181,7 @@ def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, act
         zone=zone,
         step_min=place.rules.step_min,
         min_min=place.rules.min_min,
-        free=booking.free_time(session, row.id, within=span, now=now),
+        free=booking.free_time(session, row.id, within=span, now=now, quantity=units(row, asked)),
         busy=_busy(session, row, span, actor, now),
         previous=f"{base}{first - timedelta(days=7)}" if first > this else None,
         this=f"{base}{this}",
@@ -220,9 +221,8 @@ def panel(
     now: datetime,
     key: str = "",
 ) -> Panel:
-    place = get_place(session, row.id)
-    free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now)
-    slot = asked.slot
+    place, slot, quantity = get_place(session, row.id), asked.slot, units(row, asked)
+    free = booking.free_time(session, row.id, within=Slot(now, now + LOOK), now=now, quantity=quantity)
     start = slot.start if slot else read_instant(asked.start)
     choices = panel_choices(
         free=free,
@@ -234,7 +234,7 @@ def panel(
         start=start,
         end=slot.end if slot else None,
     )
-    beside = Order(row.id, slot, asked.organisation or None, assisted=True) if slot else None
+    beside = Order(row.id, slot, asked.organisation or None, quantity, assisted=True) if slot else None
     lacks, helped = _lacking(session, place, actor, beside, lang, now) if beside else ((), False)
     return Panel(
         resource_id=row.id,
@@ -243,7 +243,7 @@ def panel(
         starts=choices.starts,
         ends=choices.ends,
         chosen=slot,
-        quote=quote(session, row, slot, actor, asked.organisation, now=now) if slot else None,
+        quote=quote(session, row, slot, actor, asked.organisation, quantity, now=now) if slot else None,
         organisations=_priced(session, row, actor, asked.organisation, lang),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
@@ -254,8 +254,15 @@ def panel(
         lacking=lacks,
         helped=helped,
         by_request=place.rules.by_request,
+        quantity=quantity,
+        capacity=row.capacity,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
+
+
+def units(row: Resource, asked: Asked) -> int:
+    """How many the panel offers time for: no more than there are."""
+    return min(asked.quantity, row.capacity)
 
 
 def _lacking(session: Session, place: Place, actor: Actor, order: Order, lang: Lang, now: datetime) -> tuple[Sequence[str], bool]:
@@ -286,15 +293,17 @@ def _priced(session: Session, place: Resource, actor: Actor, chosen: str, lang: 
     return [Choice(one.value, one.label + told[one.value], one.chosen) for one in choices]
 
 
-def quote(session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "", *, now: datetime) -> Quote:
+def quote(
+    session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "", quantity: int = 1, *, now: datetime
+) -> Quote:
     """The price of `slot`, worked out by the same function that the booking freezes."""
     policy = bills.policy_of(session, row.id)
     buyers = people.organisations(session, actor.organisations)
     buyer = next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
     own_house = buyer is None and row.institution_id in actor.institutions()
     price, price_class = price_of(session, row, buyer, own_house=own_house)
-    total = quotes.quote_slot(price=price, slot=slot)
-    line = QuoteLine("usage", total, slot.seconds // 60, price)
+    total = quotes.quote_slot(price=price, slot=slot, quantity=quantity)
+    line = QuoteLine("usage", total, slot.seconds // 60, price, quantity)
     card = billing.takes_cards(session, institution_id=row.institution_id)
     zone = ZoneInfo(row.timezone)
     free_until = policy.free_until(slot.start, zone)

@@ -13,6 +13,7 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
 from booking.places import Place, get_place
+from booking.series.actions import SeriesRefused
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
@@ -22,9 +23,11 @@ from marketplace.tables import ListingState, Resource
 from web import checkout
 from web.checkout import Order
 from web.i18n import instant
-from web.present import names, resource
+from web.present import names, repeating, resource
+from web.present.series import reasons_of
+from web.repeats import ONCE, Repeat
 from web.views.frame import Choice, Lang
-from web.views.resource import Panel, RefusalPanel
+from web.views.resource import RefusalPanel
 from web.views.review import CancelStep, ReviewView
 
 
@@ -37,6 +40,7 @@ def view(
     lang: Lang,
     now: datetime,
     hold: timedelta,
+    repeat: Repeat = ONCE,
     key: str = "",
     refusal: Refusal | None = None,
 ) -> ReviewView:
@@ -45,9 +49,15 @@ def view(
     policy, slot = bills.policy_of(session, row.id), order.slot
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
-    quote = resource.quote(session, row, slot, actor, chosen or "", now=now)
+    quote = resource.quote(session, row, slot, actor, chosen or "", order.quantity, now=now)
     badge = names.badge(session, row, lang, now=now)
+    cards = billing.takes_cards(session, institution_id=house.id)
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
+    wanted = replace(order, organisation_id=chosen)
+    series = repeating.view(session, wanted, repeat, quote, actor=actor, lang=lang, zone=place.zone, now=now)
+    found = refusal or series.refusal
+    if not found and not repeat.asked and actor.person_id:
+        found = checkout.foresee(session, actor=actor, order=wanted, now=now)
     return ReviewView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
@@ -64,7 +74,7 @@ def view(
         cleaning=_after(slot, place),
         by_request=asks,
         answer_by=min(until, slot.start) if asks and until else None,
-        hold_min=int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=house.id) else None,
+        hold_min=int(hold.total_seconds() // 60) if cards and not repeat.asked else None,
         organisations=[Choice(one.id, one.name, one.id == chosen) for one in firms] if len(firms) > 1 else [],
         organisation=firms[0].name if len(firms) == 1 else None,
         purpose=order.purpose or "",
@@ -72,7 +82,12 @@ def view(
         signed_in=actor.person_id is not None,
         back_url=address_of(order, lang, "") + "#panel",
         live=badge,
-        refusal=_in_the_way(session, row, replace(order, organisation_id=chosen), refusal, actor=actor, lang=lang, now=now),
+        quantity=order.quantity,
+        capacity=row.capacity,
+        repeating=series.view,
+        shown=shown_of(wanted if len(firms) > 1 else replace(order, organisation_id=None), repeat),
+        kept=urlencode(_typed(order, repeat)),
+        refusal=in_the_way(found, row.timezone, lang) if found else None,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
 
@@ -80,19 +95,34 @@ def view(
 SHOWN = {"min", "max", "notice", "confirmation"}
 
 
-def address_of(order: Order, lang: Lang, page: str = "/review") -> str:
+def address_of(order: Order, lang: Lang, page: str = "/review", repeat: Repeat = ONCE) -> str:
     """The review, or the listing's page, with everything that was typed."""
     slot = {"start": instant(order.slot.start), "end": instant(order.slot.end)}
-    typed = {"organisation_id": order.organisation_id, "purpose": order.purpose, "assisted": "1" if order.assisted else ""}
-    return f"/{lang.value}/r/{order.resource_id}{page}?{urlencode({**slot, **{k: v for k, v in typed.items() if v}})}"
+    return f"/{lang.value}/r/{order.resource_id}{page}?{urlencode({**slot, **_typed(order, repeat)})}"
 
 
-def _in_the_way(
-    session: Session, row: Resource, order: Order, refusal: Refusal | None, *, actor: Actor, lang: Lang, now: datetime
-) -> RefusalPanel | None:
-    found = refusal or (checkout.foresee(session, actor=actor, order=order, now=now) if actor.person_id else None)
-    empty = Panel(resource_id=row.id, zone=row.timezone, days=(), starts=(), ends=())
-    return resource.refused(empty, found, lang).refusal if found else None
+def _typed(order: Order, repeat: Repeat) -> dict[str, str]:
+    """Everything but the time."""
+    typed = {
+        "organisation_id": order.organisation_id,
+        "purpose": order.purpose,
+        "assisted": "1" if order.assisted else "",
+        "quantity": str(order.quantity) if order.quantity > 1 else "",
+    }
+    return {**{name: value for name, value in typed.items() if value}, **repeat.fields}
+
+
+def shown_of(order: Order, repeat: Repeat) -> str:
+    """What of an order its price and its times hang on, the time itself aside."""
+    return urlencode(_typed(replace(order, purpose=None, assisted=order.assisted and repeat.asked), repeat))
+
+
+def in_the_way(found: Refusal, zone: str, lang: Lang) -> RefusalPanel:
+    """Of a series with the time that each reason is about."""
+    told = resource.refusal_panel(found, lang)
+    if not isinstance(found, SeriesRefused):
+        return told
+    return replace(told, reasons=reasons_of(found, zone, lang), alternatives=found.alternatives)
 
 
 def steps(policy: Policy, start: datetime, zone: ZoneInfo, total: Money, now: datetime) -> list[CancelStep]:

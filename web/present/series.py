@@ -66,7 +66,7 @@ def view(
         version=row.version,
         split_from=_visible(session, actor, row.split_from),
         rows=[OccurrenceRow(one.id, one.slot, one.state.value, homes.get(one.id), one.starts_at > now) for one in rows],
-        gaps=[_gap(gap, _, now) for gap in row.gaps],
+        gaps=[gap_row(gap, _, now) for gap in row.gaps],
         can_edit=bool(ahead),
         since=_since(ahead, zone, lang),
         start=start,
@@ -76,7 +76,7 @@ def view(
         live=names.badge(session, place, lang, now=now) if seen else None,
         form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
-        reasons=_reasons(refusal, zone, lang),
+        reasons=reasons_of(refusal, zone, lang),
     )
 
 
@@ -94,7 +94,7 @@ def _since(ahead: Sequence[Booking], zone: str, lang: Lang) -> list[Choice]:
     return [Choice("", _("All that have not begun")), *later]
 
 
-def _gap(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
+def gap_row(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:
     slot = Slot(datetime.fromisoformat(gap["start"]), datetime.fromisoformat(gap["end"]))
     reasons = [labels.word(translate, "gap", code) for code in gap["reasons"]]
     return GapRow(slot, instant(slot.start), reasons, slot.start > now and NO_SUCH_TIME not in gap["reasons"])
@@ -111,7 +111,7 @@ def rule_words(rrule: str, zone: ZoneInfo, lang: Lang) -> str:
     return " · ".join(part for part in (every.format(interval=rule.interval), ", ".join(named), end) if part)
 
 
-def _reasons(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
+def reasons_of(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
     """What stands in the way, occurrence by occurrence."""
     if not isinstance(refusal, Refused):
         return []

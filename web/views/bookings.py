@@ -168,6 +168,7 @@ class BookingView:
     zone: str
     state: str
     total: Money
+    quantity: int
     steps: Sequence[Step]
     use: UseMinutes | None
     sessions: Sequence[SessionRow]

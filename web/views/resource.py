@@ -75,6 +75,7 @@ class QuoteLine:
     amount: Money
     minutes: int | None = None
     rate: Money | None = None
+    quantity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,9 @@ class Panel:
     """Whether an operator would make up for it."""
     by_request: bool = False
     """The institution answers each request before it stands."""
+    quantity: int = 1
+    capacity: int = 1
+    """How many there are; where there is one, nobody is asked how many."""
     closed: str | None = None
     """Why nothing can be booked: paused, retired, draft, not_entitled; None where it can."""
 

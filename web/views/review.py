@@ -6,8 +6,9 @@ from datetime import datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
-from web.views.frame import Badge, Choice
+from web.views.frame import Badge, Choice, Form
 from web.views.resource import Fact, Quote, RefusalPanel
+from web.views.series import GapRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,24 @@ class CancelStep:
     until: datetime | None
     percent: str
     fee: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Repeating:
+    """The booking repeated: what is offered, and what would be made of what was chosen."""
+
+    repeats: Sequence[Choice]
+    conflicts: Sequence[Choice]
+    most: int
+    form: Form
+    """As typed."""
+    asked: bool = False
+    rule: str | None = None
+    """In words; None where it is not to repeat, or cannot be so."""
+    made: Sequence[Slot] = ()
+    gaps: Sequence[GapRow] = ()
+    total: Money | None = None
+    """At most, for all that would be made; None where none would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +70,12 @@ class ReviewView:
     signed_in: bool
     back_url: str
     live: Badge
+    quantity: int
+    capacity: int
+    repeating: Repeating
+    shown: str
+    """What the price and the times on this page are for; a form that says something else is shown again first."""
+    kept: str
+    """What was typed but the time, for addresses of other times."""
     refusal: RefusalPanel | None = None
     closed: str | None = None

@@ -70,6 +70,8 @@ function mark(found) {
 function choose(found) {
   found = mark(found);
   const values = { day: dayOf(found[0]), start: found[0].dataset.start, end: found.at(-1).dataset.end };
+  const quantity = document.getElementById("p-quantity")?.value;
+  if (quantity) values.quantity = quantity;
   ask(`?${new URLSearchParams(values)}`);
 }
 
