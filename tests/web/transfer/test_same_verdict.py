@@ -381,7 +381,7 @@ def _says(page: str, told: Mapping[str, Any]) -> None:
     assert [[_minute(one) for one in pair] for pair in taken] == [
         [_minute(one["start"]), _minute(one["end"])] for one in told.get("conflicts", ())
     ]
-    ways = re.findall(r'<a href="[^"]*\?start=([^&]+)&end=([^#"]+)#panel"', page)
+    ways = re.findall(r'<a href="[^"]*\?start=([^&]+)&end=([^&#"]+)(?:&quantity=\d+)?#panel"', page)
     assert [[_minute(one) for one in pair] for pair in ways] == [
         [_minute(one["start"]), _minute(one["end"])] for one in told.get("alternatives", ())
     ]
