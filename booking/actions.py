@@ -111,8 +111,10 @@ def move(
     booking = _fresh(session, booking_id)
     if booking.version != version or booking.resource_id != left_place:
         raise Stale(version=booking.version)
-    if booking.state not in HOLDING or is_over(booking, now):
-        after(BookingState.EXPIRED if booking.state in HOLDING else booking.state, Move.CANCEL)
+    if is_over(booking, now):
+        after(BookingState.EXPIRED, Move.CANCEL)
+    if booking.state not in HOLDING:
+        after(booking.state, Move.CANCEL)
     lock_operator(session, booking, places[left_place])
     place = places[resource_id or left_place]
     begun = booking.starts_at <= now

@@ -78,6 +78,12 @@ def zero(currency: str) -> Money:
     return Money(0, currency)
 
 
+def by_currency(amounts: Sequence[Money]) -> list[Money]:
+    """One sum a currency, in the order of their codes."""
+    currencies = sorted({amount.currency for amount in amounts})
+    return [sum((amount for amount in amounts if amount.currency == one), zero(one)) for one in currencies]
+
+
 def round_half_away(value: Fraction) -> int:
     """Half away from zero.
 

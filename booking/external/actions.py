@@ -96,7 +96,13 @@ def connect(session: Session, *, resource_id: str, name: str, source: Source, ac
     session.flush()
     _audit(session, row, "connect_calendar", actor_id, {"name": row.name, "kind": "address" if row.url else "file"}, now)
     if source.body is not None:
-        _apply(session, place, row, read(source.body, zone=place.zone, within=window(now), ours=_told(session, place, now)), now)
+        _apply(
+            session,
+            place,
+            row,
+            read(source.body, zone=place.zone, within=window(now), ours=_told(session, place.resource_id, now)),
+            now,
+        )
         row.run_at = now + REREAD
         session.flush()
     return row
@@ -107,7 +113,7 @@ def replace_file(session: Session, *, calendar_id: str, body: bytes, actor_id: s
     place, row = _locked(session, calendar_id)
     if row.url is not None:
         raise Invalid(field="ics", reason="it is read by its address")
-    found = read(body, zone=place.zone, within=window(now), ours=_told(session, place, now))
+    found = read(body, zone=place.zone, within=window(now), ours=_told(session, place.resource_id, now))
     row.body = body
     _audit(session, row, "replace_calendar_file", actor_id, {"name": row.name, "entries": found.entries}, now)
     _apply(session, place, row, found, now)
@@ -147,8 +153,7 @@ def claim_due(session: Session, *, now: datetime) -> Due | None:
     row.lease_until = now + LEASE
     session.flush()
     zone, seen = ZoneInfo(catalogue.get_resource(session, row.resource_id).timezone), Seen(row.etag, row.modified)
-    ours = queries.told_by_feed(session, row.resource_id, after=window(now).start)
-    return Due(row.id, row.url, row.body, seen if row.body else Seen(), zone, ours)
+    return Due(row.id, row.url, row.body, seen if row.body else Seen(), zone, _told(session, row.resource_id, now))
 
 
 def understand(due: Due, fetched: Fetched | None, *, now: datetime) -> Outcome:
@@ -211,8 +216,8 @@ def _locked(session: Session, calendar_id: str) -> tuple[Place, ExternalCalendar
     return place, queries.get_fresh(session, calendar_id)
 
 
-def _told(session: Session, place: Place, now: datetime) -> Container[str]:
-    return queries.told_by_feed(session, place.resource_id, after=window(now).start)
+def _told(session: Session, resource_id: str, now: datetime) -> Container[str]:
+    return queries.told_by_feed(session, resource_id, after=window(now).start)
 
 
 def _apply(session: Session, place: Place, row: ExternalCalendar, found: Read, now: datetime) -> dict[str, int]:

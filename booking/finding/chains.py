@@ -12,7 +12,7 @@ from itertools import combinations
 
 from booking.fitting import Starts
 from booking.occupancy import Buffers, Gap
-from marketplace.money import Money
+from marketplace.money import Money, by_currency
 from marketplace.slot import Slot
 
 MOST_MOVES = 400
@@ -75,11 +75,7 @@ class Chain:
     @property
     def totals(self) -> list[Money]:
         """One sum a currency."""
-        sums: dict[str, Money] = {}
-        for leg in self.legs:
-            price = leg.option.price
-            sums[price.currency] = sums[price.currency] + price if price.currency in sums else price
-        return [sums[currency] for currency in sorted(sums)]
+        return by_currency([leg.option.price for leg in self.legs])
 
     @property
     def cost(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from booking.presence import actions as presence
 from booking.requests.tables import Grounds
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money, zero
+from marketplace.money import Money, by_currency
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
@@ -197,8 +197,7 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
 
 def sums(quotes: Sequence[Money]) -> list[dict[str, Any]]:
     """One sum a currency."""
-    currencies = sorted({quote.currency for quote in quotes})
-    return [shapes.money(sum((quote for quote in quotes if quote.currency == one), zero(one))) for one in currencies]
+    return [shapes.money(total) for total in by_currency(quotes)]
 
 
 @router.get("/bookings")

@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from booking import queries
 from booking.bundles.actions import BundleRefused
-from marketplace import idempotency
 from marketplace.refusals import Invalid, Refusal, Refused
 from web import checkout
 from web.chains import MOST_STEPS
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.i18n import translator
 from web.pages.drawing import Drawing, Fields, text
+from web.pages.once import once
 from web.pages.public import day_of
 from web.present import chains as present
 from web.present.chains import Leg, Typed, TypedStep
@@ -114,16 +113,12 @@ def book(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now, settin
 
 def _once(pen: Drawing, db: Db, key: str, orders: Sequence[checkout.Order], hold: timedelta, now: Now) -> str:
     """The first booking of the bundle; sent twice, the form makes one bundle. Raises: BundleRefused, Invalid, NotAllowed."""
-    names = {"principal": pen.actor.known_id, "method": "POST", "path": "/chains/bookings", "key": key}
+
+    def make() -> str:
+        return checkout.book_bundle(db, actor=pen.actor, orders=orders, now=now, hold=hold)[0][0].id
+
     content = "".join(f"{order.resource_id}{order.slot.start}{order.assisted}" for order in orders)
-    saved = idempotency.begin(db, **names, request_hash=sha256(content.encode()).hexdigest(), now=now) if key else None
-    if saved:
-        return saved.body.decode()
-    made = checkout.book_bundle(db, actor=pen.actor, orders=orders, now=now, hold=hold)
-    first = made[0][0].id
-    if key:
-        idempotency.remember(db, **names, status=201, body=first.encode())
-    return first
+    return once(pen, db, "/chains/bookings", key, content, make, now)
 
 
 def _refused(pen: Drawing, db: Db, parts: Sequence[Leg], refusal: Refusal, firm: str, purpose: str, now: Now) -> Response:

@@ -26,7 +26,7 @@ from devices.discrepancies.queries import known_sessions, stored_figures
 from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse, UsageSession
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money, zero
+from marketplace.money import Money, by_currency, zero
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Refusal
@@ -173,11 +173,9 @@ def _bundle(session: Session, row: Booking, actor: Actor, lang: Lang, now: datet
     ]
     mine = [one for one in found if is_own(actor, one) or may(actor, Action.DECIDE_BOOKINGS, institution_id=one.institution_id)]
     ahead = ahead_of(found, now) if len(mine) == len(found) else []
-    fees: dict[str, Money] = {}
-    for one in ahead if len(ahead) > 1 else []:
-        fee = billing.fee_if_cancelled(session, booking=one, now=now)
-        fees[fee.currency] = fees.get(fee.currency, Money(0, fee.currency)) + fee
-    return Bundle(others, len(ahead) if len(ahead) > 1 else 0, [fee for fee in fees.values() if fee]) if others else None
+    several = ahead if len(ahead) > 1 else []
+    fees = by_currency([billing.fee_if_cancelled(session, booking=one, now=now) for one in several])
+    return Bundle(others, len(several), [fee for fee in fees if fee]) if others else None
 
 
 def _attestations(session: Session, row: Booking, use: ConfirmedUse | None, actor: Actor) -> str | None:

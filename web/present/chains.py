@@ -13,7 +13,7 @@ from billing.quotes import actions as quotes
 from billing.quotes.queries import prices_by_class
 from booking.places import load_places
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money
+from marketplace.money import Money, by_currency
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, NotFound
@@ -242,7 +242,7 @@ def review(
     return ReviewView(
         parts=drawn,
         tokens=[part.token for part in parts],
-        totals=_sums([part.price for part in drawn]),
+        totals=by_currency([part.price for part in drawn]),
         organisation_id=organisation_id,
         organisation=firm.name if firm else None,
         key=key or token_urlsafe(16),
@@ -250,14 +250,6 @@ def review(
         back_url=f"/{lang.value}/chains",
         live_url=names.live_url([row.id for row in rows], lang),
     )
-
-
-def _sums(prices: Sequence[Money]) -> list[Money]:
-    """One sum a currency."""
-    sums: dict[str, Money] = {}
-    for price in prices:
-        sums[price.currency] = sums[price.currency] + price if price.currency in sums else price
-    return [sums[currency] for currency in sorted(sums)]
 
 
 def moved(parts: Sequence[Leg], ways_out: Sequence[Slot], lang: Lang, organisation_id: str) -> list[str]:
