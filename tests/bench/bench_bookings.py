@@ -1,6 +1,7 @@
 """Bookings a second beside what bare inserts under the same guard reach in the same run, each with a commit of its own."""
 
 import contextlib
+import gc
 import re
 import socket
 import sqlite3
@@ -121,6 +122,8 @@ def round_trips(made: Product, url: str) -> BenchRow:
 
 def on_sqlite(folder: Path) -> BenchRow:
     files = count()
+    gc.collect()
+    gc.freeze()  # as a server process does when it begins
     limit, ours = in_turns(
         lambda: bare_sqlite(folder / f"bare-{next(files)}.db"),
         lambda: bookings_a_second(f"sqlite:///{folder}/ours-{next(files)}.db"),
