@@ -39,6 +39,15 @@ def measured_use(session: Session, row: Booking, *, stated: Statement | None = N
 
     With what both sides have signed of each; `stated` counts in place of what was signed of this booking.
     """
+    return _matched(session, row, row.slot, stated)
+
+
+def use_so_far(session: Session, row: Booking, *, now: datetime) -> Use:
+    """The same of the time of a running booking that is past."""
+    return _matched(session, row, Slot(row.starts_at, min(now, row.ends_at)), None)
+
+
+def _matched(session: Session, row: Booking, slot: Slot, stated: Statement | None) -> Use:
     within, kin = around(row), lines.kin_of(session, row.resource_id)
     rows = booking.bookings_of_any(session, kin.every, within=within)
     held = [other for other in rows if other.state in HELD or other.id == row.id]
@@ -48,7 +57,7 @@ def measured_use(session: Session, row: Booking, *, stated: Statement | None = N
     longest = overtimes(session, held)
     booked: dict[str, list[Booked]] = defaultdict(list)
     for other in held:
-        one = Booked(other.id, other.slot, overtime=longest[other.id])
+        one = Booked(other.id, slot if other.id == row.id else other.slot, overtime=longest[other.id])
         if said := signed.get(other.id):
             one = replace(one, attested=said.stretches, attested_unused=said.unused)
         booked[other.resource_id].append(one)

@@ -21,10 +21,6 @@ from marketplace.ids import new_id
 from marketplace.people import queries as people
 from marketplace.refusals import Invalid
 
-BOUNDS = {"decide_within_h": (1, 8784), "offer_min": (5, 2880), "check_in_grace_min": (5, 1440), "overtime_min": (0, 60)}
-"""Of further rules that may be left open. Meters need some minutes to show that nobody came; and an hour of overtime is the most
-that devices, bills and published figures know of."""
-
 
 @dataclass(frozen=True, slots=True)
 class Further:
@@ -133,7 +129,7 @@ def _check_further(session: Session, institution_id: str, further: Further) -> N
     checks.check_exceptions(further.exceptions)
     checks.check_holidays(further.holidays)
     checks.check_quotas(further.quotas)
-    for name, (low, high) in BOUNDS.items():
+    for name, (low, high) in checks.BOUNDS.items():
         if (value := getattr(further, name)) is not None:
             checks.require_between(f"rules.{name}", value, low, high)
     named = {entry["organisation_id"] for entry in further.audience if entry.get("organisation_id")}

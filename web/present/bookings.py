@@ -14,11 +14,13 @@ from billing.tables import BookingQuote, Statement, StatementState
 from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
+from booking.presence.queries import check_in_by
 from booking.queries import bookings_of_bundle_for
 from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
+from devices.absences.queries import is_absent
 from devices.attestations import queries as signing
 from devices.attestations.tables import AttestationState
 from devices.discrepancies.comparing import Figures
@@ -48,6 +50,7 @@ from web.views.bookings import (
     CancelOffer,
     PartRow,
     Piece,
+    Presence,
     SessionRow,
     Step,
     UseMinutes,
@@ -120,7 +123,6 @@ def one(
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
-    attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
     runs = _runs(session, row, around) if row.starts_at <= now else []
     zone, ahead = place.timezone, now < row.ends_at and row.state in OPEN
     return BookingView(
@@ -150,8 +152,7 @@ def one(
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
         can_decide=staff and row.state is BookingState.REQUESTED,
         version=row.version,
-        can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < row.ends_at,
-        can_finish=attends and row.starts_at <= now < row.ends_at,
+        presence=_presence(session, row, actor, now),
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
         bundle=_bundle(session, row, actor, lang, now) if row.bundle_id else None,
@@ -160,6 +161,17 @@ def one(
         live_url=names.live_url([place.id], lang) if ahead else "",
         attestations=_attestations(session, row, use, actor),
         refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
+    )
+
+
+def _presence(session: Session, row: Booking, actor: Actor, now: datetime) -> Presence:
+    by, attends = check_in_by(session, row), may_attend(actor, row) and row.state is BookingState.CONFIRMED
+    return Presence(
+        can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < (by or row.ends_at),
+        check_in_by=by,
+        can_finish=attends and row.finished_at is None and row.starts_at <= now < row.ends_at,
+        absent=by is not None and is_absent(session, row, now=now),
+        for_others=not is_own(actor, row),
     )
 
 

@@ -10,9 +10,13 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.tables import StatementState
 from booking import queries as booking
+from booking.presence.actions import ENDED_BY_OTHERS
+from booking.presence.queries import check_in_by
 from booking.requests import queries as requests
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking
+from devices.absences.actions import FOR_STAFF as ABSENT_CUSTOMER
+from devices.absences.queries import KIND as ABSENT_BOOKING
 from devices.overruns.actions import KIND as DELAYED
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
@@ -28,9 +32,10 @@ from web.mail import Attachment, Letter
 from web.present import attestations, calendars, external, messages, names
 from web.views.frame import Lang
 
-INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted"}
+INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted", ENDED_BY_OTHERS}
 """These enter the reader's calendar or change there; what ended leaves it."""
 ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
+SEEN = {DELAYED, ABSENT_BOOKING, ABSENT_CUSTOMER}
 FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
 Facts = list[tuple[str, str]]
 INSTANT = timedelta(microseconds=1)
@@ -235,10 +240,31 @@ def _more(session: Session, message: Message, matter: Matter, now: datetime) -> 
         return _end(session, matter)
     if message.kind in FOR_MANAGERS:
         return [*_customer(session, matter), *_price(session, matter), *_to_decide(matter)]
+    if message.kind in SEEN:
+        return _seen(session, message, matter)
+    return [*_price(session, matter), *_check_in(session, matter, now), *_way_out(session, matter, now)]
+
+
+def _check_in(session: Session, matter: Matter, now: datetime) -> Facts:
+    """Until when, where that is before the end."""
+    _, row = matter.say, matter.row
+    if row.state is not BookingState.CONFIRMED or row.starts_at <= now or (by := check_in_by(session, row)) is None:
+        return []
+    return [(_("Check-in"), _("by {at}").format(at=matter.at(by)))]
+
+
+def _seen(session: Session, message: Message, matter: Matter) -> Facts:
+    """What the meter sees at this moment: the use before goes on, or nobody has come."""
+    _ = matter.say
     if message.kind == DELAYED:
-        _, since = matter.say, matter.at(datetime.fromisoformat(message.data["since"]))
+        since = matter.at(datetime.fromisoformat(message.data["since"]))
         return [(_("Now"), _("in use since {at}, beyond the end of the booking before yours").format(at=since))]
-    return [*_price(session, matter), *_way_out(session, matter, now)]
+    by = matter.at(datetime.fromisoformat(message.data["by"]))
+    seen = (_("Why"), _("nobody has checked in by {at}, and the equipment has stood idle since the start").format(at=by))
+    if message.kind == ABSENT_CUSTOMER:
+        told = _("You can free the rest of the time on the page below. What was used is decided by the meter.")
+        return [*_customer(session, matter), seen, (_("Next"), told)]
+    return [seen, (_("Next"), _("What you use from now on counts, as the meter sees it. The institution may free the rest."))]
 
 
 def _customer(session: Session, matter: Matter) -> Facts:

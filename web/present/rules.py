@@ -12,7 +12,7 @@ from booking.lines.queries import shared_by
 from booking.operators import queries as operators
 from booking.qualifications import queries as qualifications
 from booking.rules import queries as rules
-from booking.rules.actions import BOUNDS
+from booking.rules.checks import BOUNDS
 from booking.rules.lookback import Effect
 from booking.tables import RuleVersion
 from marketplace.catalogue import queries as catalogue
