@@ -265,8 +265,8 @@ def refuse(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, 
     grounds = Grounds(said.grounds)
 
     def make() -> dict[str, Any]:
-        made = checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=said.reason, now=now)
-        return shape(made)
+        made, fee = checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=said.reason, now=now)
+        return {**shape(made), "fee": shapes.money(fee)}
 
     return once.answer(200, make)
 

@@ -48,6 +48,7 @@ from web.views.bookings import (
     BookingView,
     Bundle,
     CancelOffer,
+    GivenUp,
     PartRow,
     Piece,
     Presence,
@@ -153,6 +154,7 @@ def one(
         can_decide=staff and row.state is BookingState.REQUESTED,
         version=row.version,
         presence=_presence(session, row, actor, now),
+        given_up=given_up(session, row),
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
         bundle=_bundle(session, row, actor, lang, now) if row.bundle_id else None,
@@ -173,6 +175,15 @@ def _presence(session: Session, row: Booking, actor: Actor, now: datetime) -> Pr
         absent=by is not None and is_absent(session, row, now=now),
         for_others=not is_own(actor, row),
     )
+
+
+def given_up(session: Session, row: Booking) -> GivenUp | None:
+    """Of a request after a late move that is open, or for which what was given up was charged."""
+    charged = bills.charged_for_giving_up(session, [row.id]).get(row.id)
+    if not (charged or row.state is BookingState.REQUESTED) or (left := bills.given_up(session, row.id)) is None:
+        return None
+    quote = bills.quote_of_booking(session, row.id)
+    return GivenUp(left.slot, Money(quote.owed_minor, quote.currency), charged is not None)
 
 
 def _bundle(session: Session, row: Booking, actor: Actor, lang: Lang, now: datetime) -> Bundle | None:
@@ -278,7 +289,7 @@ def statement(
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
-    quote = bills.quote_of_booking(session, row.id)
+    quote, left = bills.quote_of_booking(session, row.id), given_up(session, row)
     customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
     charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
@@ -294,7 +305,7 @@ def statement(
         customer=firm.name if firm else people.get_person(session, row.person_id).name,
         institution=names.name_of(house, lang),
         resource=names.name_of(place, lang),
-        slot=row.slot,
+        slot=left.slot if left else row.slot,
         zone=place.timezone,
         issued_at=made.created_at,
         due_at=made.due_at if made.state is StatementState.OPEN else None,

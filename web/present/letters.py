@@ -306,10 +306,12 @@ def _way_out(session: Session, matter: Matter, now: datetime) -> Facts:
 
 
 def _end(session: Session, matter: Matter) -> Facts:
-    """What a cancellation costs; a request that was withdrawn before it stood costs nothing."""
+    """What a cancellation costs; a request that was withdrawn before it stood costs nothing, one that was refused or not answered
+    what was given up late for it."""
     _, row = matter.say, matter.row
-    if matter.kind == "booking_refused" and (end := requests.end_of(session, row.id)) and end.reason:
-        return [(_("Reason"), end.reason)]
+    if matter.kind in {"booking_refused", "booking_expired"}:
+        end = requests.end_of(session, row.id)
+        return [*([(_("Reason"), end.reason)] if end and end.reason else []), *_given_up(session, matter)]
     if row.cancelled_at is None or bills.find_quote(session, row.id) is None:
         return []
     if row.decided_at is None:
@@ -320,12 +322,21 @@ def _end(session: Session, matter: Matter) -> Facts:
     return [(_("Fee"), matter.formats.money(fee) if fee else _("none"))]
 
 
+def _given_up(session: Session, matter: Matter) -> Facts:
+    _, left = matter.say, bills.given_up(session, matter.row.id)
+    fee = bills.charged_for_giving_up(session, [matter.row.id]).get(matter.row.id)
+    if left is None or fee is None:
+        return []
+    said = _("{amount}, for {when}, which you had given up for it when cancelling was not free any more")
+    return [(_("Fee"), said.format(amount=matter.formats.money(fee), when=matter.when(left.slot)))]
+
+
 def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     """The amount of a statement and until when it can be answered."""
     _, data = matter.say, message.data
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
     if message.kind == "statement_credited":
-        return [*facts, (_("Why"), _("Others used the time that you had cancelled, and were charged for it."))]
+        return [*facts, (_("Why"), _("Others used the time that you had given up, and were charged for it."))]
     made = bills.get_statement(session, data["statement_id"])
     if any("discrepancies" in line for line in made.lines):
         facts.append((_("Why"), _("Readings of the meter came after the bill had been accepted.")))

@@ -149,6 +149,16 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A time that was given up late for another, which the institution has not agreed to."""
+
+    slot: Slot
+    fee: Money
+    charged: bool
+    """The request came to nothing; else the fee is owed if it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """What is said and can be said of who is there."""
 
@@ -192,6 +202,7 @@ class BookingView:
     history: Sequence[Happening]
     changes: Changes
     presence: Presence
+    given_up: GivenUp | None
     can_decide: bool = False
     """The institution's own staff may approve or refuse a request."""
     version: int = 1
