@@ -116,6 +116,18 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     return fee
 
 
+def settle_refusal(session: Session, *, booking: Booking, now: datetime) -> Money:
+    """Of a request refused or unanswered: charge what the time given up for it costs, or let its money go. Raises: NotFound."""
+    quote, left = queries.quote_of_booking(session, booking.id), queries.given_up(session, booking.id)
+    fee = Money(quote.owed_minor, quote.currency)
+    if left is None:
+        payments.release_all(session, booking=booking, now=now)
+        return fee
+    session.add(_credit_to_decide(booking, left, fee, now))
+    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
+    return fee
+
+
 def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free: Collection[str], now: datetime) -> list[Money]:
     """The same of many, in their order; `free` are the ids of those that cost nothing. Raises: NotFound."""
     ids = [booking.id for booking in bookings]
@@ -132,7 +144,7 @@ def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free:
 
 def charge_at_once(session: Session, *, booking: Booking, charge: Charge, now: datetime) -> Statement:
     """A statement of what no use is measured for, accepted as it is drafted. Raises: NotFound."""
-    statement = _draft(session, booking, queries.quote_of_booking(session, booking.id), None, charge, now)
+    statement = _draft(session, booking, queries.quote_to_settle(session, booking), None, charge, now)
     _accept(session, statement, None, now)
     return statement
 

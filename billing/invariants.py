@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from billing import recount
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
+from billing.payments.actions import GIVEN_UP
 from billing.resale.tables import FeeCredit
 from billing.tables import (
     BankReceipt,
@@ -24,7 +25,6 @@ from billing.tables import (
     Statement,
     StatementState,
 )
-from booking.states import BookingState
 from booking.tables import Booking
 from devices.discrepancies.tables import Cause, SealedStretch
 from marketplace.money import STEPS
@@ -78,11 +78,11 @@ def _unbalanced() -> Select[Any]:
 
 
 def _wrong_credits() -> Select[Any]:
-    """Off by more than the rounding of one step of the currency, or given back for a booking that was not cancelled."""
+    """Off by more than the rounding of one step of the currency, or given back for a booking that was not given up."""
     off = func.abs(FeeCredit.credit_minor * FeeCredit.whole_s - FeeCredit.fee_minor * FeeCredit.resold_s)
     far = off > FeeCredit.whole_s * max(STEPS.values())
     known = select(FeeCredit.booking_id).join(Booking, Booking.id == FeeCredit.booking_id)
-    return known.where(far | (Booking.state != BookingState.CANCELLED))
+    return known.where(far | Booking.state.not_in(GIVEN_UP))
 
 
 def _uncredited() -> Select[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, exists, func, or_, select
@@ -35,6 +36,7 @@ from marketplace.permissions import Actor
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 
+LOST = frozenset({BookingState.REFUSED, BookingState.EXPIRED})
 PAYING = (StatementState.ACCEPTED, StatementState.SETTLED)
 
 
@@ -66,6 +68,31 @@ def fee_of_quote(quote: BookingQuote, cancelled_at: datetime) -> Money:
     """What giving up its time costs then by its tiers alone."""
     quoted, terms = Money(quote.quote_minor, quote.currency), policy.parse(quote.policy)
     return pricing.cancellation_fee(quoted, quote.slot, terms, cancelled_at=cancelled_at, zone=ZoneInfo(quote.timezone))
+
+
+def given_up(session: Session, booking_id: str) -> BookingQuote | None:
+    """The time whose late giving up by its customer made what is owed now; None where nothing is."""
+    mine = select(BookingQuote).where(BookingQuote.booking_id == booking_id).order_by(BookingQuote.number)
+    quotes = session.scalars(mine).all()
+    owed = quotes[-1].owed_minor if quotes else 0
+    return next((before for before, moved in pairwise(quotes) if owed and moved.owed_minor == owed), None)
+
+
+def charged_for_giving_up(session: Session, booking_ids: Collection[str]) -> dict[str, Money]:
+    """Of requests that came to nothing, what was charged for a time given up late for them; others are left out."""
+    billed = exists().where(Statement.booking_id == BookingQuote.booking_id)
+    ended = exists().where(Booking.id == BookingQuote.booking_id, Booking.state.in_(LOST))
+    rows = select(BookingQuote).where(BookingQuote.booking_id.in_(booking_ids), BookingQuote.owed_minor > 0, billed, ended)
+    return {row.booking_id: Money(row.owed_minor, row.currency) for row in session.scalars(rows.order_by(BookingQuote.number))}
+
+
+def quote_to_settle(session: Session, booking: Booking) -> BookingQuote:
+    """By which its end is charged: of the time given up where a request for another came to nothing, else the newest.
+
+    Raises: NotFound.
+    """
+    left = given_up(session, booking.id) if booking.state in LOST else None
+    return left or quote_of_booking(session, booking.id)
 
 
 def free_until(session: Session, booking: Booking) -> datetime | None:

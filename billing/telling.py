@@ -10,14 +10,15 @@ from marketplace import outbox
 from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.roles import Role
+from marketplace.slot import Slot
 
 FINANCE = (Role.MANAGER, Role.FINANCE)
 
 
-def tell_credit(session: Session, booking: Booking, statement_id: str, credit: Money, now: datetime) -> None:
-    """That part of a cancellation's fee is given back, and how much."""
+def tell_credit(session: Session, booking: Booking, left: Slot, statement_id: str, credit: Money, now: datetime) -> None:
+    """That part of the fee for the time that was left is given back, and how much."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement_id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    time = {"start": left.start.isoformat(), "end": left.end.isoformat()}
     data = {**about, **time, "minor": credit.minor, "currency": credit.currency}
     cause = f"statement:{statement_id}:statement_credited"
     outbox.queue(session, person_id=booking.person_id, kind="statement_credited", data=data, cause=cause, now=now)

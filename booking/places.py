@@ -106,6 +106,8 @@ def as_rules(row: RuleVersion) -> Rules:
         trusted=frozenset(row.trusted),
         decide_within=timedelta(hours=row.decide_within_h) if row.decide_within_h else None,
         offer_for=timedelta(minutes=row.offer_min) if row.offer_min else OFFER_FOR,
+        check_in_grace=None if row.check_in_grace_min is None else timedelta(minutes=row.check_in_grace_min),
+        overtime=None if row.overtime_min is None else timedelta(minutes=row.overtime_min),
         buffers_in_closed=row.buffers_in_closed,
         waive_own_buffers=row.waive_own_buffers,
         pooled=row.pooled,
@@ -241,7 +243,7 @@ def _understood(
 
 
 def _places(session: Session, rows: Sequence[_Row]) -> dict[str, Place]:
-    rules = _rules(session, {row.rules_id for row in rows if row.root == row.id and row.rules_id})
+    rules = rules_of_versions(session, {row.rules_id for row in rows if row.root == row.id and row.rules_id})
     parts: dict[str, dict[str, Part]] = defaultdict(dict)
     for row in rows:
         if row.root != row.id:
@@ -266,7 +268,7 @@ def _id(part: Part) -> str:
     return part.resource_id
 
 
-def _rules(session: Session, version_ids: Collection[str]) -> Mapping[str, Rules]:
+def rules_of_versions(session: Session, version_ids: Collection[str]) -> Mapping[str, Rules]:
     """By id of their version, which never changes."""
     known = {one: RULES[one] for one in version_ids if one in RULES}
     if len(known) < len(version_ids):

@@ -328,14 +328,14 @@ def outages_at(session: Session, resource_ids: Collection[str], *, now: datetime
     return {row.resource_id: row for row in rows}
 
 
-def taken_instead(session: Session, booking: Booking) -> list[tuple[int, Booking]]:
-    """(unit, booking) for each booking of another customer that holds time of a cancelled one on the units which that had."""
+def taken_instead(session: Session, booking: Booking, left: Slot) -> list[tuple[int, Booking]]:
+    """(unit, booking) for each booking of another customer that holds time which this one has left, on the units it had then."""
     mine = select(Claim.unit).where(
         Claim.booking_id == booking.id,
         Claim.resource_id == booking.resource_id,
         Claim.lane == 0,
-        Claim.starts_at <= booking.starts_at,
-        Claim.ends_at >= booking.ends_at,
+        Claim.starts_at <= left.start,
+        Claim.ends_at >= left.end,
     )
     units = session.scalars(mine.order_by(Claim.id.desc()).limit(booking.quantity)).all()
     others = (
@@ -343,7 +343,7 @@ def taken_instead(session: Session, booking: Booking) -> list[tuple[int, Booking
         .join(Booking, Booking.id == Claim.booking_id)
         .where(Claim.active, Claim.resource_id == booking.resource_id, Claim.lane == 0, Claim.unit.in_(units))
         .where(Booking.id != booking.id, Booking.organisation_id.is_distinct_from(booking.organisation_id))
-        .where(Booking.starts_at < booking.ends_at, Booking.ends_at > booking.starts_at)
+        .where(Booking.starts_at < left.end, Booking.ends_at > left.start)
         .order_by(Booking.starts_at, Claim.unit)
     )
     return [(unit, other) for unit, other in session.execute(others)]

@@ -75,6 +75,10 @@ class RuleVersion(Base):
     """A request that nobody has answered by then is over."""
     offer_min: Mapped[int | None]
     """How long an offer to someone in the waiting list stands; an hour where none is given."""
+    check_in_grace_min: Mapped[int | None]
+    """How long after the start one may still check in; to the end where none is given."""
+    overtime_min: Mapped[int | None]
+    """How long an unbroken run past the end belongs to the booking; an hour where none is given."""
     buffers_in_closed: Mapped[bool] = mapped_column(default=True, server_default=true())
     waive_own_buffers: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Between back-to-back bookings of one organisation nobody cleans down or sets up."""

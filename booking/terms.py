@@ -38,6 +38,10 @@ class Rules:
     trusted: frozenset[str] = frozenset()
     decide_within: timedelta | None = None
     offer_for: timedelta = OFFER_FOR
+    check_in_grace: timedelta | None = None
+    """How long after the start one may still check in; None: to the end."""
+    overtime: timedelta | None = None
+    """How long an unbroken run past the end belongs to the booking; None: as long as devices ever allow."""
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
     pooled: bool = False
@@ -56,6 +60,10 @@ class Rules:
     def decide_by(self, asked_at: datetime) -> datetime | None:
         """When a request of `asked_at` is over if nobody has answered; None: at its start."""
         return asked_at + self.decide_within if self.decide_within else None
+
+    def check_in_by(self, slot: Slot) -> datetime:
+        """From when on nobody can check in to `slot` any more."""
+        return slot.end if self.check_in_grace is None else min(slot.start + self.check_in_grace, slot.end)
 
     def window(self, now: datetime) -> Slot:
         """When a slot may lie at all, seen from `now`."""

@@ -1,8 +1,9 @@
 """What a booking really used: telemetry and signed statements put together in one place, and written as the next version."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from booking import queries as booking
 from booking.lines import queries as lines
 from booking.lines.queries import Kin
+from booking.places import rules_of_versions
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries
@@ -37,18 +39,36 @@ def measured_use(session: Session, row: Booking, *, stated: Statement | None = N
 
     With what both sides have signed of each; `stated` counts in place of what was signed of this booking.
     """
+    return _matched(session, row, row.slot, stated)
+
+
+def use_so_far(session: Session, row: Booking, *, now: datetime) -> Use:
+    """The same of the time of a running booking that is past."""
+    return _matched(session, row, Slot(row.starts_at, min(now, row.ends_at)), None)
+
+
+def _matched(session: Session, row: Booking, slot: Slot, stated: Statement | None) -> Use:
     within, kin = around(row), lines.kin_of(session, row.resource_id)
     rows = booking.bookings_of_any(session, kin.every, within=within)
     held = [other for other in rows if other.state in HELD or other.id == row.id]
     signed = attestations.signed_statements(session, [other.id for other in held])
     if stated is not None:
         signed[row.id] = stated
+    longest = overtimes(session, held)
     booked: dict[str, list[Booked]] = defaultdict(list)
     for other in held:
-        said = signed.get(other.id)
-        one = Booked(other.id, other.slot, said.stretches, said.unused) if said else Booked(other.id, other.slot)
+        one = Booked(other.id, slot if other.id == row.id else other.slot, overtime=longest[other.id])
+        if said := signed.get(other.id):
+            one = replace(one, attested=said.stretches, attested_unused=said.unused)
         booked[other.resource_id].append(one)
     return match_parts(row.id, _parts(session, kin, booked, within))
+
+
+def overtimes(session: Session, rows: Collection[Booking]) -> dict[str, timedelta]:
+    """By booking, how long an unbroken run past its end is its use, by the version of the rules that it was accepted under."""
+    rules = rules_of_versions(session, {row.rules_id for row in rows})
+    own = {row.id: rules[row.rules_id].overtime for row in rows}
+    return {booking_id: OVERRUN_MAX if found is None else found for booking_id, found in own.items()}
 
 
 def _parts(session: Session, kin: Kin, booked: Mapping[str, Sequence[Booked]], within: Slot) -> list[Part]:
@@ -106,8 +126,8 @@ def known_around(session: Session, row: Booking) -> list[Segment]:
 
 
 def silent(session: Session, row: Booking) -> list[Slot]:
-    """Where telemetry says nothing, from the earliest start to the longest overrun: only of this something can be stated."""
-    within = reach(row)
+    """Where telemetry says nothing, from the earliest start to the longest overtime: only of this something can be stated."""
+    within = row.slot.widen(EARLY_GRACE, overtimes(session, [row])[row.id])
     known = [one.slot for one in seen_around(session, row) if one.state is not State.UNKNOWN]
     others = booking.bookings_of_any(session, lines.kin_of(session, row.resource_id).every, within=within)
     taken = [one.slot for one in others if one.id != row.id and one.state in HELD]

@@ -11,6 +11,7 @@ from marketplace.slot import Slot, intersect, subtract, total, union
 
 EARLY_GRACE = timedelta(seconds=900)
 OVERRUN_MAX = timedelta(seconds=3600)
+"""The longest overrun; a booking's own rules may allow less."""
 COVERAGE_MIN = Fraction(9, 10)
 FAILED_SHARE = Fraction(1, 2)
 """A booking without use of which this much was down is the provider's failure."""
@@ -33,6 +34,14 @@ class Booked:
     """Use that both sides signed for; it counts only where telemetry is silent."""
     attested_unused: bool = False
     """Both sides signed that it was not used: silence is then no reason to doubt it."""
+    overtime: timedelta = OVERRUN_MAX
+    """How long an unbroken run past its end is its use, by the rules of its acceptance."""
+
+    @property
+    def beyond(self) -> list[Slot]:
+        """Where a run past the end is no use of it any more."""
+        end = self.slot.end
+        return [Slot(end + self.overtime, end + OVERRUN_MAX)] if self.overtime < OVERRUN_MAX else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +122,15 @@ def _shares(part: Part) -> list[tuple[Booked, Share]]:
         runs = union([*measured, *signed])
         following = ordered[number + 1].slot if number + 1 < len(ordered) else None
         free = subtract([booked.slot], given)
-        overrun = _overrun(booked.slot, runs, following)
+        past = _overrun(booked.slot, runs, following)
+        overrun = subtract(past, booked.beyond)
         grace = Slot(booked.slot.start - EARLY_GRACE, booked.slot.start)
         early = subtract(intersect([grace], runs), [*given, *(other.slot for other in ordered[:number])])
         edge = booked.slot.end
-        split = any(run.start < edge < run.end for run in runs) and not overrun
+        split = any(run.start < edge < run.end for run in runs) and not past
         alone = intersect(signed, [*free, *early, *overrun])
         shares.append((booked, Share(_cover(known, free), early, overrun, alone, split)))
-        given = union([*given, booked.slot, *early, *overrun])
+        given = union([*given, booked.slot, *early, *past])  # what goes on beyond the overtime is nobody's early start
     return shares
 
 

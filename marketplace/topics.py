@@ -30,13 +30,17 @@ READERS_ZONE = "Asia/Shanghai"
 """Of readers who have not named theirs."""
 
 
+AT_ONCE = frozenset({"waiting_offered", "booking_delayed", "booking_absent", "customer_absent"})
+
+
 def topic_of(kind: str) -> Topic | None:
     """What a reader may choose for messages of `kind`; None for those that are always sent at once.
 
     >>> topic_of("statement_reminder").value, topic_of("request_to_decide").value, topic_of("password_reset")
     ('reminders', 'decisions', None)
 
-    An offer from a waiting list stands for an hour or so, and who is next is about to come: neither waits for a daily letter.
+    An offer from a waiting list stands for an hour or so, who is next is about to come, and who has not come may still: none of
+    these waits for a daily letter.
     """
     if kind == "request_to_decide":
         return Topic.DECISIONS
@@ -44,7 +48,7 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.REMINDERS
     if kind.startswith("statement_"):
         return Topic.STATEMENTS
-    if kind in {"waiting_offered", "booking_delayed"}:
+    if kind in AT_ONCE:
         return None
     told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_", "attestation_")
     return Topic.BOOKINGS if kind.startswith(told) else None

@@ -118,6 +118,8 @@ VALUES = {
     "codes": _("Rules"),
     "unused": _("Not used at all"),
     "decide_within_h": _("Answered within hours"),
+    "check_in_grace_min": _("Check-in grace in minutes"),
+    "overtime_min": _("Overtime in minutes"),
 }
 STATES = {**STATEMENT, **LISTING, **BOOKING}
 UNTOLD = {"version", "number", "instead_of", "attestation", "document", "stretches", "side"}

@@ -317,13 +317,16 @@ def refuse(
     grounds: Grounds = Grounds.DECLINED_CAPACITY,
     reason: str | None = None,
     now: datetime,
-) -> Booking:
-    """Turn a request down, keep why, and let its money go. Raises: NotFound, WrongState, Invalid."""
+) -> tuple[Booking, Money]:
+    """Turn a request down and keep why; with what its customer owes for a time given up late for it.
+
+    Raises: NotFound, WrongState, Invalid.
+    """
     who = actor.known_id
     booking = requests.refuse(session, booking_id=booking_id, grounds=grounds, reason=reason, actor_id=who, now=now)
-    billing.settle_cancellation(session, booking=booking, free=True, now=now)
+    fee = billing.settle_refusal(session, booking=booking, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
-    return booking
+    return booking, fee
 
 
 def finish(session: Session, *, actor: Actor, booking_id: str, now: datetime) -> Booking:
@@ -335,9 +338,12 @@ def finish(session: Session, *, actor: Actor, booking_id: str, now: datetime) ->
 
 
 def expire(session: Session, *, booking_id: str, now: datetime) -> None:
-    """End a hold that was not paid or a request that was not answered in time. Raises: NotFound, WrongState."""
+    """End a hold that was not paid or a request that was not answered in time; a time given up late for it is owed.
+
+    Raises: NotFound, WrongState.
+    """
     booking = actions.expire(session, booking_id=booking_id, now=now)
-    billing.settle_cancellation(session, booking=booking, free=True, now=now)
+    billing.settle_refusal(session, booking=booking, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
 
 

@@ -203,6 +203,9 @@ WRONG_STATE: Mapping[str, str] = {
     "begun": _("It has begun, so this step is not possible any more. Nothing was changed. Reload to see where it stands."),
     "not_begun": _("Its time has not begun yet. Nothing was changed. Come back when it has."),
     "over": _("Its time is over, so this step is not possible any more. Nothing was changed."),
+    "check_in:late": _(
+        "The time to check in is over. Nothing was changed. What is used is told by the equipment's meter all the same."
+    ),
     "end_outage:not_begun": _("It has not begun, so it cannot be over. Nothing was changed. Withdraw it or give an end."),
     "withdraw_outage:begun": _("It has begun, and its past stays on record. Nothing was changed. Say that it is over."),
     "without_gaps": _("The series has no gap that can still be filled. Nothing was changed."),

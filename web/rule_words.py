@@ -1,4 +1,4 @@
-"""Words for codes of rules: customers, prices, operators, and why a booking would have been refused."""
+"""Words for codes of rules: customers, prices, operators, conditions, and why a booking would have been refused."""
 
 from collections.abc import Mapping
 
@@ -45,8 +45,34 @@ GROUP = {
     "industry": _("Industry"),
     "partner": _("Partners"),
 }
+FACT = {
+    "qualification": _("Qualification"),
+    "assistance": _("An operator stands by"),
+    "supervised_runs": _("First uses"),
+    "capacity": _("Can be booked at once"),
+    "min": _("Shortest booking"),
+    "max": _("Longest booking"),
+    "step": _("Grid of start times"),
+    "notice": _("Book ahead"),
+    "horizon": _("Bookable until"),
+    "cleaning": _("Clean-down after use"),
+    "setup": _("Set-up before use"),
+    "confirmation": _("How use is confirmed"),
+    "approval": _("Approval"),
+    "check_in": _("Check-in"),
+    "overtime": _("Overtime"),
+    "cancellation": _("Cancellation"),
+    "cancellation_days": _("Cancellation"),
+    "address": _("Address"),
+    "hours": _("Opening hours"),
+    "commissioned": _("In service since"),
+    "parent": _("Part of"),
+    "ability": _("Capability"),
+}
+"""Lines of a listing's capabilities and conditions."""
 GRANT = {"valid": _("Valid"), "expired": _("Expired"), "revoked": _("Taken back")}
 
 RULE_WORDS: Mapping[str, Mapping[str, str]] = {
     "grant": GRANT, "customer_group": GROUP, "assistance": ASSISTANCE, "price_class": PRICE_CLASS, "rule": RULE,
+    "fact": FACT,
 }  # fmt: skip

@@ -20,6 +20,7 @@ from booking.swaps import actions as swaps
 from booking.waiting import actions as waiting
 from devices import actions as devices
 from devices import queries as equipment
+from devices.absences import actions as absences
 from devices.archive import actions as archive
 from devices.evidence import actions as evidence
 from devices.evidence.keys import Signer
@@ -97,6 +98,7 @@ JOBS: Sequence[Job] = (
     Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
     Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
     Job("warn_of_overruns", timedelta(seconds=30), _at(overruns.warn)),
+    Job("tell_of_absences", timedelta(seconds=30), _at(absences.tell)),
     Job("remind_of_statements", timedelta(minutes=1), _at(statements_due.remind)),
     Job("expire_swaps", timedelta(minutes=1), _at(swaps.expire_overdue)),
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),

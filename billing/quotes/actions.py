@@ -118,7 +118,8 @@ def _requote(
 ) -> list[Money]:
     rows = []
     for booking, quote in zip(bookings, old, strict=True):
-        late = queries.fee_of_quote(quote, now).minor if given_up and booking.decided_at else 0
+        left = given_up and booking.decided_at and booking.slot != quote.slot
+        late = queries.fee_of_quote(quote, now).minor if left else 0
         owed = {"owed_minor": max(quote.owed_minor, late)}
         rows.append(_quote(booking, number=quote.number + 1, terms=_terms(quote, KEPT) | owed, now=now))
     QUOTES.add(session, rows)

@@ -1,4 +1,4 @@
-"""Writes of fee credits: decided once for each cancelled booking, given back by a correcting statement."""
+"""Writes of fee credits: decided once for each time that was given up, given back by a correcting statement."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -29,33 +29,34 @@ BATCH = 100
 
 
 def decide_due(session: Session, *, now: datetime) -> list[str]:
-    """Decide every credit that can be decided; returns the ids of the cancelled bookings."""
+    """Decide every credit that can be decided; returns the ids of the bookings."""
     decided = []
     for row in queries.lock_due(session, now=now, limit=BATCH):
         booking = get_booking(session, row.booking_id)
-        found = [Resale(other, unit, queries.charged(session, other)) for unit, other in taken_instead(session, booking)]
+        left = shares.slot_of(row.ends_at, row.whole_s, booking.quantity)
+        found = [Resale(other, unit, queries.charged(session, other)) for unit, other in taken_instead(session, booking, left)]
         if now < row.ends_at + LONGEST_WAIT and any(one.charged is None for one in found):
             continue
-        _decide(session, row, booking, [one for one in found if one.charged], now)
+        _decide(session, row, booking, left, [one for one in found if one.charged], now)
         decided.append(booking.id)
     return decided
 
 
-def _decide(session: Session, row: FeeCredit, booking: Booking, resales: list[Resale], now: datetime) -> None:
+def _decide(session: Session, row: FeeCredit, booking: Booking, left: Slot, resales: list[Resale], now: datetime) -> None:
     taken: dict[int, list[Slot]] = defaultdict(list)
     for one in resales:
         taken[one.unit].append(one.booking.slot)
     fee = Money(row.fee_minor, row.currency)
-    row.resold_s = min(shares.resold_s(booking.slot, taken), row.whole_s)
+    row.resold_s = min(shares.resold_s(left, taken), row.whole_s)
     credit = shares.credit(fee, row.resold_s, row.whole_s)
     row.credit_minor, row.decided_at = credit.minor, now
     session.flush()
     if credit:
-        units = row.whole_s // booking.slot.seconds
         whole = Money(bills.accepted_sums(session, booking.id)[0], row.currency)
-        charge = pricing.charge_for_cancellation(whole, credit, pricing.minutes_of(timedelta(seconds=row.resold_s) / units))
+        resold = pricing.minutes_of(timedelta(seconds=row.resold_s) / booking.quantity)
+        charge = pricing.charge_for_cancellation(whole, credit, resold)
         row.correction_id = charge_at_once(session, booking=booking, charge=charge, now=now).id
-        tell_credit(session, booking, row.correction_id, credit, now)
+        tell_credit(session, booking, left, row.correction_id, credit, now)
         _note(session, row, booking, "credit_fee", None, now)
     session.flush()
     payments.give_back(session, booking=booking, now=now)

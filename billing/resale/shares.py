@@ -1,10 +1,21 @@
 """How much of a cancelled slot was taken by others, and what of its fee that gives back."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from marketplace.money import Money
 from marketplace.slot import Slot, intersect, total
+
+
+def slot_of(ends_at: datetime, whole_s: int, units: int) -> Slot:
+    """The time that was given up, by its end and its seconds, which count for each unit.
+
+    >>> from datetime import UTC, datetime
+    >>> slot_of(datetime(2026, 3, 10, 12, tzinfo=UTC), 14400, 2).start.hour
+    10
+    """
+    return Slot(ends_at - timedelta(seconds=whole_s // units), ends_at)
 
 
 def resold_s(slot: Slot, taken: Mapping[int, Iterable[Slot]]) -> int:

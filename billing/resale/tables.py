@@ -16,14 +16,14 @@ class FeeCredit(Base):
     __tablename__ = "fee_credits"
 
     booking_id: Mapped[Id] = mapped_column(ForeignKey(Booking.id), primary_key=True)
-    """The cancelled one."""
+    """The cancelled one, or a request that came to nothing after a time had been given up late for it."""
     fee_minor: Mapped[int]
-    """Of this slot; what was owed beyond it for a time given up before is not given back."""
+    """Of this slot; what a cancelled booking owed beyond it for a time given up before is not given back."""
     currency: Mapped[Code]
     ends_at: Mapped[datetime]
-    """Of the cancelled slot."""
+    """Of the slot that was cancelled or given up."""
     whole_s: Mapped[int]
-    """Of the cancelled slot, counted once for each unit."""
+    """Of that slot, counted once for each unit."""
     resold_s: Mapped[int] = mapped_column(default=0)
     credit_minor: Mapped[int] = mapped_column(default=0)
     correction_id: Mapped[Id | None] = mapped_column(ForeignKey(Statement.id))

@@ -33,6 +33,8 @@ class Further:
     trusted: Sequence[str] = ()
     decide_within_h: int | None = None
     offer_min: int | None = None
+    check_in_grace_min: int | None = None
+    overtime_min: int | None = None
     buffers_in_closed: bool = True
     waive_own_buffers: bool = False
     pooled: bool = False
@@ -127,10 +129,9 @@ def _check_further(session: Session, institution_id: str, further: Further) -> N
     checks.check_exceptions(further.exceptions)
     checks.check_holidays(further.holidays)
     checks.check_quotas(further.quotas)
-    if further.decide_within_h is not None:
-        checks.require_between("rules.decide_within_h", further.decide_within_h, 1, 8784)
-    if further.offer_min is not None:
-        checks.require_between("rules.offer_min", further.offer_min, 5, 2880)
+    for name, (low, high) in checks.BOUNDS.items():
+        if (value := getattr(further, name)) is not None:
+            checks.require_between(f"rules.{name}", value, low, high)
     named = {entry["organisation_id"] for entry in further.audience if entry.get("organisation_id")}
     grouped = {one for quota in further.quotas for one in quota.get("organisation_ids", ())}
     people_named = {one for quota in further.quotas for one in quota.get("person_ids", ())}

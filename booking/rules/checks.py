@@ -14,6 +14,9 @@ MOST_NAMED = 500
 MOST_QUOTAS = 20
 """Each is one pass over a customer's bookings at every admission."""
 
+BOUNDS = {"decide_within_h": (1, 8784), "offer_min": (5, 2880), "check_in_grace_min": (5, 1440), "overtime_min": (0, 60)}
+"""Of rules that may be left open. Meters need some minutes to show that nobody came, and an hour of overtime is the most that
+devices, bills and published figures know of."""
 MOST_NEEDS = 10
 MOST_RUNS = 20
 """Supervised runs before somebody works alone."""

@@ -16,7 +16,7 @@ from devices.attestations.documents import Paper, read_document
 from devices.attestations.statements import Known, Side, Statement, as_json, check, from_json, read_statement
 from devices.attestations.tables import Attestation, AttestationDocument, AttestationState
 from devices.attestations.telling import tell_answered, tell_waiting
-from devices.confirming import differs, down, measured_use, seen_around, write_use
+from devices.confirming import differs, down, measured_use, overtimes, seen_around, write_use
 from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.people.text import clean
@@ -54,7 +54,8 @@ def state(session: Session, *, booking_id: str, wish: Wish, actor_id: str, now: 
     before = queries.attestations_of(session, booking_id)
     _require_statable(session, before, booking)
     alone = measured_use(session, booking, stated=NOTHING_STATED)
-    known = Known(seen_around(session, booking), down(session, booking), alone)
+    overtime = overtimes(session, [booking])[booking.id]
+    known = Known(seen_around(session, booking), down(session, booking), alone, overtime)
     check(said, known, measured_use(session, booking, stated=said))
     _keep(session, paper, now)
     row = Attestation(

@@ -59,11 +59,12 @@ def from_json(stretches: Iterable[dict[str, Any]]) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What stands against a statement: segments and downtime around the booking, and its use without any statement."""
+    """What stands against a statement: segments and downtime around the booking, its use without any statement, its overtime."""
 
     segments: Sequence[Segment]
     down: Sequence[Slot]
     use: Use
+    overtime: timedelta = OVERRUN_MAX
 
 
 def check(statement: Statement, known: Known, with_it: Use) -> None:
@@ -75,7 +76,7 @@ def check(statement: Statement, known: Known, with_it: Use) -> None:
         _check_unused(known)
         return
     for one in statement.stretches:
-        _check_reach(one, known.use.slot)
+        _check_reach(one, known.use.slot, known.overtime)
         _check_silence(one, known)
     runs = [piece.slot for piece in with_it.pieces if piece.state is State.RUN]
     if lost := subtract(statement.stretches, runs):
@@ -92,10 +93,10 @@ def _check_unused(known: Known) -> None:
         raise Invalid(field="stretches", reason="the meter saw the whole of the booking already")
 
 
-def _check_reach(one: Slot, booked: Slot) -> None:
-    if outside := subtract([one], [booked.widen(EARLY_GRACE, OVERRUN_MAX)]):
+def _check_reach(one: Slot, booked: Slot, overtime: timedelta) -> None:
+    if outside := subtract([one], [booked.widen(EARLY_GRACE, overtime)]):
         reason = "from {since} to {until} is more than {early} minutes before the booking or {late} minutes after it"
-        early, late = EARLY_GRACE // timedelta(minutes=1), OVERRUN_MAX // timedelta(minutes=1)
+        early, late = EARLY_GRACE // timedelta(minutes=1), overtime // timedelta(minutes=1)
         raise _at(outside[0], reason, early=early, late=late)
 
 

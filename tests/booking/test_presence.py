@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 from booking import actions, queries
 from booking.admission import SlotRefused, Wish
 from booking.occupancy import Gap
-from booking.presence.actions import check_in, finish
-from booking.rules.actions import RuleSet, set_rules
+from booking.presence.actions import ENDED_BY_OTHERS, check_in, finish
+from booking.presence.queries import check_in_by
+from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Booking, Category
 from marketplace.refusals import WrongState
 from marketplace.slot import Slot
-from marketplace.tables import AuditEntry, Resource
+from marketplace.tables import AuditEntry, Message, Resource
 from tests.builders import a_person, a_resource, an_organisation
 from web.running import audit
 
@@ -47,6 +48,31 @@ def test_one_is_there_from_half_an_hour_before_to_the_end_and_says_so_once(db: S
     check_in(db, booking_id=booking.id, actor_id="per_1", now=minute(119))
     assert booking.checked_in_at == minute(-30)
     assert db.scalars(select(AuditEntry.action).where(AuditEntry.object_id == booking.id)).all().count("check_in") == 1
+
+
+def test_one_checks_in_as_long_after_the_start_as_the_rules_of_acceptance_say(db: Session, resource: Resource) -> None:
+    further = Further(check_in_grace_min=20)
+    set_rules(db, resource_id=resource.id, rules=RuleSet(), further=further, actor_id=None, now=BEFORE)
+    booking, other, short = booked(db, resource), booked(db, resource), booked(db, resource, 180, 195)
+    set_rules(db, resource_id=resource.id, rules=RuleSet(), further=Further(), actor_id=None, now=BEFORE)
+    with pytest.raises(WrongState) as late:
+        check_in(db, booking_id=booking.id, actor_id="per_1", now=minute(20))
+    assert late.value.values["state"] == "late"
+    check_in(db, booking_id=other.id, actor_id="per_1", now=minute(19.9))
+    check_in(db, booking_id=other.id, actor_id="per_1", now=minute(60))
+    assert (booking.checked_in_at, other.checked_in_at) == (None, minute(19.9))
+    check_in(db, booking_id=short.id, actor_id="per_1", now=minute(194))
+    assert check_in_by(db, short) is None
+
+
+def test_who_booked_is_told_when_somebody_else_ends_it(db: Session, resource: Resource) -> None:
+    mine, theirs = booked(db, resource), booked(db, resource)
+    finish(db, booking_id=mine.id, actor_id=mine.person_id, now=minute(10))
+    for now in (19.2, 19.8):
+        finish(db, booking_id=theirs.id, actor_id="per_1", now=minute(now))
+    (message,) = db.scalars(select(Message).where(Message.kind == ENDED_BY_OTHERS)).all()
+    assert (message.person_id, message.data["end"]) == (theirs.person_id, minute(20).isoformat())
+    assert message.data["was"]["end"] == minute(120).isoformat()
 
 
 @pytest.mark.parametrize(("now", "end"), [(0, 1), (0.5, 1), (40, 40), (40.01, 41), (119.5, 120)])

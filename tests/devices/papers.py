@@ -83,9 +83,9 @@ class Blind:
         return found
 
 
-def a_blind_booking(db: Session, *, before: float = 8, after: float = 8) -> Blind:
+def a_blind_booking(db: Session, *, before: float = 8, after: float = 8, **rules: int) -> Blind:
     """Unverifiable; `before` and `after` are the watts at both of its ends."""
-    resource = a_resource(db)
+    resource = a_resource(db, rules=rules)
     device, known = a_device(db, resource)
     set_thresholds(db, device_id=device.id, profile={"backfill": 86400}, actor_id="x", now=minute(0.1))
     booking = a_booking(db, resource=resource, start=minute(60), hours=2)

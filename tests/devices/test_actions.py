@@ -20,7 +20,7 @@ from devices.segments import State
 from devices.tables import ConfirmedUse, Device, RawMessage, RejectedMessage, UsageSession
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from tests.builders import a_booking, a_person, a_resource
+from tests.builders import a_booking, a_person, a_resource, a_rule_version
 
 DAY = datetime(2026, 3, 10, 1, tzinfo=UTC)
 DAY_LONG = Slot(DAY, DAY + timedelta(hours=24))
@@ -91,6 +91,35 @@ def test_an_overrun_ends_at_the_next_booking_whatever_became_of_that(db: Session
     use = queries.use_of_booking(db, booking.id)
     assert use is not None
     assert (use.confirmed_s, use.overrun_s) == (3600, 600)
+
+
+@pytest.mark.parametrize(("overtime_min", "counts"), [(None, 3600), (0, 0), (10, 600), (45, 2700)])
+def test_an_overrun_counts_as_far_as_the_rules_of_the_bookings_acceptance_allow(
+    db: Session, overtime_min: int | None, counts: int
+) -> None:
+    resource = a_resource(db, rules={"overtime_min": overtime_min})
+    _, known = a_device(db, resource)
+    booking = a_booking(db, resource=resource, start=minute(0), hours=1)
+    a_rule_version(db, resource, number=2, overtime_min=5)
+    intake.store(db, telemetry(known.key, 0, 140, 350) + telemetry(known.key, 140, 180, 8))
+    actions.fold_devices(db, now=minute(180))
+    actions.confirm_uses(db, now=minute(180))
+    use = queries.use_of_booking(db, booking.id)
+    assert use is not None
+    assert (use.confirmed_s, use.overrun_s, use.verdict) == (3600, counts, Verdict.FULFILLED)
+
+
+def test_a_run_that_goes_on_after_an_end_without_overtime_is_not_the_next_ones_early_use(db: Session) -> None:
+    resource = a_resource(db, rules={"overtime_min": 0})
+    _, known = a_device(db, resource)
+    a_booking(db, resource=resource, start=minute(0), hours=1)
+    following = a_booking(db, resource=resource, start=minute(90), hours=1)
+    intake.store(db, telemetry(known.key, 0, 80, 350) + telemetry(known.key, 80, 160, 8))
+    actions.fold_devices(db, now=minute(160))
+    actions.confirm_uses(db, now=minute(160))
+    use = queries.use_of_booking(db, following.id)
+    assert use is not None
+    assert (use.verdict, use.early_s) == (Verdict.NO_SHOW, 0)
 
 
 def runs_of(db: Session, key: str) -> Sequence[UsageSession]:

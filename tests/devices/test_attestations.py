@@ -67,6 +67,15 @@ def test_early_use_and_use_past_the_end_count_as_the_rules_allow(db: Session) ->
     assert (use.early_s, use.overrun_s) == (900, 3600)
 
 
+def test_no_more_can_be_stated_than_the_overtime_that_the_booking_was_accepted_with(db: Session) -> None:
+    blind = a_blind_booking(db, before=350, after=350, overtime_min=10)
+    with pytest.raises(Invalid) as refused:
+        blind.state(stretch(60, 191))
+    assert (refused.value.values["late"], refused.value.values["since"]) == (10, minute(190).isoformat())
+    blind.sign(blind.state(stretch(60, 180)))
+    assert blind.use().overrun_s == 600
+
+
 @pytest.mark.parametrize(
     ("stretches", "said"),
     [

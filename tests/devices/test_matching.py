@@ -55,6 +55,17 @@ def test_an_overrun_ends_after_an_hour() -> None:
     assert minutes(use.overrun) == 60
 
 
+@pytest.mark.parametrize(("overtime", "following", "counts"), [(0, 790, 0), (20, 790, 20), (20, 710, 10), (20, 700, 0)])
+def test_an_overrun_ends_where_the_booking_allows_no_more_or_the_next_one_begins(
+    overtime: int, following: int, counts: int
+) -> None:
+    segments = day((State.RUN, 600, 760))
+    first = Booked("a", span(600, 700), overtime=timedelta(minutes=overtime))
+    uses = match(segments, [first, Booked("b", span(following, 800))])
+    assert (minutes(uses[0].overrun), uses[0].split) == (counts, following == 700)
+    assert unbooked(segments, uses) == ([span(700 + counts, 760)] if following == 790 else [])
+
+
 @pytest.mark.parametrize(
     ("states", "verdict"),
     [
@@ -93,11 +104,20 @@ def test_a_bridged_silence_is_run_only_inside_one_booking() -> None:
 EDGES = st.lists(st.integers(0, 1440), min_size=2, max_size=12, unique=True).map(sorted)
 
 
-@given(edges=EDGES, states=st.lists(st.sampled_from(State), min_size=11, max_size=11), slots=EDGES)
-def test_no_second_of_run_is_given_twice_or_lost(edges: list[int], states: list[State], slots: list[int]) -> None:
+@given(
+    edges=EDGES,
+    states=st.lists(st.sampled_from(State), min_size=11, max_size=11),
+    slots=EDGES,
+    overtimes=st.lists(st.integers(0, 60), min_size=6, max_size=6),
+)
+def test_no_second_of_run_is_given_twice_or_lost(
+    edges: list[int], states: list[State], slots: list[int], overtimes: list[int]
+) -> None:
     segments = day(*[(state, a, b) for state, a, b in zip(states, edges, edges[1:], strict=False)])
-    bookings = [Booked(str(n), span(a, b)) for n, (a, b) in enumerate(zip(slots[::2], slots[1::2], strict=False))]
+    times = zip(slots[::2], slots[1::2], overtimes, strict=False)
+    bookings = [Booked(str(n), span(a, b), overtime=timedelta(minutes=most)) for n, (a, b, most) in enumerate(times)]
     uses = match(segments, bookings)
+    assert all(use.overrun <= one.overtime for use, one in zip(uses, bookings, strict=True))
     given_away = [piece.slot for use in uses for piece in use.pieces if piece.state is State.RUN]
     assert sum((slot.duration for slot in given_away), timedelta()) == total(given_away)
     run = total(segment.slot for segment in segments if segment.state is State.RUN)

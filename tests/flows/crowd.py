@@ -111,7 +111,7 @@ class Visitor(Patient):
         row = self.booking(session, BookingState.REQUESTED)
         if self.dice.random() < 0.7:
             return [told(actions.approve(session, booking_id=row.id, actor_id=self.town.manager.known_id, now=self.now))]
-        return [told(checkout.refuse(session, actor=self.town.manager, booking_id=row.id, now=self.now))]
+        return [told(checkout.refuse(session, actor=self.town.manager, booking_id=row.id, now=self.now)[0])]
 
     def pay(self, session: Session) -> Changed:
         return [told(actions.confirm_hold(session, booking_id=self.booking(session, BookingState.HELD).id, now=self.now))]

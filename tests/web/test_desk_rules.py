@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from booking.states import BookingState
 from booking.tables import RuleVersion
-from marketplace import clock
+from marketplace import audit, clock
 from marketplace.tables import Organisation, Resource
 from tests.builders import a_booking
 from tests.web.desks import Desk, Reader, error_beside
@@ -103,6 +103,7 @@ def test_every_rule_of_the_editor_is_kept_as_typed(desk: Desk) -> None:
         "unit_1": "count", "per_1": "day", "by_1": "members", "group_1": "联合体",
         "members_1": "technician@example.com\n蓉创新材料有限公司", "need_0": kind, "alone_0": "1", "mode": "optional",
         "supervised_runs": "2", operator: "1", f"part_{pump}": "1", "setup_min": "15", "cleaning_min": "30",
+        "check_in_grace_min": "20", "overtime_min": "0",
     }  # fmt: skip
     _, fields = sent(desk, reader, **changes)
     saved = reader.post(editor(desk), **fields)
@@ -133,6 +134,8 @@ def test_every_rule_of_the_editor_is_kept_as_typed(desk: Desk) -> None:
         ({"mode": "required", "operator_opr_x": "1"}, "assistance", "that the institution does not have"),
         ({"min_min": "90", "max_min": "60"}, "min_min", "is longer than the longest booking"),
         ({"step_min": "0"}, "step_min", "must be 1 to 1440"),
+        ({"check_in_grace_min": "4"}, "check_in_grace_min", "must be 5 to 1440"),
+        ({"overtime_min": "61"}, "overtime_min", "must be 0 to 60"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_saved(desk: Desk, changes: dict[str, str], field: str, said: str) -> None:
@@ -229,6 +232,20 @@ def test_a_listing_tells_its_conditions_and_books_with_an_operator(desk: Desk) -
     assert "Book with an operator" in alone.text
     booked = customer.post(f"/r/{desk.resource}/bookings", **slot, assisted="1")
     assert "An operator stands by" in booked.text
+
+
+def test_a_listing_tells_until_when_to_check_in_and_how_much_overtime_there_is(desk: Desk) -> None:
+    reader = desk.reader("manager")
+    assert "Overtime" not in desk.reader("customer").get(f"/r/{desk.resource}").text
+    for overtime, told in (("30", "at most 30 min after the end"), ("0", "none: what runs on")):
+        _, fields = sent(desk, reader, check_in_grace_min="20", overtime_min=overtime)
+        reader.post(editor(desk), **fields)
+        page = desk.reader("customer").get(f"/r/{desk.resource}").text
+        assert "until 20 min after the start" in page
+        assert told in page
+    with desk.database() as session:
+        kept = audit.history_of(session, "resource", desk.resource)[0].after or {}
+    assert (kept["check_in_grace_min"], kept["overtime_min"]) == (20, 0)
 
 
 def test_a_price_by_class_is_edited_and_shown(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import queries as bills
 from booking import actions as booking
 from booking.outages.plans import Proposal, Step
+from booking.presence import actions as presence
 from booking.qualifications import actions as qualifications
 from booking.qualifications.actions import Named
 from booking.tables import Booking
@@ -24,7 +25,7 @@ from marketplace.settings import Settings
 from marketplace.slot import Slot
 from marketplace.tables import Message, Resource
 from marketplace.topics import Delivery, Topic
-from tests.builders import a_member, a_resource, an_institution, an_organisation
+from tests.builders import a_booking, a_member, a_resource, a_rule_version, an_institution, an_organisation
 from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
 from web import checkout
 from web.checkout import Order
@@ -384,6 +385,49 @@ def test_who_is_next_reads_since_when_the_equipment_is_in_use(firm: Firm) -> Non
     lines = text_of(mail).splitlines()
     assert lines[0].startswith("前一位的使用尚未结束")
     assert any(line.startswith("此刻：自 ") and "已超出前一个预约的结束时间" in line for line in lines)
+
+
+def test_a_confirmation_says_until_when_to_check_in(firm: Firm) -> None:
+    with firm.sessions.begin() as session:
+        a_rule_version(session, session.get_one(Resource, firm.resource), number=2, check_in_grace_min=20)
+    firm.booked()
+    (mail,) = firm.letters()
+    local = START + 8 * HOUR
+    wanted = f"签到：{local.month}月{local.day}日 周{'一二三四五六日'[local.weekday()]} 09:20 前"
+    assert wanted in text_of(mail).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("booking_absent", ["您的预约尚无人签到", "此后的使用仍按计量计入。机构可能会释放剩余时间。"]),
+        ("customer_absent", ["有预约至今无人到场", "预约方：", "可在下方页面释放剩余时间。实际使用由计量判定。"]),
+    ],
+)
+def test_who_reads_that_nobody_came_reads_what_was_seen_and_what_may_follow(firm: Firm, kind: str, lines: list[str]) -> None:
+    booking_id = firm.booked()
+    firm.letters()
+    with firm.sessions.begin() as session:
+        times = {"start": SLOT.start.isoformat(), "end": SLOT.end.isoformat(), "by": SLOT.start.isoformat()}
+        data = {"booking_id": booking_id, "resource_id": firm.resource, "version": 1, **times}
+        outbox.queue(session, person_id=firm.member, kind=kind, data=data, cause=kind, now=clock.now())
+    (mail,) = firm.letters()
+    said = text_of(mail)
+    assert all(line in said for line in [*lines, "09:00 无人签到，且设备自开始起一直空闲"])
+    assert "价格" not in said
+
+
+def test_an_end_that_somebody_else_set_moves_the_readers_calendar(firm: Firm) -> None:
+    with firm.sessions.begin() as session:
+        now = clock.now().replace(second=0, microsecond=0)
+        place, who = session.get_one(Resource, firm.resource), people.get_person(session, firm.member)
+        made = a_booking(session, resource=place, person=who, start=now - HOUR, version=3)
+        presence.finish(session, booking_id=made.id, actor_id="per_staff", now=now)
+    (mail,) = firm.letters()
+    assert text_of(mail).splitlines()[0] == "您的预约已被提前结束"
+    assert "新时间：" in text_of(mail)
+    (event,) = events_of(calendar_of(mail) or b"")
+    assert (event["DTEND"], event["SEQUENCE"]) == (f"{now:%Y%m%dT%H%M%SZ}", "4")
 
 
 @pytest.mark.parametrize("kind", ["calendar_failing", "calendar_conflicts"])

@@ -38,6 +38,8 @@ def test_a_change_is_told_by_its_name_with_its_values() -> None:
         "状态: 待审批 → 已确认",
         "开始: 11月25日 周三 10:00 → 11月26日 周四 10:00",
     ]
+    rules = {"check_in_grace_min": None, "overtime_min": 0}
+    assert told({}, rules, Formats(Lang.ZH), zh) == ["超时（分钟）: 0"]
     assert title("kiln", "heat_up", str) == "kiln · heat up"
     steps = [*(("waiting", f"waiting_{turn.value}") for turn in Turn), *(("swap", f"{one.value}_swap") for one in ENDED)]
     assert [step for step in steps if "·" in title(*step, zh)] == []

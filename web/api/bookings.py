@@ -265,8 +265,8 @@ def refuse(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, 
     grounds = Grounds(said.grounds)
 
     def make() -> dict[str, Any]:
-        made = checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=said.reason, now=now)
-        return shape(made)
+        made, fee = checkout.refuse(db, actor=actor, booking_id=booking_id, grounds=grounds, reason=said.reason, now=now)
+        return {**shape(made), "fee": shapes.money(fee)}
 
     return once.answer(200, make)
 
@@ -297,7 +297,7 @@ def cancel_bundle(bundle_id: str, once: OneAnswer, db: Db, actor: SignedIn, now:
 
 @router.post("/bookings/{booking_id}/check-in")
 def check_in(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    """The customer is there: from 30 minutes before the start to the end."""
+    """The customer is there: from 30 minutes before the start to the end, or as long after the start as the rules say."""
     checkout.require_present(actor, queries.get_booking_for(db, actor, booking_id))
     who = actor.known_id
     return once.answer(200, lambda: shape(presence.check_in(db, booking_id=booking_id, actor_id=who, now=now)))

@@ -111,6 +111,8 @@ class RulesIn(Shape):
     trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
     decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
     offer_min: Annotated[Whole, Field(ge=5, le=2880)] | None = None
+    check_in_grace_min: Annotated[Whole, Field(ge=5, le=1440)] | None = None
+    overtime_min: Annotated[Whole, Field(ge=0, le=60)] | None = None
     audience: Annotated[Sequence[WelcomeIn], Field(max_length=500)] = ()
     exceptions: Annotated[Sequence[ExceptionIn], Field(max_length=800)] = ()
     holidays: Literal["CN"] | None = None
@@ -155,6 +157,8 @@ def read_further(rules: RulesIn) -> Further:
         trusted=list(dict.fromkeys(rules.trusted)),
         decide_within_h=rules.decide_within_h,
         offer_min=rules.offer_min,
+        check_in_grace_min=rules.check_in_grace_min,
+        overtime_min=rules.overtime_min,
         buffers_in_closed=rules.buffers_in_closed,
         waive_own_buffers=rules.waive_own_buffers,
         pooled=rules.capacity_mode == "pool",
@@ -176,6 +180,8 @@ def told(version: RuleVersion) -> dict[str, Any]:
         "trusted": trusted,
         "decide_within_h": version.decide_within_h,
         "offer_min": version.offer_min,
+        "check_in_grace_min": version.check_in_grace_min,
+        "overtime_min": version.overtime_min,
         "audience": version.audience,
         "exceptions": [{"date": one["date"], "hours": shapes.hours(one["hours"])} for one in version.exceptions],
         "holidays": version.holidays,

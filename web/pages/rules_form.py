@@ -43,21 +43,27 @@ def read_further(db: Session, row: Resource, version: RuleVersion, fields: Field
     trusted = [one for one in shown if text(fields, f"trusted_{one}")]
     if (text(fields, "approval") == "trusted") != bool(trusted):
         raise Invalid(field="approval", reason="choose whom you trust, and that they book at once; or neither")
-    decide, offer = text(fields, "decide_within_h"), text(fields, "offer_min")
     return Further(
         exceptions=read_exceptions(text(fields, "exceptions")),
         holidays=text(fields, "holidays") or None,
         quotas=[one for n in range(MOST_LINES) if (one := _quota(db, row, shown, fields, n))],
         audience=[_welcome(fields, key) for key in (*GROUP, *shown) if text(fields, f"welcome_{key}")],
         trusted=trusted,
-        decide_within_h=number(fields, "decide_within_h") if decide else None,
-        offer_min=number(fields, "offer_min") if offer else None,
+        decide_within_h=_count(fields, "decide_within_h"),
+        offer_min=_count(fields, "offer_min"),
+        check_in_grace_min=_count(fields, "check_in_grace_min"),
+        overtime_min=_count(fields, "overtime_min"),
         buffers_in_closed=bool(text(fields, "in_closed")),
         waive_own_buffers=bool(text(fields, "waive")),
         pooled=text(fields, "capacity_mode") == "pool",
         qualifications=[one for n in range(MOST_LINES) if (one := _need(fields, n))],
         assistance=_assistance(fields),
     )
+
+
+def _count(fields: Fields, name: str) -> int | None:
+    """None where it was left open. Raises: Invalid."""
+    return number(fields, name) if text(fields, name) else None
 
 
 def read_exceptions(typed_text: str) -> list[dict[str, Any]]:

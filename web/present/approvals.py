@@ -74,6 +74,7 @@ def rows(session: Session, found: Sequence[Booking], lang: Lang, *, now: datetim
                 slot=row.slot,
                 zone=place.timezone,
                 price=Money(quote.quote_minor, quote.currency) if quote else zero(place.currency),
+                owed=Money(quote.owed_minor, quote.currency) if quote else zero(place.currency),
                 purpose=row.purpose,
                 asked_at=row.submitted_at,
                 deadline=row.answer_by,

@@ -14,11 +14,13 @@ from billing.tables import BookingQuote, Statement, StatementState
 from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
+from booking.presence.queries import check_in_by
 from booking.queries import bookings_of_bundle_for
 from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
+from devices.absences.queries import is_absent
 from devices.attestations import queries as signing
 from devices.attestations.tables import AttestationState
 from devices.discrepancies.comparing import Figures
@@ -46,8 +48,10 @@ from web.views.bookings import (
     BookingView,
     Bundle,
     CancelOffer,
+    GivenUp,
     PartRow,
     Piece,
+    Presence,
     SessionRow,
     Step,
     UseMinutes,
@@ -120,7 +124,6 @@ def one(
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
-    attends = may_attend(actor, row) and row.state is BookingState.CONFIRMED
     runs = _runs(session, row, around) if row.starts_at <= now else []
     zone, ahead = place.timezone, now < row.ends_at and row.state in OPEN
     return BookingView(
@@ -150,8 +153,8 @@ def one(
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
         can_decide=staff and row.state is BookingState.REQUESTED,
         version=row.version,
-        can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < row.ends_at,
-        can_finish=attends and row.starts_at <= now < row.ends_at,
+        presence=_presence(session, row, actor, now),
+        given_up=given_up(session, row),
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
         bundle=_bundle(session, row, actor, lang, now) if row.bundle_id else None,
@@ -161,6 +164,26 @@ def one(
         attestations=_attestations(session, row, use, actor),
         refusal=sentence(refusal.code, refusal.values, translator(lang)) if refusal else None,
     )
+
+
+def _presence(session: Session, row: Booking, actor: Actor, now: datetime) -> Presence:
+    by, attends = check_in_by(session, row), may_attend(actor, row) and row.state is BookingState.CONFIRMED
+    return Presence(
+        can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < (by or row.ends_at),
+        check_in_by=by,
+        can_finish=attends and row.finished_at is None and row.starts_at <= now < row.ends_at,
+        absent=by is not None and is_absent(session, row, now=now),
+        for_others=not is_own(actor, row),
+    )
+
+
+def given_up(session: Session, row: Booking) -> GivenUp | None:
+    """Of a request after a late move that is open, or for which what was given up was charged."""
+    charged = bills.charged_for_giving_up(session, [row.id]).get(row.id)
+    if not (charged or row.state is BookingState.REQUESTED) or (left := bills.given_up(session, row.id)) is None:
+        return None
+    quote = bills.quote_of_booking(session, row.id)
+    return GivenUp(left.slot, Money(quote.owed_minor, quote.currency), charged is not None)
 
 
 def _bundle(session: Session, row: Booking, actor: Actor, lang: Lang, now: datetime) -> Bundle | None:
@@ -266,7 +289,7 @@ def statement(
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
-    quote = bills.quote_of_booking(session, row.id)
+    quote, left = bills.quote_of_booking(session, row.id), given_up(session, row)
     customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
     charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
@@ -282,7 +305,7 @@ def statement(
         customer=firm.name if firm else people.get_person(session, row.person_id).name,
         institution=names.name_of(house, lang),
         resource=names.name_of(place, lang),
-        slot=row.slot,
+        slot=left.slot if left else row.slot,
         zone=place.timezone,
         issued_at=made.created_at,
         due_at=made.due_at if made.state is StatementState.OPEN else None,

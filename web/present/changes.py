@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from booking import actions
 from booking import queries as booking
 from booking.ratings import queries as ratings
 from booking.requests.tables import Grounds
@@ -56,6 +57,7 @@ def changes(
         start=start,
         end=end,
         keeps_fee=own and not decides,
+        asks_again=row.state is BookingState.REQUESTED or actions.asks_again(session, row),
         can_hand_over=can_hand_over,
         colleagues=_colleagues(session, actor, row) if can_hand_over else [],
         can_swap=can_swap,

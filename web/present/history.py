@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from billing import queries as bills
 from billing.tables import Statement
 from booking.requests import queries as requests
 from booking.tables import Booking
@@ -65,6 +66,9 @@ class _Teller:
         self._translate, self._formats, self._zone = translator(lang), Formats(lang), zone
         end = requests.end_of(session, row.id)
         self._reason = end.reason if end else None
+        fee = bills.charged_for_giving_up(session, [row.id]).get(row.id)
+        said = self._translate("{amount} is charged for the time given up for it.")
+        self._charged = said.format(amount=self._formats.money(fee)) if fee else None
         persons = {str(value["person"]) for one in entries for value in (one.before, one.after) if value and "person" in value}
         actors = {one.actor_id for one in entries if one.actor_id} | {row.person_id}
         self._names = people.names_of(session, persons | actors)
@@ -93,6 +97,8 @@ class _Teller:
             "reason": str(after.get("reason", "")),
         }
         note = self._reason if entry.action in {"refuse", "cancel"} else None
+        if self._charged and entry.action in {"refuse", "expire"}:
+            note = " · ".join(part for part in (note, self._charged) if part)
         who = self.who(entry.actor_id) if entry.actor_id else self._translate("automatically")
         return Happening(entry.at, self.say(code, **values), who, note)
 

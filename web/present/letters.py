@@ -10,9 +10,13 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.tables import StatementState
 from booking import queries as booking
+from booking.presence.actions import ENDED_BY_OTHERS
+from booking.presence.queries import check_in_by
 from booking.requests import queries as requests
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking
+from devices.absences.actions import FOR_STAFF as ABSENT_CUSTOMER
+from devices.absences.queries import KIND as ABSENT_BOOKING
 from devices.overruns.actions import KIND as DELAYED
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
@@ -28,9 +32,10 @@ from web.mail import Attachment, Letter
 from web.present import attestations, calendars, external, messages, names
 from web.views.frame import Lang
 
-INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted"}
+INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted", ENDED_BY_OTHERS}
 """These enter the reader's calendar or change there; what ended leaves it."""
 ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
+SEEN = {DELAYED, ABSENT_BOOKING, ABSENT_CUSTOMER}
 FOR_MANAGERS = {"request_to_decide", "customer_cancelled"}
 Facts = list[tuple[str, str]]
 INSTANT = timedelta(microseconds=1)
@@ -235,10 +240,31 @@ def _more(session: Session, message: Message, matter: Matter, now: datetime) -> 
         return _end(session, matter)
     if message.kind in FOR_MANAGERS:
         return [*_customer(session, matter), *_price(session, matter), *_to_decide(matter)]
+    if message.kind in SEEN:
+        return _seen(session, message, matter)
+    return [*_price(session, matter), *_check_in(session, matter, now), *_way_out(session, matter, now)]
+
+
+def _check_in(session: Session, matter: Matter, now: datetime) -> Facts:
+    """Until when, where that is before the end."""
+    _, row = matter.say, matter.row
+    if row.state is not BookingState.CONFIRMED or row.starts_at <= now or (by := check_in_by(session, row)) is None:
+        return []
+    return [(_("Check-in"), _("by {at}").format(at=matter.at(by)))]
+
+
+def _seen(session: Session, message: Message, matter: Matter) -> Facts:
+    """What the meter sees at this moment: the use before goes on, or nobody has come."""
+    _ = matter.say
     if message.kind == DELAYED:
-        _, since = matter.say, matter.at(datetime.fromisoformat(message.data["since"]))
+        since = matter.at(datetime.fromisoformat(message.data["since"]))
         return [(_("Now"), _("in use since {at}, beyond the end of the booking before yours").format(at=since))]
-    return [*_price(session, matter), *_way_out(session, matter, now)]
+    by = matter.at(datetime.fromisoformat(message.data["by"]))
+    seen = (_("Why"), _("nobody has checked in by {at}, and the equipment has stood idle since the start").format(at=by))
+    if message.kind == ABSENT_CUSTOMER:
+        told = _("You can free the rest of the time on the page below. What was used is decided by the meter.")
+        return [*_customer(session, matter), seen, (_("Next"), told)]
+    return [seen, (_("Next"), _("What you use from now on counts, as the meter sees it. The institution may free the rest."))]
 
 
 def _customer(session: Session, matter: Matter) -> Facts:
@@ -280,10 +306,12 @@ def _way_out(session: Session, matter: Matter, now: datetime) -> Facts:
 
 
 def _end(session: Session, matter: Matter) -> Facts:
-    """What a cancellation costs; a request that was withdrawn before it stood costs nothing."""
+    """What a cancellation costs; a request that was withdrawn before it stood costs nothing, one that was refused or not answered
+    what was given up late for it."""
     _, row = matter.say, matter.row
-    if matter.kind == "booking_refused" and (end := requests.end_of(session, row.id)) and end.reason:
-        return [(_("Reason"), end.reason)]
+    if matter.kind in {"booking_refused", "booking_expired"}:
+        end = requests.end_of(session, row.id)
+        return [*([(_("Reason"), end.reason)] if end and end.reason else []), *_given_up(session, matter)]
     if row.cancelled_at is None or bills.find_quote(session, row.id) is None:
         return []
     if row.decided_at is None:
@@ -294,12 +322,21 @@ def _end(session: Session, matter: Matter) -> Facts:
     return [(_("Fee"), matter.formats.money(fee) if fee else _("none"))]
 
 
+def _given_up(session: Session, matter: Matter) -> Facts:
+    _, left = matter.say, bills.given_up(session, matter.row.id)
+    fee = bills.charged_for_giving_up(session, [matter.row.id]).get(matter.row.id)
+    if left is None or fee is None:
+        return []
+    said = _("{amount}, for {when}, which you had given up for it when cancelling was not free any more")
+    return [(_("Fee"), said.format(amount=matter.formats.money(fee), when=matter.when(left.slot)))]
+
+
 def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     """The amount of a statement and until when it can be answered."""
     _, data = matter.say, message.data
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
     if message.kind == "statement_credited":
-        return [*facts, (_("Why"), _("Others used the time that you had cancelled, and were charged for it."))]
+        return [*facts, (_("Why"), _("Others used the time that you had given up, and were charged for it."))]
     made = bills.get_statement(session, data["statement_id"])
     if any("discrepancies" in line for line in made.lines):
         facts.append((_("Why"), _("Readings of the meter came after the bill had been accepted.")))

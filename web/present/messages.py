@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from billing import queries as bills
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
 from marketplace.money import Money
@@ -20,6 +21,8 @@ from web.views.frame import Choice, Form, Lang, Paging
 from web.views.messages import MessageChoicesView, MessageRow, MessagesView, TopicChoice
 
 PAGE = 30
+LOST = {"booking_refused", "booking_expired"}
+"""Requests that came to nothing."""
 
 
 def view(session: Session, actor: Actor, *, lang: Lang, cursor: str | None) -> MessagesView:
@@ -37,18 +40,28 @@ def view(session: Session, actor: Actor, *, lang: Lang, cursor: str | None) -> M
 
 
 def rows(session: Session, found: Sequence[Message], lang: Lang) -> list[MessageRow]:
-    """In the order given, with one query for what they are about."""
+    """In the order given, with one query for what they are about, and one for fees where there may be any."""
     named = {message.data["resource_id"] for message in found if "resource_id" in message.data}
     places = {row.id: row for row in catalogue.resources(session, named)}
-    return [_row(message, places.get(message.data.get("resource_id", "")), lang) for message in found]
+    ended = {message.data["booking_id"] for message in found if message.kind in LOST}
+    fees = bills.charged_for_giving_up(session, ended) if ended else {}
+    return [
+        _row(message, places.get(message.data.get("resource_id", "")), lang, _fee_of(message, fees, lang)) for message in found
+    ]
 
 
-def _row(message: Message, place: Resource | None, lang: Lang) -> MessageRow:
+def _fee_of(message: Message, fees: Mapping[str, Money], lang: Lang) -> str:
+    """What the end of a request costs its reader."""
+    fee = fees.get(message.data.get("booking_id", "")) if message.kind in LOST else None
+    return translator(lang)("fee {amount}").format(amount=Formats(lang).money(fee)) if fee else ""
+
+
+def _row(message: Message, place: Resource | None, lang: Lang, fee: str) -> MessageRow:
     return MessageRow(
         id=message.id,
         kind=message.kind,
         title=labels.word(translator(lang), "message", message.kind),
-        about=_about(message.data, place, lang) if place else named(message.data, lang),
+        about=" · ".join([_about(message.data, place, lang), *([fee] if fee else [])]) if place else named(message.data, lang),
         at=message.created_at,
         unread=message.read_at is None,
         link=path_of(message, lang),

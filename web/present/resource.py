@@ -18,7 +18,7 @@ from billing.quotes.queries import class_prices_of, price_of
 from billing.settlement import hold_for
 from booking import queries as booking
 from booking.admission import SlotRefused, lacking
-from booking.availability import local_midnight
+from booking.availability import MINUTE, local_midnight
 from booking.competence import Mode
 from booking.places import Place, get_place
 from booking.qualifications import queries as qualifications
@@ -143,6 +143,8 @@ def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list
     free = free_tier(policy)
     found += [free] if free else []
     found += [Fact("approval", "request")] if rules.by_request else []
+    spans = {"check_in": rules.check_in_grace, "overtime": rules.overtime}
+    found += [Fact(code, str(span // MINUTE)) for code, span in spans.items() if span is not None]
     return [*found, Fact("confirmation", "meter" if metered else "hand")]
 
 

@@ -92,7 +92,7 @@ def view(
     )
 
 
-SHOWN = {"min", "max", "notice", "confirmation"}
+SHOWN = {"min", "max", "notice", "confirmation", "check_in", "overtime"}
 
 
 def address_of(order: Order, lang: Lang, page: str = "/review", repeat: Repeat = ONCE) -> str:

@@ -12,6 +12,7 @@ from booking.lines.queries import shared_by
 from booking.operators import queries as operators
 from booking.qualifications import queries as qualifications
 from booking.rules import queries as rules
+from booking.rules.checks import BOUNDS
 from booking.rules.lookback import Effect
 from booking.tables import RuleVersion
 from marketplace.catalogue import queries as catalogue
@@ -158,8 +159,7 @@ def stored(session: Session, row: Resource, version: RuleVersion) -> dict[str, s
         "capacity_mode": "pool" if version.pooled else "places",
         "waive": "1" if version.waive_own_buffers else "",
         "approval": approval,
-        "decide_within_h": str(version.decide_within_h or ""),
-        "offer_min": str(version.offer_min or ""),
+        **{name: "" if (value := getattr(version, name)) is None else str(value) for name in BOUNDS},
         "holidays": version.holidays or "",
         "exceptions": "\n".join(as_line(one) for one in version.exceptions),
         **dict.fromkeys((f"trusted_{one}" for one in trusted), "1"),

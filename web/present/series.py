@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
+from booking.places import get_place
 from booking.recurrence import parse
 from booking.series import queries as series
 from booking.series.actions import NO_SUCH_TIME
@@ -73,6 +74,7 @@ def view(
         end=end,
         repeats=[Choice(code, labels.word(_, "repeats", code)) for code in REPEATS],
         conflicts=[Choice(code, labels.word(_, "on_conflict", code), code == "refuse") for code in ways],
+        asks=not decides and get_place(session, place.id).rules.asks(row.organisation_id),
         live=names.badge(session, place, lang, now=now) if seen else None,
         form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,

@@ -35,6 +35,8 @@ class RequestRow:
     slot: Slot
     zone: str
     price: Money
+    owed: Money
+    """What declining it, or silence, costs its customer for a time given up late."""
     purpose: str | None
     asked_at: datetime
     deadline: datetime

@@ -149,6 +149,30 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A time that was given up late for another, which the institution has not agreed to."""
+
+    slot: Slot
+    fee: Money
+    charged: bool
+    """The request came to nothing; else the fee is owed if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is said and can be said of who is there."""
+
+    can_check_in: bool
+    check_in_by: datetime | None
+    """Until when one may; None where that is the end."""
+    can_finish: bool
+    absent: bool
+    """Nobody has checked in in time, and the equipment was seen to stand idle."""
+    for_others: bool
+    """The reader is the house's, not the customer's."""
+
+
+@dataclass(frozen=True, slots=True)
 class BookingView:
     """GET /{lang}/bookings/{id}."""
 
@@ -177,11 +201,11 @@ class BookingView:
     ics_url: str
     history: Sequence[Happening]
     changes: Changes
+    presence: Presence
+    given_up: GivenUp | None
     can_decide: bool = False
     """The institution's own staff may approve or refuse a request."""
     version: int = 1
-    can_check_in: bool = False
-    can_finish: bool = False
     hold_until: datetime | None = None
     """Until when the time is held for a payment that is not secured yet."""
     series_id: str | None = None

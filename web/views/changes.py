@@ -39,6 +39,8 @@ class Changes:
     """As fields of date and time carry them."""
     keeps_fee: bool
     """What cancelling costs now it costs after a move too."""
+    asks_again: bool
+    """The institution must agree to another time; if it does not, that is owed all the same."""
     can_hand_over: bool
     colleagues: Sequence[Choice]
     """Empty where the colleague is named by an address."""

@@ -161,7 +161,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of "Capabilities and conditions": a code of web.labels FACT, and the value as shown."""
+    """A line of "Capabilities and conditions": a code of web.rule_words FACT, and the value as shown."""
 
     code: str
     value: str

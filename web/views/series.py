@@ -51,6 +51,8 @@ class SeriesView:
     """Of the first that is ahead, as fields of date and time carry it."""
     repeats: Sequence[Choice]
     conflicts: Sequence[Choice]
+    asks: bool = False
+    """Whether the institution must agree to another time."""
     live: Badge | None = None
     """While something of it is not over."""
     form: Form = EMPTY_FORM

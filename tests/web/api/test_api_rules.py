@@ -35,8 +35,8 @@ def test_rules_that_are_not_given_have_their_defaults(world: World) -> None:
     assert rules_told(world, world.resource) == {
         "min_min": 1, "max_min": 44640, "notice_min": 0, "horizon_days": 365, "setup_min": 0, "cleaning_min": 0,
         "buffer_mode": "sum", "buffers_in_closed": True, "waive_own_buffers": False, "capacity_mode": "places",
-        "approval": "instant", "trusted": [], "decide_within_h": None, "offer_min": None, "audience": [], "exceptions": [],
-        "holidays": None, "quotas": [],
+        "approval": "instant", "trusted": [], "decide_within_h": None, "offer_min": None, "check_in_grace_min": None,
+        "overtime_min": None, "audience": [], "exceptions": [], "holidays": None, "quotas": [],
         "qualifications": [], "assistance": {"mode": "none", "operators": [], "supervised_runs": 0},
     }  # fmt: skip
 
@@ -96,6 +96,9 @@ def test_bookings_of_other_days_do_not_count_and_a_put_without_quotas_ends_them(
         ({"buffers_in_closed": "no"}, "rules.buffers_in_closed"),
         ({"decide_within_h": 0}, "rules.decide_within_h"),
         ({"offer_min": 4}, "rules.offer_min"),
+        ({"check_in_grace_min": 4}, "rules.check_in_grace_min"),
+        ({"overtime_min": 61}, "rules.overtime_min"),
+        ({"overtime_min": -1}, "rules.overtime_min"),
         ({"audience": [{}]}, "rules.audience.0"),
         ({"audience": [{"group": "own", "organisation_id": "org_x"}]}, "rules.audience.0"),
         ({"audience": [{"organisation_id": "org_x"}]}, "rules.audience"),

@@ -47,6 +47,8 @@ LINE = {
     "tags": [{"zh": "无菌", "en": "sterile"}],
     "rules": {
         "setup_min": 30,
+        "check_in_grace_min": 20,
+        "overtime_min": 0,
         "approval": "trusted",
         "trusted": ["F1"],
         "audience": [{"organisation_id": "F1"}, {"group": "own"}],
