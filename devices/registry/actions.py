@@ -178,7 +178,7 @@ def set_main(session: Session, *, device_id: str, measured_by: str | None, actor
     """From now on that meter includes what this one measures; with None no other does. Raises: NotFound, Invalid."""
     row = queries.get_device(session, device_id)
     if submeters.include(session, device=row, measured_by=measured_by, actor_id=actor_id, now=now):
-        note(session, row, "set_main_meter", actor_id, {"measured_by": measured_by}, now)
+        note(session, row, "set_main_meter" if measured_by else "drop_main_meter", actor_id, {"measured_by": measured_by}, now)
 
 
 def changed_profile(session: Session, device_id: str, profile: Mapping[str, Any], *, now: datetime) -> Profile:

@@ -1,7 +1,7 @@
 """Reads of which meter includes which."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,6 +27,11 @@ def mains_of(session: Session, devices: Collection[Device], *, at: datetime) -> 
     named = {row.id: main for row in devices if (main := inclusions.of(row.id, at=at))}
     mains = {row.id: row for row in session.scalars(select(Device).where(Device.id.in_(set(named.values()))))}
     return {device_id: mains[main] for device_id, main in named.items()}
+
+
+def last_mains(session: Session, devices: Collection[Device]) -> dict[str, Device]:
+    """By id the meter that was said last to include each of them."""
+    return mains_of(session, devices, at=datetime.max.replace(tzinfo=UTC))
 
 
 def submeters_of(session: Session, device_id: str, *, at: datetime) -> list[Device]:

@@ -15,12 +15,13 @@ from devices.live.queries import LiveState
 from devices.profile import Profile
 from devices.registry import wiring
 from devices.registry.actions import Credentials, topic_of
+from devices.submeters.queries import mains_of
 from devices.tables import Device
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
 from web.i18n import translator
 from web.labels import word
-from web.present import names
+from web.present import names, submeters
 from web.present.rejections import reason_in_words
 from web.qr import code_of
 from web.views.desk import DeviceRow, DevicesView, Rejected
@@ -44,6 +45,7 @@ def meters(
         for one in devices.rejected_of(session, meter.key, limit=10)
     ]
     alone = stands_for(session, row)
+    mains = mains_of(session, rows, at=now)
     live = {rows[0].id: names.live_of(session, [row.id], now=now)[row.id]} if alone else own_lives(session, rows, now=now)
     return DevicesView(
         resource_id=row.id,
@@ -53,11 +55,12 @@ def meters(
         devices=[
             _meter(
                 session, one, live[one.id], counts.get(one.key, 0), len(asked.get(one.id, ())), now, lang,
-                live_id=row.id if alone else one.id,
+                live_id=row.id if alone else one.id, main=mains.get(one.id),
             )
             for one in rows
         ],
         families=kinds(lang),
+        mains=submeters.choices(session, row, lang),
         rejected=turned_away,
         can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
         live_url=names.live_url([row.id], lang) if alone else names.meters_url([one.id for one in rows], lang),
@@ -88,12 +91,13 @@ def _own(row: Device, found: LiveState) -> Live:
 
 
 def _meter(
-    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str
-) -> DeviceRow:
+    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str,
+    main: Device | None,
+) -> DeviceRow:  # fmt: skip
     family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
     return DeviceRow(
         one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, live.power_w,
-        live, rejected, questions, live_id,
+        live, rejected, questions, live_id, main.name if main else None,
     )  # fmt: skip
 
 

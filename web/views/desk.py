@@ -149,6 +149,8 @@ class DeviceRow:
     """Open ones about what it said."""
     live_id: str
     """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
+    main: str | None
+    """The meter that includes what it measures, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class DevicesView:
     zone: str
     devices: Sequence[DeviceRow]
     families: Sequence[Choice]
+    mains: Sequence[Choice]
+    """What a new one may stand behind."""
     rejected: Sequence[Rejected]
     can_edit: bool
     live_url: str | None = None
