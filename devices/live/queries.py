@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from booking import queries as booking
@@ -102,6 +102,15 @@ def _of_line(
     heard = [row for part_id in telling for row in samples[part_id] if _is_heard(row, now)]
     power = _power(heard, inclusions, now) if heard and state in {Live.IN_USE, Live.FREE} else None
     return LiveState(state, (max if state is Live.FREE else min)(since, default=None), power)
+
+
+def meters_below(session: Session, resource_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """By each resource how many meters tell of it besides its own: by what is below it and there now, where any hang on it."""
+    parts = lines.standing_parts(session, resource_ids)
+    every = {part for some in parts.values() for part in some}
+    active = select(Device.resource_id, func.count()).where(Device.resource_id.in_(every), Device.state == DeviceState.ACTIVE)
+    counts = {part: int(count) for part, count in session.execute(active.group_by(Device.resource_id))}
+    return {one: {part: counts[part] for part in sorted(parts[one] - {one}) if part in counts} for one in resource_ids}
 
 
 def power_of_resource(session: Session, resource_id: str) -> list[float]:

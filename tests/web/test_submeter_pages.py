@@ -1,7 +1,8 @@
-"""A meter behind another one: chosen where it is connected and on its page, and shown on the desk."""
+"""Meters of one machine and line: one behind another, chosen and shown; a line that its stations' meters tell of."""
 
 import re
 
+from marketplace.tables import Resource
 from tests.web.desks import Desk, error_beside
 from tests.web.test_desk_device import a_device
 from tests.web.test_desk_reading import DISCOVERED
@@ -62,3 +63,22 @@ def test_the_only_meter_of_a_machine_is_asked_for_no_main_one(desk: Desk) -> Non
     device, _ = a_device(desk, other)
     assert "Main meter" not in reader.get(f"/desk/devices/{device}").text
     assert "Main meter" in reader.get(f"/desk/resources/{other}/devices").text
+
+
+def test_a_line_that_its_stations_tell_of_is_asked_for_no_meter(desk: Desk) -> None:
+    station, reader = desk.list_machine(), desk.reader("manager")
+    with desk.database() as session:
+        session.get_one(Resource, station).parent_id = desk.resource
+        session.commit()
+    link = re.compile(rf'/desk/resources/{desk.resource}/devices">([^<]+)<')
+    assert link.findall(reader.get("/desk").text) == ["connect one"]
+    device, _ = a_device(desk, station)
+    assert link.findall(reader.get("/desk").text) == ["1 on its stations"]
+    assert link.findall(reader.get("/desk", lang="zh").text) == ["工位上 1 只"]
+    page = reader.get(f"/desk/resources/{desk.resource}/devices").text
+    assert f'tell of it: <a href="/en/desk/resources/{station}/devices">' in page
+    assert "No meter connected" not in page
+    a_device(desk)
+    assert link.findall(reader.get("/desk").text) == ["1 · 1 on its stations"]
+    reader.post(f"/desk/devices/{device}/revoke")
+    assert link.findall(reader.get("/desk").text) == ["1"]

@@ -17,6 +17,7 @@ from devices.registry import wiring
 from devices.registry.actions import Credentials, topic_of
 from devices.submeters.queries import mains_of
 from devices.tables import Device
+from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
 from web.i18n import translator
@@ -61,11 +62,18 @@ def meters(
         ],
         families=kinds(lang),
         mains=submeters.choices(session, row, lang),
+        stations=_stations(session, row, lang),
         rejected=turned_away,
         can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
         live_url=names.live_url([row.id], lang) if alone else names.meters_url([one.id for one in rows], lang),
         form=form,
     )  # fmt: skip
+
+
+def _stations(session: Session, place: Resource, lang: Lang) -> list[Choice]:
+    counts = sensing.meters_below(session, [place.id])[place.id]
+    rows = sorted(catalogue.resources(session, counts), key=lambda row: row.name)
+    return [Choice(row.id, names.name_of(row, lang), count=counts[row.id]) for row in rows]
 
 
 def kinds(lang: Lang, chosen: str = FAMILIES[0]) -> list[Choice]:

@@ -37,6 +37,8 @@ class LineRow:
     live: Live
     price: Money
     devices: int
+    devices_below: int
+    """On its stations, which tell of it too."""
     silent_devices: int
     booked_h: float
     used_h: float
@@ -165,6 +167,8 @@ class DevicesView:
     families: Sequence[Choice]
     mains: Sequence[Choice]
     """What a new one may stand behind."""
+    stations: Sequence[Choice]
+    """What is below it and has meters, each with how many."""
     rejected: Sequence[Rejected]
     can_edit: bool
     live_url: str | None = None
