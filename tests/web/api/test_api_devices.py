@@ -240,7 +240,7 @@ def window(start: float, end: float) -> dict[str, str]:
 def test_sessions_tell_what_ran_and_why_it_ended(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world)
     heard(store, made["key"], 0, 10, 8)
-    heard(store, made["key"], 10, 107, 350)
+    heard(store, made["key"], 10, 107, 600)
     heard(store, made["key"], 107, 130, 8)
     path = f"/resources/{world.resource}/sessions"
     found = world.get(path, world.manager, params=window(0, 130)).json()
@@ -268,7 +268,7 @@ def test_sessions_are_for_those_who_review_the_use(world: World) -> None:
 def test_a_booking_is_told_what_it_really_used(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world)
     heard(store, made["key"], 0, 65, 8)
-    heard(store, made["key"], 65, 162, 350)
+    heard(store, made["key"], 65, 162, 600)
     heard(store, made["key"], 162, 200, 8)
     with store.begin() as session:
         booking = past_booking(session, world)
