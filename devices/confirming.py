@@ -21,6 +21,8 @@ from devices.discrepancies.queries import known_sessions
 from devices.matching import EARLY_GRACE, OVERRUN_MAX, Booked, Part, Use, match_parts
 from devices.segments import Segment, State, joined
 from devices.sessions import Grade
+from devices.submeters.inclusion import energy_of
+from devices.submeters.queries import inclusions_of
 from devices.tables import ConfirmedUse
 from marketplace.ids import new_id
 from marketplace.slot import Slot, subtract, union
@@ -137,8 +139,8 @@ def silent(session: Session, row: Booking) -> list[Slot]:
 def write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | None, now: datetime) -> ConfirmedUse:
     """The next version. A use that rests on signatures is graded as a correction by hand."""
     parts = lines.parts_of(session, [row.resource_id])[row.resource_id]
-    runs = [run for _, run in known_sessions(session, parts, row.slot)]
-    grades = [Grade(run.grade) for run in runs] + ([Grade.D] if use.attested else [])
+    runs = known_sessions(session, parts, row.slot)
+    grades = [Grade(run.grade) for _, run in runs] + ([Grade.D] if use.attested else [])
     written = ConfirmedUse(
         id=new_id("cu"),
         booking_id=row.id,
@@ -146,7 +148,7 @@ def write_use(session: Session, row: Booking, use: Use, before: ConfirmedUse | N
         supersedes_id=before.id if before else None,
         created_at=now,
         grade=max(grades, default=None),
-        energy_wh=sum(run.energy_wh for run in runs),
+        energy_wh=energy_of(runs, inclusions_of(session, {device_id for device_id, _ in runs})),
         **_figures(row.slot, use),
     )
     session.add(written)

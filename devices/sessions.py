@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
 
+from devices.agreement import compared
 from devices.placing import Sample
 from devices.profile import InForce, Profile
 
@@ -33,7 +34,8 @@ class SessionState(StrEnum):
 
 
 class Grade(StrEnum):
-    """How well a session is evidenced: A the counter agrees throughout, B partly, C no counter, D unverified time."""
+    """How well a session is evidenced: A the counter agrees throughout, B in part or not with the power, C no counter,
+    D unverified time."""
 
     A = "A"
     B = "B"
@@ -223,10 +225,12 @@ class Fold:
         first = run.first
         while first and self._samples[first - 1].at == run.start:
             first -= 1  # said at the same instant, and so within the session
-        found = counted(takewhile(lambda one: one.at <= until, islice(self._samples, first, None)), self._profiles)
+        within = list(takewhile(lambda one: one.at <= until, islice(self._samples, first, None)))
+        found = counted(within, self._profiles)
         if not found.any:
             return found.total, found.flags, Grade.C
-        return found.total, found.flags, Grade.B if found.partly or found.flags or not found.total else Grade.A
+        whole = found.total and not found.partly and not found.flags
+        return found.total, found.flags, Grade.A if whole and compared(within, self._profiles).agree else Grade.B
 
     def _finish(self, last: Sample, now: datetime) -> None:
         """What is open at `now`: a pause may have lasted, a silence may have grown too long."""

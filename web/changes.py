@@ -54,6 +54,8 @@ DONE = {
     ("device", "new_certificate"): _("Certificate issued"),
     ("device", "revoke_certificate"): _("Certificate revoked"),
     ("device", "close_flag"): _("Open question closed"),
+    ("device", "set_main_meter"): _("Main meter set"),
+    ("device", "drop_main_meter"): _("Main meter taken off"),
     ("device", "set_profile"): _("Reading of its messages set"),
     ("device", "set_thresholds"): _("Thresholds set"),
     ("statement", "accept_statement"): _("Statement accepted"),

@@ -51,6 +51,7 @@ DONE = {
     "certificate_revoked": _("The certificate is revoked; within seconds nobody can connect by it."),
     "revoked": _("The device is revoked; its messages are turned away from now on."),
     "reading": _("From now on its messages are read so; what was read before stays as it is."),
+    "main_meter": _("The main meter is set from now on; older use stays as it is."),
     "thresholds": _("The thresholds hold from now on; older sessions stay as they are."),
     "outage": _("The outage is entered."),
     "outage_ended": _("It ends earlier; the time behind that is free again."),

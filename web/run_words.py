@@ -8,7 +8,7 @@ def _(text: str) -> str:
 
 GRADE = {
     "A": _("A: the energy counter agrees throughout"),
-    "B": _("B: the energy counter agrees in part"),
+    "B": _("B: the energy counter is missing in part, or does not agree with the power"),
     "C": _("C: no energy counter"),
     "D": _("D: contains time that could not be verified"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+from devices.agreement import compared
 from devices.flags.bursts import burst
 from devices.flags.days import Day, Found, Kind, length
 from devices.flags.relays import relay_off
@@ -69,43 +70,16 @@ def _end_of_copy(measured: Sequence[Sample], before: int, place: int) -> int:
     return place + length
 
 
-MISMATCH_WH, MISMATCH_INTERVALS, MISMATCH_SHARE = 200.0, 60, 0.25
+MISMATCH_WH, MISMATCH_INTERVALS = 200.0, 60
 
 
 def energy_mismatch(day: Day) -> Found | None:
-    """Power over time and the counter differ by a quarter of the larger, and by two of its steps for each stretch without a
-    silence. Silences, falls of the counter and what lacks either are left out of both."""
-    drawn = counted = 0.0
-    steps: list[float] = []
-    intervals, stretches, joined = 0, 0, False
-    for one, after in pairwise(day.samples):
-        together = after.at - one.at <= day.profile.at(one.at).span("stale_after")
-        moved = _moved(one, after) if together else None
-        if moved is None:
-            joined = False
-            continue
-        drawn += ((one.power_w or 0) + (after.power_w or 0)) / 2 * (after.at - one.at).total_seconds() / 3600
-        counted, intervals, stretches, joined = counted + moved, intervals + 1, stretches + (not joined), True
-        steps += [moved] if moved else []
-    larger, differ = max(drawn, counted), abs(drawn - counted)
-    if intervals < MISMATCH_INTERVALS or larger < MISMATCH_WH:
+    """Power over time and the counter do not agree, of enough to tell."""
+    found = compared(day.samples, day.profile)
+    if found.intervals < MISMATCH_INTERVALS or found.larger < MISMATCH_WH or found.agree:
         return None
-    if differ <= larger * MISMATCH_SHARE or differ <= 2 * stretches * min(steps, default=COARSEST_WH):
-        return None
-    told = {"drawn_wh": round(drawn), "counted_wh": round(counted), "intervals": intervals}
+    told = {"drawn_wh": round(found.drawn), "counted_wh": round(found.counted), "intervals": found.intervals}
     return Found(Kind.ENERGY_MISMATCH, day.slot, told)
-
-
-COARSEST_WH = 1000.0
-"""A counter that did not move at all may count whole kilowatt-hours."""
-
-
-def _moved(one: Sample, after: Sample) -> float | None:
-    """Wh that the counter rose; None where it cannot be compared with power."""
-    if None in {one.power_w, after.power_w, one.energy_wh, after.energy_wh}:
-        return None
-    moved = (after.energy_wh or 0.0) - (one.energy_wh or 0.0)
-    return moved if moved >= 0 else None
 
 
 OVER_BY, OVER_FOR, OVER_SAMPLES = 1.2, timedelta(minutes=2), 3

@@ -15,6 +15,7 @@ from devices import queries
 from devices.certificates import Authority, Issued
 from devices.codecs.families import FAMILIES
 from devices.profile import Profile, read_profile, stored_profile
+from devices.submeters import actions as submeters
 from devices.tables import Device, DeviceCertificate, DeviceState, OldSecret, Thresholds
 from marketplace import audit
 from marketplace.catalogue import queries as catalogue
@@ -53,10 +54,14 @@ def register_device(
     resource_id: str,
     name: str,
     profile: Mapping[str, Any],
+    measured_by: str | None = None,
     actor_id: str | None,
     now: datetime,
 ) -> tuple[Device, Credentials]:
-    """A new device on a resource with its credentials. Raises: NotFound, Invalid."""
+    """A new device on a resource with its credentials. `measured_by` is the meter that includes what it measures.
+
+    Raises: NotFound, Invalid.
+    """
     resource = catalogue.get_resource(session, resource_id)
     read = read_profile({"zone": resource.timezone, **profile})
     key, secret = "k" + secrets.token_hex(6), secrets.token_urlsafe(24)
@@ -73,7 +78,10 @@ def register_device(
     session.add(row)
     session.flush()
     _add_thresholds(session, row, read, actor_id, now, now)
-    note(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family}, now)
+    if measured_by is not None:
+        submeters.include(session, device=row, measured_by=measured_by, actor_id=actor_id, now=now)
+    main = {"measured_by": measured_by} if measured_by is not None else {}
+    note(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family, **main}, now)
     return row, Credentials(key, secret, topic_of(key, read.family))
 
 
@@ -164,6 +172,13 @@ def _set(session: Session, action: str, device_id: str, profile: Mapping[str, An
     _add_thresholds(session, row, read, actor_id, now, now)
     note(session, row, action, actor_id, asdict(read), now)
     return read
+
+
+def set_main(session: Session, *, device_id: str, measured_by: str | None, actor_id: str, now: datetime) -> None:
+    """From now on that meter includes what this one measures; with None no other does. Raises: NotFound, Invalid."""
+    row = queries.get_device(session, device_id)
+    if submeters.include(session, device=row, measured_by=measured_by, actor_id=actor_id, now=now):
+        note(session, row, "set_main_meter" if measured_by else "drop_main_meter", actor_id, {"measured_by": measured_by}, now)
 
 
 def changed_profile(session: Session, device_id: str, profile: Mapping[str, Any], *, now: datetime) -> Profile:

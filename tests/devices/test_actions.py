@@ -35,7 +35,7 @@ def a_device(db: Session, resource: Resource) -> tuple[Device, Credentials]:
 
 
 def telemetry(key: str, start: int, end: int, power: float) -> list[Envelope]:
-    """One message a minute, received a second later; the counter moves with the power."""
+    """One message a minute, received a second later; the counter rises as of 600 W."""
     return [message(key, at, power) for at in range(start, end)]
 
 
@@ -48,7 +48,7 @@ def test_a_stream_becomes_a_session_and_the_booking_its_use(db: Session) -> None
     resource = a_resource(db)
     _, known = a_device(db, resource)
     booking = a_booking(db, resource=resource, start=minute(60), hours=2)
-    stream = telemetry(known.key, 0, 65, 8) + telemetry(known.key, 65, 162, 350) + telemetry(known.key, 162, 200, 8)
+    stream = telemetry(known.key, 0, 65, 8) + telemetry(known.key, 65, 162, 600) + telemetry(known.key, 162, 200, 8)
     for part in (stream[:80], stream[80:], stream):
         intake.store(db, part)
         actions.fold_devices(db, now=minute(200))

@@ -245,5 +245,5 @@ def test_the_counters_of_a_tasmota_with_channels_begin_anew_each_by_itself() -> 
     stream = [sensor(minute, 30 + minute / 1000, (20 + minute / 1000) if minute < 15 else minute / 1000) for minute in range(31)]
     (run,) = runs_of(stream, Profile(family="tasmota"), until=at(30))
     assert (run.start, run.until, round(run.energy_wh, 3), run.flags) == (at(0), at(30), 30 + 14 + 15 + 15, ("energy_reset",))
-    (alone,) = runs_of([sensor(minute, float(minute)) for minute in range(31)], Profile(family="tasmota"), until=at(30))
-    assert (alone.energy_wh, alone.grade) == (30_000, Grade.A)
+    (alone,) = runs_of([sensor(minute, minute / 125) for minute in range(31)], Profile(family="tasmota"), until=at(30))
+    assert (round(alone.energy_wh, 6), alone.grade) == (240, Grade.A)

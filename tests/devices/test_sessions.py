@@ -1,5 +1,6 @@
 """The rules of devices.md at their edges, through the same door as `pilotbench replay`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -131,6 +132,47 @@ def test_a_profile_that_cannot_be_read_is_refused_at_its_field(values: dict[str,
 def test_the_counter_agrees_where_every_measurement_has_it_and_it_was_not_reset(between: list[bytes], grade: Grade) -> None:
     (run,) = replay([said(0, p=350, e=100), *between, said(120, p=350, e=112)], Profile()).sessions
     assert run.grade is grade
+
+
+def run_of(*told: tuple[int, dict[str, float]]) -> Grade:
+    (run,) = replay([said(at, **body) for at, body in told], Profile()).sessions
+    return run.grade
+
+
+@pytest.mark.parametrize(
+    ("counts", "grade"),
+    [(1.0, Grade.A), (0.76, Grade.A), (0.74, Grade.B), (1.32, Grade.A), (1.36, Grade.B), (0.5, Grade.B), (2.0, Grade.B)],
+)
+def test_the_counter_agrees_with_the_power_within_a_quarter_of_the_larger(counts: float, grade: Grade) -> None:
+    """360 W a minute are 6 Wh."""
+    assert run_of(*((minute * 60, {"p": 360, "e": 100 + minute * 6 * counts}) for minute in range(61))) is grade
+
+
+def test_a_coarse_counter_agrees_within_two_of_its_steps() -> None:
+    """A machine of 200 W for twelve minutes draws 40 Wh; a counter of 10 Wh may show 20."""
+    assert run_of(*((at * 60, {"p": 200, "e": 0 if at < 5 else 10 if at < 8 else 20}) for at in range(13))) is Grade.A
+    assert run_of(*((at * 60, {"p": 400, "e": 0 if at < 5 else 10 if at < 8 else 20}) for at in range(13))) is Grade.B
+
+
+def test_a_state_with_a_counter_and_no_power_has_nothing_to_be_compared_with() -> None:
+    (run,) = replay([said(at, st="RUN", e=at) for at in range(0, 301, 60)], Profile()).sessions
+    assert run.grade is Grade.A
+
+
+def test_a_silence_that_the_counter_bridges_is_left_out_of_what_is_compared() -> None:
+    """The counter rose by 6 Wh a minute, twice as fast in the silence, of which no power is known."""
+    told = [(at * 60, {"p": 360, "e": at * 6}) for at in range(20)]
+    after = [(at * 60, {"p": 360, "e": 20 * 6 + 120 + (at - 30) * 6}) for at in range(30, 50)]
+    assert run_of(*told, *after) is Grade.A
+
+
+def test_a_counter_that_disagrees_alters_the_grade_and_nothing_else() -> None:
+    ran, other = (
+        replay([said(at * 60, p=360 if at < 60 else 3, e=at * rise) for at in range(70)], Profile()).sessions[0]
+        for rise in (6.0, 2.0)
+    )
+    assert (ran.grade, other.grade) == (Grade.A, Grade.B)
+    assert replace(other, grade=ran.grade, energy_wh=ran.energy_wh) == ran
 
 
 def test_power_without_a_counter_is_graded_lowest_but_for_unverified_time() -> None:

@@ -280,7 +280,7 @@ def test_many_lines_are_read_in_as_many_queries_as_one(db: Session, line: Line) 
         live_states(db, [line.itself.id, line.dryer.id, line.pump.id, *(one.id for one in others)], now=minute(0))
     finally:
         event.remove(db.connection().engine, "before_cursor_execute", note)
-    assert (alone, len(asked)) == (4, 8)
+    assert (alone, len(asked)) == (5, 10)
 
 
 def test_the_curves_of_stations_are_added_in_time(db: Session, line: Line) -> None:

@@ -34,9 +34,10 @@ THRESHOLDS = {
 FIELD = re.compile(r'name="(p_on|p_off|p_idle|rated_w|min_on|min_off|stale_after|max_gap)"[^>]* value="([^"]*)"')
 
 
-def a_device(desk: Desk) -> tuple[str, str]:
+def a_device(desk: Desk, resource: str = "") -> tuple[str, str]:
     """Id and key of a new meter."""
-    shown = desk.reader("technician").post(f"/desk/resources/{desk.resource}/devices", name="主电源", family="native").text
+    path = f"/desk/resources/{resource or desk.resource}/devices"
+    shown = desk.reader("technician").post(path, name="主电源", family="native").text
     found = re.search(r'/desk/devices/(\w+)"', shown)
     key = re.search(r"-u (k\w+)", shown)
     assert found
@@ -136,9 +137,9 @@ def test_what_was_turned_away_is_counted_by_reason(desk: Desk) -> None:
 def test_only_those_who_mind_the_devices_open_it(desk: Desk, who: str, status: int) -> None:
     device, _ = a_device(desk)
     reader = desk.reader(who)
-    steps = ("thresholds", "renew", "revoke")
+    steps = ("thresholds", "main-meter", "renew", "revoke")
     assert reader.get(f"/desk/devices/{device}").status_code == status
-    assert [reader.post(f"/desk/devices/{device}/{step}", **THRESHOLDS).status_code for step in steps] == [status] * 3
+    assert [reader.post(f"/desk/devices/{device}/{step}", **THRESHOLDS).status_code for step in steps] == [status] * len(steps)
     assert reader.get("/desk/devices/dev_none").status_code == 404
 
 

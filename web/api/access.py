@@ -40,7 +40,12 @@ def new_secret(
         known = actions.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
         old = queries.find_old_secret(db, row.id, at=now)
         until = {"old_secret_until": shapes.instant(old.ends_at if old else None)}
-        return {**device(row), **until, "secret": known.secret, "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port)}
+        return {
+            **device(db, row, now),
+            **until,
+            "secret": known.secret,
+            "mqtt": connection(known, settings.mqtt_host, settings.mqtt_port),
+        }
 
     return once.answer(200, make, told_once=("secret",))
 
@@ -49,7 +54,7 @@ def new_secret(
 def revoke(device_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     """By whatever it has, it may not connect any more."""
     row = own(db, actor, device_id)
-    return once.answer(200, lambda: device(actions.revoke(db, device_id=row.id, actor_id=actor.known_id, now=now)))
+    return once.answer(200, lambda: device(db, actions.revoke(db, device_id=row.id, actor_id=actor.known_id, now=now), now))
 
 
 @router.get("/devices/{device_id}/certificates")

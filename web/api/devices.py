@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import StreamingResponse
 
@@ -15,6 +16,7 @@ from devices.live import queries as sensing
 from devices.profile import Profile, read_profile
 from devices.registry import actions
 from devices.registry.actions import Credentials
+from devices.submeters.queries import inclusions_of
 from devices.tables import ConfirmedUse, Device, RejectedMessage, UsageSession
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, require
@@ -27,10 +29,23 @@ from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 router = APIRouter(prefix="/api/v1", tags=["devices"])
 
 
+class DeviceIn(shapes.Shape):
+    name: shapes.Text
+    profile: shapes.Text | dict[str, Any]
+    """A payload family by name, or a mapping that describes one."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    measured_by: shapes.Text | None = None
+    """Another device of the resource, or of a line above it, that measures all that this one does."""
+
+
+class MainIn(shapes.Shape):
+    measured_by: shapes.Text | None
+
+
 @router.post("/resources/{resource_id}/devices", status_code=201)
 def register(
     resource_id: str,
-    body: shapes.DeviceIn,
+    body: DeviceIn,
     once: OneAnswer,
     db: Db,
     actor: SignedIn,
@@ -54,16 +69,17 @@ def register(
             resource_id=resource_id,
             name=body.name,
             profile=profile,
+            measured_by=body.measured_by,
             actor_id=actor.person_id,
             now=now,
         )
         at = connection(known, settings.mqtt_host, settings.mqtt_port)
-        return {**device(row), "secret": known.secret, "mqtt": at, **reading.imported(body.profile)}
+        return {**device(db, row, now), "secret": known.secret, "mqtt": at, **reading.imported(body.profile)}
 
     return once.answer(201, make)
 
 
-def profile_of(body: shapes.DeviceIn) -> dict[str, Any]:
+def profile_of(body: DeviceIn) -> dict[str, Any]:
     """Raises: Invalid."""
     if isinstance(body.profile, str) and body.profile not in FAMILIES:
         raise Invalid(field="profile", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}")
@@ -74,7 +90,11 @@ def connection(known: Credentials, host: str, port: int) -> dict[str, Any]:
     return {"host": host, "port": port, "username": known.key, "topic": known.topic}
 
 
-def device(row: Device) -> dict[str, Any]:
+def device(db: Session, row: Device, now: datetime) -> dict[str, Any]:
+    return _device(row, inclusions_of(db, [row.id]).of(row.id, at=now))
+
+
+def _device(row: Device, measured_by: str | None) -> dict[str, Any]:
     return {
         "id": row.id,
         "key": row.key,
@@ -82,16 +102,30 @@ def device(row: Device) -> dict[str, Any]:
         "resource_id": row.resource_id,
         "state": row.state.value,
         "last_message_at": shapes.instant(row.last_message_at),
+        "measured_by": measured_by,
     }
 
 
 @router.get("/resources/{resource_id}/devices")
-def devices(resource_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page) -> dict[str, Any]:
+def devices(resource_id: str, db: ReadDb, actor: SignedIn, page: shapes.Page, now: Now) -> dict[str, Any]:
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_DEVICES, institution_id=resource.institution_id)
     rows = queries.devices_of(db, resource_id, **page.asked)
     counts = queries.count_rejected(db, [row.key for row in rows])
-    return page.listed(rows, lambda row: {**device(row), "rejected": counts.get(row.key, 0)})
+    inclusions = inclusions_of(db, [row.id for row in rows])
+    return page.listed(rows, lambda row: {**_device(row, inclusions.of(row.id, at=now)), "rejected": counts.get(row.key, 0)})
+
+
+@router.post("/devices/{device_id}/measured-by")
+def set_main(device_id: str, body: MainIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
+    """From now on that device includes what this one measures; null: no other does."""
+    row = own(db, actor, device_id)
+
+    def make() -> dict[str, Any]:
+        actions.set_main(db, device_id=row.id, measured_by=body.measured_by, actor_id=actor.known_id, now=now)
+        return device(db, row, now)
+
+    return once.answer(200, make)
 
 
 def known(db: Session, actor: Actor, device_id: str) -> Device:

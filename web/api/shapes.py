@@ -339,13 +339,6 @@ class RelatedIn(Shape):
     reason: Text
 
 
-class DeviceIn(Shape):
-    name: Text
-    profile: Text | dict[str, Any]
-    """A payload family by name, or a mapping that describes one."""
-    thresholds: dict[str, float] = {}
-
-
 class ThresholdsIn(Shape):
     """Powers in W, spans in seconds; what is left out stays."""
 

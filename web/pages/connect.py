@@ -44,10 +44,16 @@ def register(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Sign
     try:
         with db.begin_nested():
             made, known = registry.register_device(
-                db, resource_id=row.id, name=text(fields, "name"), profile={"family": family}, actor_id=actor.known_id, now=now
+                db,
+                resource_id=row.id,
+                name=text(fields, "name"),
+                profile={"family": family},
+                measured_by=text(fields, "measured_by") or None,
+                actor_id=actor.known_id,
+                now=now,
             )
     except Invalid as refusal:
-        form = again(pen, fields, refusal, None if refusal.values.get("field") == "name" else "family")
+        form = again(pen, fields, refusal, None if refusal.values.get("field") in ("name", "measured_by") else "family")
         view = meters.meters(db, row, actor, lang=pen.lang, now=now, form=form)
         return pen.page("devices.html", view, status=422, area=Area.DESK, zone=row.timezone)
     return drawn(pen, db, made, row, now, status=201, known=known)

@@ -23,6 +23,7 @@ from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.present import device
 from web.present.meters import setup
+from web.reasons import beside
 from web.views.device import NewCertificate, WhatIf
 from web.views.frame import Area, FieldError, Form, Lang
 from web.views.setup import Setup
@@ -144,6 +145,20 @@ def threshold_error(refusal: Invalid, lang: Lang) -> FieldError:
     if name == "p_off":
         return FieldError(name, _("It must lie below the power from which the machine runs. Lower it, or raise the other."))
     return FieldError(name, _("This number is too large. The thresholds in force stay until it is corrected."))
+
+
+@router.post("/{device_id}/main-meter")
+def set_main(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
+    row, place = own_device(db, actor, device_id)
+    main = text(fields, "measured_by")
+    try:
+        with db.begin_nested():
+            registry.set_main(db, device_id=row.id, measured_by=main or None, actor_id=actor.known_id, now=now)
+    except Invalid as refusal:
+        values = device.as_fields(devices.profile_of(db, row.id, at=now))
+        wrong = FieldError("measured_by", beside(refusal.values, translator(pen.lang)))
+        return drawn(pen, db, row, place, now, form=Form({**values, "measured_by": main}, [wrong]))
+    return pen.go(f"/desk/devices/{row.id}", "main_meter")
 
 
 @router.post("/{device_id}/renew")

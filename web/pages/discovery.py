@@ -26,6 +26,8 @@ from web.views.discovery import NO_DISCOVERY, DiscoveryView
 from web.views.frame import Area, FieldError, Form, Lang
 
 router = APIRouter(prefix="/{lang}/desk/resources")
+OWN = {"name": "meter", "measured_by": "main"}
+"""Fields that the form above on the page has too, by what they are called here."""
 SEPARATORS = re.compile(r"[,;，；、\s]+")
 
 
@@ -40,7 +42,13 @@ def connect(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: Signe
             return _drawn(pen, db, place, actor, now, 200, discovery=present.discovery(import_discovery(family), form))
         with db.begin_nested():
             made, known = registry.register_device(
-                db, resource_id=place.id, name=text(fields, "meter"), profile={"family": family}, actor_id=actor.known_id, now=now
+                db,
+                resource_id=place.id,
+                name=text(fields, "meter"),
+                profile={"family": family},
+                measured_by=text(fields, "main") or None,
+                actor_id=actor.known_id,
+                now=now,
             )
     except Invalid as refusal:
         found = DiscoveryView(form=replace(form, errors=(error(refusal, pen.lang),)))
@@ -73,8 +81,8 @@ def error(refusal: Invalid, lang: Lang) -> FieldError:
     """At the name or at the messages; of one of these with its number."""
     _ = translator(lang)
     parts = str(refusal.values["field"]).split(".")
-    if parts[-1] == "name":
-        return FieldError("meter", beside(refusal.values, _))
+    if parts[-1] in OWN:
+        return FieldError(OWN[parts[-1]], beside(refusal.values, _))
     number = next((int(part) + 1 for part in parts if part.isdecimal()), 0)
     label = _("Message {number}").format(number=number) if number else _("Discovery messages")
     return FieldError("discovery", beside({**refusal.values, "field": label}, _))

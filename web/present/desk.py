@@ -61,7 +61,8 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
     who = customers(session, ahead)
     places = {row.id: row for row in rows}
     shown = [_now_row(row, places, who, live, lang) for row in ahead if row.resource_id in places]
-    lines = [_line(session, row, live[row.id], now, lang) for row in rows]
+    below = sensing.meters_below(session, [row.id for row in rows])
+    lines = [_line(session, row, live[row.id], sum(below[row.id].values()), now, lang) for row in rows]
     base = f"/{lang.value}/desk"
     return DeskView(
         institution=names.name_of(house, lang),
@@ -137,7 +138,7 @@ def _now_row(row: Booking, places: dict[str, Resource], who: dict[str, str], liv
     )  # fmt: skip
 
 
-def _line(session: Session, row: Resource, live: Live, now: datetime, lang: Lang) -> LineRow:
+def _line(session: Session, row: Resource, live: Live, below: int, now: datetime, lang: Lang) -> LineRow:
     past = Slot(now - WEEK, now)
     booked = [b for b in booking.bookings_of_resource(session, row.id, within=past) if b.state in COUNTED]
     runs = devices.sessions_of_resource(session, row.id, within=past)
@@ -151,6 +152,7 @@ def _line(session: Session, row: Resource, live: Live, now: datetime, lang: Lang
         live=live,
         price=row.price,
         devices=len(meters),
+        devices_below=below,
         silent_devices=sum(one.state is sensing.Live.UNKNOWN for one in meters.values()),
         booked_h=sum((piece.seconds for b in booked if (piece := b.slot.clip(past))), 0) / 3600,
         used_h=total(piece for run in runs if (piece := session_row(run).slot.clip(past))) / timedelta(hours=1),

@@ -20,7 +20,7 @@ from devices.what_if import Foreseen, Run, Stretch
 from marketplace.permissions import Actor
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.present import flags, names
+from web.present import flags, names, submeters
 from web.present.bookings import session_row
 from web.present.health import health
 from web.present.meters import own_lives, stands_for
@@ -89,6 +89,7 @@ def device(
         live=live,
         live_id=place.id if alone else row.id,
         health=health(session, row, profile, now=now),
+        main=submeters.main_meter(session, row, place, lang, now=now),
         power=sensing.power_of_device(session, row.id),
         runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
         rejected=devices.count_rejected(session, [row.key]).get(row.key, 0),

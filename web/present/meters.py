@@ -15,12 +15,14 @@ from devices.live.queries import LiveState
 from devices.profile import Profile
 from devices.registry import wiring
 from devices.registry.actions import Credentials, topic_of
+from devices.submeters.queries import mains_of
 from devices.tables import Device
+from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
 from web.i18n import translator
 from web.labels import word
-from web.present import names
+from web.present import names, submeters
 from web.present.rejections import reason_in_words
 from web.qr import code_of
 from web.views.desk import DeviceRow, DevicesView, Rejected
@@ -44,6 +46,7 @@ def meters(
         for one in devices.rejected_of(session, meter.key, limit=10)
     ]
     alone = stands_for(session, row)
+    mains = mains_of(session, rows, at=now)
     live = {rows[0].id: names.live_of(session, [row.id], now=now)[row.id]} if alone else own_lives(session, rows, now=now)
     return DevicesView(
         resource_id=row.id,
@@ -53,16 +56,24 @@ def meters(
         devices=[
             _meter(
                 session, one, live[one.id], counts.get(one.key, 0), len(asked.get(one.id, ())), now, lang,
-                live_id=row.id if alone else one.id,
+                live_id=row.id if alone else one.id, main=mains.get(one.id),
             )
             for one in rows
         ],
         families=kinds(lang),
+        mains=submeters.choices(session, row, lang),
+        stations=_stations(session, row, lang),
         rejected=turned_away,
         can_edit=may(actor, Action.MANAGE_DEVICES, institution_id=row.institution_id),
         live_url=names.live_url([row.id], lang) if alone else names.meters_url([one.id for one in rows], lang),
         form=form,
     )  # fmt: skip
+
+
+def _stations(session: Session, place: Resource, lang: Lang) -> list[Choice]:
+    counts = sensing.meters_below(session, [place.id])[place.id]
+    rows = sorted(catalogue.resources(session, counts), key=lambda row: row.name)
+    return [Choice(row.id, names.name_of(row, lang), count=counts[row.id]) for row in rows]
 
 
 def kinds(lang: Lang, chosen: str = FAMILIES[0]) -> list[Choice]:
@@ -88,12 +99,13 @@ def _own(row: Device, found: LiveState) -> Live:
 
 
 def _meter(
-    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str
-) -> DeviceRow:
+    session: Session, one: Device, live: Live, rejected: int, questions: int, now: datetime, lang: Lang, *, live_id: str,
+    main: Device | None,
+) -> DeviceRow:  # fmt: skip
     family = names.family_in_words(devices.profile_of(session, one.id, at=now).family, lang)
     return DeviceRow(
         one.id, one.name, one.key, family, one.state.value, one.online, one.last_message_at, live.power_w,
-        live, rejected, questions, live_id,
+        live, rejected, questions, live_id, main.name if main else None,
     )  # fmt: skip
 
 

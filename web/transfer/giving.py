@@ -19,6 +19,8 @@ from booking.qualifications import queries as training
 from booking.qualifications.tables import Qualification, QualificationGrant
 from booking.tables import Booking, SharedPart
 from devices import queries as devices
+from devices.submeters import queries as submeters
+from devices.submeters.tables import Submeter
 from devices.tables import Device, DeviceState
 from marketplace.catalogue.queries import LISTABLE
 from marketplace.imports import queries as keys
@@ -34,12 +36,13 @@ Table = Any
 Keys = Mapping[str, str]
 
 
+ACTIVE, BEHIND = Device.state == DeviceState.ACTIVE, Device.id.in_(select(Submeter.device_id))
 SHARES = Resource.id.in_(select(SharedPart.resource_id))
 WHICH: Mapping[Kind, Sequence[Any]] = {
     Kind.PEOPLE: (Person.disabled_at.is_(None),),
     Kind.GRANTS: (QualificationGrant.revoked_at.is_(None),),
     Kind.OPERATORS: (Operator.left_at.is_(None),),
-    Kind.DEVICES: (Device.state == DeviceState.ACTIVE,),
+    Kind.DEVICES: (ACTIVE & ~BEHIND, ACTIVE & BEHIND),
     Kind.RESOURCES: (
         Resource.parent_id.is_(None) & LISTABLE & ~SHARES,
         Resource.parent_id.is_(None) & LISTABLE & SHARES,
@@ -182,8 +185,10 @@ def _operators(session: Session, rows: Sequence[Operator]) -> Iterable[dict[str,
 
 
 def _devices(session: Session, rows: Sequence[Device]) -> Iterable[dict[str, Any]]:
-    """With the thresholds that came last; whoever takes them in makes keys and secrets of their own."""
+    """With the thresholds and the main meter that came last; whoever takes them in makes keys and secrets of their own."""
     places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
+    mains = submeters.last_mains(session, rows)
+    named = _keys(session, Kind.DEVICES, (row.id for row in mains.values()))
     for row in rows:
         profile = devices.profiles_of(session, row.id).every[-1]
         numbers = {name: value for name, value in asdict(profile).items() if isinstance(value, float | int)}
@@ -192,6 +197,7 @@ def _devices(session: Session, rows: Sequence[Device]) -> Iterable[dict[str, Any
             "name": row.name,
             "profile": orjson.loads(profile.mapping) if profile.mapping else profile.family,
             "thresholds": numbers,
+            "measured_by": named[main.id] if (main := mains.get(row.id)) and main.state is DeviceState.ACTIVE else None,
         }
 
 

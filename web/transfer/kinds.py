@@ -9,10 +9,11 @@ from pydantic import Field
 
 from booking.states import BookingState
 from web.api import shapes
+from web.api.devices import DeviceIn
 from web.api.operators import OperatorIn
 from web.api.qualifications import GrantIn, QualificationIn
 from web.api.resources import ResourceIn
-from web.api.shapes import BookingIn, DeviceIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
+from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
 
 
 class Kind(StrEnum):
@@ -106,7 +107,7 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
         *("district", "address", "chain", "capacity", "step_min", "hours", "price_per_hour", "quota_hours", "value"),
         *("commissioned_on", "shares", "rules", "policy", "state"),
     ),
-    Kind.DEVICES: ("key", "resource_id", "name", "profile", "thresholds"),
+    Kind.DEVICES: ("key", "resource_id", "name", "profile", "thresholds", "measured_by"),
     Kind.BOOKINGS: (
         "key",
         "resource_id",
@@ -152,6 +153,7 @@ REFERENCES: Mapping[str, Kind] = {
     "person_id": Kind.PEOPLE,
     "qualification_id": Kind.QUALIFICATIONS,
     "parent_id": Kind.RESOURCES,
+    "measured_by": Kind.DEVICES,
     "resource_id": Kind.RESOURCES,
 }
 """Columns that name another thing, by the key that its own file gave it or by its id."""

@@ -224,6 +224,7 @@ def _device(hand: Hand, row: DeviceRow) -> str:
         resource_id=row.resource_id,
         name=row.name,
         profile=profile_of(row),
+        measured_by=row.measured_by,
         actor_id=hand.actor.known_id,
         now=hand.now,
     )

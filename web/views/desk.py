@@ -37,6 +37,8 @@ class LineRow:
     live: Live
     price: Money
     devices: int
+    devices_below: int
+    """On its stations, which tell of it too."""
     silent_devices: int
     booked_h: float
     used_h: float
@@ -149,6 +151,8 @@ class DeviceRow:
     """Open ones about what it said."""
     live_id: str
     """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
+    main: str | None
+    """The meter that includes what it measures, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,10 @@ class DevicesView:
     zone: str
     devices: Sequence[DeviceRow]
     families: Sequence[Choice]
+    mains: Sequence[Choice]
+    """What a new one may stand behind."""
+    stations: Sequence[Choice]
+    """What is below it and has meters, each with how many."""
     rejected: Sequence[Rejected]
     can_edit: bool
     live_url: str | None = None

@@ -8,7 +8,7 @@ from marketplace.slot import Slot
 from web.views.bookings import SessionRow
 from web.views.desk import Rejected
 from web.views.flags import FlagRow
-from web.views.frame import EMPTY_FORM, Form, Live
+from web.views.frame import EMPTY_FORM, Choice, Form, Live
 from web.views.setup import Setup
 
 
@@ -127,6 +127,21 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class MainMeter:
+    """Which meter includes what this one measures."""
+
+    choices: Sequence[Choice]
+    """What it may be, the present one chosen."""
+    behind: Sequence[tuple[str, str]]
+    """(id, name) of those that this one includes."""
+
+    @property
+    def name(self) -> str | None:
+        """Of the present one."""
+        return next((one.label for one in self.choices if one.chosen), None)
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView:
     """GET/POST /{lang}/desk/devices/{id}."""
 
@@ -148,6 +163,7 @@ class DeviceView:
     live_id: str
     """What the live stream calls it: the equipment where it is its only meter, else the meter itself."""
     health: Health
+    main: MainMeter
     power: Sequence[float]
     """The last hour's watts, oldest first, so that the thresholds can be judged; empty where another meter may be meant."""
     runs: Sequence[SessionRow]
@@ -164,4 +180,4 @@ class DeviceView:
     """Days of which evidence can be had, the last week of them."""
     foreseen: WhatIf | None = None
     form: Form = EMPTY_FORM
-    """p_on, p_off, p_idle, rated_w (W), min_on, min_off, stale_after, max_gap (s)."""
+    """p_on, p_off, p_idle, rated_w (W), min_on, min_off, stale_after, max_gap (s); measured_by."""

@@ -33,7 +33,7 @@ class DiscoveryView:
     written: str = ""
     """The mapping as text."""
     form: Form = EMPTY_FORM
-    """meter, discovery, take."""
+    """meter, main, discovery, take."""
 
 
 NO_DISCOVERY = DiscoveryView()

@@ -240,7 +240,7 @@ def window(start: float, end: float) -> dict[str, str]:
 def test_sessions_tell_what_ran_and_why_it_ended(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world)
     heard(store, made["key"], 0, 10, 8)
-    heard(store, made["key"], 10, 107, 350)
+    heard(store, made["key"], 10, 107, 600)
     heard(store, made["key"], 107, 130, 8)
     path = f"/resources/{world.resource}/sessions"
     found = world.get(path, world.manager, params=window(0, 130)).json()
@@ -268,7 +268,7 @@ def test_sessions_are_for_those_who_review_the_use(world: World) -> None:
 def test_a_booking_is_told_what_it_really_used(world: World, store: sessionmaker[Session]) -> None:
     made = a_device(world)
     heard(store, made["key"], 0, 65, 8)
-    heard(store, made["key"], 65, 162, 350)
+    heard(store, made["key"], 65, 162, 600)
     heard(store, made["key"], 162, 200, 8)
     with store.begin() as session:
         booking = past_booking(session, world)
@@ -304,3 +304,31 @@ def test_thresholds_are_set_from_now_on_and_tried_before(world: World, store: se
     refused(world.post(path, world.manager, json={"watts": 9}), 422)
     assert world.post(path, world.member, json={"p_on": 500}).status_code == 404
     assert world.post(path, json={"p_on": 500}).status_code == 401
+
+
+def test_a_device_says_which_other_one_measures_all_that_it_does(world: World) -> None:
+    main, plug = a_device(world), a_device(world)
+    assert (main["measured_by"], plug["measured_by"]) == (None, None)
+    path = f"/devices/{plug['id']}/measured-by"
+    told = world.post(path, world.manager, json={"measured_by": main["id"]})
+    assert (told.status_code, told.json()["measured_by"]) == (200, main["id"])
+    chamber = a_device(world, measured_by=plug["id"])
+    assert [row["measured_by"] for row in listed(world)] == [None, main["id"], plug["id"]]
+    assert chamber["measured_by"] == plug["id"]
+    world.post(path, world.manager, json={"measured_by": None})
+    assert [row["measured_by"] for row in listed(world)] == [None, None, plug["id"]]
+
+
+def test_a_circle_of_devices_and_one_of_elsewhere_are_refused_by_their_field(world: World) -> None:
+    main = a_device(world)
+    plug = a_device(world, measured_by=main["id"])
+    path = f"/devices/{main['id']}/measured-by"
+    for body, reason in (({"measured_by": plug["id"]}, "part of what"), ({"measured_by": "dev_none"}, "no other meter")):
+        answer = world.post(path, world.manager, json=body)
+        assert answer.status_code == 422
+        assert [(one["field"], reason in one["detail"]) for one in answer.json()["reasons"]] == [("measured_by", True)]
+    assert world.post(path, world.manager, json={}).status_code == 422
+    assert world.post(path, world.member, json={"measured_by": None}).status_code in (403, 404)
+    body = {"name": "表", "profile": "native", "measured_by": "dev_none"}
+    assert world.post(f"/resources/{world.resource}/devices", world.manager, json=body).status_code == 422
+    assert len(listed(world)) == 2

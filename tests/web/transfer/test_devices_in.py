@@ -10,8 +10,10 @@ import pytest
 
 from devices import queries
 from devices.logins import Account, Admitted, Login, judge
+from devices.registry import actions as registry
 from marketplace import clock
 from marketplace.refusals import Refusal
+from marketplace.tables import Person
 from tests.web.transfer.test_transfer import METER, Desk, verdicts
 from web.running import audit
 
@@ -110,3 +112,24 @@ def test_a_table_names_family_and_thresholds_in_its_cells(desk: Desk, tmp_path: 
     with desk.sessions() as session:
         profile = queries.profile_of(session, told["rows"][0]["id"], at=clock.now())
     assert (profile.family, profile.p_on, profile.p_off, profile.zone) == ("shelly2", 80, 20, "Asia/Shanghai")
+
+
+def test_a_submeter_names_its_main_meter_by_key_and_comes_in_after_it(desk: Desk, tmp_path: Path) -> None:
+    found = [a_meter(1, measured_by="M1"), a_meter(2, measured_by="N1"), a_meter(3, measured_by="N9")]
+    told = desk.take("devices", found, "--secrets", str(tmp_path / "new.csv"))
+    assert [verdict for _, verdict in verdicts(told)] == ["made", "made", "refused"]
+    assert told["rows"][2]["reasons"][0]["field"] == "measured_by"
+    assert [(row["key"], row["measured_by"]) for row in desk.given("devices")] == [("M1", None), ("N1", "M1"), ("N2", "N1")]
+
+
+def test_a_main_meter_that_came_later_is_given_out_first_and_one_that_is_gone_is_not_named(desk: Desk, tmp_path: Path) -> None:
+    told = desk.take("devices", [a_meter(1), a_meter(2)], "--secrets", str(tmp_path / "new.csv"))
+    (first, second), now = [row["id"] for row in told["rows"]], clock.now()
+    with desk.sessions.begin() as session:
+        who = session.query(Person).first()
+        assert who
+        registry.set_main(session, device_id=first, measured_by=second, actor_id=who.id, now=now)
+    assert [(row["key"], row["measured_by"]) for row in desk.given("devices")] == [("M1", None), ("N2", None), ("N1", "N2")]
+    with desk.sessions.begin() as session:
+        registry.revoke(session, device_id=second, actor_id=who.id, now=now)
+    assert [(row["key"], row["measured_by"]) for row in desk.given("devices")] == [("M1", None), ("N1", None)]
