@@ -106,6 +106,19 @@ def test_several_units_go_from_the_panel_to_the_booking_at_their_price(desk: Des
     assert [one.quantity for one in made(desk)] == [2]
 
 
+def test_a_click_in_the_calendar_keeps_the_number(desk: Desk) -> None:
+    units(desk, 3)
+    customer = desk.reader("customer")
+    following = customer.get(f"/r/{desk.resource}?quantity=2").text
+    week = re.findall(r'href="/en(/r/\w+\?[^"]*week=[^"]+)"', following)[-1]
+    page = customer.get(html.unescape(week)).text
+    cells = [html.unescape(one) for one in re.findall(r'<td class="cell-free"[^>]*><a href="/en([^"]+)"', page)]
+    assert cells
+    assert all("quantity=2" in one for one in cells)
+    assert re.search(r'name="quantity"[^>]* value="2"', customer.get(cells[0]).text)
+    assert "quantity" not in re.search(r"<table.*</table>", customer.get(f"/r/{desk.resource}").text, re.DOTALL)[0]  # type: ignore[index]
+
+
 def test_another_number_is_priced_before_it_is_booked(desk: Desk) -> None:
     units(desk, 3)
     customer = desk.reader("customer")

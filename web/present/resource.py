@@ -173,7 +173,9 @@ def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, act
     first = week_of(asked.week or chosen or now.astimezone(zone).date(), asked.first_weekday)
     this = week_of(now.astimezone(zone).date(), asked.first_weekday)
     span = Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=7), zone))
-    base = f"/{lang.value}/r/{row.id}?week="
+    quantity = units(row, asked)
+    many = f"quantity={quantity}&" if quantity > 1 else ""
+    base = f"/{lang.value}/r/{row.id}?{many}week="
     last = now + timedelta(days=place.rules.horizon_days)
     return week(
         first=first,
@@ -181,7 +183,7 @@ def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, act
         zone=zone,
         step_min=place.rules.step_min,
         min_min=place.rules.min_min,
-        free=booking.free_time(session, row.id, within=span, now=now, quantity=units(row, asked)),
+        free=booking.free_time(session, row.id, within=span, now=now, quantity=quantity),
         busy=_busy(session, row, span, actor, now),
         previous=f"{base}{first - timedelta(days=7)}" if first > this else None,
         this=f"{base}{this}",
