@@ -16,6 +16,7 @@ from web import checkout, waiting
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.public import MOST_UNITS, units_of
 from web.present import waiting as present
 from web.present.resource import read_instant
 from web.refusals import status_of
@@ -26,9 +27,11 @@ router = APIRouter(prefix="/{lang}")
 
 
 @router.get("/r/{resource_id}/waiting")
-def join_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, start: str = "", end: str = "") -> Response:
+def join_page(
+    pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, start: str = "", end: str = "", quantity: str = ""
+) -> Response:
     row = catalogue.get_visible(db, actor, resource_id)
-    form = present.prefilled(row.timezone, read_instant(start), read_instant(end))
+    form = present.prefilled(row.timezone, read_instant(start), read_instant(end), units_of(quantity))
     view = present.join(db, row, actor, lang=pen.lang, now=now, form=form)
     return pen.page("waiting_join.html", view, area=Area.SEARCH, zone=row.timezone)
 
@@ -42,6 +45,7 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
                 resource_id=row.id,
                 slot=read_slot(typed(fields), ZoneInfo(row.timezone)),
                 organisation_id=text(fields, "organisation_id") or None,
+                quantity=read_units(fields),
                 assisted=bool(text(fields, "assisted")),
             )
             minutes = number(fields, "minutes", 0)
@@ -51,6 +55,14 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
         view = present.join(db, row, actor, lang=pen.lang, now=now, form=Form(typed(fields)), refusal=refusal)
         return pen.page("waiting_join.html", view, status=status_of(refusal), area=Area.SEARCH, zone=row.timezone)
     return pen.go("/waiting", "waiting")
+
+
+def read_units(fields: Fields) -> int:
+    """How many are wanted; nobody is asked where there is one. Raises: Invalid."""
+    found = number(fields, "quantity", 1)
+    if not 1 <= found <= MOST_UNITS:
+        raise Invalid(field="quantity", reason="must be 1 to 1000")
+    return found
 
 
 @router.get("/waiting")
