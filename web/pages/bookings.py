@@ -28,6 +28,7 @@ from web import bundling, calendar, checkout
 from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.done import of_bookings
 from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
@@ -93,7 +94,7 @@ def _confirm(
             return review.draw(pen, db, order, hold, now, key=key, refusal=refusal)
         return _refused(pen, db, row.id, asked, refusal, key, now)
     if not pen.partial:
-        return pen.go(f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked")
+        return pen.go(f"/bookings/{made.id}", of_bookings([made.state]))
     view = resource.booked(db, resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now), made)
     return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
 

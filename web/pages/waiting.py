@@ -14,6 +14,7 @@ from marketplace.permissions import Action
 from marketplace.refusals import Invalid, Refusal, Refused, WrongState
 from web import checkout, waiting
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.done import of_bookings
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, number, text, typed
 from web.pages.public import MOST_UNITS, units_of
@@ -95,7 +96,7 @@ def accept(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: SignedIn
 
     def act() -> tuple[str, str]:
         made = waiting.accept(db, actor=actor, entry_id=entry_id, payment_method=method, now=now, hold=hold)[1]
-        return f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked"
+        return f"/bookings/{made.id}", of_bookings([made.state])
 
     return _answered(pen, db, actor, now, act)
 
