@@ -56,6 +56,7 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         purpose=text(fields, "purpose")[:1000],
         assisted=bool(text(fields, "assisted")),
         quantity=units_of(text(fields, "quantity")),
+        override=text(fields, "override")[:1000],
     )
     repeat = review.repeat_of(fields)
     key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
@@ -124,6 +125,8 @@ def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
     found: dict[str, object] = {"payment_method": payment_method, "assisted": bool(text(fields, "assisted")), **given}
     if quantity:
         found["quantity"] = int(quantity) if re.fullmatch(r"-?\d{1,9}", quantity, re.ASCII) else quantity
+    if why := text(fields, "override"):
+        found["override"] = {"reason": why}
     return {name: value for name, value in found.items() if value != "" or name in {"start", "end"}}
 
 

@@ -63,6 +63,8 @@ class Asked:
     purpose: str = ""
     assisted: bool = False
     quantity: int = 1
+    override: str = ""
+    """Why the publisher's own rules do not count this time."""
 
     @property
     def slot(self) -> Slot | None:

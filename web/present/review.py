@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.policy import Policy, as_decimal
+from booking.admission import SlotRefused
 from booking.places import Place, get_place
 from booking.series.actions import SeriesRefused
 from marketplace.money import Money
 from marketplace.people import queries as people
-from marketplace.permissions import Actor
+from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource
@@ -24,7 +25,7 @@ from web import checkout
 from web.checkout import Order
 from web.i18n import instant
 from web.present import names, repeating, resource
-from web.present.series import reasons_of
+from web.present.series import reasons_of, would_help
 from web.repeats import ONCE, Repeat
 from web.views.frame import Choice, Lang
 from web.views.resource import RefusalPanel
@@ -87,12 +88,22 @@ def view(
         repeating=series.view,
         shown=shown_of(wanted if len(firms) > 1 else replace(order, organisation_id=None), repeat),
         kept=urlencode(_typed(order, repeat)),
+        override=_override(actor, row, order, series, repeat, found),
         refusal=in_the_way(found, row.timezone, lang) if found else None,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
 
 
 SHOWN = {"min", "max", "notice", "confirmation"}
+
+
+def _override(
+    actor: Actor, row: Resource, order: Order, series: repeating.Shown, repeat: Repeat, found: Refusal | None
+) -> str | None:
+    if not may(actor, Action.OVERRIDE_RULES, institution_id=row.institution_id):
+        return None
+    refused = series.refused if repeat.asked else [found.reasons] if isinstance(found, SlotRefused) else []
+    return order.override or ("" if would_help(refused, repeat.conflict) else None)
 
 
 def address_of(order: Order, lang: Lang, page: str = "/review", repeat: Repeat = ONCE) -> str:
@@ -108,13 +119,15 @@ def _typed(order: Order, repeat: Repeat) -> dict[str, str]:
         "purpose": order.purpose,
         "assisted": "1" if order.assisted else "",
         "quantity": str(order.quantity) if order.quantity > 1 else "",
+        "override": order.override,
     }
     return {**{name: value for name, value in typed.items() if value}, **repeat.fields}
 
 
 def shown_of(order: Order, repeat: Repeat) -> str:
     """What of an order its price and its times hang on, the time itself aside."""
-    return urlencode(_typed(replace(order, purpose=None, assisted=order.assisted and repeat.asked), repeat))
+    told = replace(order, purpose=None, assisted=order.assisted and repeat.asked, override=order.override and "1")
+    return urlencode(_typed(told, repeat))
 
 
 def in_the_way(found: Refusal, zone: str, lang: Lang) -> RefusalPanel:
