@@ -77,6 +77,7 @@ DONE = {
     "operator_left": _("Removed. Others have taken over the bookings ahead."),
     "absence": _("The absence is entered; others have taken over."),
     "rules": _("The rules hold from now on; accepted bookings keep theirs."),
+    "policy": _("These terms hold from now on; accepted bookings keep theirs."),
     "all_read": _("All messages are marked as read."),
     "joined": _("Welcome. Your account is ready."),
     "disabled": _("The account is disabled."),

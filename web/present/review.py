@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.policy import Policy, as_decimal
+from billing.policy import Policy
 from booking.admission import SlotRefused
 from booking.places import Place, get_place
 from booking.series.actions import SeriesRefused
@@ -25,10 +25,11 @@ from web import checkout
 from web.checkout import Order
 from web.i18n import instant
 from web.present import names, repeating, resource
+from web.present.policy import percent
 from web.present.series import reasons_of, would_help
 from web.repeats import ONCE, Repeat
-from web.views.frame import Choice, Lang
-from web.views.resource import RefusalPanel
+from web.views.frame import Badge, Choice, Lang
+from web.views.resource import Fact, RefusalPanel
 from web.views.review import CancelStep, ReviewView
 
 
@@ -70,7 +71,7 @@ def view(
         assistance=place.rules.assistance.mode.value,
         assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),
-        facts=[one for one in resource.facts(row, place, policy, metered=badge.live.state != "no_sensor") if one.code in SHOWN],
+        facts=_facts(row, place, policy, lang, badge),
         setup=_before(slot, place),
         cleaning=_after(slot, place),
         by_request=asks,
@@ -94,7 +95,13 @@ def view(
     )
 
 
-SHOWN = {"min", "max", "notice", "confirmation"}
+def _facts(row: Resource, place: Place, policy: Policy, lang: Lang, badge: Badge) -> list[Fact]:
+    """What the page does not tell elsewhere."""
+    told = resource.facts(row, place, policy, lang, metered=badge.live.state != "no_sensor")
+    return [one for one in told if one.code in SHOWN]
+
+
+SHOWN = {"min", "max", "notice", "confirmation", "billed", "unused", "overtime"}
 
 
 def _override(
@@ -149,10 +156,6 @@ def steps(policy: Policy, start: datetime, zone: ZoneInfo, total: Money, now: da
         if number + 1 == len(rates) or rates[number + 1][1] != rate:
             found.append(CancelStep(limit, percent(rate), total.times(rate)))
     return [*found, CancelStep(None, percent(policy.no_show_rate), total.times(policy.no_show_rate))]
-
-
-def percent(rate: Fraction) -> str:
-    return as_decimal(rate * 100)
 
 
 def _before(slot: Slot, place: Place) -> Slot | None:

@@ -161,10 +161,12 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of "Capabilities and conditions": a code of web.labels FACT, and the value as shown."""
+    """One of "Capabilities and conditions": a code of web.labels FACT, and the value as shown."""
 
     code: str
     value: str
+    more: Sequence[str] = ()
+    """Further lines of it."""
 
 
 @dataclass(frozen=True, slots=True)
