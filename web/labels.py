@@ -176,7 +176,7 @@ FACT = {
     "approval": _("Approval"),
     "cancellation": _("Cancellation"),
     "no_show": _("If nobody comes"),
-    "billed": _("What is billed"),
+    "billed": _("Billed is"),
     "unused": _("Booked, not used"),
     "overtime": _("Overtime"),
     "address": _("Address"),

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.policy import Policy
 from billing.pricing import cancellation_fee
 from billing.quotes import actions as quotes
 from billing.quotes.queries import class_prices_of, price_of
@@ -102,9 +101,10 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         summary=names.summary_of(row, lang),
         tags=names.tags_of(row, lang),
         facts=[
-            *facts(row, place, bills.policy_of(session, row.id), lang, metered=live.state != "no_sensor"),
+            *facts(row, place, metered=live.state != "no_sensor"),
             *_asks(session, place, lang),
         ],
+        terms=policy.facts(bills.policy_of(session, row.id), lang),
         class_prices=list(class_prices_of(session, row.id).items()),
         price=row.price,
         week=shown,
@@ -128,7 +128,7 @@ def praise(session: Session, row: Resource, *, own: bool) -> Praise | None:
     return Praise(found.average, found.count, texts)
 
 
-def facts(row: Resource, place: Place, terms: Policy, lang: Lang, *, metered: bool) -> list[Fact]:
+def facts(row: Resource, place: Place, *, metered: bool) -> list[Fact]:
     """What one must know before booking; minutes and days as numbers, the template gives them units."""
     rules = place.rules
     minutes = {
@@ -141,7 +141,6 @@ def facts(row: Resource, place: Place, terms: Policy, lang: Lang, *, metered: bo
     }
     found = [Fact("capacity", str(row.capacity))] if row.capacity > 1 else []
     found += [Fact(code, str(value)) for code, value in minutes.items() if value]
-    found += policy.facts(terms, lang)
     found += [Fact("approval", "request")] if rules.by_request else []
     return [*found, Fact("confirmation", "meter" if metered else "hand")]
 

@@ -25,11 +25,12 @@ from web import checkout
 from web.checkout import Order
 from web.i18n import instant
 from web.present import names, repeating, resource
+from web.present.policy import facts as policy_facts
 from web.present.policy import percent
 from web.present.series import reasons_of, would_help
 from web.repeats import ONCE, Repeat
-from web.views.frame import Badge, Choice, Lang
-from web.views.resource import Fact, RefusalPanel
+from web.views.frame import Choice, Lang
+from web.views.resource import RefusalPanel
 from web.views.review import CancelStep, ReviewView
 
 
@@ -53,7 +54,6 @@ def view(
     chosen = order.organisation_id or (firms[0].id if firms else None)
     quote = resource.quote(session, row, slot, actor, chosen or "", order.quantity, now=now)
     badge = names.badge(session, row, lang, now=now)
-    cards = billing.takes_cards(session, institution_id=house.id)
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     wanted = replace(order, organisation_id=chosen)
     series = repeating.view(session, wanted, repeat, quote, actor=actor, lang=lang, zone=place.zone, now=now)
@@ -71,12 +71,13 @@ def view(
         assistance=place.rules.assistance.mode.value,
         assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),
-        facts=_facts(row, place, policy, lang, badge),
+        facts=[one for one in resource.facts(row, place, metered=badge.live.state != "no_sensor") if one.code in SHOWN],
+        terms=[one for one in policy_facts(policy, lang) if one.code in BILLED],
         setup=_before(slot, place),
         cleaning=_after(slot, place),
         by_request=asks,
         answer_by=min(until, slot.start) if asks and until else None,
-        hold_min=int(hold.total_seconds() // 60) if cards and not repeat.asked else None,
+        hold_min=None if repeat.asked else _hold_min(session, row, hold),
         organisations=[Choice(one.id, one.name, one.id == chosen) for one in firms] if len(firms) > 1 else [],
         organisation=firms[0].name if len(firms) == 1 else None,
         purpose=order.purpose or "",
@@ -95,13 +96,13 @@ def view(
     )
 
 
-def _facts(row: Resource, place: Place, policy: Policy, lang: Lang, badge: Badge) -> list[Fact]:
-    """What the page does not tell elsewhere."""
-    told = resource.facts(row, place, policy, lang, metered=badge.live.state != "no_sensor")
-    return [one for one in told if one.code in SHOWN]
+SHOWN = {"min", "max", "notice", "confirmation"}
+BILLED = {"billed", "unused", "overtime"}
+"""What cancelling costs is told with its dates."""
 
 
-SHOWN = {"min", "max", "notice", "confirmation", "billed", "unused", "overtime"}
+def _hold_min(session: Session, row: Resource, hold: timedelta) -> int | None:
+    return int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=row.institution_id) else None
 
 
 def _override(

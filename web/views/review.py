@@ -54,6 +54,8 @@ class ReviewView:
     assisted: bool
     cancelling: Sequence[CancelStep]
     facts: Sequence[Fact]
+    terms: Sequence[Fact]
+    """What is billed."""
     setup: Slot | None
     """Claimed before it, at no charge."""
     cleaning: Slot | None
