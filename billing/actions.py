@@ -195,13 +195,15 @@ def _rebooked(session: Session, booking: Booking, quoted: Slot) -> list[Slot]:
     return [other.slot for other in around if other.id != booking.id and other.state in TAKEN_UP]
 
 
-def charge_of(quote: BookingQuote, use: ConfirmedUse, rebooked: Sequence[Slot] = ()) -> Charge:
-    """What a confirmed use costs under the booking's own price and policy."""
+def charge_of(
+    quote: BookingQuote, use: ConfirmedUse, rebooked: Sequence[Slot] = (), terms: policies.Policy | None = None
+) -> Charge:
+    """What a confirmed use costs under the booking's own price and policy, or by other `terms` than its own."""
     pieces = [
         Piece(Slot(datetime.fromisoformat(piece["start"]), datetime.fromisoformat(piece["end"])), UseState(piece["state"]))
         for piece in use.pieces
     ]
-    price, terms = Money(quote.price_minor, quote.currency), policies.parse(quote.policy)
+    price, terms = Money(quote.price_minor, quote.currency), terms or policies.parse(quote.policy)
     verdict = Outcome(use.verdict.value)
     found = pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
     return pricing.missed_at_least(found, Money(quote.owed_minor, quote.currency))

@@ -322,8 +322,15 @@ def _record(
 
 
 def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:
+    codes = overridden(session, place, wish, now=now, ignoring=[booking.id])
+    record_override(session, booking, codes, wish.override, now, actor_id)
+
+
+def record_override(
+    session: Session, booking: Booking, codes: Sequence[str], reason: str | None, now: datetime, actor_id: str
+) -> None:
     """Which rules were set aside for it, by whom and why; nothing where none was broken."""
-    if codes := overridden(session, place, wish, now=now, ignoring=[booking.id]):
+    if codes:
         audit.record(
             session,
             actor_id=actor_id,
@@ -332,7 +339,7 @@ def _record_override(session: Session, booking: Booking, place: Place, wish: Wis
             object_id=booking.id,
             institution_id=booking.institution_id,
             before=None,
-            after={"reason": wish.override, "codes": codes},
+            after={"reason": reason, "codes": list(codes)},
             now=now,
         )
 

@@ -68,6 +68,8 @@ class Decision:
     units: Units
     reasons: Sequence[Reason]
     clashes: Sequence[Slot]
+    aside: Sequence[str] = ()
+    """Codes of the rules that the wish breaks and its `override` sets aside."""
 
 
 def decide(
@@ -86,7 +88,9 @@ def decide(
     """
     place = place.attended_for(wanted=wish.assisted)
     reasons = _against_rules(session, place, wish, now, ignoring, beside)
+    aside: list[str] = []
     if wish.override is not None:
+        aside = [reason.code for reason in reasons if reason.override_by]
         firm = [reason for reason in reasons if not reason.override_by and reason.code != "starts_in_past"]
         reasons = [*terms.reasons_in_spite(wish.slot, zone=place.zone, now=now), *firm]
     units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
@@ -97,7 +101,7 @@ def decide(
         if standing_by is None:
             reasons.append(Reason("no_operator_free"))
         units = {**units, **({standing_by: [0]} if standing_by else {})}
-    return Decision(units, reasons, clashes)
+    return Decision(units, reasons, clashes, aside)
 
 
 def admit(

@@ -285,7 +285,7 @@ def import_file(
     """Take rows in as pages and the API would, a verdict each; what was taken in before is known. Exit 1 if one is refused.
 
     Columns are named as in the API, `key` is the row's own name: an equal row under it makes nothing twice, and other files name
-    the thing by it. Bookings are made for the `person` (e-mail) and `organisation_id` of their row.
+    the thing by it. Bookings are made for the `person` (e-mail) and `organisation_id` of their row; those `together` all or none.
     """
     settings = Settings()
     rows = transfers.tasks(kind, file, form, resource=resource, name=name)
@@ -315,15 +315,15 @@ def _one_by_one(sessions: sessionmaker[Session], work: transfers.Work, rows: Ite
     """A transaction a row; a booking that is refused leaves its note, as it does on pages."""
     for row in rows:
         with sessions() as session:
-            verdict = work.take(session, row, now=clock.now())
-            if verdict.refusal is None:
+            verdicts = work.take(session, row, now=clock.now())
+            if not any(verdict.refusal for verdict in verdicts):
                 work.seal()
                 session.commit()
             else:
                 session.rollback()
-                work.note(session, verdict, now=clock.now())
+                work.note(session, verdicts, now=clock.now())
                 session.commit()
-        yield verdict
+        yield from verdicts
 
 
 def _together(
@@ -333,10 +333,10 @@ def _together(
     refused = False
     with sessions() as session:
         for row in rows:
-            verdict = work.take(session, row, now=clock.now())
-            refused = refused or verdict.refusal is not None
+            verdicts = work.take(session, row, now=clock.now())
+            refused = refused or any(verdict.refusal for verdict in verdicts)
             session.expunge_all()
-            yield verdict
+            yield from verdicts
         if keep and not refused:
             work.seal()
             session.commit()

@@ -1,5 +1,9 @@
 """What the step before a page achieved, by its code in ?done=."""
 
+from collections.abc import Collection
+
+from booking.states import BookingState
+
 
 def _(text: str) -> str:
     """Marks a sentence for the catalogue; it is translated where it is shown."""
@@ -8,6 +12,7 @@ def _(text: str) -> str:
 
 DONE = {
     "booked": _("Booked. The time is yours."),
+    "held": _("Held for you while the card is checked. You are told how that ends."),
     "requested": _("Requested. The institution will answer."),
     "cancelled": _("The booking is cancelled."),
     "approved": _("The booking is approved."),
@@ -73,8 +78,19 @@ DONE = {
     "operator_left": _("Removed. Others have taken over the bookings ahead."),
     "absence": _("The absence is entered; others have taken over."),
     "rules": _("The rules hold from now on; accepted bookings keep theirs."),
+    "policy": _("These terms hold from now on; accepted bookings keep theirs."),
     "all_read": _("All messages are marked as read."),
     "joined": _("Welcome. Your account is ready."),
     "disabled": _("The account is disabled."),
     "enabled": _("The account is enabled."),
 }
+
+
+def of_bookings(states: Collection[BookingState]) -> str:
+    """The code for bookings made together; while any of them is only held or asked for, they do not all stand.
+
+    >>> of_bookings([BookingState.CONFIRMED, BookingState.HELD]), of_bookings([BookingState.CONFIRMED])
+    ('held', 'booked')
+    """
+    waiting = (BookingState.HELD, BookingState.REQUESTED)
+    return next((one.value for one in waiting if one in states), "booked")

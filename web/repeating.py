@@ -66,6 +66,8 @@ def edit_series(session: Session, *, actor: Actor, series_id: str, version: int,
     Raises: NotFound, NotAllowed, Stale, WrongState, Invalid, SeriesRefused.
     """
     editor = _editor(session, actor, series_id)
+    if change.override is not None:
+        require(actor, Action.OVERRIDE_RULES, institution_id=queries.get_series(session, series_id).institution_id)
     edited = edits.edit_series(session, series_id=series_id, version=version, change=change, editor=editor, now=now)
     found = Repriced(
         edited,

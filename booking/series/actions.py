@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from booking import queries, terms
+from booking.actions import record_override
 from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, of_its_own, use_of
 from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
@@ -50,6 +51,8 @@ class Granted:
 
     wish: Wish
     units: Units
+    aside: Sequence[str] = ()
+    """Codes of the rules that were set aside for it."""
 
 
 Asked = tuple[Wish, Slot | Skipped]
@@ -100,6 +103,7 @@ def book_series(session: Session, *, wish: Wish, rrule: str, on_conflict: OnConf
     session.flush()
     bookings = add_bookings(session, place, series, granted, now)
     claim_all(session, place, bookings, [one.units for one in granted], wish=wish)
+    record_overrides(session, list(zip(bookings, granted, strict=True)), wish.person_id, now)
     _record(session, series, bookings, wish.override, now)
     telling.booked(session, series, bookings, now)
     return Outcome(series, bookings, gaps)
@@ -175,7 +179,7 @@ def admit_all(
         if verdict.reasons:
             found.append(Gap(slot, verdict.reasons, verdict.clashes))
             continue
-        found.append(Granted(one, verdict.units))
+        found.append(Granted(one, verdict.units, verdict.aside))
         granted.append(use_of(one))
         _note(ledger, place, verdict.units, Taken(f"{OCCURRENCE}{len(granted)}", 0, 0, slot))
     return found
@@ -258,6 +262,12 @@ def _new_series(
         created_at=now,
         version=1,
     )
+
+
+def record_overrides(session: Session, made: Sequence[tuple[Booking, Granted]], actor_id: str, now: datetime) -> None:
+    """Which rules were set aside for which of the bookings, by whom and why."""
+    for booking, one in made:
+        record_override(session, booking, one.aside, one.wish.override, now, actor_id)
 
 
 def _record(session: Session, series: BookingSeries, bookings: Sequence[Booking], override: str | None, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Edits of series: "this and following" splits it, "all" changes all that is ahead."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,17 @@ from booking.places import Place, lock_place
 from booking.recurrence import Skipped, occurrences
 from booking.series import queries as series_queries
 from booking.series import telling
-from booking.series.actions import Asked, Gap, Granted, SeriesRefused, add_bookings, admit_all, claim_all, ways_out
+from booking.series.actions import (
+    Asked,
+    Gap,
+    Granted,
+    SeriesRefused,
+    add_bookings,
+    admit_all,
+    claim_all,
+    record_overrides,
+    ways_out,
+)
 from booking.series.pattern import following, wall, with_count
 from booking.states import HOLDING, BookingState, Move, after
 from booking.tables import Booking, BookingSeries, Claim, MovedOccurrence, OnConflict
@@ -50,6 +60,8 @@ class Change:
     slot: Slot
     rrule: str | None
     on_conflict: OnConflict
+    override: str | None = None
+    """Why the publisher's own rules do not count this time; only who may set them aside gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +206,12 @@ def _admit(
 ) -> list[Granted | Gap]:
     """The verdict on each occurrence, those that have to be had before the gaps that are tried again. Raises: SeriesRefused."""
     own = [one.id for one in present.bookings]
+
+    def asking(one: _Occurrence) -> Asked:
+        return replace(one.wish, override=change.override), one.slot
+
     order = sorted(range(len(wanted)), key=lambda number: not (wanted[number].booking or change.rrule))
-    asked = [(wanted[number].wish, wanted[number].slot) for number in order]
+    asked = [asking(wanted[number]) for number in order]
     verdicts = dict(zip(order, admit_all(session, place, asked, now=now, ignoring=own), strict=True))
     found = [verdicts[number] for number in range(len(wanted))]
     needed = [one for one, at in zip(found, wanted, strict=True) if at.booking or change.rrule]
@@ -205,9 +221,9 @@ def _admit(
 
     def with_first(first: Slot) -> list[Asked]:
         _, shifted = _laid_out(series, present, first, change.rrule)
-        return [(one.wish, one.slot) for one in shifted if one.booking or change.rrule]
+        return [asking(one) for one in shifted if one.booking or change.rrule]
 
-    wish = wish_of(present.bookings[0], slot=change.slot)
+    wish = replace(wish_of(present.bookings[0], slot=change.slot), override=change.override)
     raise SeriesRefused(wish, gaps, ways_out(session, place, wish, gaps, with_first, now=now, ignoring=own))
 
 
@@ -267,7 +283,9 @@ def _carry_out(
     session.flush()
     added = add_bookings(session, place, series, [one for row, one in had if row is None], now)
     new = iter(added)
-    claim_all(session, place, [row or next(new) for row, _ in had], [one.units for _, one in had], wish=had[0][1].wish)
+    made = [(row or next(new), one) for row, one in had]
+    claim_all(session, place, [row for row, _ in made], [one.units for _, one in made], wish=had[0][1].wish)
+    record_overrides(session, made, editor.actor_id, now)
     stays = {row.id for row in moved}
     ended = [row for row in present.bookings if row.id not in stays]
     homes = MovedOccurrence.booking_id.in_([row.id for row in present.bookings])

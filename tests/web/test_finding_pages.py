@@ -16,6 +16,7 @@ from booking.rules.actions import Further, RuleSet, set_rules
 from booking.tables import Booking
 from marketplace import clock
 from marketplace.people.queries import find_person_by_email
+from marketplace.tables import Institution, Settlement
 from tests.web.desks import TOKEN, Desk, Reader
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -62,6 +63,23 @@ def test_a_chain_is_found_reviewed_and_booked_whole_and_once(desk: Desk) -> None
     assert str(booked.url).endswith("/en/bookings?done=booked")
     assert booked.text.count(f"/r/{desk.resource}") == 2
     assert send(customer, address).text.count(f"/r/{desk.resource}") == 2
+
+
+def test_what_is_held_for_the_card_says_so_alone_and_in_a_chain(desk: Desk) -> None:
+    with desk.app.state.sessions.begin() as session:
+        session.get_one(Institution, desk.house).settlement = Settlement.PLATFORM_COLLECTS
+    customer = desk.reader("customer")
+    address = review_of(customer.get(f"/chains?{urlencode([*STEPS, *window()])}").text)
+    page = send(customer, address).text
+    assert "Held for you while the card is checked." in page
+    assert page.count("Held for payment") == 2
+    assert "The institution will answer" not in page
+    start = monday() + timedelta(days=1, hours=9)
+    alone = {"start": start.isoformat(), "end": (start + timedelta(hours=2)).isoformat()}
+    page = customer.post(f"/r/{desk.resource}/bookings", **alone).text
+    assert "Held for you while the card is checked." in page
+    assert "The institution will answer" not in page
+    assert "时段已为您保留" in customer.get("/bookings?done=held", "zh").text
 
 
 def test_a_chain_that_went_meanwhile_books_nothing_and_offers_a_way_out(desk: Desk) -> None:

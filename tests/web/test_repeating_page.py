@@ -106,6 +106,19 @@ def test_several_units_go_from_the_panel_to_the_booking_at_their_price(desk: Des
     assert [one.quantity for one in made(desk)] == [2]
 
 
+def test_a_click_in_the_calendar_keeps_the_number(desk: Desk) -> None:
+    units(desk, 3)
+    customer = desk.reader("customer")
+    following = customer.get(f"/r/{desk.resource}?quantity=2").text
+    week = re.findall(r'href="/en(/r/\w+\?[^"]*week=[^"]+)"', following)[-1]
+    page = customer.get(html.unescape(week)).text
+    cells = [html.unescape(one) for one in re.findall(r'<td class="cell-free"[^>]*><a href="/en([^"]+)"', page)]
+    assert cells
+    assert all("quantity=2" in one for one in cells)
+    assert re.search(r'name="quantity"[^>]* value="2"', customer.get(cells[0]).text)
+    assert "quantity" not in re.search(r"<table.*</table>", customer.get(f"/r/{desk.resource}").text, re.DOTALL)[0]  # type: ignore[index]
+
+
 def test_another_number_is_priced_before_it_is_booked(desk: Desk) -> None:
     units(desk, 3)
     customer = desk.reader("customer")
@@ -251,3 +264,34 @@ def test_the_panel_is_left_as_a_whole_to_sign_in(desk: Desk) -> None:
     assert sent.status_code == 204
     assert sent.headers["hx-redirect"].startswith("/en/signin?next=%2Fen%2Fr%2F")
     assert "quantity%3D2" in sent.headers["hx-redirect"]
+
+
+def test_who_may_sets_the_rules_aside_for_what_repeats_and_sees_first_what_that_gives(desk: Desk) -> None:
+    late = {"start": times(17)["start"], "end": f"{day(19).astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
+    address = f"/r/{desk.resource}/review?{urlencode({**late, **WEEKLY})}"
+    assert "Set the rules aside" not in desk.reader("customer").get(address).text
+    manager = desk.reader("manager")
+    page = manager.get(address).text
+    assert "None would be booked." in page
+    assert "Set the rules aside this once" in page
+    again = manager.post(f"/r/{desk.resource}/bookings", **{**form_of(page), "override": "客户批次"}, review="1")
+    assert "4 of 4 would be booked" in again.text
+    assert made(desk) == []
+    answer = manager.post(f"/r/{desk.resource}/bookings", **form_of(again.text))
+    assert "/series/ser_" in str(answer.url)
+    assert len(made(desk)) == 4
+    assert "Rules set aside: 客户批次" in manager.get(f"/bookings/{made(desk)[0].id}").text
+    sneaked = desk.reader("customer").post(f"/r/{desk.resource}/bookings", **late, **WEEKLY, override="x")
+    assert sneaked.status_code == 403
+    assert len(made(desk)) == 4
+
+
+def test_the_rules_are_set_aside_for_one_booking_from_the_review_too(desk: Desk) -> None:
+    late = {"start": times(17)["start"], "end": f"{day(19).astimezone(UTC):%Y-%m-%dT%H:%MZ}"}
+    manager = desk.reader("manager")
+    page = manager.get(f"/r/{desk.resource}/review?{urlencode(late)}").text
+    assert "Set the rules aside this once" in page
+    told = manager.post(f"/r/{desk.resource}/bookings", **{**form_of(page), "override": "客户批次"})
+    assert "Nothing is booked yet." in told.text
+    booked = manager.post(f"/r/{desk.resource}/bookings", **form_of(told.text))
+    assert "Rules set aside: 客户批次" in booked.text

@@ -4,16 +4,18 @@ import html
 import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from billing.policy import Policy, Tier
+from billing.policy import Basis, Policy, Tier
 from marketplace.money import Money
 from tests.web.desks import Desk
 from tests.web.test_approvals import by_request
 from tests.web.test_desk_outages import a_booking, day
-from web.present.resource import free_tier
+from web.present.policy import cancelling, facts
 from web.present.review import steps
+from web.views.frame import Lang
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TOTAL = Money(100000, "EUR")
@@ -41,13 +43,40 @@ def test_the_policy_is_told_by_its_dates_days_on_the_wall_clock() -> None:
     assert [one.percent for one in late] == ["25", "75"]
 
 
-def test_free_cancelling_is_told_in_the_unit_of_its_tier() -> None:
-    days = free_tier(Policy(cancel_tiers=(Tier(Fraction(0), days=3), Tier(Fraction(1, 2), hours=Fraction(1)))))
-    half = free_tier(Policy(cancel_tiers=(Tier(Fraction(0), hours=Fraction(3, 2)),)))
-    assert days
-    assert half
-    assert ((days.code, days.value), (half.code, half.value)) == (("cancellation_days", "3"), ("cancellation", "1.5"))
-    assert free_tier(Policy(cancel_tiers=(Tier(Fraction(1, 2), hours=Fraction(1)),))) is None
+def test_each_price_of_cancelling_is_a_line_in_the_unit_of_its_tier() -> None:
+    half, hour = Fraction(1, 2), Fraction(1)
+    days = Policy(cancel_tiers=(Tier(half, hours=hour), Tier(Fraction(0), days=3), Tier(half, hours=Fraction(3))))
+    assert cancelling(days, Lang.EN) == [
+        "Until 3 calendar days (same time) before: free",
+        "Until 1 h before: 50 per cent of the price",
+        "Later: 50 per cent of the price",
+    ]
+    assert cancelling(Policy(cancel_tiers=(Tier(Fraction(0), days=1),)), Lang.ZH) == [
+        "提前 1 个自然日（同一时刻）以上：免费",
+        "更晚：价格的 50%",
+    ]
+    assert cancelling(Policy(cancel_tiers=()), Lang.EN) == ["Until the start: free"]
+
+
+def test_what_is_billed_is_told_in_words() -> None:
+    def told(code: str, **values: Any) -> list[str]:
+        return [line for fact in facts(Policy(**values), Lang.EN) if fact.code == code for line in (fact.value, *fact.more)]
+
+    assert told("billed") == ["The confirmed use, in steps of 15 min", "At least 30 min, never more than was booked"]
+    assert told("billed", basis=Basis.BOOKED) == ["The booked time, used or not"]
+    assert told("billed", basis=Basis.MAX, minimum_min=0) == [
+        "The confirmed use, in steps of 15 min",
+        "At least the booked time",
+    ]
+    assert told("overtime") == ["150 per cent of the price, once it is longer than 10 min, for 1 h at most"]
+    assert told("overtime", grace_min=0) == ["150 per cent of the price, from the first minute, for 1 h at most"]
+    assert told("overtime", overtime_mult=Fraction(0)) == told("overtime", grace_min=60) == ["free"]
+    assert told("unused") == []
+    assert told("unused", unused_rate=Fraction(1, 4), unused_free_if_rebooked=True) == [
+        "25 per cent of the price",
+        "Nothing for what others book",
+    ]
+    assert told("no_show", no_show_rate=Fraction(0)) == ["free"]
 
 
 def test_everything_is_told_and_nothing_is_booked_until_it_is_confirmed(desk: Desk) -> None:

@@ -85,6 +85,32 @@ def test_what_stands_in_the_way_is_told_and_nothing_changes(desk: Desk) -> None:
     assert "slot_taken" not in refused.text
 
 
+def test_the_publishers_rules_are_set_aside_for_an_edit_with_a_reason_by_who_may(desk: Desk) -> None:
+    series = a_series(desk)
+    late = asked(17, 19)
+    answer = desk.reader("customer").post(f"/series/{series}/edit", **late)
+    assert answer.status_code == 409
+    assert "Set the rules aside" not in answer.text
+    assert desk.reader("customer").post(f"/series/{series}/edit", **late, override="x").status_code == 403
+    manager = desk.reader("manager")
+    answer = manager.post(f"/series/{series}/edit", **late)
+    assert answer.status_code == 409
+    assert "Set the rules aside this once" in answer.text
+    blank = manager.post(f"/series/{series}/edit", **late, override=" ", aside="1")
+    assert blank.status_code == 422
+    assert "say in 1 to 1,000 characters why" in error_beside(blank.text, "override")
+    assert f'value="{late["start"]}"' in blank.text
+    answer = manager.post(f"/series/{series}/edit", **late, override="客户批次", aside="1")
+    assert "The series is changed." in answer.text
+    assert answer.text.count("17:00–19:00") >= 4
+    booking = re.findall(r"/bookings/(bk_\w+)", answer.text)[0]
+    assert "Rules set aside: 客户批次" in manager.get(f"/bookings/{booking}").text
+    assert "客户批次" not in desk.reader("customer").get(f"/bookings/{booking}").text
+    a_series(desk, 1, start=day(14) + timedelta(weeks=1))
+    taken = manager.post(f"/series/{series}/edit", **{**late, **asked(14, 19), "version": "2"})
+    assert "Set the rules aside" not in taken.text, "others' time is nobody's to set aside"
+
+
 def test_wrong_fields_are_told_beside_them(desk: Desk) -> None:
     reader, series = desk.reader("customer"), a_series(desk)
     page = reader.post(f"/series/{series}/edit", **asked(14, 16, start="soon"))

@@ -19,6 +19,7 @@ from tests.builders import a_member, a_resource, an_institution, an_organisation
 from tests.mailbox import a_mailbox, text_of
 from tests.web.desks import Desk, Reader
 from tests.web.test_desk_outages import a_booking, day
+from tests.web.test_repeating_page import units
 from web import checkout
 from web import waiting as web_waiting
 from web.checkout import Order
@@ -114,6 +115,36 @@ def test_what_cannot_be_waited_for_is_told_and_kept(desk: Desk, changes: dict[st
     answer = desk.reader("manager").post(f"/r/{desk.resource}/waiting", **{**slot(), **changes})
     assert (answer.status_code, said in answer.text) == (status, True)
     assert f'value="{({**slot(), **changes})["start"]}"' in answer.text
+
+
+def test_where_there_are_several_one_waits_for_as_many_as_one_wants(desk: Desk) -> None:
+    form, manager = f"/r/{desk.resource}/waiting", desk.reader("manager")
+    assert 'name="quantity"' not in manager.get(form).text, "nobody is asked how many where there is one"
+    units(desk, 3)
+    booking = booked(desk, "2")
+    refused = manager.post(f"/r/{desk.resource}/bookings", start=day(10).isoformat(), end=day(12).isoformat(), quantity="2")
+    link = re.search(rf'href="/en({form}\?[^"]+)"', refused.text)
+    assert link
+    assert "quantity=2" in link[1]
+    assert re.search(r'name="quantity"[^>]* value="2"', manager.get(link[1].replace("&amp;", "&")).text)
+    assert "must be 1 to 1000" in manager.post(form, **slot(), quantity="0").text
+    assert "a whole number is needed" in manager.post(form, **slot(), quantity="two").text
+    assert "Only 3 can be booked at a time." in manager.post(form, **slot(), quantity="4").text
+    assert "That is free now" in manager.post(form, **slot(), quantity="1").text
+    assert "You are in line." in manager.post(form, **slot(), quantity="2").text
+    assert "10:00–12:00 × 2" in manager.get("/waiting").text
+    assert "10:00–12:00 × 2" in manager.get(f"/desk/resources/{desk.resource}/waiting").text
+    freed(desk, booking)
+    assert "<dt>How many</dt><dd>2</dd>" in pressed(manager, "accept")
+
+
+def booked(desk: Desk, quantity: str) -> str:
+    answer = desk.reader("customer").post(
+        f"/r/{desk.resource}/bookings", start=day(10).isoformat(), end=day(12).isoformat(), quantity=quantity
+    )
+    found = re.search(r"/bookings/(\w+)\?done=booked", str(answer.url))
+    assert found, answer.text
+    return found[1]
 
 
 def test_the_desk_sees_the_line_and_strangers_do_not(desk: Desk) -> None:

@@ -89,7 +89,8 @@ def edit_series(
     """This and the following occurrences, which become a series of their own, or all that have not begun."""
     queries.bookings_of_series_for(db, actor, series_id)  # what one may not know of is 404 before it is 428
     version = read_version(if_match, queries.get_series(db, series_id).version)
-    change = Change(body.since, read_slot(body.start, body.end), body.rrule, OnConflict(body.on_conflict))
+    why = body.override.reason if body.override else None
+    change = Change(body.since, read_slot(body.start, body.end), body.rrule, OnConflict(body.on_conflict), why)
     made = repeating.edit_series(db, actor=actor, series_id=series_id, version=version, change=change, now=now)
     response.headers["etag"] = f'"{made.edited.series.version}"'
     return edited_shape(made)

@@ -158,7 +158,7 @@ class PersonIn(Shape):
 
 
 class OverrideIn(Shape):
-    """Why the publisher sets its own rules aside for one booking."""
+    """Why the publisher sets its own rules aside this time."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), AfterValidator(_clean)]
 
@@ -231,6 +231,7 @@ class EditSeriesIn(Shape):
     end: Instant
     rrule: RRule | None = None
     on_conflict: Literal["refuse", "skip"] = "refuse"
+    override: OverrideIn | None = None
 
     @model_validator(mode="after")
     def _from_goes_with_following(self) -> "EditSeriesIn":

@@ -28,6 +28,7 @@ from web import bundling, calendar, checkout
 from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.done import of_bookings
 from web.pages import review
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
@@ -55,6 +56,7 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         purpose=text(fields, "purpose")[:1000],
         assisted=bool(text(fields, "assisted")),
         quantity=units_of(text(fields, "quantity")),
+        override=text(fields, "override")[:1000],
     )
     repeat = review.repeat_of(fields)
     key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
@@ -93,7 +95,7 @@ def _confirm(
             return review.draw(pen, db, order, hold, now, key=key, refusal=refusal)
         return _refused(pen, db, row.id, asked, refusal, key, now)
     if not pen.partial:
-        return pen.go(f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked")
+        return pen.go(f"/bookings/{made.id}", of_bookings([made.state]))
     view = resource.booked(db, resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now), made)
     return pen.page("_panel.html", view, status=201, zone=row.timezone, headers={"HX-Trigger": "slots"})
 
@@ -123,6 +125,8 @@ def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
     found: dict[str, object] = {"payment_method": payment_method, "assisted": bool(text(fields, "assisted")), **given}
     if quantity:
         found["quantity"] = int(quantity) if re.fullmatch(r"-?\d{1,9}", quantity, re.ASCII) else quantity
+    if why := text(fields, "override"):
+        found["override"] = {"reason": why}
     return {name: value for name, value in found.items() if value != "" or name in {"start", "end"}}
 
 

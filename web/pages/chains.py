@@ -13,6 +13,7 @@ from marketplace.refusals import Invalid, Refusal, Refused
 from web import checkout
 from web.chains import MOST_STEPS
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.done import of_bookings
 from web.i18n import translator
 from web.pages.drawing import Drawing, Fields, text
 from web.pages.once import once
@@ -108,7 +109,8 @@ def book(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now, settin
             first = _once(pen, db, key, orders, timedelta(minutes=settings.hold_minutes), now)
     except (BundleRefused, Invalid) as refusal:
         return _refused(pen, db, parts, refusal, firm, purpose, now)
-    return pen.go("/bookings", "requested" if queries.get_booking(db, first).decided_at is None else "booked")
+    made = queries.bookings_of_bundle_for(db, actor, queries.get_booking(db, first).bundle_id or "")
+    return pen.go("/bookings", of_bookings([one.state for one in made]))
 
 
 def _once(pen: Drawing, db: Db, key: str, orders: Sequence[checkout.Order], hold: timedelta, now: Now) -> str:

@@ -43,6 +43,7 @@ class Typed:
     purpose: str = ""
     assisted: str = ""
     quantity: str = ""
+    override: str = ""
 
     @property
     def asked(self) -> resource.Asked:
@@ -53,6 +54,7 @@ class Typed:
             purpose=self.purpose[:1000],
             assisted=bool(self.assisted),
             quantity=units_of(self.quantity),
+            override=self.override[:1000],
         )
 
 

@@ -47,7 +47,8 @@ def page(
 
 def order_as_typed(pen: Pen, resource_id: str, asked: Asked, slot: Slot) -> Order:
     firm = asked.organisation if asked.organisation in pen.actor.organisations else None
-    return Order(resource_id, slot, firm, asked.quantity, purpose=asked.purpose or None, assisted=asked.assisted)
+    why = asked.override or None
+    return Order(resource_id, slot, firm, asked.quantity, purpose=asked.purpose or None, assisted=asked.assisted, override=why)
 
 
 def draw(

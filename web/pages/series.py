@@ -18,6 +18,7 @@ from web.booking_words import REPEATS
 from web.deps import Db, Now, ReadDb, SignedIn, note
 from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, instant, number, text, typed
+from web.pages.timeline import read_override
 from web.present import series
 from web.present.turns import errors_of
 from web.refusals import status_of
@@ -65,7 +66,7 @@ def edit(pen: Drawing, series_id: str, fields: Fields, db: Db, actor: SignedIn, 
 
     def act() -> tuple[str, str]:
         skips = OnConflict.SKIP if text(fields, "on_conflict") == "skip" else OnConflict.REFUSE
-        change = Change(text(fields, "since") or None, slot, _rule(fields), skips)
+        change = Change(text(fields, "since") or None, slot, _rule(fields), skips, _override(fields))
         version = number(fields, "version")
         made = repeating.edit_series(db, actor=actor, series_id=series_id, version=version, change=change, now=now)
         return made.edited.series.id, "series_gaps" if made.edited.gaps else "series_edited"
@@ -77,6 +78,11 @@ def _slot(pen: Drawing, db: Db, row: BookingSeries, fields: Fields) -> Slot | li
     """The new time of the first that changes, or what is wrong with it."""
     values, zone = typed(fields), catalogue.get_resource(db, row.resource_id).timezone
     return errors_of(Form(values), zone, pen.lang) or read_slot(values, ZoneInfo(zone))
+
+
+def _override(fields: Fields) -> str | None:
+    """Why the rules are set aside, where that is asked for. Raises: Invalid."""
+    return read_override(fields) if "aside" in fields or text(fields, "override") else None
 
 
 def _rule(fields: Fields) -> str | None:

@@ -14,8 +14,10 @@ from marketplace.permissions import Action
 from marketplace.refusals import Invalid, Refusal, Refused, WrongState
 from web import checkout, waiting
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
+from web.done import of_bookings
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.public import MOST_UNITS, units_of
 from web.present import waiting as present
 from web.present.resource import read_instant
 from web.refusals import status_of
@@ -26,9 +28,11 @@ router = APIRouter(prefix="/{lang}")
 
 
 @router.get("/r/{resource_id}/waiting")
-def join_page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, start: str = "", end: str = "") -> Response:
+def join_page(
+    pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, start: str = "", end: str = "", quantity: str = ""
+) -> Response:
     row = catalogue.get_visible(db, actor, resource_id)
-    form = present.prefilled(row.timezone, read_instant(start), read_instant(end))
+    form = present.prefilled(row.timezone, read_instant(start), read_instant(end), units_of(quantity))
     view = present.join(db, row, actor, lang=pen.lang, now=now, form=form)
     return pen.page("waiting_join.html", view, area=Area.SEARCH, zone=row.timezone)
 
@@ -42,6 +46,7 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
                 resource_id=row.id,
                 slot=read_slot(typed(fields), ZoneInfo(row.timezone)),
                 organisation_id=text(fields, "organisation_id") or None,
+                quantity=read_units(fields),
                 assisted=bool(text(fields, "assisted")),
             )
             minutes = number(fields, "minutes", 0)
@@ -51,6 +56,14 @@ def join(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
         view = present.join(db, row, actor, lang=pen.lang, now=now, form=Form(typed(fields)), refusal=refusal)
         return pen.page("waiting_join.html", view, status=status_of(refusal), area=Area.SEARCH, zone=row.timezone)
     return pen.go("/waiting", "waiting")
+
+
+def read_units(fields: Fields) -> int:
+    """How many are wanted; nobody is asked where there is one. Raises: Invalid."""
+    found = number(fields, "quantity", 1)
+    if not 1 <= found <= MOST_UNITS:
+        raise Invalid(field="quantity", reason="must be 1 to 1000")
+    return found
 
 
 @router.get("/waiting")
@@ -83,7 +96,7 @@ def accept(pen: Drawing, entry_id: str, _fields: Fields, db: Db, actor: SignedIn
 
     def act() -> tuple[str, str]:
         made = waiting.accept(db, actor=actor, entry_id=entry_id, payment_method=method, now=now, hold=hold)[1]
-        return f"/bookings/{made.id}", "requested" if made.decided_at is None else "booked"
+        return f"/bookings/{made.id}", of_bookings([made.state])
 
     return _answered(pen, db, actor, now, act)
 

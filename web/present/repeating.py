@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from billing.quotes import actions as quotes
 from marketplace.money import Money, zero
 from marketplace.permissions import Actor
-from marketplace.refusals import Invalid, Refusal
+from marketplace.refusals import Invalid, Reason, Refusal
 from marketplace.slot import Slot
 from web import labels, repeating
 from web.booking_words import NEW_ON_CONFLICT, NEW_REPEATS
@@ -27,6 +27,8 @@ from web.views.review import Repeating
 class Shown(NamedTuple):
     view: Repeating
     refusal: Refusal | None
+    refused: Sequence[Sequence[Reason]] = ()
+    """The reasons of each time that would not be made."""
 
 
 def view(
@@ -49,7 +51,7 @@ def view(
         gaps=[gap_row(gap.row(), translator(lang), now) for gap in found.gaps],
         total=_total(quote, order, found.made),
     )
-    return Shown(made, found.refusal)
+    return Shown(made, found.refusal, [gap.reasons for gap in found.gaps])
 
 
 def _form(repeat: Repeat, lang: Lang, *errors: FieldError, **found: Any) -> Repeating:

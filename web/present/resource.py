@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from fractions import Fraction
 from secrets import token_urlsafe
 from zoneinfo import ZoneInfo
 
@@ -11,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.policy import Policy, as_decimal
 from billing.pricing import cancellation_fee
 from billing.quotes import actions as quotes
 from billing.quotes.queries import class_prices_of, price_of
@@ -35,7 +33,7 @@ from marketplace.tables import ListingState, Resource
 from web import checkout
 from web.checkout import Order
 from web.i18n import Formats, translator
-from web.present import names
+from web.present import names, policy
 from web.present.training import titled
 from web.reasons import sentence
 from web.refusals import title
@@ -63,6 +61,8 @@ class Asked:
     purpose: str = ""
     assisted: bool = False
     quantity: int = 1
+    override: str = ""
+    """Why the publisher's own rules do not count this time."""
 
     @property
     def slot(self) -> Slot | None:
@@ -101,9 +101,10 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         summary=names.summary_of(row, lang),
         tags=names.tags_of(row, lang),
         facts=[
-            *facts(row, place, bills.policy_of(session, row.id), metered=live.state != "no_sensor"),
+            *facts(row, place, metered=live.state != "no_sensor"),
             *_asks(session, place, lang),
         ],
+        terms=policy.facts(bills.policy_of(session, row.id), lang),
         class_prices=list(class_prices_of(session, row.id).items()),
         price=row.price,
         week=shown,
@@ -127,7 +128,7 @@ def praise(session: Session, row: Resource, *, own: bool) -> Praise | None:
     return Praise(found.average, found.count, texts)
 
 
-def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list[Fact]:
+def facts(row: Resource, place: Place, *, metered: bool) -> list[Fact]:
     """What one must know before booking; minutes and days as numbers, the template gives them units."""
     rules = place.rules
     minutes = {
@@ -140,10 +141,8 @@ def facts(row: Resource, place: Place, policy: Policy, *, metered: bool) -> list
     }
     found = [Fact("capacity", str(row.capacity))] if row.capacity > 1 else []
     found += [Fact(code, str(value)) for code, value in minutes.items() if value]
-    free = free_tier(policy)
-    found += [free] if free else []
     found += [Fact("approval", "request")] if rules.by_request else []
-    spans = {"check_in": rules.check_in_grace, "overtime": rules.overtime}
+    spans = {"check_in": rules.check_in_grace, "overrun": rules.overtime}
     found += [Fact(code, str(span // MINUTE)) for code, span in spans.items() if span is not None]
     return [*found, Fact("confirmation", "meter" if metered else "hand")]
 
@@ -175,7 +174,9 @@ def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, act
     first = week_of(asked.week or chosen or now.astimezone(zone).date(), asked.first_weekday)
     this = week_of(now.astimezone(zone).date(), asked.first_weekday)
     span = Slot(local_midnight(first, zone), local_midnight(first + timedelta(days=7), zone))
-    base = f"/{lang.value}/r/{row.id}?week="
+    quantity = units(row, asked)
+    many = f"quantity={quantity}&" if quantity > 1 else ""
+    base = f"/{lang.value}/r/{row.id}?{many}week="
     last = now + timedelta(days=place.rules.horizon_days)
     return week(
         first=first,
@@ -183,7 +184,7 @@ def the_week(session: Session, row: Resource, place: Place, asked: Asked, *, act
         zone=zone,
         step_min=place.rules.step_min,
         min_min=place.rules.min_min,
-        free=booking.free_time(session, row.id, within=span, now=now, quantity=units(row, asked)),
+        free=booking.free_time(session, row.id, within=span, now=now, quantity=quantity),
         busy=_busy(session, row, span, actor, now),
         previous=f"{base}{first - timedelta(days=7)}" if first > this else None,
         this=f"{base}{this}",
@@ -299,7 +300,7 @@ def quote(
     session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "", quantity: int = 1, *, now: datetime
 ) -> Quote:
     """The price of `slot`, worked out by the same function that the booking freezes."""
-    policy = bills.policy_of(session, row.id)
+    terms = bills.policy_of(session, row.id)
     buyers = people.organisations(session, actor.organisations)
     buyer = next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
     own_house = buyer is None and row.institution_id in actor.institutions()
@@ -308,27 +309,10 @@ def quote(
     line = QuoteLine("usage", total, slot.seconds // 60, price, quantity)
     card = billing.takes_cards(session, institution_id=row.institution_id)
     zone = ZoneInfo(row.timezone)
-    free_until = policy.free_until(slot.start, zone)
+    free_until = terms.free_until(slot.start, zone)
     in_time = free_until if free_until is not None and free_until > now else None
-    fee = cancellation_fee(total, slot, policy, cancelled_at=now, zone=zone)
+    fee = cancellation_fee(total, slot, terms, cancelled_at=now, zone=zone)
     return Quote([line], total, in_time, fee, price_class, hold_for(total) if card else None)
-
-
-def free_tier(policy: Policy) -> Fact | None:
-    """How long before the start cancelling is free: in elapsed hours, or in calendar days; None where it always costs.
-
-    >>> free_tier(Policy()), free_tier(Policy(cancel_tiers=()))
-    (Fact(code='cancellation', value='48'), Fact(code='cancellation', value='0'))
-    """
-    if not policy.cancel_tiers:
-        return Fact("cancellation", "0")
-    free = [tier for tier in policy.cancel_tiers if not tier.rate]
-    if not free:
-        return None
-    latest = min(free, key=lambda tier: tier.hours if tier.hours is not None else Fraction(24 * (tier.days or 0)))
-    if latest.hours is None:
-        return Fact("cancellation_days", str(latest.days))
-    return Fact("cancellation", as_decimal(latest.hours))
 
 
 def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:

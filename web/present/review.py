@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.policy import Policy, as_decimal
+from billing.policy import Policy
+from booking.admission import SlotRefused
 from booking.places import Place, get_place
 from booking.series.actions import SeriesRefused
 from marketplace.money import Money
 from marketplace.people import queries as people
-from marketplace.permissions import Actor
+from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource
@@ -24,7 +25,9 @@ from web import checkout
 from web.checkout import Order
 from web.i18n import instant
 from web.present import names, repeating, resource
-from web.present.series import reasons_of
+from web.present.policy import facts as policy_facts
+from web.present.policy import percent
+from web.present.series import reasons_of, would_help
 from web.repeats import ONCE, Repeat
 from web.views.frame import Choice, Lang
 from web.views.resource import RefusalPanel
@@ -51,7 +54,6 @@ def view(
     chosen = order.organisation_id or (firms[0].id if firms else None)
     quote = resource.quote(session, row, slot, actor, chosen or "", order.quantity, now=now)
     badge = names.badge(session, row, lang, now=now)
-    cards = billing.takes_cards(session, institution_id=house.id)
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     wanted = replace(order, organisation_id=chosen)
     series = repeating.view(session, wanted, repeat, quote, actor=actor, lang=lang, zone=place.zone, now=now)
@@ -69,12 +71,13 @@ def view(
         assistance=place.rules.assistance.mode.value,
         assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),
-        facts=[one for one in resource.facts(row, place, policy, metered=badge.live.state != "no_sensor") if one.code in SHOWN],
+        facts=[one for one in resource.facts(row, place, metered=badge.live.state != "no_sensor") if one.code in SHOWN],
+        terms=[one for one in policy_facts(policy, lang) if one.code in BILLED],
         setup=_before(slot, place),
         cleaning=_after(slot, place),
         by_request=asks,
         answer_by=min(until, slot.start) if asks and until else None,
-        hold_min=int(hold.total_seconds() // 60) if cards and not repeat.asked else None,
+        hold_min=None if repeat.asked else _hold_min(session, row, hold),
         organisations=[Choice(one.id, one.name, one.id == chosen) for one in firms] if len(firms) > 1 else [],
         organisation=firms[0].name if len(firms) == 1 else None,
         purpose=order.purpose or "",
@@ -87,12 +90,28 @@ def view(
         repeating=series.view,
         shown=shown_of(wanted if len(firms) > 1 else replace(order, organisation_id=None), repeat),
         kept=urlencode(_typed(order, repeat)),
+        override=_override(actor, row, order, series, repeat, found),
         refusal=in_the_way(found, row.timezone, lang) if found else None,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
 
 
-SHOWN = {"min", "max", "notice", "confirmation", "check_in", "overtime"}
+SHOWN = {"min", "max", "notice", "confirmation", "check_in", "overrun"}
+BILLED = {"billed", "unused", "overtime"}
+"""What cancelling costs is told with its dates."""
+
+
+def _hold_min(session: Session, row: Resource, hold: timedelta) -> int | None:
+    return int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=row.institution_id) else None
+
+
+def _override(
+    actor: Actor, row: Resource, order: Order, series: repeating.Shown, repeat: Repeat, found: Refusal | None
+) -> str | None:
+    if not may(actor, Action.OVERRIDE_RULES, institution_id=row.institution_id):
+        return None
+    refused = series.refused if repeat.asked else [found.reasons] if isinstance(found, SlotRefused) else []
+    return order.override or ("" if would_help(refused, repeat.conflict) else None)
 
 
 def address_of(order: Order, lang: Lang, page: str = "/review", repeat: Repeat = ONCE) -> str:
@@ -108,13 +127,15 @@ def _typed(order: Order, repeat: Repeat) -> dict[str, str]:
         "purpose": order.purpose,
         "assisted": "1" if order.assisted else "",
         "quantity": str(order.quantity) if order.quantity > 1 else "",
+        "override": order.override,
     }
     return {**{name: value for name, value in typed.items() if value}, **repeat.fields}
 
 
 def shown_of(order: Order, repeat: Repeat) -> str:
     """What of an order its price and its times hang on, the time itself aside."""
-    return urlencode(_typed(replace(order, purpose=None, assisted=order.assisted and repeat.asked), repeat))
+    told = replace(order, purpose=None, assisted=order.assisted and repeat.asked, override=order.override and "1")
+    return urlencode(_typed(told, repeat))
 
 
 def in_the_way(found: Refusal, zone: str, lang: Lang) -> RefusalPanel:
@@ -136,10 +157,6 @@ def steps(policy: Policy, start: datetime, zone: ZoneInfo, total: Money, now: da
         if number + 1 == len(rates) or rates[number + 1][1] != rate:
             found.append(CancelStep(limit, percent(rate), total.times(rate)))
     return [*found, CancelStep(None, percent(policy.no_show_rate), total.times(policy.no_show_rate))]
-
-
-def percent(rate: Fraction) -> str:
-    return as_decimal(rate * 100)
 
 
 def _before(slot: Slot, place: Place) -> Slot | None:

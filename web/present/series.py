@@ -1,6 +1,6 @@
 """A series of bookings as its page shows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,13 +11,13 @@ from booking import queries as booking
 from booking.places import get_place
 from booking.recurrence import parse
 from booking.series import queries as series
-from booking.series.actions import NO_SUCH_TIME
+from booking.series.actions import NO_SUCH_TIME, SeriesRefused
 from booking.states import HOLDING
-from booking.tables import Booking
+from booking.tables import Booking, BookingSeries, OnConflict
 from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
-from marketplace.refusals import Refusal, Refused
+from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web import labels
 from web.booking_words import REPEATS
@@ -79,7 +79,17 @@ def view(
         form=asking(form, zone, lang),
         refusal=sentence(refusal.code, refusal.values, _) if refusal else None,
         reasons=reasons_of(refusal, zone, lang),
+        may_override=_may_override(actor, row, form, refusal),
     )
+
+
+def _may_override(actor: Actor, row: BookingSeries, form: Form, refusal: Refusal | None) -> bool:
+    if not may(actor, Action.OVERRIDE_RULES, institution_id=row.institution_id):
+        return False
+    if not isinstance(refusal, SeriesRefused):
+        return "override" in form.values
+    skips = OnConflict.SKIP if form.values.get("on_conflict") == OnConflict.SKIP else OnConflict.REFUSE
+    return "override" in form.values or would_help((one.reasons for one in refusal.refusals), skips)
 
 
 def _visible(session: Session, actor: Actor, series_id: str | None) -> str | None:
@@ -94,6 +104,15 @@ def _since(ahead: Sequence[Booking], zone: str, lang: Lang) -> list[Choice]:
         for one in sorted(ahead, key=lambda one: one.starts_at)
     ]
     return [Choice("", _("All that have not begun")), *later]
+
+
+def would_help(refused: Iterable[Sequence[Reason]], on_conflict: OnConflict) -> bool:
+    """Whether setting the publisher's own rules aside gets what is refused, told by the reasons of each time.
+
+    All must come of such rules; one time is enough where others may be left out.
+    """
+    found = [all(reason.override_by for reason in reasons) for reasons in refused]
+    return any(found) if on_conflict is OnConflict.SKIP else bool(found) and all(found)
 
 
 def gap_row(gap: Mapping[str, Any], translate: Callable[[str], str], now: datetime) -> GapRow:

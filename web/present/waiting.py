@@ -71,6 +71,7 @@ def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[Wa
             position=positions.get(row.id),
             offer=row.offer,
             offered_until=row.offered_until,
+            quantity=row.quantity,
             by_request=known[row.resource_id].rules.asks(row.organisation_id),
             price=_price(session, row, places[row.resource_id]),
             booking_id=row.booking_id,
@@ -109,6 +110,7 @@ def join(
         offer_min=place.rules.offer_for // MINUTE,
         live=names.badge(session, row, lang, now=now),
         assistance=place.rules.assistance.mode.value,
+        capacity=row.capacity,
         form=asking(form, row.timezone, lang),
         refusal=refusal_panel(refusal, lang) if refusal else None,
     )
@@ -123,9 +125,10 @@ def _lengths(place: Place, lang: Lang) -> list[Choice]:
     ]
 
 
-def prefilled(zone: str, start: datetime | None, end: datetime | None) -> Form:
+def prefilled(zone: str, start: datetime | None, end: datetime | None, quantity: int) -> Form:
     """The form with the instants of an address as the equipment's wall clock has them."""
-    return Form(of_instants([(name, at) for name, at in (("start", start), ("end", end)) if at], zone))
+    times = of_instants([(name, at) for name, at in (("start", start), ("end", end)) if at], zone)
+    return Form({**times, "quantity": str(quantity)})
 
 
 def line(session: Session, row: Resource, *, lang: Lang, now: datetime) -> LineView:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
@@ -37,12 +37,14 @@ Keys = Mapping[str, str]
 
 
 ACTIVE, BEHIND = Device.state == DeviceState.ACTIVE, Device.id.in_(select(Submeter.device_id))
+BUNDLED = Booking.bundle_id.is_not(None)
 SHARES = Resource.id.in_(select(SharedPart.resource_id))
 WHICH: Mapping[Kind, Sequence[Any]] = {
     Kind.PEOPLE: (Person.disabled_at.is_(None),),
     Kind.GRANTS: (QualificationGrant.revoked_at.is_(None),),
     Kind.OPERATORS: (Operator.left_at.is_(None),),
     Kind.DEVICES: (ACTIVE & ~BEHIND, ACTIVE & BEHIND),
+    Kind.BOOKINGS: (Booking.bundle_id.is_(None), BUNDLED),
     Kind.RESOURCES: (
         Resource.parent_id.is_(None) & LISTABLE & ~SHARES,
         Resource.parent_id.is_(None) & LISTABLE & SHARES,
@@ -53,22 +55,24 @@ WHICH: Mapping[Kind, Sequence[Any]] = {
 
 
 def give(session: Session, kind: Kind) -> Iterator[Mapping[str, Any]]:
-    """Every row of a kind, oldest first, a few at a time."""
+    """Every row of a kind, oldest first, a few at a time; bookings made together after all others, one after another."""
     table, shape = SOURCES[kind]
     for which in WHICH.get(kind, (table.id != "",)):
         yield from _batches(session, kind, table, shape, which)
 
 
 def _batches(session: Session, kind: Kind, table: Table, shape: "Shaped", which: Any) -> Iterator[Mapping[str, Any]]:
-    last = ""
+    order = (table.bundle_id, table.id) if which is BUNDLED else (table.id,)
+    last = [literal("") for _ in order]
     while True:
-        found = session.scalars(select(table).where(table.id > last, which).order_by(table.id).limit(AT_ONCE)).all()
+        further = select(table).where(which, tuple_(*order) > tuple_(*last))
+        found = session.scalars(further.order_by(*order).limit(AT_ONCE)).all()
         own = keys.keys_of(session, kind, [row.id for row in found])
         for row, told_of in zip(found, shape(session, found), strict=True):
             yield {"key": own[row.id], **told_of}
         if len(found) < AT_ONCE:
             return
-        last = found[-1].id
+        last = [literal(getattr(found[-1], column.key)) for column in order]
         session.expunge_all()
 
 
@@ -205,6 +209,7 @@ def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, A
     places = _keys(session, Kind.RESOURCES, (row.resource_id for row in rows))
     firms = _keys(session, Kind.ORGANISATIONS, (row.organisation_id for row in rows))
     addresses = _addresses(session, (row.person_id for row in rows))
+    bundles = _bundles(session, (row.bundle_id for row in rows))
     for row in rows:
         yield {
             "resource_id": places[row.resource_id],
@@ -214,8 +219,17 @@ def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, A
             "quantity": row.quantity,
             "purpose": row.purpose,
             "assisted": row.assisted,
+            **({"together": bundles[row.bundle_id]} if row.bundle_id else {}),
             "state": row.state.value,
         }
+
+
+def _bundles(session: Session, ids: Iterable[str | None]) -> dict[str, str]:
+    """What each bundle is called: by its first booking, so that it is called the same wherever it is taken in."""
+    firsts = select(Booking.bundle_id, func.min(Booking.id)).where(Booking.bundle_id.in_({one for one in ids if one}))
+    found = {bundle: first for bundle, first in session.execute(firsts.group_by(Booking.bundle_id)) if bundle}
+    named = _keys(session, Kind.BOOKINGS, found.values())
+    return {bundle: named[first] for bundle, first in found.items()}
 
 
 def _addresses(session: Session, ids: Iterable[str]) -> dict[str, str]:

@@ -80,6 +80,8 @@ class BookingRow(BookingIn):
     state: BookingState | None = None
     rrule: RRule | None = None
     on_conflict: Literal["refuse", "skip"] = "refuse"
+    together: Text | None = None
+    """The name of a bundle: rows of one name, which follow one another, are all made or none."""
 
 
 SHAPES: Mapping[Kind, type[shapes.Shape]] = {
@@ -118,6 +120,7 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
         "quantity",
         "purpose",
         "assisted",
+        "together",
         "state",
     ),
 }

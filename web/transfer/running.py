@@ -3,9 +3,10 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -13,7 +14,9 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from booking.admission import SlotRefused
+from booking.bundles.actions import BundleRefused
 from booking.external.lines import LARGEST
+from booking.series.actions import SeriesRefused
 from marketplace.catalogue import queries as catalogue
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
@@ -28,6 +31,7 @@ from web.transfer.files import Format, UnreadableFile
 from web.transfer.kinds import COLUMNS, ICS, TURNS, Kind
 from web.transfer.secrets import SecretsFile
 from web.transfer.taking import Hand, Outcome, Verdict, key_of, take, take_calendar
+from web.transfer.together import name_of, stretches, take_together, unusable, wrong
 from web.views.frame import Lang
 
 TELL_EVERY = 200
@@ -42,11 +46,14 @@ class UnknownKind(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row to take in, and how."""
+    """Rows to take in at once, as a rule one, and how."""
 
-    line: int
-    key: Callable[[], str | None]
-    run: Callable[[Hand], Verdict]
+    rows: Sequence[tuple[int, Callable[[], str | None]]]
+    """The line of each and its key."""
+    run: Callable[[Hand], Sequence[Verdict]]
+
+    def refused(self, refusal: Refusal) -> list[Verdict]:
+        return [Verdict(line, _key(key), Outcome.REFUSED, refusal=refusal) for line, key in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +64,22 @@ class Work:
     hold: timedelta
     secrets: SecretsFile | None = None
 
-    def take(self, session: Session, task: Task, *, now: datetime) -> Verdict:
-        """In a savepoint: what is refused leaves nothing behind."""
+    def take(self, session: Session, task: Task, *, now: datetime) -> Sequence[Verdict]:
+        """A verdict a row, in a savepoint: what is refused leaves nothing behind."""
         try:
             with session.begin_nested():
                 hand = Hand(session, self.actor, now, self.hold)
-                verdict = task.run(hand)
+                verdicts = task.run(hand)
                 session.flush()
-            self._tell(verdict, hand)
+            for verdict in verdicts:
+                self._tell(verdict, hand)
         except Refusal as refusal:
-            return Verdict(task.line, _key(task), Outcome.REFUSED, refusal=refusal)
+            return task.refused(refusal)
         except OperationalError:
-            return Verdict(task.line, _key(task), Outcome.REFUSED, refusal=Busy())
+            return task.refused(Busy())
         except DataError:
-            unstorable = Malformed([Reason("field", {"field": "row", "reason": "holds what cannot be stored"})])
-            return Verdict(task.line, _key(task), Outcome.REFUSED, refusal=unstorable)
-        return verdict
+            return task.refused(Malformed([Reason("field", {"field": "row", "reason": "holds what cannot be stored"})]))
+        return verdicts
 
     def _tell(self, verdict: Verdict, hand: Hand) -> None:
         if self.secrets and verdict.object_id:
@@ -84,15 +91,15 @@ class Work:
         if self.secrets:
             self.secrets.seal()
 
-    def note(self, session: Session, verdict: Verdict, *, now: datetime) -> None:
-        """Keep the demand that was turned away."""
-        if isinstance(verdict.refusal, SlotRefused):
-            note(session, verdict.refusal, now)
+    def note(self, session: Session, verdicts: Sequence[Verdict], *, now: datetime) -> None:
+        """Keep the demand that was turned away, once where rows went together."""
+        if isinstance(verdicts[0].refusal, SlotRefused | BundleRefused | SeriesRefused):
+            note(session, verdicts[0].refusal, now)
 
 
-def _key(task: Task) -> str | None:
+def _key(key: Callable[[], str | None]) -> str | None:
     try:
-        return task.key()
+        return key()
     except Refusal:
         return None
 
@@ -112,12 +119,29 @@ def tasks(kind: str, file: Path, form: Format | None, *, resource: str, name: st
     if kind == ICS:
         return iter([_calendar(file, resource, name or file.stem)])
     known = kind_of(kind)
-    rows = files.rows(file, form or files.format_of(file), TURNS)
-    return (_task(known, row) for row in rows)
+    read = partial(files.rows, file, form or files.format_of(file), TURNS)
+    if known is Kind.BOOKINGS:
+        never = unusable(read())
+        return (_bookings(found, never) for found in stretches(read(), never))
+    return (_task(known, row) for row in read())
 
 
 def _task(kind: Kind, row: files.Row) -> Task:
-    return Task(row.line, lambda: key_of(row), lambda hand: take(hand, kind, row))
+    return Task([(row.line, partial(key_of, row))], lambda hand: [take(hand, kind, row)])
+
+
+def _bookings(rows: Sequence[files.Row], never: Mapping[str, str]) -> Task:
+    """A row that stands alone, or those that go together."""
+    name = name_of(rows[0])
+    if name is None:
+        return _task(Kind.BOOKINGS, rows[0])
+
+    def run(hand: Hand) -> Sequence[Verdict]:
+        if name in never:
+            raise wrong("together", never[name])
+        return take_together(hand, rows)
+
+    return Task([(row.line, partial(key_of, row)) for row in rows], run)
 
 
 def _calendar(file: Path, resource: str, name: str) -> Task:
@@ -127,7 +151,7 @@ def _calendar(file: Path, resource: str, name: str) -> Task:
         raise UnreadableFile(file=str(file), reason="there is no such file")
     with file.open("rb") as opened:
         body = opened.read(LARGEST + 1)
-    return Task(1, lambda: name, lambda hand: take_calendar(hand, resource=resource, name=name, body=body))
+    return Task([(1, lambda: name)], lambda hand: [take_calendar(hand, resource=resource, name=name, body=body)])
 
 
 def kind_of(kind: str) -> Kind:

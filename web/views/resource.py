@@ -165,6 +165,8 @@ class Fact:
 
     code: str
     value: str
+    more: Sequence[str] = ()
+    """Further lines of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,8 @@ class ResourceView:
     summary: str | None
     tags: Sequence[str]
     facts: Sequence[Fact]
+    terms: Sequence[Fact]
+    """What cancelling costs and what is billed."""
     price: Money
     week: Week
     panel: Panel

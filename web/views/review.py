@@ -54,6 +54,8 @@ class ReviewView:
     assisted: bool
     cancelling: Sequence[CancelStep]
     facts: Sequence[Fact]
+    terms: Sequence[Fact]
+    """What is billed."""
     setup: Slot | None
     """Claimed before it, at no charge."""
     cleaning: Slot | None
@@ -77,5 +79,7 @@ class ReviewView:
     """What the price and the times on this page are for; a form that says something else is shown again first."""
     kept: str
     """What was typed but the time, for addresses of other times."""
+    override: str | None = None
+    """Why the publisher's own rules do not count this time, as typed; None where that is not the reader's to say, or no help."""
     refusal: RefusalPanel | None = None
     closed: str | None = None

@@ -59,3 +59,5 @@ class SeriesView:
     refusal: str | None = None
     reasons: Sequence[str] = ()
     """Why the last step was refused, in words."""
+    may_override: bool = False
+    """The reader may set aside what stands in the way of the last edit."""

@@ -28,6 +28,7 @@ class WaitingRow:
     """From 1 while it waits, among those whose wishes meet."""
     offer: Slot | None = None
     offered_until: datetime | None = None
+    quantity: int = 1
     price: Money | None = None
     """At most, of what is offered."""
     by_request: bool = False
@@ -64,8 +65,10 @@ class JoinView:
     """How long an offer stands, in minutes."""
     live: Badge
     assistance: str = "none"
+    capacity: int = 1
+    """How many there are; where there is one, nobody is asked how many."""
     form: Form = EMPTY_FORM
-    """start, end (wall clock of the equipment), minutes, organisation_id, assisted."""
+    """start, end (wall clock of the equipment), minutes, quantity, organisation_id, assisted."""
     refusal: RefusalPanel | None = None
 
 

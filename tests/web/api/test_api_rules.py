@@ -222,6 +222,32 @@ def test_a_booking_is_moved_against_the_rules_by_the_publisher_only(world: World
     assert moved.json()["start"] == tomorrow(8).isoformat()
 
 
+def test_series_are_made_and_edited_against_the_rules_by_the_publisher_only(world: World) -> None:
+    resource = ruled(world, min_min=120)
+    path = f"/resources/{resource}/booking-series"
+    why = {"override": {"reason": "a customer's batch"}}
+    weekly = {**span(tomorrow(2), 1), "rrule": "FREQ=WEEKLY;COUNT=3"}
+    refused(world.post(path, world.member, json={**weekly, **why}), 403, "not_allowed")
+    body = refused(world.post(path, world.manager, json=weekly), 409, "series_refused")
+    assert {tuple(reason["override_by"]) for reason in body["reasons"]} == {("manager", "operator")}
+    world.made(path, world.manager, {**weekly, **why})
+    made = world.made(path, world.member, {**span(tomorrow(5), 2), "rrule": "FREQ=WEEKLY;COUNT=3"})
+
+    def edit(token: str, **changes: Any) -> Any:
+        version = world.get(f"/booking-series/{made['id']}", token).headers["etag"]
+        body = {"scope": "all", **span(tomorrow(8), 1), **changes}
+        return world.ask("PATCH", f"/booking-series/{made['id']}", token=token, json=body, headers={"if-match": version})
+
+    refused(edit(world.member, **why), 403, "not_allowed")
+    refused(edit(world.manager), 409, "series_refused")
+    assert edit(world.manager, **why).json()["bookings"][0]["start"] == tomorrow(8).isoformat()
+    last = made["bookings"][-1]
+    following = {"scope": "this_and_following", "from": last["id"], **span(tomorrow(11, days=14), 1)}
+    refused(edit(world.manager, **following), 409, "series_refused")
+    later = edit(world.manager, **following, **why).json()
+    assert [one["id"] for one in later["bookings"]] == [last["id"]]
+
+
 @pytest.mark.parametrize("override", [{}, {"reason": ""}, {"reason": " "}, {"reason": "x" * 1001}, "because"])
 def test_an_override_without_a_reason_is_malformed(world: World, override: Any) -> None:
     body = {**span(tomorrow(2)), "override": override}

@@ -46,7 +46,7 @@ from web.running import audit
 from web.security import CSRF_COOKIE
 from web.transfer.files import Format, rows
 from web.transfer.kinds import TURNS, Kind
-from web.transfer.running import Task, Work
+from web.transfer.running import Task, Work, tasks
 from web.transfer.taking import Outcome, key_of, take
 from web.views.frame import Lang
 
@@ -166,6 +166,9 @@ WISHES = [
     wish("with too long a purpose", "plain", 16, 17, purpose="x" * 1001),
     wish("with control characters", "plain", 16, 17, purpose="a\x07b"),
     wish("with everything wrong at once", "plain", 16, 17, purpose="x" * 1001, quantity=-5, organisation_id="y" * 300),
+    wish("set aside by who may not", "ruled", 6, 8, days=8, override={"reason": "x"}),
+    wish("good against the hours, set aside by who may", "ruled", 6, 8, "manager", days=8, override={"reason": "x"}),
+    wish("set aside, but taken", "plain", 10, 12, "manager", override={"reason": "x"}),
 ]  # fmt: skip
 
 
@@ -317,9 +320,9 @@ def by_file(market: Market, asked: Asked, number: int) -> tuple[str | None, dict
         root = find_person_by_email(session, "operator@x.org")
         assert root
         work = Work(get_actor(session, root.id), timedelta(minutes=10))
-        task = Task(1, lambda: key_of(read), lambda hand: take(hand, Kind.BOOKINGS, read))
-        verdict = work.take(session, task, now=NOW)
-        work.note(session, verdict, now=NOW)
+        task = Task([(1, lambda: key_of(read))], lambda hand: [take(hand, Kind.BOOKINGS, read)])
+        [verdict] = verdicts = work.take(session, task, now=NOW)
+        work.note(session, verdicts, now=NOW)
         session.commit()
     assert (verdict.outcome is Outcome.REFUSED) == (verdict.refusal is not None)
     return verdict.object_id, verdict.as_json()
@@ -389,6 +392,48 @@ def _says(page: str, told: Mapping[str, Any]) -> None:
 
 def _minute(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(second=0, microsecond=0)
+
+
+TOGETHER = {
+    "one is taken": [("plain", 13, 14), ("pool", 10, 12)],
+    "both are taken": [("plain", 10, 12), ("taken line", 10, 12)],
+    "against rules": [("plain", 13, 14), ("ruled", 6, 7)],
+    "in each other's way": [("plain", 19, 20), ("plain", 19.5, 20.5)],
+    "good": [("plain", 19, 20), ("pool", 20, 21)],
+}
+
+
+@pytest.mark.parametrize("what", TOGETHER)
+def test_what_goes_together_gets_the_same_verdict_over_the_api_and_from_a_file(market: Market, what: str) -> None:
+    units = {"pool": {"quantity": 2}}
+    parts = [
+        {"resource_id": market.ids[name], "start": at(first), "end": at(last), **units.get(name, {})}
+        for name, first, last in TOGETHER[what]
+    ]
+    headers = {"authorization": f"Bearer {market.api.tokens['member']}"}
+    answer = market.api.clients["member"].post(f"{API}/bookings", json={"parts": parts}, headers=headers)
+    told = answer.json()
+    file = market.folder / "together.jsonl"
+    file.write_text("".join(f"{json.dumps({**part, 'person': 'member@x.org', 'together': what})}\n" for part in parts))
+    with market.file.sessions() as session:
+        root = find_person_by_email(session, "operator@x.org")
+        assert root
+        work = Work(get_actor(session, root.id), timedelta(minutes=10))
+        [task] = tasks("bookings", file, None, resource="", name="")
+        verdicts = work.take(session, task, now=NOW)
+        work.note(session, verdicts, now=NOW)
+        session.commit()
+    assert (answer.status_code == 201) == (what == "good"), told
+    if what == "good":
+        for made, verdict in zip(told["bookings"], verdicts, strict=True):
+            assert verdict.object_id
+            assert stored(market.api, made["id"]) == stored(market.file, verdict.object_id)
+        return
+    assert len(verdicts) == len(parts)
+    for verdict in verdicts:
+        for name in ("code", "detail", "reasons", "conflicts", "alternatives"):
+            assert verdict.as_json().get(name) == told.get(name), name
+    assert demand(market.api) == demand(market.file)
 
 
 def test_at_the_end_the_three_ledgers_hold(market: Market) -> None:

@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 from typer.testing import CliRunner
 
 from booking import queries as bookings
 from booking.external import queries as calendars
-from booking.tables import RefusedRequest
+from booking.tables import Booking, RefusedRequest
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
+from marketplace.imports import queries as keys
 from marketplace.people.actions import create_person
 from marketplace.permissions import Grant
 from marketplace.refusals import NotAllowed, Refusal
 from marketplace.roles import Role
 from marketplace.slot import Slot
-from marketplace.tables import Person, Resource
+from marketplace.tables import ListingState, Person, Resource
 from tests.conftest import new_database
 from web.cli import app
 from web.running import audit
@@ -121,6 +123,12 @@ def a_booking(key: str, first: int, last: int, **changes: Any) -> dict[str, Any]
     return {"key": key, "resource_id": "R1", "person": "firm@example.com", **times, **changes}
 
 
+def both(key: str, first: int, last: int, **changes: Any) -> list[dict[str, Any]]:
+    """The line and the pump at once."""
+    one = a_booking(key, first, last, together=key, **changes)
+    return [one, {**one, "key": f"{key}b", "resource_id": "R3"}]
+
+
 class Desk:
     """A database and the two commands on it."""
 
@@ -184,7 +192,8 @@ def test_what_is_given_out_comes_in_equal(
     desk: Desk, database: str, request: pytest.FixtureRequest, tmp_path: Path, with_tables: str, form: Format
 ) -> None:
     desk.fill()
-    desk.take("bookings", [a_booking("B1", 1, 3, purpose="'=中试"), a_booking("B2", 4, 6)])
+    chain = [a_booking("B2", 4, 5, together="T"), a_booking("B3", 6, 7, together="T")]
+    desk.take("bookings", [a_booking("B1", 1, 3, purpose="'=中试"), *chain, a_booking("B4", 8, 10)])
     folder = tmp_path / "other"
     folder.mkdir()
     other = Desk(new_database(database, request, folder, like=with_tables), folder)
@@ -199,7 +208,7 @@ def test_what_is_given_out_comes_in_equal(
         if kind is Kind.PEOPLE:
             mine, theirs = ([row for row in found if "@x.org" not in row["email"]] for found in (mine, theirs))
         assert theirs == mine
-        assert len(mine) == {Kind.PEOPLE: 2, Kind.RESOURCES: 4, Kind.BOOKINGS: 2}.get(kind, 1)
+        assert len(mine) == {Kind.PEOPLE: 2, Kind.RESOURCES: 4, Kind.BOOKINGS: 4}.get(kind, 1)
         again = (*secrets[:1], *[f"{file}.again" for file in secrets[1:]])
         assert {verdict for _, verdict in verdicts(other.answer("import", kind, str(file), *again))} <= {"known", "refused"}
     with other.sessions() as session:
@@ -417,3 +426,88 @@ def test_a_row_with_a_recurrence_rule_is_a_series_whole_or_with_its_gaps(desk: D
     assert told["rows"][2]["id"].startswith("ser_")
     assert len(desk.given("bookings")) == 3
     assert verdicts(desk.take("bookings", found[2:3])) == [(1, "known")]
+
+
+def shown(desk: Desk) -> None:
+    """The house, with its pump to be booked alone too."""
+    desk.fill()
+    with desk.sessions.begin() as session:
+        pump = keys.id_of(session, Kind.RESOURCES, "R3")
+        session.get_one(Resource, pump).state = ListingState.PUBLISHED
+
+
+def test_rows_that_go_together_are_made_all_or_none_with_the_verdict_of_the_api(desk: Desk) -> None:
+    shown(desk)
+    desk.take("bookings", [a_booking("B1", 1, 3, resource_id="R3")])
+    told = desk.take("bookings", [*both("T1", 2, 4), a_booking("B2", 5, 6), *both("T2", 8, 10)])
+    assert verdicts(told) == [(1, "refused"), (2, "refused"), (3, "made"), (4, "made"), (5, "made")]
+    first, second = told["rows"][:2]
+    assert {name: first[name] for name in first if name not in {"line", "key"}} == {
+        name: second[name] for name in second if name not in {"line", "key"}
+    }
+    assert (first["code"], [(one["code"], one["part"]) for one in first["reasons"]]) == ("slot_taken", [("slot_taken", 1)])
+    assert first["conflicts"] == [{"start": tomorrow(2).isoformat(), "end": tomorrow(3).isoformat()}]
+    assert first["alternatives"]
+    with desk.sessions() as session:
+        parts = [session.get_one(Booking, row["id"]) for row in told["rows"][3:]]
+        assert len({one.bundle_id for one in parts}) == 1
+        assert parts[0].bundle_id
+        assert session.get_one(Booking, told["rows"][2]["id"]).bundle_id is None
+        turned_away = session.scalars(select(RefusedRequest)).all()
+        assert [one.resource_id for one in turned_away] == [keys.id_of(session, Kind.RESOURCES, "R3")]
+        assert audit(session) == []
+    assert [verdict for _, verdict in verdicts(desk.take("bookings", both("T2", 8, 10)))] == ["known", "known"]
+    assert len(desk.given("bookings")) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"person": "lab@example.com"}, ("person", "is another one than in the first row of it")),
+        ({"rrule": "FREQ=DAILY;COUNT=2"}, ("rrule", "does not go with together")),
+        ({"start": "morgen"}, ("start", "not a time with offset such as 2026-03-10T09:00:00+08:00")),
+    ],
+)
+def test_one_row_that_is_wrong_keeps_the_others_of_its_name_out(
+    desk: Desk, changes: dict[str, str], said: tuple[str, str]
+) -> None:
+    shown(desk)
+    first, second = both("T1", 2, 4)
+    told = desk.take("bookings", [first, {**second, **changes}])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused", "refused"]
+    reasons = [[(one["field"], one["reason"]) for one in row["reasons"]] for row in told["rows"]]
+    assert reasons == [[("together", "another row of it is refused")], [said]]
+    assert desk.given("bookings") == []
+
+
+def test_rows_of_a_name_that_stand_apart_or_are_too_many_make_nothing(desk: Desk) -> None:
+    shown(desk)
+    (first, second), alone = both("T1", 2, 4), a_booking("B1", 6, 8)
+    told = desk.take("bookings", [first, alone, second])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused", "made", "refused"]
+    assert told["rows"][0]["reasons"][0]["reason"] == "its rows do not stand one after another"
+    crowd = [a_booking(f"C{n}", 10, 11, together="C") for n in range(21)]
+    told = desk.take("bookings", [*crowd, a_booking("B2", 12, 13)])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused"] * 21 + ["made"]
+    assert told["rows"][20]["reasons"][0]["reason"] == "more than 20 rows"
+
+
+def test_what_was_taken_in_with_others_takes_no_more_and_what_is_over_is_passed_over(desk: Desk) -> None:
+    shown(desk)
+    first, second = both("T1", 2, 4)
+    told = desk.take("bookings", [first, {**second, "state": "cancelled"}])
+    assert [verdict for _, verdict in verdicts(told)] == ["made", "passed_over"]
+    told = desk.take("bookings", [first, second])
+    assert [verdict for _, verdict in verdicts(told)] == ["refused", "refused"]
+    assert told["rows"][1]["reasons"][0]["reason"] == "other rows of it were taken in before"
+
+
+def test_a_table_ties_rows_by_its_column(desk: Desk) -> None:
+    shown(desk)
+    file = desk.folder / "bookings.csv"
+    times = f"{tomorrow(2).isoformat()},{tomorrow(4).isoformat()}"
+    lines = [f"{key},{place},firm@example.com,{times},{name}" for key, place, name in (("B1", "R1", "1"), ("B2", "R3", "1"))]
+    file.write_text("\n".join(["key,resource_id,person,start,end,together", *lines]))
+    told = desk.answer("import", "bookings", str(file))
+    assert told["made"] == 2
+    assert [row["together"] for row in desk.given("bookings")] == ["B1", "B1"]
