@@ -228,6 +228,12 @@ def bookings_of_bundle_for(session: Session, actor: Actor, bundle_id: str) -> Se
     return rows
 
 
+def bookings_of_bundle(session: Session, bundle_id: str) -> Sequence[Booking]:
+    """All of it, in order."""
+    found = select(Booking).where(Booking.bundle_id == bundle_id).order_by(Booking.starts_at, Booking.id)
+    return session.scalars(found.execution_options(populate_existing=True)).all()
+
+
 def sees_series(session: Session, actor: Actor, series_id: str) -> bool:
     """Whether the actor may know of any of its bookings."""
     return session.scalars(_visible_to(actor).where(Booking.series_id == series_id).limit(1)).first() is not None

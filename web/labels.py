@@ -312,6 +312,7 @@ MESSAGE = {
     "series_requested": _("Your series of requests was sent"),
     "series_changed": _("Your series of bookings was changed"),
     "series_cancelled": _("Bookings of your series are cancelled"),
+    "bundle_changed": _("What you booked together was moved"),
     "booking_expired": _("Your booking expired before it was confirmed"),
     "waiting_offered": _("The time you wait for is free and offered to you"),
     "waiting_lapsed": _("The offer from the waiting list ran out"),

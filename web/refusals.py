@@ -115,7 +115,8 @@ SENTENCES: Mapping[str, str] = {
         "Nobody with an account in the organisation of this booking is known by that. Nothing was changed. Check the address."
     ),
     "no_such_time": _("That time does not exist on this day, because the clocks are changed."),
-    "bundle_refused": _("At least one part cannot be had, so nothing was booked or charged. Change the parts that are named."),
+    "bundle_refused": _("At least one part cannot be had. Nothing was booked, moved or charged. Change the parts named."),
+    "out_of_order": _("It would lie before the end of a part that came first and has begun."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
     "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),
     "credit_code_taken": _("A firm or institution with this credit code is registered. Nothing was saved. Ask it to invite you."),
@@ -237,6 +238,7 @@ NOT_ALLOWED: Mapping[str, str] = {
     "book_for_organisation": _(
         "Your account does not belong to that firm. Nothing was booked. Choose one of your own, or ask that one to invite you."
     ),
+    "move_together": _("Some of what was booked together is not yours to move. Nothing was moved. Move this one alone."),
     "state_use": _(
         "Only the institution that keeps the equipment and the customer of a booking can state its use. Nothing was stated."
     ),

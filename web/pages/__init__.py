@@ -39,6 +39,7 @@ from web.pages import (
     rules,
     series,
     timeline,
+    together,
     training,
     waiting,
 )
@@ -70,7 +71,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series, attestations)
+    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, together, series, attestations)
     publishers = (
         connect,
         device,
