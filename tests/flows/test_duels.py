@@ -213,6 +213,26 @@ def test_bundles_the_other_way_round_are_whole_or_not_at_all(arena: Arena) -> No
         assert next(len(reply.json()["bookings"]) for reply in replies if reply.status_code == 201) == 2
 
 
+def test_bundles_that_move_into_each_others_time_stay_whole(arena: Arena) -> None:
+    """Their parts lie the other way round, so each must wait for what the other holds."""
+    pair = [arena.world.a_resource(), arena.world.a_resource()]
+    for _ in range(ROUNDS):
+        day, asks = arena.a_day(), []
+        for order, hour in ((pair, 1), (pair[::-1], 9)):
+            parts = [{"resource_id": one, **span(tomorrow(hour + n, days=day), 1)} for n, one in enumerate(order)]
+            made = arena.world.made("/bookings", arena.world.member, {"parts": parts})
+            for start in (5, 9 if hour == 1 else 1):
+                asks.append(move_together(made, arena.world.member, tomorrow(start, days=day)))
+        replies = arena.at_once(asks)
+        assert set(codes(replies)) <= {200, 409, 412}
+        assert 200 in codes(replies)
+
+
+def move_together(bundle: dict[str, Any], token: str, start: datetime) -> Ask:
+    headers = {"authorization": f"Bearer {token}", "if-match": f'"{bundle["version"]}"'}
+    return lambda client: client.post(f"{API}/bundles/{bundle['id']}/move", json={"start": start.isoformat()}, headers=headers)
+
+
 def test_of_series_on_the_same_times_one_is_whole(arena: Arena) -> None:
     place = arena.world.a_resource()
     for _ in range(ROUNDS):
