@@ -317,6 +317,7 @@ MESSAGE = {
     "waiting_offered": _("The time you wait for is free and offered to you"),
     "waiting_lapsed": _("The offer from the waiting list ran out"),
     "waiting_recalled": _("The offer was taken back: the equipment is out of use at that time"),
+    "waiting_closed": _("What you wait for is not offered any more"),
     "statement_ready": _("A statement awaits your answer"),
     "statement_settled": _("Your statement is settled"),
     "statement_credited": _("Part of your cancellation fee is given back"),

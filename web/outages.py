@@ -1,5 +1,6 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from booking.outages.plans import Proposal, Step, wish_of
 from booking.outages.queries import get_outage
 from booking.outages.substitutes import at_home, like
 from booking.places import get_place, lock_places
+from booking.queries import get_series
+from booking.series import telling as series
 from booking.states import BookingState
 from booking.tables import Booking, Outage
 from booking.telling import Told
@@ -72,12 +75,7 @@ def record_outage(
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
-    met, versions = {one.booking.resource_id for one in plan}, [one.booking.version for one in plan]
-    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
-    for one, version in zip(plan, versions, strict=True):
-        session.refresh(one.booking)
-        if one.booking.version != version:
-            raise Stale(version=one.booking.version)
+    lock_planned(session, resource_id, plan)
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,
@@ -88,14 +86,40 @@ def record_outage(
         actor_id=actor.known_id,
         now=now,
     )
+    carry_out(session, actor=actor, plan=plan, closed=outage.slot, now=now)
+    return made
+
+
+def lock_planned(session: Session, resource_id: str, plan: Sequence[Proposal]) -> None:
+    """Lock all that a plan touches, at once. Raises: Stale (a booking has changed since it was read)."""
+    met, versions = {one.booking.resource_id for one in plan}, [one.booking.version for one in plan]
+    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
+    for one, version in zip(plan, versions, strict=True):
+        session.refresh(one.booking)
+        if one.booking.version != version:
+            raise Stale(version=one.booking.version)
+
+
+def carry_out(session: Session, *, actor: Actor, plan: Sequence[Proposal], closed: Slot, now: datetime) -> None:
+    """Each step of a plan for `closed` time; what was left is offered to who waits once all of them have their place.
+
+    Of a series' bookings that end people hear in one message.
+    Raises: NotFound, NotAllowed, Invalid (a step that does not go with its booking), SlotRefused, WrongState.
+    """
     left = [(one.booking.resource_id, one.booking.slot) for one in plan if one.step is not Step.KEEP]
+    ending = Counter(one.booking.series_id for one in plan if one.step is Step.CANCEL)
+    ended = defaultdict[str, list[Booking]](list)
     for number, one in enumerate(plan):
         if one.step is Step.CANCEL:
-            checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
+            series_id = one.booking.series_id if ending[one.booking.series_id] > 1 else None
+            told = Told.TOGETHER if series_id else Told.ALONE
+            row, _ = checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER, told=told)
+            if series_id:
+                ended[series_id].append(row)
         elif one.step is Step.MOVE and _goes_elsewhere(session, actor, one):
             _substitute(session, actor, one, number, now)
         elif one.step is not Step.KEEP:
-            _check_step(one, number, outage.slot)
+            _check_step(one, number, closed)
             booking = actions.move(
                 session,
                 booking_id=one.booking.id,
@@ -106,9 +130,10 @@ def record_outage(
                 now=now,
             )
             quotes.requote_booking(session, booking=booking, now=now)
+    for series_id, rows in ended.items():
+        series.cancelled(session, get_series(session, series_id), rows, now)
     for left_place, slot in left:
         offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
-    return made
 
 
 def end_outage(session: Session, *, outage_id: str, end: datetime | None, actor_id: str, now: datetime) -> Outage:

@@ -67,6 +67,7 @@ TITLES: Mapping[str, str] = {
     "slot_taken": _("That time has just been taken"),
     "bundle_refused": _("Not all parts can be had"),
     "series_refused": _("Not every time of the series can be had"),
+    "lies_ahead": _("Something lies ahead of it"),
     "free_now": _("That is free now"),
     "waiting_in_vain": _("Waiting would be in vain"),
     "already_waiting": _("You wait for that already"),
@@ -116,6 +117,10 @@ SENTENCES: Mapping[str, str] = {
     ),
     "no_such_time": _("That time does not exist on this day, because the clocks are changed."),
     "bundle_refused": _("At least one part cannot be had. Nothing was booked, moved or charged. Change the parts named."),
+    "lies_ahead": _(
+        "Ahead of it are {bookings} bookings, {requests} requests, {series} series, {offers} offers and {waiting} who wait."
+        " Nothing was changed. Say by plan what becomes of the bookings: keep, cancel, proposed, or a step for each."
+    ),
     "out_of_order": _("It would lie before the end of a part that came first and has begun."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
     "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),

@@ -26,6 +26,7 @@ from web.api import (
     outages,
     profiles,
     qualifications,
+    retiring,
     search,
     series,
     waiting,
@@ -45,5 +46,5 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 def include(app: FastAPI) -> None:
     booked = (bookings, bundles, chains, series, exchanging, looking_back, waiting, outages, external)
     measured = (devices, profiles, access, mqtt, evidence, flags, attestations, discrepancies)
-    for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
+    for module in (*booked, *measured, search, retiring, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

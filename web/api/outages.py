@@ -82,11 +82,11 @@ def outage(
     wanted = PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
     if dry_run:
         plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "proposed", now)
-        return once.answer(200, lambda: {"affected": [_told(one) for one in plan]})
+        return once.answer(200, lambda: {"affected": [step_told(one) for one in plan]})
 
     def make() -> dict[str, Any]:
         plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "keep", now)
-        told = [_told(one) for one in plan]
+        told = [step_told(one) for one in plan]
         made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
         facts = {"planned": made.planned, "reason": made.reason}
         return {"id": made.id, **shapes.slot(wanted.slot), **facts, "affected": told}
@@ -123,7 +123,7 @@ def _step(row: Booking, wanted: shapes.StepIn) -> Proposal:
     return Proposal(row, Step(wanted.action), moved, wanted.resource_id if wanted.action == "move" else None)
 
 
-def _told(one: Proposal) -> dict[str, Any]:
+def step_told(one: Proposal) -> dict[str, Any]:
     proposal: dict[str, Any] = {"action": one.step.value}
     if one.slot:
         proposal |= shapes.slot(one.slot)

@@ -117,6 +117,8 @@ def _of_offer(session: Session, message: Message, reader: Person, said: str, lin
         facts.append((_("Answer"), _("by {at}; after that the next in line is asked").format(at=until)))
     elif message.kind == "waiting_lapsed":
         facts.append((_("Next"), _("The next in line is asked. You may join the line again.")))
+    elif message.kind == "waiting_closed":
+        facts.append((_("Next"), _("The equipment takes no bookings any more, so its waiting list has ended.")))
     else:
         facts.append((_("Next"), _("You keep your place in the line.")))
     subject = _("{said}: {what}, {when}").format(said=said, what=facts[0][1], when=formats.span(slot, place.timezone))
