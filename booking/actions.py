@@ -17,7 +17,7 @@ from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, get_place, lock_place, lock_places
 from booking.queries import Sight
-from booking.series.moved import note_move
+from booking.resettling import resettle, taken_after_all
 from booking.states import HOLDING, OUTCOMES, BookingState, Move, after
 from booking.tables import Booking, Claim, ClaimKind, RefusedRequest
 from booking.telling import Told, tell
@@ -86,11 +86,6 @@ def take(
     return booking
 
 
-def taken_after_all(wish: Wish) -> SlotRefused:
-    """Should the ledger itself refuse what was admitted."""
-    return SlotRefused(wish, [Reason("slot_taken")], [wish.slot], [])
-
-
 def move(
     session: Session,
     *,
@@ -123,13 +118,7 @@ def move(
     wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
     units = _admit_anew(session, place, booking, wish, now)
     before, left = facts(booking), booking.slot
-    note_move(session, booking)
-    booking.slot = slot
-    booking.resource_id, booking.rules_id = place.resource_id, place.rules_id
-    booking.assisted = place.rules.assistance.attends(wanted=wish.assisted)
-    booking.version += 1
-    session.flush()
-    beside.claim(session, place, booking, units, taken=taken_after_all(wish))
+    resettle(session, place=place, booking=booking, wish=wish, units=units)
     outages.close_what_is_left(session, resource_id=left_place, around=left)
     _record(session, booking, "move", before, now, actor_id)
     _record_override(session, booking, place, wish, now, actor_id)

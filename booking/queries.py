@@ -14,7 +14,7 @@ from booking import fitting, occupancy, pooling, terms
 from booking.availability import open_slots
 from booking.occupancy import Taken
 from booking.places import Attendant, Place, claimed_by, load_places, places_asked
-from booking.states import BookingState
+from booking.states import HOLDING, BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
 from marketplace.permissions import Actor
 from marketplace.prepared import Question, Read, ask_both, spread
@@ -228,6 +228,12 @@ def bookings_of_bundle_for(session: Session, actor: Actor, bundle_id: str) -> Se
     return rows
 
 
+def bookings_of_bundle(session: Session, bundle_id: str) -> Sequence[Booking]:
+    """All of it, in order."""
+    found = select(Booking).where(Booking.bundle_id == bundle_id).order_by(Booking.starts_at, Booking.id)
+    return session.scalars(found.execution_options(populate_existing=True)).all()
+
+
 def sees_series(session: Session, actor: Actor, series_id: str) -> bool:
     """Whether the actor may know of any of its bookings."""
     return session.scalars(_visible_to(actor).where(Booking.series_id == series_id).limit(1)).first() is not None
@@ -281,6 +287,12 @@ def bookings_of_institutions(session: Session, institution_ids: Collection[str],
         .where(Booking.institution_id.in_(institution_ids), Booking.starts_at < within.end, Booking.ends_at > within.start)
         .order_by(Booking.starts_at)
     ).all()
+
+
+def with_something_ahead(session: Session, resource_ids: Collection[str], *, now: datetime) -> set[str]:
+    """Those of the resources whose bookings or requests are not all over."""
+    held = select(Booking.resource_id).where(Booking.resource_id.in_(resource_ids), Booking.state.in_(HOLDING))
+    return set(session.scalars(held.where(Booking.ends_at > now).distinct()))
 
 
 def current_bookings(session: Session, resource_ids: Collection[str], *, now: datetime) -> dict[str, Booking]:

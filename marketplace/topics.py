@@ -50,7 +50,7 @@ def topic_of(kind: str) -> Topic | None:
         return Topic.STATEMENTS
     if kind in AT_ONCE:
         return None
-    told = ("booking_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_", "attestation_")
+    told = ("booking_", "bundle_", "series_", "swap_", "customer_", "waiting_", "qualification_", "calendar_", "attestation_")
     return Topic.BOOKINGS if kind.startswith(told) else None
 
 

@@ -25,6 +25,8 @@ DONE = {
     "finished": _("Finished; the rest of the time is free again."),
     "moved_own": _("The booking is moved."),
     "moved_asks": _("Moved. The institution must agree to the new time."),
+    "moved_together": _("All of it is moved."),
+    "moved_together_asks": _("All of it is moved. An institution must agree to the new time."),
     "rated": _("Thank you. Your rating is saved; you can change it for 14 days."),
     "handed_over": _("Handed over. Your colleague is told."),
     "swapped": _("The two bookings have exchanged their times."),

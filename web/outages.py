@@ -1,9 +1,11 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -17,14 +19,16 @@ from booking.outages import ending, plans
 from booking.outages.plans import Proposal, Step, wish_of
 from booking.outages.queries import get_outage
 from booking.outages.substitutes import at_home, like
-from booking.places import get_place, lock_places
+from booking.places import get_place, lock_place, lock_places
+from booking.queries import get_series
+from booking.series import telling as series
 from booking.states import BookingState
 from booking.tables import Booking, Outage
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotFound, Stale
+from marketplace.refusals import Invalid, NotFound, Refusal, Stale
 from marketplace.slot import Slot
 from web import checkout
 
@@ -36,6 +40,27 @@ class PlannedOutage:
     slot: Slot
     planned: bool
     reason: str
+
+
+class MeetsBookings(Refusal):
+    """Nobody said what becomes of the bookings in the way: `plan` proposes the mildest step for each, `count` is how many."""
+
+    code = "outage_meets_bookings"
+
+    def __init__(self, plan: Sequence[Proposal]) -> None:
+        super().__init__(count=len(plan))
+        self.plan = tuple(plan)
+
+
+def step_told(one: Proposal) -> dict[str, Any]:
+    """A step of a plan as programs read it, and send it back."""
+    proposal: dict[str, Any] = {"action": one.step.value}
+    if one.slot:
+        proposal |= {"start": one.slot.start.isoformat(), "end": one.slot.end.isoformat()}
+    if one.resource_id:
+        proposal["resource_id"] = one.resource_id
+    lies = {"start": one.booking.starts_at.isoformat(), "end": one.booking.ends_at.isoformat()}
+    return {"booking_id": one.booking.id, **lies, "proposal": proposal}
 
 
 def propose(session: Session, *, actor: Actor, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
@@ -72,12 +97,7 @@ def record_outage(
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
     Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
     """
-    met, versions = {one.booking.resource_id for one in plan}, [one.booking.version for one in plan]
-    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
-    for one, version in zip(plan, versions, strict=True):
-        session.refresh(one.booking)
-        if one.booking.version != version:
-            raise Stale(version=one.booking.version)
+    lock_planned(session, resource_id, plan)
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
     made = outages.record_outage(
         session,
@@ -88,14 +108,48 @@ def record_outage(
         actor_id=actor.known_id,
         now=now,
     )
+    carry_out(session, actor=actor, plan=plan, closed=outage.slot, now=now)
+    return made
+
+
+def record_unplanned(session: Session, *, actor: Actor, resource_id: str, outage: PlannedOutage, now: datetime) -> Outage:
+    """The same where nobody said what becomes of bookings: only where none lies in that time. Raises: NotFound, MeetsBookings."""
+    lock_place(session, resource_id)
+    if found := propose(session, actor=actor, resource_id=resource_id, slot=outage.slot, now=now):
+        raise MeetsBookings(found)
+    return record_outage(session, actor=actor, resource_id=resource_id, outage=outage, plan=(), now=now)
+
+
+def lock_planned(session: Session, resource_id: str, plan: Sequence[Proposal]) -> None:
+    """Lock all that a plan touches, at once. Raises: Stale (a booking has changed since it was read)."""
+    met, versions = {one.booking.resource_id for one in plan}, [one.booking.version for one in plan]
+    lock_places(session, {resource_id, *met, *(one.resource_id for one in plan if one.resource_id)})
+    for one, version in zip(plan, versions, strict=True):
+        session.refresh(one.booking)
+        if one.booking.version != version:
+            raise Stale(version=one.booking.version)
+
+
+def carry_out(session: Session, *, actor: Actor, plan: Sequence[Proposal], closed: Slot, now: datetime) -> None:
+    """Each step of a plan for `closed` time; what was left is offered to who waits once all of them have their place.
+
+    Of a series' bookings that end people hear in one message.
+    Raises: NotFound, NotAllowed, Invalid (a step that does not go with its booking), SlotRefused, WrongState.
+    """
     left = [(one.booking.resource_id, one.booking.slot) for one in plan if one.step is not Step.KEEP]
+    ending = Counter(one.booking.series_id for one in plan if one.step is Step.CANCEL)
+    ended = defaultdict[str, list[Booking]](list)
     for number, one in enumerate(plan):
         if one.step is Step.CANCEL:
-            checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER)
+            series_id = one.booking.series_id if ending[one.booking.series_id] > 1 else None
+            told = Told.TOGETHER if series_id else Told.ALONE
+            row, _ = checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER, told=told)
+            if series_id:
+                ended[series_id].append(row)
         elif one.step is Step.MOVE and _goes_elsewhere(session, actor, one):
             _substitute(session, actor, one, number, now)
         elif one.step is not Step.KEEP:
-            _check_step(one, number, outage.slot)
+            _check_step(one, number, closed)
             booking = actions.move(
                 session,
                 booking_id=one.booking.id,
@@ -106,9 +160,10 @@ def record_outage(
                 now=now,
             )
             quotes.requote_booking(session, booking=booking, now=now)
+    for series_id, rows in ended.items():
+        series.cancelled(session, get_series(session, series_id), rows, now)
     for left_place, slot in left:
         offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
-    return made
 
 
 def end_outage(session: Session, *, outage_id: str, end: datetime | None, actor_id: str, now: datetime) -> Outage:

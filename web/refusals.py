@@ -15,6 +15,7 @@ from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web.deps import PreconditionRequired
 from web.labels import ELSEWHERE
+from web.outages import MeetsBookings, step_told
 from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
@@ -67,6 +68,8 @@ TITLES: Mapping[str, str] = {
     "slot_taken": _("That time has just been taken"),
     "bundle_refused": _("Not all parts can be had"),
     "series_refused": _("Not every time of the series can be had"),
+    "lies_ahead": _("Something lies ahead of it"),
+    "outage_meets_bookings": _("Bookings lie in that time"),
     "free_now": _("That is free now"),
     "waiting_in_vain": _("Waiting would be in vain"),
     "already_waiting": _("You wait for that already"),
@@ -115,7 +118,16 @@ SENTENCES: Mapping[str, str] = {
         "Nobody with an account in the organisation of this booking is known by that. Nothing was changed. Check the address."
     ),
     "no_such_time": _("That time does not exist on this day, because the clocks are changed."),
-    "bundle_refused": _("At least one part cannot be had, so nothing was booked or charged. Change the parts that are named."),
+    "bundle_refused": _("At least one part cannot be had. Nothing was booked, moved or charged. Change the parts named."),
+    "lies_ahead": _(
+        "Ahead of it are {bookings} bookings, {requests} requests, {series} series, {offers} offers and {waiting} who wait."
+        " Nothing was changed. Say by plan what becomes of the bookings: keep, cancel, proposed, or a step for each."
+    ),
+    "outage_meets_bookings": _(
+        "In that time lie {count} bookings. Nothing was entered."
+        " Send it again with a plan: keep, cancel, proposed, or a step for each."
+    ),
+    "out_of_order": _("It would lie before the end of a part that came first and has begun."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
     "email_taken": _("An account with this e-mail exists. Nothing was saved. Sign in, or reset its password."),
     "credit_code_taken": _("A firm or institution with this credit code is registered. Nothing was saved. Ask it to invite you."),
@@ -240,6 +252,7 @@ NOT_ALLOWED: Mapping[str, str] = {
     "book_for_organisation": _(
         "Your account does not belong to that firm. Nothing was booked. Choose one of your own, or ask that one to invite you."
     ),
+    "move_together": _("Some of what was booked together is not yours to move. Nothing was moved. Move this one alone."),
     "state_use": _(
         "Only the institution that keeps the equipment and the customer of a booking can state its use. Nothing was stated."
     ),
@@ -346,6 +359,8 @@ def problem(refusal: Refusal, translate: Translate = _) -> dict[str, Any]:
     if isinstance(refusal, Refused):
         body["conflicts"] = [span(slot) for slot in refusal.conflicts]
         body["alternatives"] = [span(slot) for slot in refusal.alternatives]
+    if isinstance(refusal, MeetsBookings):
+        body["affected"] = [step_told(one) for one in refusal.plan]
     return body
 
 

@@ -64,13 +64,13 @@ def book_bundle(
         try:
             made.append(actions.take(session, place=place, wish=wish, hold_until=until, bundle_id=bundle_id, now=now))
         except SlotRefused as refused:
-            refusals[part] = _by_whom(session, place, refused, [one.id for one in made], now)
+            refusals[part] = by_whom(session, place, refused, [one.id for one in made], now)
     if refusals:
-        raise BundleRefused(refusals, _ways_out(session, places, wishes, [one.id for one in made], now))
+        raise BundleRefused(refusals, ways_out(session, places, wishes, [one.id for one in made], now))
     return made
 
 
-def _by_whom(session: Session, place: Place, refused: SlotRefused, made: Sequence[str], now: datetime) -> SlotRefused:
+def by_whom(session: Session, place: Place, refused: SlotRefused, made: Sequence[str], now: datetime) -> SlotRefused:
     """The same, told apart where only parts of the bundle itself stand in the way."""
     claims = queries.taken(session, place.claimed, within=refused.wish.slot)
     own, others = (
@@ -83,7 +83,7 @@ def _by_whom(session: Session, place: Place, refused: SlotRefused, made: Sequenc
     return SlotRefused(refused.wish, of_its_own(refused.reasons), [], refused.alternatives)
 
 
-def _ways_out(
+def ways_out(
     session: Session, places: Mapping[str, Place], wishes: Sequence[Wish], made: Sequence[str], now: datetime
 ) -> list[Slot]:
     """The nearest shifts of the whole bundle that would be granted, as its stretch."""

@@ -30,6 +30,17 @@ def common(rooms: Sequence[Sequence[Range]]) -> list[Range]:
     return found
 
 
+def soonest(slot: Slot, staying: Iterable[Slot]) -> timedelta:
+    """The least shift of `slot` that leaves it behind those of `staying` that end before it.
+
+    >>> from datetime import UTC, datetime
+    >>> hours = lambda a, b: Slot(datetime(2026, 3, 10, a, tzinfo=UTC), datetime(2026, 3, 10, b, tzinfo=UTC))
+    >>> soonest(hours(12, 14), [hours(7, 9), hours(8, 10), hours(13, 15)]) / timedelta(hours=1)
+    -2.0
+    """
+    return max((other.end - slot.start for other in staying if other.end <= slot.start), default=timedelta.min)
+
+
 def candidates(ranges: Iterable[Range], step: timedelta, apart: timedelta) -> list[timedelta]:
     """Shifts of whole `step`s, nearest first, ties to the later one: of each range the nearest, and others `apart` from it."""
     found = set()

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.actions import facts, lock_operator, taken_after_all
+from booking.actions import facts, lock_operator
 from booking.admission import SlotRefused, Units, Wish, admit
 from booking.beside import actions as beside
 from booking.outages import actions as outages
 from booking.outages.plans import wish_of
 from booking.places import Place, lock_places
-from booking.series.moved import note_move
-from booking.states import BookingState, Move, after
+from booking.resettling import ask_where_decided, resettle
+from booking.states import BookingState
 from booking.swaps import queries as swaps
 from booking.swaps.tables import Swap, SwapState
 from booking.tables import Booking
@@ -176,15 +176,9 @@ def _take(
     """Give the booking that place, as `booking.actions.move` does."""
     wish = wish_of(row, resource_id=place.resource_id, slot=slot)
     units = _admitted(session, place, wish, row, deciding, now, ignoring)
-    note_move(session, row)
-    row.slot = slot
-    row.resource_id, row.rules_id = place.resource_id, place.rules_id
-    row.assisted = place.rules.assistance.attends(wanted=wish.assisted)
-    row.version += 1
-    if row.state is BookingState.CONFIRMED and not deciding.decides and place.rules.asks(row.organisation_id):
-        row.state, row.decide_by = after(row.state, Move.ASK), place.rules.decide_by(now)
-    session.flush()
-    beside.claim(session, place, row, units, taken=taken_after_all(wish))
+    if not deciding.decides:
+        ask_where_decided(place, row, now)
+    resettle(session, place=place, booking=row, wish=wish, units=units)
     session.flush()
 
 

@@ -189,6 +189,23 @@ def withdraw(session: Session, *, entry_id: str, now: datetime) -> WaitingEntry:
     return _pass_on(session, entry, Turn.WITHDRAW, now, entry.person_id)
 
 
+def close_line(session: Session, *, resource_id: str, actor_id: str, now: datetime) -> None:
+    """Nothing of it will be free any more: every place ends, offered or not, and each person is told once. Raises: NotFound."""
+    lock_place(session, resource_id)
+    told = set[str]()
+    for entry in lines.line_of(session, [resource_id]):
+        session.refresh(entry)
+        if entry.state is WaitingState.OFFERED:
+            offers.turn(session, entry, Turn.RECALL, now, actor_id)
+            offers.forget(session, entry)
+        offers.turn(session, entry, Turn.END, now, actor_id)
+        entry.ended_at = now
+        if entry.person_id not in told:
+            offers.tell_end(session, entry, now)
+        told.add(entry.person_id)
+    session.flush()
+
+
 def _locked(session: Session, entry_id: str) -> WaitingEntry:
     """The entry as it is now, with the rows of its resource locked. Raises: NotFound."""
     entry = lines.get_entry(session, entry_id)

@@ -165,9 +165,14 @@ def recall(session: Session, *, resource_id: str, slot: Slot, now: datetime) -> 
     for entry in lines.offers_on(session, resource_id, within=slot):
         turn(session, entry, Turn.RECALL, now)
         tell(session, entry, "waiting_recalled", now)
-        release(session, entry)
-        entry.offer_starts_at = entry.offer_ends_at = entry.offered_at = entry.offered_until = None
+        forget(session, entry)
     session.flush()
+
+
+def forget(session: Session, entry: WaitingEntry) -> None:
+    """Give the time back as if it had never been offered."""
+    release(session, entry)
+    entry.offer_starts_at = entry.offer_ends_at = entry.offered_at = entry.offered_until = None
 
 
 def turn(session: Session, entry: WaitingEntry, step: Turn, now: datetime, actor_id: str | None = None) -> None:
@@ -203,3 +208,10 @@ def tell(session: Session, entry: WaitingEntry, kind: str, now: datetime) -> Non
     }
     cause = f"{entry.id}:{kind}:{entry.offered_at.isoformat()}"
     outbox.queue(session, person_id=entry.person_id, kind=kind, data=data, cause=cause, now=now)
+
+
+def tell_end(session: Session, entry: WaitingEntry, now: datetime) -> None:
+    """What they wait for is not offered any more."""
+    window = {"start": entry.starts_at.isoformat(), "end": entry.ends_at.isoformat()}
+    data = {"waiting_id": entry.id, "resource_id": entry.resource_id, **window}
+    outbox.queue(session, person_id=entry.person_id, kind="waiting_closed", data=data, cause=f"{entry.id}:closed", now=now)

@@ -1,7 +1,7 @@
 """Writes of listings: draft, edit, publish, pause, retire; each change audited and searchable at once."""
 
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ MOVES = {
     "retire": (frozenset({ListingState.DRAFT, ListingState.PUBLISHED, ListingState.PAUSED}), ListingState.RETIRED),
 }
 """From which states each step leads where; a retired listing stays retired, its past stays."""
+DAY, INSTANT = timedelta(days=1), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +129,22 @@ def pause(session: Session, *, resource_id: str, actor_id: str, now: datetime) -
     return _step(session, resource_id, "pause", actor_id, now)
 
 
-def retire(session: Session, *, resource_id: str, actor_id: str, now: datetime) -> Resource:
-    """Close it for good; bookings made and all figures stay. Raises: NotFound, WrongState."""
+def retire(session: Session, *, resource_id: str, actor_id: str, last_use: datetime | None = None, now: datetime) -> Resource:
+    """Close it for good; all figures stay. It is out of service from today, or from the day after its last use.
+
+    Raises: NotFound, WrongState.
+    """
     row = _step(session, resource_id, "retire", actor_id, now)
-    row.decommissioned_on = now.astimezone(ZoneInfo(row.timezone)).date()
+    zone = ZoneInfo(row.timezone)
+    today = now.astimezone(zone).date()
+    row.decommissioned_on = max(today, (last_use - INSTANT).astimezone(zone).date() + DAY) if last_use else today
     session.flush()
     return row
 
 
 def _step(session: Session, resource_id: str, step: str, actor_id: str | None, now: datetime) -> Resource:
     row = queries.get_resource(session, resource_id)
-    session.refresh(row, with_for_update=True)
+    session.refresh(row, with_for_update={"key_share": True})
     sources, target = MOVES[step]
     if row.state not in sources:
         raise WrongState(state=row.state.value, move=step)

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from booking import actions, queries
 from booking.admission import SlotRefused, Wish
+from booking.bundles.moves import version_of
 from booking.outages.plans import Proposal, Step, propose
 from booking.places import lock_place
 from booking.presence import actions as presence
@@ -20,7 +21,7 @@ from marketplace.tables import ListingState, Resource
 from tests.flows import oracle
 from tests.flows.patient import Patient
 from tests.flows.town import AHEAD_QUARTERS, CHANGES, GUESSES, HOLD, LATELY, PARENTS, QUARTER, Broken, Changed
-from web import checkout, repeating
+from web import bundling, checkout, repeating
 from web.checkout import Order
 from web.outages import PlannedOutage, record_outage
 
@@ -64,6 +65,18 @@ class Visitor(Patient):
         orders = [Order(self.town.machines[name], slot) for name in names]
         made = checkout.book_bundle(session, actor=self.firm(), orders=orders, now=self.now, hold=HOLD)
         return [told(booking) for booking, _ in made]
+
+    def together(self, session: Session) -> Changed:
+        """All of a bundle that lies ahead, earlier or later; now and then by an old version."""
+        row = self.booking(session, BookingState.CONFIRMED)
+        if row.bundle_id is None:
+            raise NotFound(kind="bundle")
+        version = version_of(queries.bookings_of_bundle(session, row.bundle_id)) - (self.dice.random() < 0.05)
+        by = QUARTER * self.dice.choice((-16, -4, -1, 1, 2, 4, 8, 40))
+        made, _ = bundling.move_bundle(
+            session, actor=self.owner(row), bundle_id=row.bundle_id, by=by, version=version, now=self.now
+        )
+        return [told(one) for one in made.bookings]
 
     def repeat(self, session: Session) -> Changed:
         freq, interval = self.dice.choice((("DAILY", 1), ("DAILY", 2), ("WEEKLY", 1)))
@@ -232,6 +245,7 @@ class Visitor(Patient):
 WEIGHTS = {
     "book": 22,
     "bundle": 5,
+    "together": 6,
     "repeat": 4,
     "end_series": 2,
     "move": 16,

@@ -150,6 +150,20 @@ def bundle(scene: Scene) -> Ask:
     return posted(scene, "/bookings", {"parts": parts})
 
 
+def together(scene: Scene) -> Ask:
+    """All of a bundle by three hours."""
+    day = scene.a_day()
+    parts = [{"resource_id": one, **span(tomorrow(days=day))} for one in (scene.world.resource, scene.other)]
+    made = scene.world.made("/bookings", scene.world.member, {"parts": parts})
+
+    def ask(client: httpx2.Client, key: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {scene.world.member}", "idempotency-key": key, "if-match": '"2"'}
+        body = {"start": tomorrow(4, days=day).isoformat()}
+        return client.post(f"{API}/bundles/{made['id']}/move", json=body, headers=headers)
+
+    return ask
+
+
 def cancel(scene: Scene) -> Ask:
     return posted(scene, f"/bookings/{booked(scene)['id']}/cancel", None)
 
@@ -201,7 +215,7 @@ def gained(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int
     return {name: count - before[name] for name, count in after.items() if count != before[name]}
 
 
-@pytest.mark.parametrize("prepare", [create, edit, series, bundle, cancel, outage], ids=lambda one: str(one.__name__))
+@pytest.mark.parametrize("prepare", [create, edit, series, bundle, together, cancel, outage], ids=lambda one: str(one.__name__))
 def test_killed_at_any_step_it_is_whole_or_nothing_and_asked_again_it_is_once(
     scene: Scene, prepare: Callable[[Scene], Ask]
 ) -> None:

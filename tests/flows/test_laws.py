@@ -35,7 +35,20 @@ SEED = os.environ.get("LAWS_SEED", "1")
 LOOKS = 10
 """How often everything is checked on the way."""
 MOST_FAULTS = 20
-ALWAYS_SEEN = {"book", "bundle", "repeat", "move", "cancel", "decide", "expire", "attend", "outage", "listed", "slot_taken"}
+ALWAYS_SEEN = {
+    "book",
+    "bundle",
+    "together",
+    "repeat",
+    "move",
+    "cancel",
+    "decide",
+    "expire",
+    "attend",
+    "outage",
+    "listed",
+    "slot_taken",
+}
 ALWAYS_SEEN |= {"wait", "answer", "look", "elsewhere"}
 """A run in which one of these never came to pass proves nothing."""
 

@@ -27,7 +27,7 @@ from marketplace.tables import Message, Resource
 from marketplace.topics import Delivery, Topic
 from tests.builders import a_booking, a_member, a_resource, a_rule_version, an_institution, an_organisation
 from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
-from web import checkout
+from web import bundling, checkout
 from web.checkout import Order
 from web.mail import SENDING, Post
 from web.outages import PlannedOutage, record_outage
@@ -445,3 +445,26 @@ def test_trouble_with_a_calendar_is_told_with_what_stands_and_what_to_do(firm: F
     assert ("（HTTP 404）" in text_of(mail) or "(HTTP 404)" in text_of(mail)) == (kind == "calendar_failing")
     assert ("预约：2" in lines) == (kind == "calendar_conflicts")
     assert lines[-1] == f"打开查看：https://pilot.example/zh/desk/resources/{firm.resource}/external"
+
+
+def test_one_letter_tells_of_all_that_was_moved_together_and_moves_each_entry(firm: Firm) -> None:
+    firm.speaks("en")
+    with firm.sessions.begin() as session:
+        other = a_resource(session, name="干燥箱", name_en="Oven").id
+        orders = [Order(firm.resource, SLOT), Order(other, SLOT.shift(2 * HOUR))]
+        made = checkout.book_bundle(session, actor=firm.actor(session), orders=orders, now=clock.now(), hold=HOUR)
+        bundle, bookings = str(made[0][0].bundle_id), [row.id for row, _ in made]
+    firm.letters()
+    with firm.sessions.begin() as session:
+        bundling.move_bundle(session, actor=firm.actor(session), bundle_id=bundle, by=24 * HOUR, version=2, now=clock.now())
+    (mail,) = firm.letters()
+    assert mail["subject"].startswith("What you booked together was moved: Spray dryer")
+    text = text_of(mail)
+    assert text.count("Old time: ") == text.count("New time: ") == 2
+    assert "What: Oven" in text
+    assert "Price: at most ¥1,200.00" in text
+    assert f"/bookings/{bookings[0]}" in text
+    entries = [part.get_payload(decode=True) for part in mail.iter_attachments()]
+    (one,), (two,) = (events_of(bytes(entry)) for entry in entries)  # type: ignore[arg-type]
+    assert [one["DTSTART"], two["DTSTART"]] == [f"{START + shift * HOUR:%Y%m%dT%H%M%SZ}" for shift in (24, 26)]
+    assert {one["SEQUENCE"], two["SEQUENCE"]} == {"2"}

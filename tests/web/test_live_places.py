@@ -23,6 +23,8 @@ from tests.web.api.test_api_live import WAIT_S, events, serving
 from tests.web.desks import Desk
 from tests.web.test_approvals import by_request, request
 from tests.web.test_desk_outages import day
+from tests.web.test_desk_retiring import address as retiring
+from tests.web.test_desk_retiring import shown as shown_ahead
 from tests.web.test_review import review
 from tests.web.test_series_page import a_series
 from tests.web.test_waiting_pages import joined
@@ -131,7 +133,8 @@ def test_what_its_stream_would_not_tell_is_not_shown(desk: Desk) -> None:
     at_work(desk)
     series = a_series(desk)
     joined(desk, "customer")
-    desk.reader("manager").post(f"/desk/resources/{desk.resource}/retire")
+    ahead = shown_ahead(desk.reader("manager").post(retiring(desk)).text)
+    assert desk.reader("manager").post(retiring(desk), plan="keep", **ahead).status_code == 200
     for address in (f"/series/{series}", "/waiting"):
         page = desk.reader("customer").get(address)
         assert (page.status_code, desk.resource in page.text) == (200, True)

@@ -9,6 +9,7 @@ from web.api import (
     attestations,
     billing,
     bookings,
+    bundles,
     chains,
     devices,
     discrepancies,
@@ -25,6 +26,7 @@ from web.api import (
     outages,
     profiles,
     qualifications,
+    retiring,
     search,
     series,
     waiting,
@@ -42,7 +44,7 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 
 
 def include(app: FastAPI) -> None:
-    booked = (bookings, chains, series, exchanging, looking_back, waiting, outages, external)
+    booked = (bookings, bundles, chains, series, exchanging, looking_back, waiting, outages, external)
     measured = (devices, profiles, access, mqtt, evidence, flags, attestations, discrepancies)
-    for module in (*booked, *measured, search, marketplace, qualifications, operators, billing, evaluation, health):
+    for module in (*booked, *measured, search, retiring, marketplace, qualifications, operators, billing, evaluation, health):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from booking import actions, queries
+from booking.bundles.moves import version_of
 from booking.presence import actions as presence
 from booking.requests.tables import Grounds
 from booking.tables import Booking
@@ -19,7 +20,7 @@ from marketplace.money import Money, by_currency
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid, Stale
 from marketplace.slot import EmptySlot, Slot
-from web import bundling, checkout
+from web import checkout
 from web.api import shapes
 from web.deps import (
     AnyActor,
@@ -190,7 +191,9 @@ def book_bundle(body: shapes.BundleIn, once: OneAnswer, db: Db, actor: SignedIn,
     def make() -> dict[str, Any]:
         made = checkout.book_bundle(db, actor=actor, orders=orders, now=now, hold=timedelta(minutes=settings.hold_minutes))
         rows = [shape(booking, shapes.money(quote)) for booking, quote in made]
-        return {"id": made[0][0].bundle_id, "bookings": rows, "quotes": sums([quote for _, quote in made])}
+        version = version_of([booking for booking, _ in made])
+        totals = sums([quote for _, quote in made])
+        return {"id": made[0][0].bundle_id, "version": version, "bookings": rows, "quotes": totals}
 
     return once.answer(201, make)
 
@@ -278,19 +281,6 @@ def cancel(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, 
     def make() -> dict[str, Any]:
         row, fee = checkout.cancel(db, actor=actor, booking_id=booking_id, reason=body.reason if body else None, now=now)
         return {**shape(row), "fee": shapes.money(fee)}
-
-    return once.answer(200, make)
-
-
-@router.post("/bundles/{bundle_id}/cancel")
-def cancel_bundle(bundle_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    """Every part that has not begun, all or none."""
-    queries.bookings_of_bundle_for(db, actor, bundle_id)
-
-    def make() -> dict[str, Any]:
-        ended = bundling.cancel_bundle(db, actor=actor, bundle_id=bundle_id, now=now)
-        rows = [{**shape(row), "fee": shapes.money(fee)} for row, fee in ended]
-        return {"id": bundle_id, "bookings": rows, "fees": sums([fee for _, fee in ended])}
 
     return once.answer(200, make)
 

@@ -179,23 +179,17 @@ def resource(row: Resource) -> dict[str, Any]:
 
 @router.post("/resources/{resource_id}/publish")
 def publish(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    _require_to_list(db, actor, resource_id)
+    require_to_list(db, actor, resource_id)
     return once.answer(200, lambda: resource(catalogue.publish(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
 
 
 @router.post("/resources/{resource_id}/pause")
 def pause(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    _require_to_list(db, actor, resource_id)
+    require_to_list(db, actor, resource_id)
     return once.answer(200, lambda: resource(catalogue.pause(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
 
 
-@router.post("/resources/{resource_id}/retire")
-def retire(resource_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    _require_to_list(db, actor, resource_id)
-    return once.answer(200, lambda: resource(catalogue.retire(db, resource_id=resource_id, actor_id=actor.known_id, now=now)))
-
-
-def _require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> Resource:
+def require_to_list(db: ReadDb, actor: Actor, resource_id: str) -> Resource:
     """Raises: NotFound, NotAllowed."""
     row = listings.get_visible(db, actor, resource_id)
     require(actor, Action.LIST_RESOURCES, institution_id=row.institution_id)
@@ -212,7 +206,7 @@ def edit_resource(
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
-    found = _require_to_list(db, actor, resource_id)
+    found = require_to_list(db, actor, resource_id)
     if body.institution_id != found.institution_id:
         raise Invalid(field="institution_id", reason="a resource stays with its institution")
     edited = listing.edit_resource(

@@ -36,10 +36,12 @@ from web.pages import (
     policy,
     public,
     reading,
+    retire,
     review,
     rules,
     series,
     timeline,
+    together,
     training,
     waiting,
 )
@@ -71,7 +73,7 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, series, attestations)
+    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, together, series, attestations)
     publishers = (
         connect,
         device,
@@ -79,6 +81,7 @@ def include(app: FastAPI) -> None:
         discrepancies,
         reading,
         outages,
+        retire,
         external,
         members,
         policy,

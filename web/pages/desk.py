@@ -201,7 +201,6 @@ def edited_policy(db: Session, row: Resource, fields: Fields) -> dict[str, objec
 STEPS = {
     "publish": (listings.publish, "published"),
     "pause": (listings.pause, "paused"),
-    "retire": (listings.retire, "retired"),
 }
 
 

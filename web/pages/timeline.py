@@ -109,7 +109,7 @@ def read_asked(pen: Pen, db: Session, house: Institution, wanted: Address, now: 
 def read_card(pen: Pen, db: Session, house: Institution, wanted: Address, asked: Asked, now: datetime) -> MoveCard:
     """Raises: NotFound, NotAllowed."""
     row = own_booking(pen, db, house, wanted.booking)
-    place = own_place(db, house, wanted.resource or row.resource_id)
+    place = own_place(db, house, wanted.resource, row)
     version = int(wanted.version) if wanted.version.isascii() and wanted.version.isdigit() else row.version
     slot, form = read_move(pen, wanted, row, place)
     card = moving.card(db, row, asked, place.id, form, version=version, lang=pen.lang)
@@ -125,10 +125,11 @@ def own_booking(pen: Pen, db: Session, house: Institution, booking_id: str) -> B
     return row
 
 
-def own_place(db: Session, house: Institution, resource_id: str) -> Resource:
-    """Raises: NotFound."""
-    place = catalogue.get_resource(db, resource_id)
-    if place.institution_id != house.id or place.state is ListingState.RETIRED:
+def own_place(db: Session, house: Institution, resource_id: str, row: Booking) -> Resource:
+    """The one asked for, else where the booking is, also where that takes no others any more. Raises: NotFound."""
+    place = catalogue.get_resource(db, resource_id or row.resource_id)
+    retired = place.state is ListingState.RETIRED and place.id != row.resource_id
+    if place.institution_id != house.id or retired:
         raise NotFound(kind="resource")
     return place
 
@@ -173,7 +174,7 @@ def move(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Res
     house = house_of(db, actor, wanted.institution)
     asked = read_asked(pen, db, house, wanted, now)
     row = own_booking(pen, db, house, wanted.booking)
-    place = own_place(db, house, wanted.resource or row.resource_id)
+    place = own_place(db, house, wanted.resource, row)
     slot, form = read_move(pen, wanted, row, place)
     card = moving.card(db, row, asked, place.id, form, version=number(fields, "version"), lang=pen.lang)
     if slot is None:
@@ -213,7 +214,7 @@ def read_undo(pen: Pen, db: Session, house: Institution, wanted: Address, asked:
         return None
     try:
         row = own_booking(pen, db, house, wanted.moved)
-        place = own_place(db, house, wanted.resource)
+        place = own_place(db, house, wanted.resource, row)
     except Refusal:
         return None
     was, _ = read_slot(pen, wanted, place)

@@ -15,7 +15,6 @@ from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
 from booking.presence.queries import check_in_by
-from booking.queries import bookings_of_bundle_for
 from booking.series import queries as series
 from booking.states import BookingState
 from booking.tables import Booking
@@ -28,17 +27,17 @@ from devices.discrepancies.queries import known_sessions, stored_figures
 from devices.matching import EARLY_GRACE, OVERRUN_MAX
 from devices.tables import ConfirmedUse, UsageSession
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money, by_currency, zero
+from marketplace.money import Money, zero
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.attesting import may_answer
-from web.bundling import ahead_of
 from web.checkout import is_own, may_attend
 from web.i18n import translator
 from web.present import names
+from web.present.bundles import bundle
 from web.present.changes import changes
 from web.present.corrections import because
 from web.present.history import history
@@ -46,10 +45,8 @@ from web.reasons import sentence
 from web.views.bookings import (
     BookingRow,
     BookingView,
-    Bundle,
     CancelOffer,
     GivenUp,
-    PartRow,
     Piece,
     Presence,
     SessionRow,
@@ -157,7 +154,7 @@ def one(
         given_up=given_up(session, row),
         hold_until=row.hold_until if row.state is BookingState.HELD else None,
         series_id=row.series_id,
-        bundle=_bundle(session, row, actor, lang, now) if row.bundle_id else None,
+        bundle=bundle(session, row, actor, lang, zone, now) if row.bundle_id else None,
         moved_from=series.moved_from(session, row.series_id).get(row.id) if row.series_id else None,
         live=names.live_of(session, [place.id], now=now)[place.id] if ahead else None,
         live_url=names.live_url([place.id], lang) if ahead else "",
@@ -184,21 +181,6 @@ def given_up(session: Session, row: Booking) -> GivenUp | None:
         return None
     quote = bills.quote_of_booking(session, row.id)
     return GivenUp(left.slot, Money(quote.owed_minor, quote.currency), charged is not None)
-
-
-def _bundle(session: Session, row: Booking, actor: Actor, lang: Lang, now: datetime) -> Bundle | None:
-    found = bookings_of_bundle_for(session, actor, row.bundle_id or "")
-    places = {one.id: one for one in catalogue.resources(session, {part.resource_id for part in found})}
-    others = [
-        PartRow(one.id, names.name_of(place, lang), one.slot, place.timezone, one.state.value)
-        for one in found
-        if one.id != row.id and (place := places[one.resource_id])
-    ]
-    mine = [one for one in found if is_own(actor, one) or may(actor, Action.DECIDE_BOOKINGS, institution_id=one.institution_id)]
-    ahead = ahead_of(found, now) if len(mine) == len(found) else []
-    several = ahead if len(ahead) > 1 else []
-    fees = by_currency([billing.fee_if_cancelled(session, booking=one, now=now) for one in several])
-    return Bundle(others, len(several), [fee for fee in fees if fee]) if others else None
 
 
 def _attestations(session: Session, row: Booking, use: ConfirmedUse | None, actor: Actor) -> str | None:

@@ -22,7 +22,8 @@ from web.checkout import is_own
 from web.exchanging import may_hand_over
 from web.i18n import Formats, translator
 from web.present import names
-from web.present.turns import asking
+from web.present.bundles import START
+from web.present.turns import ENDS, asking
 from web.reasons import sentence
 from web.views.changes import Changes, RatingView, SwapRow
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
@@ -68,7 +69,7 @@ def changes(
         rating=RatingView(rating.stars, rating.comment if text else None) if rating else None,
         grounds=[Choice(one.value, labels.word(_, "grounds", one.value)) for one in GROUNDS],
         asks_why=own and row.state is BookingState.REQUESTED and row.decided_at is None,
-        form=asking(form, zone, lang),
+        form=asking(form, zone, lang, (*ENDS, START)),
         refused=[sentence(one.code, one.values, _) for one in refusal.reasons] if isinstance(refusal, Refused) else (),
     )
 

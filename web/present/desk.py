@@ -53,7 +53,7 @@ MOST_ROWS = 200
 
 
 def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> DeskView:
-    rows = [row for row in catalogue.resources_of(session, [house.id]) if row.state is not ListingState.RETIRED]
+    rows = standing(session, house.id, now)
     live = names.live_of(session, [row.id for row in rows], now=now)
     zone = ZoneInfo(house.timezone)
     today = local_day(now.astimezone(zone).date(), zone)
@@ -85,6 +85,14 @@ def desk(session: Session, house: Institution, actor: Actor, *, lang: Lang, now:
         menu=menu(actor, house.id),
         live_url=f"/{lang.value}/live?ids={','.join(row.id for row in rows[:60])}" if rows else None,
     )
+
+
+def standing(session: Session, institution_id: str, now: datetime) -> list[Resource]:
+    """All but what is retired and has nothing left to come."""
+    rows = catalogue.resources_of(session, [institution_id])
+    retired = {row.id for row in rows if row.state is ListingState.RETIRED}
+    gone = retired - booking.with_something_ahead(session, retired, now=now)
+    return [row for row in rows if row.id not in gone]
 
 
 PAGES = {

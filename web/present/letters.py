@@ -1,8 +1,9 @@
 """Messages as letters in the reader's language that say what a person needs without opening a page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -20,7 +21,7 @@ from devices.absences.queries import KIND as ABSENT_BOOKING
 from devices.overruns.actions import KIND as DELAYED
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
-from marketplace.money import Money
+from marketplace.money import Money, by_currency
 from marketplace.people import queries as people
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Message, Person, Resource
@@ -32,7 +33,7 @@ from web.mail import Attachment, Letter
 from web.present import attestations, calendars, external, messages, names
 from web.views.frame import Lang
 
-INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted", ENDED_BY_OTHERS}
+INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted", "bundle_changed", ENDED_BY_OTHERS}
 """These enter the reader's calendar or change there; what ended leaves it."""
 ENDS = {"booking_cancelled", "booking_refused", "booking_expired", "booking_handed_over"}
 SEEN = {DELAYED, ABSENT_BOOKING, ABSENT_CUSTOMER}
@@ -97,9 +98,10 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     subject = matter.say("{said}: {what}, {when}").format(
         said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
     )
-    ended = _ended(session, message, matter)
-    facts = [*_place_and_time(matter), *_instead(ended), *_more(session, message, matter, now)]
-    entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in (matter, *ended))
+    ended, parts = _ended(session, message, matter), _parts(session, message, lang)
+    times = [fact for one in (matter, *parts) for fact in _place_and_time(one)]
+    facts = [*times, *_instead(ended), *_more(session, message, [matter, *parts], now)]
+    entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in (matter, *parts, *ended))
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), [one for one in entries if one])
 
 
@@ -120,6 +122,8 @@ def _of_offer(session: Session, message: Message, reader: Person, said: str, lin
         facts.append((_("Answer"), _("by {at}; after that the next in line is asked").format(at=until)))
     elif message.kind == "waiting_lapsed":
         facts.append((_("Next"), _("The next in line is asked. You may join the line again.")))
+    elif message.kind == "waiting_closed":
+        facts.append((_("Next"), _("The equipment takes no bookings any more, so its waiting list has ended.")))
     else:
         facts.append((_("Next"), _("You keep your place in the line.")))
     subject = _("{said}: {what}, {when}").format(said=said, what=facts[0][1], when=formats.span(slot, place.timezone))
@@ -177,10 +181,18 @@ def language_of(reader: Person) -> Lang:
 
 def matter_of(session: Session, message: Message, lang: Lang) -> Matter:
     """Raises: NotFound."""
-    data = message.data
+    return _matter(session, message.kind, message.data, lang)
+
+
+def _parts(session: Session, message: Message, lang: Lang) -> list[Matter]:
+    """The others that were booked together with what the message is about, and moved with it."""
+    return [_matter(session, message.kind, data, lang) for data in message.data.get("parts", ())]
+
+
+def _matter(session: Session, kind: str, data: Mapping[str, Any], lang: Lang) -> Matter:
     row = booking.get_booking(session, data["booking_id"])
     return Matter(
-        kind=message.kind,
+        kind=kind,
         row=row,
         place=catalogue.get_resource(session, row.resource_id),
         house=people.get_institution(session, row.institution_id),
@@ -231,7 +243,8 @@ def _instead(ended: Sequence[Matter]) -> Facts:
     return facts
 
 
-def _more(session: Session, message: Message, matter: Matter, now: datetime) -> Facts:
+def _more(session: Session, message: Message, matters: Sequence[Matter], now: datetime) -> Facts:
+    matter = matters[0]
     if message.kind.startswith("statement"):
         return _bill(session, message, matter)
     if attestation_id := message.data.get("attestation_id"):
@@ -239,10 +252,11 @@ def _more(session: Session, message: Message, matter: Matter, now: datetime) -> 
     if message.kind in ENDS:
         return _end(session, matter)
     if message.kind in FOR_MANAGERS:
-        return [*_customer(session, matter), *_price(session, matter), *_to_decide(matter)]
+        return [*_customer(session, matter), *_price(session, matters), *_to_decide(matter)]
     if message.kind in SEEN:
         return _seen(session, message, matter)
-    return [*_price(session, matter), *_check_in(session, matter, now), *_way_out(session, matter, now)]
+    alone = [*_check_in(session, matter, now), *_way_out(session, matter, now)] if len(matters) == 1 else []
+    return [*_price(session, matters), *alone]
 
 
 def _check_in(session: Session, matter: Matter, now: datetime) -> Facts:
@@ -284,11 +298,13 @@ def _to_decide(matter: Matter) -> Facts:
     return [(_("Decide"), _("by {at}, on the page below; unanswered it ends then").format(at=matter.at(until)))]
 
 
-def _price(session: Session, matter: Matter) -> Facts:
-    quote = bills.find_quote(session, matter.row.id)
-    if quote is None:
+def _price(session: Session, matters: Sequence[Matter]) -> Facts:
+    """Of all together, one sum a currency."""
+    matter, quotes = matters[0], bills.quotes_of_bookings(session, [one.row.id for one in matters]).values()
+    if not quotes:
         return []
-    amount = matter.formats.money(Money(quote.quote_minor, quote.currency))
+    sums = by_currency([Money(quote.quote_minor, quote.currency) for quote in quotes])
+    amount = " + ".join(matter.formats.money(one) for one in sums)
     return [(matter.say("Price"), matter.say("at most {amount}").format(amount=amount))]
 
 

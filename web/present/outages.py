@@ -17,8 +17,9 @@ from web.i18n import instant, translator
 from web.present import names
 from web.present.desk import customers
 from web.present.turns import ENDS, asking, of_instants
+from web.retiring import Ahead
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
-from web.views.outages import MetBooking, OutageRow, OutagesView
+from web.views.outages import MetBooking, OutageRow, OutagesView, RetireView
 from web.wall import turn_of
 
 UNTIL = "until_"
@@ -40,12 +41,6 @@ def outages(
     _ = translator(lang)
     found = booking.outages_of(session, place.id, within=Slot(now - BACK, now + AHEAD))
     shown = rows(session, found, zone=place.timezone, now=now)
-    firms = customers(session, [one.booking for one in met])
-    named = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
-    rows_of = catalogue.resources(session, named - {place.id})
-    places = {row.id: names.name_of(row, lang) for row in rows_of}
-    elsewhere = {row.id: row.institution_id for row in rows_of if row.institution_id != place.institution_id}
-    houses = {key: names.name_of(people.get_institution(session, house), lang) for key, house in elsewhere.items()}
     return OutagesView(
         resource_id=place.id,
         resource=names.name_of(place, lang),
@@ -55,7 +50,7 @@ def outages(
         past=[row for row in reversed(shown) if row.slot.end <= now],
         kinds=[Choice("planned", _("Planned maintenance"), True), Choice("breakdown", _("Breakdown"))],
         can_edit=may(actor, Action.MANAGE_OUTAGES, institution_id=place.institution_id),
-        met=[_met(one, firms[one.booking.id], places, houses, now) for one in met],
+        met=met_rows(session, place, met, lang=lang, now=now),
         proposed=tokens(met),
         plans=[
             Choice("proposed", _("Do what is proposed for each")),
@@ -64,6 +59,39 @@ def outages(
         ],
         form=asking(form, place.timezone, lang, asked(form)),
     )
+
+
+def retirement(
+    session: Session, place: Resource, met: Sequence[Proposal], ahead: Ahead, *, lang: Lang, now: datetime
+) -> RetireView:
+    """What lies ahead of a resource that is to be retired, with what may become of it."""
+    _ = translator(lang)
+    return RetireView(
+        resource_id=place.id,
+        resource=names.name_of(place, lang),
+        zone=place.timezone,
+        met=met_rows(session, place, met, lang=lang, now=now),
+        proposed=tokens(met),
+        plans=[
+            Choice("keep", _("Keep them until they are over")),
+            Choice("proposed", _("Do what is proposed for each")),
+            Choice("cancel", _("Cancel those that have not begun, free of charge")),
+        ],
+        series=ahead.counts["series"],
+        offers=ahead.offers,
+        waiting=ahead.waiting,
+    )
+
+
+def met_rows(session: Session, place: Resource, met: Sequence[Proposal], *, lang: Lang, now: datetime) -> list[MetBooking]:
+    """The bookings in the way with what is proposed for each."""
+    firms = customers(session, [one.booking for one in met])
+    named = {one.resource_id for one in met if one.resource_id} | {one.booking.resource_id for one in met}
+    rows_of = catalogue.resources(session, named - {place.id})
+    places = {row.id: names.name_of(row, lang) for row in rows_of}
+    elsewhere = {row.id: row.institution_id for row in rows_of if row.institution_id != place.institution_id}
+    houses = {key: names.name_of(people.get_institution(session, house), lang) for key, house in elsewhere.items()}
+    return [_met(one, firms[one.booking.id], places, houses, now) for one in met]
 
 
 def _met(one: Proposal, customer: str, places: Mapping[str, str], houses: Mapping[str, str], now: datetime) -> MetBooking:

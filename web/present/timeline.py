@@ -15,10 +15,9 @@ from booking.states import HOLDING, BookingState
 from booking.tables import Booking, Outage
 from booking.timeline import queries as lying
 from booking.timeline.queries import Held
-from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot, subtract
-from marketplace.tables import Institution, ListingState, Resource
+from marketplace.tables import Institution, Resource
 from web import timeline
 from web.i18n import translator
 from web.labels import word
@@ -86,7 +85,7 @@ def view(
     undo: Undo | None = None,
 ) -> TimelineView:
     zone, first = ZoneInfo(house.timezone), asked.first
-    tree = nested([row for row in catalogue.resources_of(session, [house.id]) if row.state is not ListingState.RETIRED])
+    tree = nested(desk.standing(session, house.id, now))
     shown = tree[asked.page * LINES : (asked.page + 1) * LINES]
     ids = [row.id for row, _ in shown]
     whole = timeline.whole_days(first, asked.scale.days, zone)

@@ -53,5 +53,5 @@ def _turn(name: str, form: Form, zone: ZoneInfo, lang: Lang) -> Turn | None:
     labels = (_("the first time, before the clocks are put back"), _("the second time, after the clocks were put back"))
     clocks = [f"{at.astimezone(zone):UTC%z}" for at in found]
     choices = [Choice(at.isoformat(), f"{label} ({clock})") for at, label, clock in zip(found, labels, clocks, strict=True)]
-    label = _("Which start is meant") if name == "start" else _("Which end is meant")
+    label = _("Which start is meant") if name.endswith("start") else _("Which end is meant")
     return Turn(turn_of(name), label, choices)

@@ -31,7 +31,7 @@ from marketplace.permissions import Actor, Grant
 from marketplace.refusals import NotFound, Refusal
 from marketplace.roles import Role
 from marketplace.tables import CustomerClass, InstitutionKind, Settlement
-from web import checkout, listing
+from web import checkout, listing, retiring
 from web.api.bookings import order_of
 from web.api.devices import profile_of
 from web.api.marketplace import listing_of
@@ -222,9 +222,10 @@ def _resource(hand: Hand, row: ResourceRow) -> str:
     )
     if row.state != "draft":
         catalogue.publish(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
-    if row.state in {"paused", "retired"}:
-        step = catalogue.pause if row.state == "paused" else catalogue.retire
-        step(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
+    if row.state == "paused":
+        catalogue.pause(hand.session, resource_id=made.id, actor_id=hand.actor.known_id, now=hand.now)
+    if row.state == "retired":
+        retiring.retire(hand.session, actor=hand.actor, resource_id=made.id, plan=None, now=hand.now)
     return made.id
 
 

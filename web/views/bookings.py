@@ -129,13 +129,43 @@ class PartRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveTogether:
+    """What moving all that has not begun would come to; nothing is moved yet."""
+
+    parts: Sequence[PartRow]
+    """Where each would lie, and in which state."""
+    prices: Sequence[tuple[Money, Money]]
+    """Of all together before and after, a pair a currency."""
+    asks: bool
+    """Whether an institution must say yes again."""
+    hidden: Sequence[tuple[str, str]]
+    """The fields that make the move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A start of this booking by which all of them fit."""
+
+    start: datetime
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """The others, and what cancelling all that has not begun would cost."""
+    """The others, and what moving or cancelling all that has not begun would come to."""
 
     parts: Sequence[PartRow]
     ahead: int
     """How many can be cancelled, this one with them; 0 where the reader may not."""
     fees: Sequence[Money]
+    movable: int
+    """How many can be moved, this one with them; 0 where the reader may not."""
+    version: int
+    start: str
+    """Of this booking, as fields of date and time carry it."""
+    move: MoveTogether | None = None
+    ways: Sequence[Way] = ()
+    """Where a move was refused: others that would not be."""
 
 
 @dataclass(frozen=True, slots=True)

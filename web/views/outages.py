@@ -67,3 +67,21 @@ class OutagesView:
     plans: Sequence[Choice] = ()
     form: Form = EMPTY_FORM
     """start, end (wall clock of the equipment, 2026-11-25T15:30), kind, reason, plan, seen (ids of the bookings shown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetireView:
+    """POST /{lang}/desk/resources/{id}/retire, where something lies ahead: nothing is changed before `plan` is chosen."""
+
+    resource_id: str
+    resource: str
+    zone: str
+    met: Sequence[MetBooking]
+    proposed: str
+    """The steps shown, to be sent back."""
+    plans: Sequence[Choice]
+    series: int
+    """How many series the bookings belong to."""
+    offers: int
+    waiting: int
+    form: Form = EMPTY_FORM

@@ -253,6 +253,18 @@ def test_a_refused_row_harms_no_other_and_says_all(desk: Desk) -> None:
         assert audit(session) == []
 
 
+def test_what_a_line_takes_along_comes_in_retired_only_while_nothing_lies_ahead_of_the_line(desk: Desk) -> None:
+    desk.fill()
+    gone = {**STATION, "capacity": 1, "state": "retired"}
+    assert desk.take("resources", [{**gone, "key": "R7"}])["made"] == 1
+    desk.take("bookings", [a_booking("B1", 1, 3)])
+    [told] = desk.take("resources", [{**gone, "key": "R8"}])["rows"]
+    assert (told["verdict"], told["code"]) == ("refused", "lies_ahead")
+    assert told["reasons"][0]["bookings"] == 1
+    with desk.sessions() as session:
+        assert audit(session) == []
+
+
 def test_the_same_file_makes_nothing_twice_and_a_key_stands_for_one_row(desk: Desk) -> None:
     desk.fill()
     found = [a_booking("B1", 1, 3), {name: value for name, value in a_booking("-", 5, 6).items() if name != "key"}]
