@@ -1,6 +1,6 @@
 """Writes of policies, quotes and statements: load, decide, write."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,7 +15,6 @@ from billing.corrections.limits import not_charged
 from billing.journal.actions import post
 from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
-from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
@@ -92,72 +91,11 @@ def takes_cards(session: Session, *, institution_id: str) -> bool:
     return row.settlement is Settlement.PLATFORM_COLLECTS
 
 
-def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
-    """What cancelling at `now` would cost the customer; a hold or a first request costs nothing. Raises: NotFound."""
-    return _fee_of(queries.quote_of_booking(session, booking.id), booking, now)
-
-
-def _fee_of(quote: BookingQuote, booking: Booking, now: datetime) -> Money:
-    if booking.decided_at is None and booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
-        return Money(0, quote.currency)
-    return max(queries.fee_of_quote(quote, now), Money(quote.owed_minor, quote.currency))
-
-
-def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: datetime) -> Money:
-    """Charge the fee of a cancelled booking, or let go of its money; returns the fee. Raises: NotFound."""
-    quote = queries.quote_of_booking(session, booking.id)
-    fee = Money(0, quote.currency) if free else fee_if_cancelled(session, booking=booking, now=now)
-    if not fee:
-        payments.release_all(session, booking=booking, now=now)
-        return fee
-    if lost := queries.fee_of_quote(quote, now):  # what is owed beyond this was for another time
-        session.add(_credit_to_decide(booking, quote, lost, now))
-    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
-    return fee
-
-
-def settle_refusal(session: Session, *, booking: Booking, now: datetime) -> Money:
-    """Of a request refused or unanswered: charge what the time given up for it costs, or let its money go. Raises: NotFound."""
-    quote, left = queries.quote_of_booking(session, booking.id), queries.given_up(session, booking.id)
-    fee = Money(quote.owed_minor, quote.currency)
-    if left is None:
-        payments.release_all(session, booking=booking, now=now)
-        return fee
-    session.add(_credit_to_decide(booking, left, fee, now))
-    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
-    return fee
-
-
-def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free: Collection[str], now: datetime) -> list[Money]:
-    """The same of many, in their order; `free` are the ids of those that cost nothing. Raises: NotFound."""
-    ids = [booking.id for booking in bookings]
-    quotes, paid = queries.quotes_of_bookings(session, ids), queries.with_payments(session, ids)
-    fees = []
-    for booking in bookings:
-        quote = quotes.get(booking.id)
-        if quote and booking.id not in paid and (booking.id in free or not _fee_of(quote, booking, now)):
-            fees.append(Money(0, quote.currency))
-        else:
-            fees.append(settle_cancellation(session, booking=booking, free=booking.id in free, now=now))
-    return fees
-
-
 def charge_at_once(session: Session, *, booking: Booking, charge: Charge, now: datetime) -> Statement:
     """A statement of what no use is measured for, accepted as it is drafted. Raises: NotFound."""
     statement = _draft(session, booking, queries.quote_to_settle(session, booking), None, charge, now)
     _accept(session, statement, None, now)
     return statement
-
-
-def _credit_to_decide(booking: Booking, quote: BookingQuote, fee: Money, now: datetime) -> FeeCredit:
-    return FeeCredit(
-        booking_id=booking.id,
-        fee_minor=fee.minor,
-        currency=fee.currency,
-        ends_at=quote.ends_at,
-        whole_s=quote.slot.seconds * quote.quantity,
-        created_at=now,
-    )
 
 
 def draft_statements(session: Session, *, now: datetime) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from billing import actions as billing
+from billing import cancelling
 from billing import queries as bills
 from billing.quotes import actions as quotes
 from billing.quotes.queries import Offer, offer_for
@@ -295,7 +295,7 @@ def give_up(
 def settle(session: Session, booking: Booking, *, now: datetime) -> Money:
     """Charge the fee of a booking that has just been cancelled; nothing where it never stood or the provider cancelled."""
     free = booking.decided_at is None or booking.cancelled_by_provider
-    return billing.settle_cancellation(session, booking=booking, free=free, now=now)
+    return cancelling.settle_cancellation(session, booking=booking, free=free, now=now)
 
 
 def may_attend(actor: Actor, booking: Booking) -> bool:
@@ -324,7 +324,7 @@ def refuse(
     """
     who = actor.known_id
     booking = requests.refuse(session, booking_id=booking_id, grounds=grounds, reason=reason, actor_id=who, now=now)
-    fee = billing.settle_refusal(session, booking=booking, now=now)
+    fee = cancelling.settle_refusal(session, booking=booking, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
     return booking, fee
 
@@ -343,7 +343,7 @@ def expire(session: Session, *, booking_id: str, now: datetime) -> None:
     Raises: NotFound, WrongState.
     """
     booking = actions.expire(session, booking_id=booking_id, now=now)
-    billing.settle_refusal(session, booking=booking, now=now)
+    cancelling.settle_refusal(session, booking=booking, now=now)
     offers.offer_freed(session, resource_id=booking.resource_id, freed=booking.slot, now=now)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from billing import actions as billing
+from billing import cancelling
 from billing.quotes import actions as quotes
 from billing.quotes.queries import get_offer
 from billing.settlement import Funding
@@ -140,7 +140,7 @@ def _end(session: Session, actor: Actor, rows: Sequence[Booking], own: Collectio
         return fees
     ending.cancel_together(session, bookings=together, by_customer=own, actor_id=actor.known_id, now=now)
     free = {row.id for row in together if row.decided_at is None or row.cancelled_by_provider}
-    settled = billing.settle_cancellations(session, bookings=together, free=free, now=now)
+    settled = cancelling.settle_cancellations(session, bookings=together, free=free, now=now)
     for resource_id in sorted({row.resource_id for row in together}):
         left = [row.slot for row in together if row.resource_id == resource_id]
         freed = Slot(min(slot.start for slot in left), max(slot.end for slot in left))

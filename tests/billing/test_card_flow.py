@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from billing import actions, invariants, ledger, outbox, queries, webhooks
+from billing import actions, cancelling, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
 from billing.providers.base import NoAnswer, PaymentFact
 from billing.providers.fake import sign
@@ -135,7 +135,7 @@ def test_a_declined_card_secures_nothing(committed_db: sessionmaker[Session], st
         [payment] = queries.payments_of(session, booking.id)
         assert payment.state is PaymentState.FAILED
         assert [call.last_error for call in queries.calls_in_trouble(session)] == ["card_declined"]
-        actions.settle_cancellation(session, booking=session.get_one(Booking, booking.id), free=True, now=BEFORE)
+        cancelling.settle_cancellation(session, booking=session.get_one(Booking, booking.id), free=True, now=BEFORE)
     assert work(committed_db, stripe, BEFORE) == 0
 
 
@@ -202,8 +202,8 @@ def test_cancelling_in_time_lets_the_hold_go(committed_db: sessionmaker[Session]
     with committed_db.begin() as session:
         row = session.get_one(Booking, booking.id)
         row.state = BookingState.CONFIRMED
-        assert actions.fee_if_cancelled(session, booking=row, now=BEFORE).minor == 0
-        assert actions.settle_cancellation(session, booking=row, free=False, now=BEFORE).minor == 0
+        assert cancelling.fee_if_cancelled(session, booking=row, now=BEFORE).minor == 0
+        assert cancelling.settle_cancellation(session, booking=row, free=False, now=BEFORE).minor == 0
     work(committed_db, stripe, BEFORE)
     with committed_db() as session:
         assert [payment.state for payment in queries.payments_of(session, booking.id)] == [PaymentState.RELEASED]
@@ -221,7 +221,7 @@ def test_cancelling_late_captures_the_fee_and_pays_it_out_when_the_time_is_over(
     with committed_db.begin() as session:
         row = session.get_one(Booking, booking.id)
         row.state = BookingState.CANCELLED
-        assert actions.settle_cancellation(session, booking=row, free=False, now=late).minor == 15000
+        assert cancelling.settle_cancellation(session, booking=row, free=False, now=late).minor == 15000
     work(committed_db, stripe, late)
     with committed_db() as session:
         found = {account.value: v for account, v in ledger.balances(queries.journal_of_booking(session, booking.id)).items()}

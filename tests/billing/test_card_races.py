@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from billing import actions, invariants, ledger, outbox, queries
+from billing import actions, cancelling, invariants, ledger, outbox, queries
 from billing.actions import Receipt
 from billing.payments import actions as payments
 from billing.tables import PaymentState, StatementState
@@ -70,7 +70,7 @@ def test_a_prepayment_of_a_booking_that_is_cancelled_free_of_charge_goes_back(
     with committed_db.begin() as session:
         booking = session.get_one(Booking, booking_id)
         booking.state = BookingState.CANCELLED
-        actions.settle_cancellation(session, booking=booking, free=True, now=GUARD)
+        cancelling.settle_cancellation(session, booking=booking, free=True, now=GUARD)
     work(committed_db, stripe, GUARD)
     with committed_db() as session:
         assert [made["amount"] for made in stripe.state.shop.all("refund")] == [60000]

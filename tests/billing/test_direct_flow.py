@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from billing import actions, invariants, ledger, queries, settlement
+from billing import actions, cancelling, invariants, ledger, queries, settlement
 from billing.actions import Receipt, ReceivedBefore
 from billing.ledger import Account
 from billing.quotes import actions as quoting
@@ -185,14 +185,14 @@ def test_who_gives_up_a_time_late_does_not_cancel_the_next_one_for_less(
     booking = a_quoted_booking(db)
     booking.decided_at = START - timedelta(days=9)
     at = START - timedelta(hours=hours)
-    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed if given_up else 30000)
+    assert cancelling.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed if given_up else 30000)
     moved(db, booking, 30, given_up=given_up, now=at)
-    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
+    assert cancelling.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
     assert (queries.free_until(db, booking) is None) == bool(owed)
     moved(db, booking, 1, given_up=True, now=at)
-    assert actions.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
+    assert cancelling.fee_if_cancelled(db, booking=booking, now=at) == yuan(owed)
     close = booking.starts_at - timedelta(hours=1)
-    assert actions.fee_if_cancelled(db, booking=booking, now=close) == yuan(30000)
+    assert cancelling.fee_if_cancelled(db, booking=booking, now=close) == yuan(30000)
 
 
 def test_what_a_late_move_keeps_is_charged_once_and_only_for_cancelling(db: Session) -> None:
@@ -208,7 +208,7 @@ def test_what_a_late_move_keeps_is_charged_once_and_only_for_cancelling(db: Sess
     other.decided_at = START - timedelta(days=9)
     moved(db, other, 30, given_up=True, now=at)
     other.state = BookingState.CANCELLED
-    assert actions.settle_cancellation(db, booking=other, free=False, now=at) == yuan(30000)
+    assert cancelling.settle_cancellation(db, booking=other, free=False, now=at) == yuan(30000)
     bill = queries.statement_of_booking(db, other.id)
     assert bill is not None
     assert bill.charge_minor == 30000
@@ -234,7 +234,7 @@ def test_ones_own_house_pays_nothing(db: Session) -> None:
 def test_a_held_booking_is_cancelled_free(db: Session) -> None:
     booking = a_quoted_booking(db)
     booking.state, booking.decided_at = BookingState.REQUESTED, None
-    assert actions.fee_if_cancelled(db, booking=booking, now=START) == yuan(0)
+    assert cancelling.fee_if_cancelled(db, booking=booking, now=START) == yuan(0)
 
 
 def test_the_price_of_a_slot_is_known_before_booking(db: Session) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from billing import actions, invariants, ledger, queries
+from billing import cancelling, invariants, ledger, queries
 from billing.quotes import actions as quoting
 from billing.resale import actions as resale
 from billing.resale.queries import find_credit
@@ -49,11 +49,11 @@ class Asking(House):
 
     def refused(self, booking: Booking) -> int:
         row = bookings.refuse(self.session, booking_id=booking.id, actor_id="per_house", now=LATE)
-        return actions.settle_refusal(self.session, booking=row, now=LATE).minor
+        return cancelling.settle_refusal(self.session, booking=row, now=LATE).minor
 
     def lapsed(self, booking: Booking) -> int:
         row = bookings.expire(self.session, booking_id=booking.id, now=booking.answer_by)
-        return actions.settle_refusal(self.session, booking=row, now=booking.answer_by).minor
+        return cancelling.settle_refusal(self.session, booking=row, now=booking.answer_by).minor
 
 
 def asking(session: Session) -> Asking:
@@ -97,7 +97,7 @@ def test_who_withdraws_the_request_owes_the_same(house: Asking) -> None:
     house.asks_for(booking, timedelta(days=20))
     who = booking.person_id
     row = bookings.cancel(house.session, booking_id=booking.id, by=CancelledBy.CUSTOMER, actor_id=who, now=LATE)
-    assert actions.settle_cancellation(house.session, booking=row, free=False, now=LATE).minor == 15000
+    assert cancelling.settle_cancellation(house.session, booking=row, free=False, now=LATE).minor == 15000
 
 
 def test_a_yes_leaves_nothing_to_pay_but_a_later_no_does(house: Asking) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session, sessionmaker
 
-from billing import actions, invariants, ledger, queries
+from billing import actions, cancelling, invariants, ledger, queries
 from billing.actions import Receipt
 from billing.quotes import actions as quoting
 from billing.resale import actions as resale
@@ -60,7 +60,7 @@ class House:
     def cancelled(self, booking: Booking, now: datetime = BEFORE) -> int:
         who = booking.person_id
         row = booking_actions.cancel(self.session, booking_id=booking.id, by=CancelledBy.CUSTOMER, actor_id=who, now=now)
-        return actions.settle_cancellation(self.session, booking=row, free=False, now=now).minor
+        return cancelling.settle_cancellation(self.session, booking=row, free=False, now=now).minor
 
     def given_up(self, booking: Booking, by: timedelta, now: datetime) -> None:
         to, who = booking.slot.shift(by), booking.person_id

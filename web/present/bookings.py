@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from billing import actions as billing
+from billing import cancelling
 from billing import queries as bills
 from billing.ledger import Account
 from billing.settlement import Funding
@@ -197,7 +197,7 @@ def cancel_offer(session: Session, row: Booking, now: datetime) -> CancelOffer |
     if row.state not in OPEN or row.starts_at <= now:
         return None
     until = bills.free_until(session, row)
-    fee = billing.fee_if_cancelled(session, booking=row, now=now)
+    fee = cancelling.fee_if_cancelled(session, booking=row, now=now)
     return CancelOffer(fee, until if until and until > now else None, row.version)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
-from billing import actions as billing
+from billing import cancelling
 from billing import queries as bills
 from booking import queries
 from booking.bundles import moves
@@ -37,7 +37,7 @@ def bundle(session: Session, row: Booking, actor: Actor, lang: Lang, zone: str, 
     mine = [one for one in found if is_own(actor, one) or may(actor, Action.DECIDE_BOOKINGS, institution_id=one.institution_id)]
     ahead = bundling.ahead_of(found, now) if len(mine) == len(found) else []
     several = ahead if len(ahead) > 1 else []
-    fees = by_currency([billing.fee_if_cancelled(session, booking=one, now=now) for one in several])
+    fees = by_currency([cancelling.fee_if_cancelled(session, booking=one, now=now) for one in several])
     whole = queries.bookings_of_bundle(session, row.bundle_id or "")
     movable = moves.movable(whole, now)
     others = [one for one in found if one.id != row.id]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from billing import actions as billing
+from billing import cancelling
 from billing import queries as bills
 from billing.tables import StatementState
 from booking import queries as booking
@@ -317,7 +317,7 @@ def _way_out(session: Session, matter: Matter, now: datetime) -> Facts:
     until = bills.free_until(session, row)
     if until and until > now:
         return [*waits, (_("Cancel"), _("free until {at}, on the page below").format(at=matter.at(until)))]
-    fee = matter.formats.money(billing.fee_if_cancelled(session, booking=row, now=now))
+    fee = matter.formats.money(cancelling.fee_if_cancelled(session, booking=row, now=now))
     return [*waits, (_("Cancel"), _("on the page below; today it costs {amount}").format(amount=fee))]
 
 
@@ -334,7 +334,7 @@ def _end(session: Session, matter: Matter) -> Facts:
         return [(_("Fee"), _("none"))]
     if row.cancelled_by_provider:
         return [(_("Fee"), _("none, the institution cancelled"))]
-    fee = billing.fee_if_cancelled(session, booking=row, now=row.cancelled_at)
+    fee = cancelling.fee_if_cancelled(session, booking=row, now=row.cancelled_at)
     return [(_("Fee"), matter.formats.money(fee) if fee else _("none"))]
 
 
