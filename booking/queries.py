@@ -205,6 +205,11 @@ def get_booking_for(session: Session, actor: Actor, booking_id: str) -> Booking:
     raise NotFound(kind="booking")
 
 
+def sees_booking(session: Session, actor: Actor, booking_id: str) -> bool:
+    """Whether the actor may know of it."""
+    return session.scalars(_visible_to(actor).where(Booking.id == booking_id)).one_or_none() is not None
+
+
 def get_series(session: Session, series_id: str) -> BookingSeries:
     """Raises: NotFound."""
     if row := session.get(BookingSeries, series_id):

@@ -113,6 +113,7 @@ SENTENCES: Mapping[str, str] = {
     "line_full": _("There may be {most} places at most. You were not put in the line. Leave one that you need no more."),
     "offer_over": _("Its time limit has passed. Nothing was booked or charged. See what is free, or join the line again."),
     "swap_refused": _("The rules do not allow this exchange. Both bookings stay as they are."),
+    "own_side_refused": _("Your booking may not be put where the other one is, by the rules there."),
     "other_side_refused": _("The other booking may not be put there by the rules for its holder."),
     "not_a_colleague": _(
         "Nobody with an account in the organisation of this booking is known by that. Nothing was changed. Check the address."
@@ -231,6 +232,9 @@ WRONG_STATE: Mapping[str, str] = {
     "revoked": _("It has been revoked already. Nothing was changed."),
     "close:closed": _("It has been closed already, with a word of why. Nothing was changed."),
     "unpublished": _("Nothing is published for this period yet, so there is nothing to recompute. Publish it first."),
+    "not_ahead": _(
+        "One of the two bookings has begun, or does not stand. Nothing was exchanged. Ask its holder, or choose another."
+    ),
     "swap:proposed": _(
         "An exchange of one of these bookings is proposed already. Nothing was changed. Withdraw it or have it answered first."
     ),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -25,12 +26,13 @@ from marketplace.refusals import Invalid, Reason, Refused, WrongState
 from marketplace.slot import Slot
 
 ANSWER_WITHIN = timedelta(hours=48)
+OTHER_SIDE = "other_side_refused"
 
 
 class SwapRefused(Refused):
-    """An exchange that the rules forbid: reasons of the asking side in full, of the other that there are some.
+    """An exchange that the rules forbid: reasons of the deciding side in full, of the other that there are some.
 
-    No party learns what the other has booked or may book.
+    Of a proposal only on which side there are: in full they would tell whoever proposes where and when the other lies.
     """
 
     code = "swap_refused"
@@ -49,16 +51,15 @@ class Deciding:
 
 
 def propose(session: Session, *, booking_id: str, with_id: str, actor_id: str, now: datetime) -> Swap:
-    """Ask the holder of another booking of the house to exchange places, until the deadline or the first start.
+    """Ask the holder of another booking of the house to exchange places, until the deadline or the start of one's own.
 
+    Until they agree nothing of theirs shows, in whatever is answered: not where or when it lies, nor whether it stands.
     Raises: NotFound, Invalid, WrongState (one has begun or ended, or has an open proposal), SwapRefused.
     """
     one, other, _ = _locked(session, booking_id, with_id, now)
     if swaps.open_swaps(session, [one.id, other.id]):
         raise WrongState(state="proposed", move="swap")
-    with session.begin_nested() as undone:
-        _give_places(session, one, other, Deciding(actor_id, one.id), now)
-        undone.rollback()
+    _try(session, one, other, actor_id, now)
     swap = Swap(
         id=new_id("swp"),
         booking_id=one.id,
@@ -68,13 +69,24 @@ def propose(session: Session, *, booking_id: str, with_id: str, actor_id: str, n
         state=SwapState.PROPOSED,
         proposed_by=actor_id,
         proposed_at=now,
-        answer_by=min(now + ANSWER_WITHIN, one.starts_at, other.starts_at),
+        answer_by=min(now + ANSWER_WITHIN, one.starts_at),
     )
     session.add(swap)
     session.flush()
     _record(session, swap, "propose_swap", actor_id, now)
-    _tell(session, other.person_id, "swap_proposed", swap, other, one.slot, now)
+    _tell(session, "swap_proposed", swap, other, {**_times(one.slot), "was": _times(other.slot)}, now)
     return swap
+
+
+def _try(session: Session, one: Booking, other: Booking, actor_id: str, now: datetime) -> None:
+    """Raises: SwapRefused."""
+    try:
+        with session.begin_nested() as undone:
+            _give_places(session, one, other, Deciding(actor_id, one.id), now)
+            undone.rollback()
+    except SwapRefused as refused:
+        theirs = any(reason.code == OTHER_SIDE for reason in refused.reasons)
+        raise SwapRefused([Reason(OTHER_SIDE if theirs else "own_side_refused")]) from refused
 
 
 def close(session: Session, *, swap_id: str, state: SwapState, actor_id: str | None, now: datetime) -> Swap:
@@ -82,8 +94,8 @@ def close(session: Session, *, swap_id: str, state: SwapState, actor_id: str | N
     swap = _open(session, swap_id)
     _answer(session, swap, state, actor_id, now)
     one, other = (queries.get_booking(session, key) for key in (swap.booking_id, swap.with_booking_id))
-    told, theirs = (other, one) if state is SwapState.WITHDRAWN else (one, other)
-    _tell(session, told.person_id, f"swap_{state.value}", swap, told, theirs.slot, now)
+    told = other if state is SwapState.WITHDRAWN else one
+    _tell(session, f"swap_{state.value}", swap, told, _times(told.slot), now)
     return swap
 
 
@@ -127,10 +139,8 @@ def _locked(session: Session, booking_id: str, with_id: str, now: datetime) -> t
     places = lock_places(session, {one.resource_id, other.resource_id})
     for row in (one, other):
         session.refresh(row)
-        if row.state not in {BookingState.REQUESTED, BookingState.CONFIRMED}:
-            raise WrongState(state=row.state.value, move="swap")
-        if row.starts_at <= now:
-            raise WrongState(state="begun", move="swap")
+        if row.state not in {BookingState.REQUESTED, BookingState.CONFIRMED} or row.starts_at <= now:
+            raise WrongState(state="not_ahead", move="swap")
         if row.resource_id in places:
             lock_operator(session, row, places[row.resource_id])
     if one.id == other.id:
@@ -138,7 +148,7 @@ def _locked(session: Session, booking_id: str, with_id: str, now: datetime) -> t
     if one.institution_id != other.institution_id:
         raise Invalid(field="with_booking_id", reason="belongs to another institution")
     if one.resource_id != other.resource_id and (one.organisation_id is None) != (other.organisation_id is None):
-        raise Invalid(field="with_booking_id", reason="one of them is the house's own use of another machine")
+        raise Invalid(field="with_booking_id", reason="cannot be exchanged with this one")
     if not {one.resource_id, other.resource_id} <= places.keys():
         raise WrongState(state="changed", move="swap")
     return one, other, places
@@ -189,7 +199,7 @@ def _admitted(
         return admit(session, place, wish, now=now, ignoring=ignoring)
     except SlotRefused as refused:
         own = row.id == deciding.side or deciding.decides
-        raise SwapRefused(refused.reasons if own else [Reason("other_side_refused")]) from refused
+        raise SwapRefused(refused.reasons if own else [Reason(OTHER_SIDE)]) from refused
 
 
 def _open(session: Session, swap_id: str) -> Swap:
@@ -219,14 +229,11 @@ def _record(session: Session, swap: Swap, action: str, actor_id: str | None, now
     )
 
 
-def _tell(session: Session, person_id: str, kind: str, swap: Swap, own: Booking, offered: Slot, now: datetime) -> None:
-    """Their booking's time, and the time it would have instead."""
-    data = {
-        "booking_id": own.id,
-        "resource_id": own.resource_id,
-        "swap_id": swap.id,
-        "start": offered.start.isoformat(),
-        "end": offered.end.isoformat(),
-        "was": {"start": own.starts_at.isoformat(), "end": own.ends_at.isoformat()},
-    }
-    outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{swap.id}:{kind}", now=now)
+def _times(slot: Slot) -> dict[str, Any]:
+    return {"start": slot.start.isoformat(), "end": slot.end.isoformat()}
+
+
+def _tell(session: Session, kind: str, swap: Swap, own: Booking, times: Mapping[str, Any], now: datetime) -> None:
+    """Whoever holds `own`: of that, and of what is offered for it where something is."""
+    data = {"booking_id": own.id, "resource_id": own.resource_id, "swap_id": swap.id, **times}
+    outbox.queue(session, person_id=own.person_id, kind=kind, data=data, cause=f"{swap.id}:{kind}", now=now)

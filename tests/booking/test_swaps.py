@@ -103,7 +103,7 @@ def test_what_the_rules_forbid_is_refused_without_telling_of_the_other_side(db: 
     two.rules(max_min=60)
     with pytest.raises(SwapRefused) as caught:
         two.propose(one, other)
-    assert [reason.code for reason in caught.value.reasons] == ["too_long"]
+    assert [(reason.code, dict(reason.values)) for reason in caught.value.reasons] == [("own_side_refused", {})]
     assert db.scalars(select(Swap)).all() == []
 
 
@@ -131,7 +131,41 @@ def test_what_has_changed_since_is_not_exchanged(db: Session, two: Two) -> None:
         two.accept(again)
 
 
-def test_a_proposal_ends_at_its_deadline_and_at_the_first_start(db: Session, two: Two) -> None:
+def test_a_deadline_tells_nothing_of_the_other_and_what_has_begun_is_not_exchanged(db: Session, two: Two) -> None:
+    now = at("2027-03-15", "07:00", "08:00").start
+    one, other = two.book(0, at("2027-03-20")), two.book(1, at("2027-03-15"))
+    swap = two.propose(one, other, now)
+    assert swap.answer_by == now + swaps.ANSWER_WITHIN
+    with pytest.raises(WrongState) as begun:
+        two.accept(swap, other.starts_at)
+    assert begun.value.values["state"] == "not_ahead"
+    swaps.expire_overdue(db, now=other.starts_at)
+    assert swap.state is SwapState.PROPOSED
+    two.propose(two.book(0, at("2027-03-21")), two.book(1, at("2027-03-22")), now)
+
+
+@pytest.mark.parametrize("state", [BookingState.CANCELLED, BookingState.HELD, BookingState.NO_SHOW])
+def test_how_the_other_stands_is_not_told(db: Session, two: Two, state: BookingState) -> None:
+    one, other = two.book(0, at("2027-03-15")), two.book(1, at("2027-03-16"))
+    other.state = state
+    db.flush()
+    with pytest.raises(WrongState) as caught:
+        two.propose(one, other)
+    assert dict(caught.value.values) == {"state": "not_ahead", "move": "swap"}
+
+
+@pytest.mark.parametrize("state", [SwapState.DECLINED, SwapState.EXPIRED])
+def test_an_answer_tells_whoever_proposed_of_their_own_booking_alone(db: Session, two: Two, state: SwapState) -> None:
+    one, other = two.book(0, at("2027-03-15")), two.book(1, at("2027-03-16"), two.other_machine)
+    swap = two.propose(one, other)
+    swaps.close(db, swap_id=swap.id, state=state, actor_id=two.people[1], now=NOW)
+    db.flush()
+    [told] = db.scalars(select(Message.data).where(Message.person_id == two.people[0], Message.kind.startswith("swap_")))
+    slot = {"start": one.starts_at.isoformat(), "end": one.ends_at.isoformat()}
+    assert told == {"booking_id": one.id, "resource_id": two.machine.id, "swap_id": swap.id, **slot}
+
+
+def test_a_proposal_ends_at_its_deadline_and_at_its_own_start(db: Session, two: Two) -> None:
     one, other = two.book(0, at("2027-03-15")), two.book(1, at("2027-03-16"))
     swap = two.propose(one, other)
     with pytest.raises(WrongState):

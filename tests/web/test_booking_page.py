@@ -92,8 +92,13 @@ def test_two_firms_exchange_by_number(desk: Desk) -> None:
     assert "no booking of that number" in error_beside(unknown.text, "with_booking_id")
     answer = reader.post(f"/bookings/{booking}/swap", with_booking_id=other[1])
     assert "Proposed. The other side is told." in answer.text
+    assert other[1] in answer.text
+    for lang in ("en", "zh"):
+        for address in (f"/bookings/{booking}", "/messages"):
+            assert "13:00–16:00" not in reader.get(address, lang).text
     page = rival.get(f"/bookings/{other[1]}").text
     assert "Someone would exchange times with you" in page
+    assert "10:00–12:00" in page
     assert "customer</" not in page
     swap = re.search(r"/swaps/(swp_\w+)/accept", page)
     assert swap

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from booking import queries
 from booking.swaps import queries as swaps
 from booking.swaps.tables import Swap
+from marketplace.permissions import Actor
 from web import exchanging
 from web.api import shapes
 from web.api.bookings import shape
@@ -16,8 +17,11 @@ from web.deps import Db, Now, OneAnswer, ReadDb, SignedIn
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 
 
-def swap_shape(db: Session, row: Swap) -> dict[str, Any]:
-    """Of an open one also which time on which resource goes for which, as the side that proposed it sees it."""
+def swap_shape(db: Session, actor: Actor, row: Swap) -> dict[str, Any]:
+    """Of an open one also which time on which resource is given for which, as the side that proposed it sees it.
+
+    What it gets is told once the other has agreed, as that one's booking is nobody else's business before; to them at once.
+    """
     body = {
         "id": row.id,
         "state": row.state.value,
@@ -29,7 +33,9 @@ def swap_shape(db: Session, row: Swap) -> dict[str, Any]:
     }
     if row.answered_at is not None:
         return body
-    sides = {"gives": row.booking_id, "gets": row.with_booking_id}
+    sides = {"gives": row.booking_id}
+    if queries.sees_booking(db, actor, row.with_booking_id):
+        sides["gets"] = row.with_booking_id
     rows = {name: queries.get_booking(db, key) for name, key in sides.items()}
     return body | {name: {"resource_id": one.resource_id, **shapes.slot(one.slot)} for name, one in rows.items()}
 
@@ -50,7 +56,7 @@ def swap(booking_id: str, body: shapes.SwapIn, once: OneAnswer, db: Db, actor: S
     def make() -> dict[str, Any]:
         made = exchanging.swap(db, actor=actor, booking_id=booking_id, with_id=body.with_booking_id, now=now)
         if isinstance(made, Swap):
-            return swap_shape(db, made)
+            return swap_shape(db, actor, made)
         ids = {"id": None, "state": "accepted", "booking_id": booking_id, "with_booking_id": body.with_booking_id}
         return {**ids, "bookings": [shape(row) for row in made]}
 
@@ -61,23 +67,23 @@ def swap(booking_id: str, body: shapes.SwapIn, once: OneAnswer, db: Db, actor: S
 def swaps_of(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     """Proposals by its holder and to them, newest first."""
     queries.get_booking_for(db, actor, booking_id)
-    return {"items": [swap_shape(db, row) for row in swaps.swaps_of(db, booking_id)], "next_cursor": None}
+    return {"items": [swap_shape(db, actor, row) for row in swaps.swaps_of(db, booking_id)], "next_cursor": None}
 
 
 @router.post("/swaps/{swap_id}/accept")
 def accept(swap_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
     def make() -> dict[str, Any]:
         made = exchanging.accept(db, actor=actor, swap_id=swap_id, now=now)
-        return {**swap_shape(db, made), "booking": shape(queries.get_booking_for(db, actor, made.with_booking_id))}
+        return {**swap_shape(db, actor, made), "booking": shape(queries.get_booking_for(db, actor, made.with_booking_id))}
 
     return once.answer(200, make)
 
 
 @router.post("/swaps/{swap_id}/decline")
 def decline(swap_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    return once.answer(200, lambda: swap_shape(db, exchanging.decline(db, actor=actor, swap_id=swap_id, now=now)))
+    return once.answer(200, lambda: swap_shape(db, actor, exchanging.decline(db, actor=actor, swap_id=swap_id, now=now)))
 
 
 @router.post("/swaps/{swap_id}/withdraw")
 def withdraw(swap_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    return once.answer(200, lambda: swap_shape(db, exchanging.withdraw(db, actor=actor, swap_id=swap_id, now=now)))
+    return once.answer(200, lambda: swap_shape(db, actor, exchanging.withdraw(db, actor=actor, swap_id=swap_id, now=now)))

@@ -25,7 +25,7 @@ from web.present import names
 from web.present.bundles import START
 from web.present.turns import ENDS, asking
 from web.reasons import sentence
-from web.views.changes import Changes, RatingView, SwapRow
+from web.views.changes import Changes, Instead, RatingView, SwapRow
 from web.views.frame import EMPTY_FORM, Choice, Form, Lang
 
 FIELD_TIME = "%Y-%m-%dT%H:%M"
@@ -103,21 +103,17 @@ def _others(session: Session, actor: Actor, row: Booking, lang: Lang, now: datet
 
 
 def _swaps(session: Session, row: Booking, lang: Lang, now: datetime) -> list[SwapRow]:
-    """Those that wait for an answer; what the other side has booked is nobody's business once it is answered."""
-    open_now = [one for one in swaps.swaps_of(session, row.id) if one.state is SwapState.PROPOSED and one.answer_by > now]
-    return [_swap(session, one, row, lang) for one in open_now]
+    """Those that wait for an answer and can still have one."""
+    waiting = [one for one in swaps.swaps_of(session, row.id) if one.state is SwapState.PROPOSED]
+    return [_swap(session, one, row, lang) for one in waiting if now < min(one.answer_by, row.starts_at)]
 
 
 def _swap(session: Session, swap: Swap, row: Booking, lang: Lang) -> SwapRow:
-    incoming = swap.with_booking_id == row.id
-    other = booking.get_booking(session, swap.booking_id if incoming else swap.with_booking_id)
+    """To whoever is asked what is offered, to whoever asks nothing but the number that they entered."""
+    answer_by = min(swap.answer_by, row.starts_at)
+    if swap.booking_id == row.id:
+        return SwapRow(swap.id, swap.with_booking_id, answer_by, None)
+    other = booking.get_booking(session, swap.booking_id)
     place = catalogue.get_resource(session, other.resource_id)
-    return SwapRow(
-        id=swap.id,
-        incoming=incoming,
-        slot=other.slot,
-        resource_id=place.id,
-        resource=names.name_of(place, lang),
-        zone=place.timezone,
-        answer_by=swap.answer_by,
-    )
+    instead = Instead(other.slot, place.id, names.name_of(place, lang), place.timezone)
+    return SwapRow(swap.id, swap.booking_id, answer_by, instead)

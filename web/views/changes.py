@@ -9,17 +9,24 @@ from web.views.frame import EMPTY_FORM, Choice, Form
 
 
 @dataclass(frozen=True, slots=True)
-class SwapRow:
-    """A proposal to exchange this booking; `incoming` ones wait for the reader's side."""
+class Instead:
+    """What a booking would have instead."""
 
-    id: str
-    incoming: bool
     slot: Slot
-    """What this booking would have instead."""
     resource_id: str
     resource: str
     zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRow:
+    """A proposal to exchange this booking with another one, known by its number."""
+
+    id: str
+    with_id: str
     answer_by: datetime
+    offer: Instead | None
+    """Of one that waits for the reader's side; None of what the reader proposed: until they agree it is the other's to tell."""
 
 
 @dataclass(frozen=True, slots=True)

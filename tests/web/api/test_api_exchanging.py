@@ -83,7 +83,8 @@ def test_two_parties_exchange_once_the_other_accepts(world: World) -> None:
     path = f"/bookings/{one['id']}/swap"
     made = world.post(path, world.member, json={"with_booking_id": other["id"]}).json()
     assert made["state"] == "proposed"
-    assert made["gets"] == {"resource_id": world.resource, "start": other["start"], "end": other["end"]}
+    gives = {"resource_id": world.resource, "start": one["start"], "end": one["end"]}
+    assert (made["gives"], "gets" in made) == (gives, False)
     refused(world.post(path, world.member, json={"with_booking_id": other["id"]}), 409, "wrong_state")
     swap = f"/swaps/{made['id']}"
     for verb in ("accept", "decline"):
@@ -94,11 +95,33 @@ def test_two_parties_exchange_once_the_other_accepts(world: World) -> None:
         refused(world.post(f"{swap}/{verb}"), 401)
     told = world.get(f"/bookings/{other['id']}/swaps", rival["token"]).json()["items"]
     assert [row["id"] for row in told] == [made["id"]]
+    gets = {"resource_id": world.resource, "start": other["start"], "end": other["end"]}
+    assert (told[0]["gives"], told[0]["gets"]) == (gives, gets)
     refused(world.get(f"/bookings/{other['id']}/swaps", world.member), 404)
     done = world.post(f"{swap}/accept", rival["token"]).json()
     assert (done["state"], done["booking"]["start"]) == ("accepted", one["start"])
     assert world.get(f"/bookings/{one['id']}", world.member).json()["start"] == other["start"]
     refused(world.post(f"{swap}/accept", rival["token"]), 409, "wrong_state")
+
+
+def test_nothing_of_the_others_booking_is_told_before_they_agree(world: World) -> None:
+    quota = {"limit": 3, "unit": "hours", "per": "day", "by": "organisation"}
+    machine, rival = world.a_resource(rules={"quotas": [quota]}), a_colleague(world, world.an_organisation())
+    one, other = booked(world, world.member, span(tomorrow(1))), booked(world, rival["token"], span(tomorrow(5)), machine)
+    path, own = f"/bookings/{one['id']}/swap", booked(world, world.member, span(tomorrow(9)), machine)
+    barred = world.post(path, world.member, json={"with_booking_id": other["id"]})
+    world.post(f"/bookings/{own['id']}/cancel", world.member)
+    assert [reason["code"] for reason in refused(barred, 409, "swap_refused")["reasons"]] == ["own_side_refused"]
+    made = world.post(path, world.member, json={"with_booking_id": other["id"]})
+    listed = world.get(f"/bookings/{one['id']}/swaps", world.member)
+    again = world.post(path, world.member, json={"with_booking_id": other["id"]})
+    gone = world.post(f"/swaps/{made.json()['id']}/decline", rival["token"])
+    world.post(f"/bookings/{other['id']}/cancel", rival["token"])
+    over = world.post(path, world.member, json={"with_booking_id": other["id"]})
+    assert (made.status_code, again.status_code, gone.status_code, over.status_code) == (201, 409, 200, 409)
+    for reply in (barred, made, listed, again, over, world.get(f"/bookings/{one['id']}/swaps", world.member)):
+        for secret in (machine, other["start"], other["end"], "quota", "cancelled"):
+            assert secret not in reply.text, reply.text
 
 
 @pytest.mark.parametrize(("verb", "state", "answers"), [("decline", "declined", "rival"), ("withdraw", "withdrawn", "member")])
