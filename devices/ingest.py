@@ -270,6 +270,7 @@ class Ingest:
         log.info("broker_connected", session_present=flags.session_present)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self.refusals = 0
         self.broken = True
 
     def _on_disconnect(
