@@ -10,6 +10,7 @@ Killed anywhere in this loop, nothing is lost and nothing is stored twice: the b
 """
 
 import queue
+import random
 import secrets
 import threading
 import time
@@ -51,6 +52,8 @@ KEEPALIVE_S = 30
 BEAT_S = 5.0
 SIGN_EVERY = timedelta(seconds=BEAT_S)
 READY_S = 15.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
+"""A wrong password is not mended within a second; once it is, we are back within a minute."""
 OWN = f"{INGEST}/"
 OWN_QOS = 1
 
@@ -117,6 +120,8 @@ class Ingest:
         """The last sign that we listen."""
         self.broken = False
         """There is no connection: the broker is away, or another worker took it over, which the broker does not tell."""
+        self.refusals = 0
+        """How often in a row the broker did not let us in."""
         self._received_at = datetime.fromtimestamp(0, UTC)
         self.dropped = 0
         """QoS 0 messages that did not fit; a number for /metrics."""
@@ -249,8 +254,10 @@ class Ingest:
 
     def _on_connect(self, client: Client, _data: Any, flags: ConnectFlags, code: ReasonCode, _more: Any) -> None:
         if code.is_failure:
-            log.warning("broker_refused", reason=str(code))
+            self.refusals += 1
+            log.warning("broker_refused", reason=str(code), in_a_row=self.refusals)
             return
+        self.refusals = 0
         with self._acks:
             self._connection += 1
         if not flags.session_present:
@@ -263,6 +270,7 @@ class Ingest:
         log.info("broker_connected", session_present=flags.session_present)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self.refusals = 0
         self.broken = True
 
     def _on_disconnect(
@@ -279,6 +287,14 @@ class Ingest:
         self._connected = False
         self.broken = True
         log.info("broker_disconnected", reason=str(code))
+
+
+def wait_s(refusals: int) -> float:
+    """How long a broker is left alone that refused us so often in a row: twice as long each time, and up to half of it less by
+    chance, so that several who were refused at once do not come back at once."""
+    if not refusals:
+        return 0.0
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(refusals - 1, 10)) * random.uniform(0.5, 1)
 
 
 def _is_own(item: Item) -> bool:

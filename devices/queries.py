@@ -39,8 +39,8 @@ LOOK_BACK = timedelta(hours=2)
 """A fold begins at least this far before the first new message, so that silences and pauses are seen whole."""
 RESOLUTION = timedelta(microseconds=1)
 """Of instants as they are stored."""
-INGEST, LISTENER = "ingest", "listener"
-"""Whose heartbeats are on record: of the whole way, and of whoever has the connection to the broker."""
+INGEST, LISTENER, REFUSED = "ingest", "listener", "refused"
+"""What is on record with its last time: the whole way worked, somebody had the connection to the broker, it refused a login."""
 OUTCOMES = {
     Verdict.FULFILLED: BookingState.COMPLETED,
     Verdict.NO_SHOW: BookingState.NO_SHOW,

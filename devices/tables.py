@@ -249,7 +249,8 @@ class IngestGap(Base):
 
 
 class Heartbeat(Base):
-    """The last committed message that ingest sent to itself, proof that the whole way works; and the last sign of who listens."""
+    """The last committed message that ingest sent to itself, proof that the whole way works; the last sign of who listens; and
+    when the broker refused the last login of a worker."""
 
     __tablename__ = "heartbeats"
 

@@ -249,6 +249,7 @@ CHECK = {
     "migrations": _("Database version"),
     "guard": _("Double-booking guard"),
     "broker": _("MQTT broker"),
+    "broker_login": _("The MQTT broker lets the worker in"),
     "ingest": _("Ingest"),
     "worker": _("Worker"),
     "mail": _("Mail"),

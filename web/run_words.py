@@ -21,6 +21,7 @@ FLAG = {
     "energy_reset": _("energy counter restarted"),
     "energy_jump": _("energy counter jumped"),
     "energy_in_gap": _("energy was used in the gap"),
+    "cut_at_seal": _("divided where sealed time begins or ends"),
     "clock_skew": _("the meter's clock is off"),
     "backfill": _("arrived late, from the meter's memory"),
     "late": _("arrived late"),

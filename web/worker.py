@@ -23,7 +23,7 @@ from devices import queries as equipment
 from devices.archive.moving import Archiving
 from devices.births import actions as births
 from devices.certificates import Authority, listed
-from devices.ingest import Batch, Ingest
+from devices.ingest import Batch, Ingest, wait_s
 from devices.intake import actions as intake
 from marketplace import clock, jobs, outbox
 from marketplace.refusals import NotFound, Refusal
@@ -121,17 +121,22 @@ def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> No
 
 
 def come_back(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
-    """Connect again; where another worker took the connection over, once that one gives no sign any more.
+    """Connect again; where another worker took the connection over, once that one gives no sign any more, and where the broker
+    does not let us in, after a while that grows.
 
     By our own clock alone: that of another machine may be wrong.
     """
-    seen, since = ingest.signed_at, monotonic() - SILENT_S
+    seen, since, due = ingest.signed_at, monotonic() - SILENT_S, monotonic() + wait_s(ingest.refusals)
+    if ingest.refusals:
+        with sessions() as session:
+            intake.store_refusal(session, now=clock.now())
+            session.commit()
     while not stop.wait(PAUSE_S):
         with sessions() as session:
             sign = equipment.last_heartbeat(session, equipment.LISTENER)
         if sign != seen:
             seen, since = sign, monotonic()
-        elif monotonic() - since >= SILENT_S:
+        elif monotonic() - since >= SILENT_S and monotonic() >= due:
             ingest.start()
             return
 

@@ -114,6 +114,11 @@ def known_sessions(session: Session, resource_ids: Collection[str], within: Slot
     return sorted([*stored, *touching], key=lambda one: (one[1].starts_at, one[0]))
 
 
+def known_runs(session: Session, resource_id: str, within: Slot) -> list[Figures]:
+    """The same of a resource and of everything below it."""
+    return [run for _, run in known_sessions(session, parts_of(session, [resource_id])[resource_id], within)]
+
+
 def begin_of_runs(session: Session, device_id: str, start: datetime) -> datetime:
     """`start`, outside of any stored run, or the begin of what ran then as a standing discrepancy has it."""
     while records := standing_of_device(session, device_id, start):

@@ -48,6 +48,11 @@ def store_batch(session: Session, batch: Batch, *, now: datetime) -> None:
     session.flush()
 
 
+def store_refusal(session: Session, *, now: datetime) -> None:
+    """The broker did not let a worker in."""
+    _record_beat(session, queries.REFUSED, now)
+
+
 def _record_gap(session: Session, lost_at: datetime) -> None:
     """The broker forgot our session: between the last committed heartbeat and now messages may be missing."""
     since = queries.last_heartbeat(session)

@@ -14,7 +14,7 @@ from marketplace.tables import Institution
 def include(session: Session, *, device: Device, measured_by: str | None, actor_id: str | None, now: datetime) -> bool:
     """From now on `measured_by` includes what the device measures, or no other does; whether that is new. One at a time of an
     institution, for two at once could close a circle. Raises: Invalid."""
-    session.get(Institution, device.institution_id, with_for_update={"key_share": True}, populate_existing=True)
+    session.get(Institution, device.institution_id, with_for_update={"key_share": True})
     if inclusions_of(session, [device.id]).of(device.id, at=now) == measured_by:
         return False
     if measured_by is not None:

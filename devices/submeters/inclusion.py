@@ -45,7 +45,7 @@ def energy_of(runs: Sequence[tuple[str, Figures]], inclusions: Inclusions) -> in
     found = 0
     for device_id, run in runs:
         above = inclusions.above(device_id, at=run.starts_at)
-        found += 0 if any(other in above and _touch(run, one) for other, one in runs) else run.energy_wh
+        found += 0 if above and any(other in above and _touch(run, one) for other, one in runs) else run.energy_wh
     return found
 
 

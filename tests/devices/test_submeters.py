@@ -1,13 +1,15 @@
 """A meter behind another one: whether its machine runs counts as ever, what both measure is added once."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from booking.tables import Booking
 from devices import actions, queries
@@ -230,3 +232,22 @@ def test_a_main_meter_that_was_disabled_leaves_the_submeters_power(db: Session) 
     heard(db, told(plug, 60, 70, 300.0), now=70)
     assert watts(db, machine, 70) == 300
     assert power_of_resource(db, machine.id)[-1] == 300.0
+
+
+def test_of_two_changes_at_once_the_second_sees_the_first_and_closes_no_circle(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as session:
+        machine, who = a_resource(session), a_person(session).id
+        main, plug = a_meter(session, machine).id, a_meter(session, machine).id
+
+    def put_main_behind_plug() -> None:
+        with committed_db.begin() as session:
+            set_main(session, device_id=main, measured_by=plug, actor_id=who, now=minute(1))
+
+    with ThreadPoolExecutor(1) as others, committed_db() as first:
+        set_main(first, device_id=plug, measured_by=main, actor_id=who, now=minute(0))
+        second = others.submit(put_main_behind_plug)
+        sleep(0.5)
+        assert not second.done()
+        first.commit()
+        with pytest.raises(Invalid, match="part of what this one measures"):
+            second.result(20)

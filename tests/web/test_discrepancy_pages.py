@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,11 +14,16 @@ from billing import queries as bills
 from booking import actions as bookings
 from devices import actions as devices
 from devices import queries as equipment
-from devices.discrepancies.tables import Discrepancy
+from devices.discrepancies.actions import seal
+from devices.discrepancies.tables import Cause, Discrepancy
+from devices.intake import actions as intake
+from devices.readings import Envelope
 from devices.registry.actions import register_device, set_thresholds
 from devices.tables import Device
 from evaluation import actions as evaluation
+from marketplace import clock
 from marketplace.people import queries as people
+from marketplace.slot import Slot
 from marketplace.tables import Message, Organisation, Resource
 from tests.billing.test_discrepancies import quoted
 from tests.builders import a_booking
@@ -86,6 +93,43 @@ def test_the_bookings_page_lists_the_runs_that_its_use_rests_on(desk: Desk, foun
     for text in ("26 min", "45 min"):
         assert text in page, text
     assert page.count("The equipment stopped") == 2
+
+
+def test_every_list_of_runs_has_each_once_as_it_counts_now(desk: Desk) -> None:
+    """The sealed row of 85 minutes stays in the database; what is listed and added up are 26 and 45."""
+    begin = clock.now().replace(second=0, microsecond=0) - timedelta(hours=20)
+    with desk.database() as session:
+        place = session.get_one(Resource, desk.resource)
+        device, known = register_device(
+            session, resource_id=place.id, name="主电源", profile={"backfill": 86400.0}, actor_id=None, now=begin
+        )
+
+        def hear(start: int, end: int, power: float, late_h: float = 0.0) -> None:
+            came = [(begin + timedelta(minutes=at), {"p": power, "e": at * 10}) for at in range(start, end)]
+            told = [(at, orjson.dumps({"ts": round(at.timestamp() * 1000), **body})) for at, body in came]
+            late = timedelta(seconds=1, hours=late_h)
+            intake.store(session, [Envelope(f"d/{known.key}/t", body, at + late) for at, body in told])
+            while devices.fold_devices(session, now=came[-1][0] + late):
+                pass
+
+        for start, end, power in ((0, 65, 8), (65, 91, 350), (105, 150, 350), (150, 250, 8)):
+            hear(start, end, power)
+        stretch = Slot(begin + timedelta(minutes=60), begin + timedelta(minutes=180))
+        seal(session, cause=Cause.STATEMENT, cause_id="st_1", stretches={place.id: stretch}, now=begin + timedelta(hours=5))
+        hear(91, 105, 8, late_h=6)
+        assert [run.confirmed_s for run in equipment.sessions_alone(session, place.id, within=stretch)] == [85 * 60]
+        session.commit()
+    year = f"{begin.astimezone(ZoneInfo('Asia/Shanghai')):%Y}"
+    pages = {
+        "desk": desk.reader("manager").get("/desk").text,
+        "meter": desk.reader("manager").get(f"/desk/devices/{device.id}").text,
+        "unit": desk.reader("evaluator").get(f"/evaluation/units/{place.id}?period={year}").text,
+        "use": desk.reader("manager").get("/desk/use").text,
+    }
+    assert '<td class="num">1.2</td>' in pages["desk"]
+    for name in ("meter", "unit", "use"):
+        assert "85 min" not in pages[name], name
+        assert [pages[name].count(f"{minutes} min") for minutes in (26, 45)] == [1, 1], name
 
 
 @pytest.mark.parametrize(

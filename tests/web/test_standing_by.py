@@ -12,8 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from devices import ingest as listening
+from devices import queries
 from devices.broker import RunningBroker, start_broker
-from devices.ingest import Ingest
+from devices.ingest import LONGEST_WAIT_S, Ingest, wait_s
 from devices.registry.actions import register_device
 from devices.tables import RawMessage
 from tests.builders import a_resource
@@ -94,4 +95,35 @@ def test_alone_it_comes_back_as_soon_as_the_broker_does(committed_db: sessionmak
         eventually(lambda: not ingest.connected)
         again = start_broker(tmp_path / "broker", port=running.port)
         eventually(lambda: ingest.connected, seconds=WATCHED_S)
+    again.stop()
+
+
+def test_the_wait_after_refusals_doubles_up_to_a_minute_and_no_two_wait_alike() -> None:
+    for refusals, most in ((1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (7, 60), (5000, 60)):
+        waits = {wait_s(refusals) for _ in range(50)}
+        assert most / 2 <= min(waits) < max(waits) <= most
+    assert wait_s(0) == 0
+
+
+def test_one_that_the_broker_refuses_tries_again_ever_later_and_is_let_in_once_it_may(
+    committed_db: sessionmaker[Session], tmp_path: Path
+) -> None:
+    """Five tries in six seconds would be one a second; twice the wait each time makes it three or four."""
+    running = start_broker(tmp_path / "broker", ingest_password="another")
+    wrong, stop = Ingest(running.url.replace("another", "wrong")), threading.Event()
+    thread = threading.Thread(target=loops.ingest_loop, args=(wrong, committed_db, stop))
+    wrong.start()
+    thread.start()
+    eventually(lambda: wrong.refusals)
+    assert not threading.Event().wait(WATCHED_S)
+    assert 2 <= wrong.refusals <= 4
+    assert not wrong.connected
+    with committed_db() as session:
+        assert queries.last_heartbeat(session, queries.REFUSED)
+    running.stop()
+    again = start_broker(tmp_path / "broker", port=running.port, ingest_password="wrong")
+    eventually(lambda: wrong.connected and not wrong.refusals, seconds=LONGEST_WAIT_S)
+    wrong.stop()
+    stop.set()
+    thread.join(10)
     again.stop()

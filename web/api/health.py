@@ -28,13 +28,15 @@ def healthz() -> str:
 
 @router.get("/readyz")
 def readyz(request: Request, response: Response, now: Now, settings: Configured) -> dict[str, Any]:
-    """Database, migrations, the guard against double booking, the broker's way in, and the worker's ticking."""
+    """Database, migrations, the guard against double booking, the broker's way in, and the worker's ticking; `broker_login` is
+    told where the broker has refused a worker since anything was heard by it."""
     checks: dict[str, bool] = {}
     try:
         with request.app.state.readers() as session:
             session.execute(text("SELECT 1"))
             checks["database"] = True
             heard = devices.last_heartbeat(session)
+            refused = devices.last_heartbeat(session, devices.REFUSED)
             ticked = jobs.last_done(session, job="fold")
         checks["migrations"] = is_current(request.app.state.engine)
         check_guard(request.app.state.engine)
@@ -42,6 +44,8 @@ def readyz(request: Request, response: Response, now: Now, settings: Configured)
         checks["worker"] = ticked is not None and now - ticked <= TICKED_WITHIN
         if settings.mqtt_url:
             checks["broker"] = heard is not None and now - heard <= HEARD_WITHIN
+            if refused is not None and (heard is None or refused > heard):
+                checks["broker_login"] = False
     except SQLAlchemyError:
         checks["database"] = False
     except Refusal:

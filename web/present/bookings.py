@@ -11,7 +11,6 @@ from billing import queries as bills
 from billing.ledger import Account
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
-from booking.lines.queries import parts_of
 from booking.operators.queries import standing_by
 from booking.presence.actions import CHECK_IN_FROM
 from booking.presence.queries import check_in_by
@@ -23,9 +22,9 @@ from devices.absences.queries import is_absent
 from devices.attestations import queries as signing
 from devices.attestations.tables import AttestationState
 from devices.discrepancies.comparing import Figures
-from devices.discrepancies.queries import known_sessions, stored_figures
+from devices.discrepancies.queries import known_runs
 from devices.matching import EARLY_GRACE, OVERRUN_MAX
-from devices.tables import ConfirmedUse, UsageSession
+from devices.tables import ConfirmedUse
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, zero
 from marketplace.people import queries as people
@@ -121,7 +120,7 @@ def one(
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
-    runs = _runs(session, row, around) if row.starts_at <= now else []
+    runs = known_runs(session, row.resource_id, around) if row.starts_at <= now else []
     zone, ahead = place.timezone, now < row.ends_at and row.state in OPEN
     return BookingView(
         id=row.id,
@@ -142,7 +141,7 @@ def one(
         quantity=row.quantity,
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
-        sessions=[_run_row(run) for run in runs],
+        sessions=[run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
         ics_url=f"{base}.ics",
@@ -240,18 +239,7 @@ def minutes(use: ConfirmedUse) -> UseMinutes:
     )
 
 
-def _runs(session: Session, row: Booking, within: Slot) -> list[Figures]:
-    """As all messages come to, as the use and the bill beside them: late ones too."""
-    parts = parts_of(session, [row.resource_id])[row.resource_id]
-    return [run for _, run in known_sessions(session, parts, within)]
-
-
-def session_row(run: UsageSession) -> SessionRow:
-    """As it is stored."""
-    return _run_row(stored_figures(run))
-
-
-def _run_row(run: Figures) -> SessionRow:
+def run_row(run: Figures) -> SessionRow:
     return SessionRow(
         slot=Slot(run.starts_at, max(run.until, run.starts_at + timedelta(seconds=1))),
         open=run.ends_at is None,

@@ -16,6 +16,7 @@ from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Booking
 from devices import queries as devices
+from devices.discrepancies.queries import known_runs, known_sessions
 from devices.flags import queries as flags
 from devices.live import queries as sensing
 from devices.tables import ConfirmedUse
@@ -28,7 +29,7 @@ from marketplace.tables import Institution, ListingState, Resource, ResourceKind
 from web.i18n import translations, translator
 from web.labels import word
 from web.present import names, week
-from web.present.bookings import owed_of, session_row
+from web.present.bookings import owed_of, run_row
 from web.present.opening import as_fields
 from web.present.search import ICONS
 from web.views.desk import (
@@ -149,7 +150,7 @@ def _now_row(row: Booking, places: dict[str, Resource], who: dict[str, str], liv
 def _line(session: Session, row: Resource, live: Live, below: int, now: datetime, lang: Lang) -> LineRow:
     past = Slot(now - WEEK, now)
     booked = [b for b in booking.bookings_of_resource(session, row.id, within=past) if b.state in COUNTED]
-    runs = devices.sessions_of_resource(session, row.id, within=past)
+    runs = known_runs(session, row.id, past)
     meters = sensing.meters_now(session, devices.devices_of(session, row.id), now=now)
     return LineRow(
         id=row.id,
@@ -163,7 +164,7 @@ def _line(session: Session, row: Resource, live: Live, below: int, now: datetime
         devices_below=below,
         silent_devices=sum(one.state is sensing.Live.UNKNOWN for one in meters.values()),
         booked_h=sum((piece.seconds for b in booked if (piece := b.slot.clip(past))), 0) / 3600,
-        used_h=total(piece for run in runs if (piece := session_row(run).slot.clip(past))) / timedelta(hours=1),
+        used_h=total(piece for run in runs if (piece := run_row(run).slot.clip(past))) / timedelta(hours=1),
         version=row.version,
     )
 
@@ -294,7 +295,7 @@ def _unbooked(session: Session, house: Institution, rows: Sequence[Booking], now
     for place in catalogue.resources_of(session, [house.id]):
         users = kin_of(session, place.id).every
         taken = [row.slot.widen(timedelta(minutes=30), timedelta(hours=1)) for row in rows if row.resource_id in users]
-        for run in devices.sessions_alone(session, place.id, within=Slot(now - REVIEWED, now)):
+        for _, run in known_sessions(session, [place.id], Slot(now - REVIEWED, now)):
             if run.ends_at and run.confirmed_s and not any(slot.overlaps(Slot(run.starts_at, run.ends_at)) for slot in taken):
                 slot = Slot(run.starts_at, run.ends_at)
                 found.append(UnbookedRow(names.name_of(place, lang), slot, place.timezone, run.confirmed_s))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from devices import queries as devices
 from devices.certificates import Issued
 from devices.codecs import families
+from devices.discrepancies.queries import known_sessions
 from devices.evidence import queries as evidence
 from devices.flags.queries import open_by_device
 from devices.live import queries as sensing
@@ -21,7 +22,7 @@ from marketplace.permissions import Actor
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import flags, names, submeters
-from web.present.bookings import session_row
+from web.present.bookings import run_row
 from web.present.health import health
 from web.present.meters import own_lives, stands_for
 from web.present.rejections import reason_in_words
@@ -69,7 +70,7 @@ def device(
     profile = devices.profile_of(session, row.id, at=now)
     old = devices.find_old_secret(session, row.id, at=now)
     turned_away = devices.rejected_of(session, row.key, limit=MOST_COUNTED)
-    runs = devices.sessions_alone(session, place.id, within=Slot(now - RUNS_FROM, now))
+    runs = known_sessions(session, [place.id], Slot(now - RUNS_FROM, now))
     alone = stands_for(session, place)
     live = names.live_of(session, [place.id], now=now)[place.id] if alone else own_lives(session, [row], now=now)[row.id]
     return DeviceView(
@@ -91,7 +92,7 @@ def device(
         health=health(session, row, profile, now=now),
         main=submeters.main_meter(session, row, place, lang, now=now),
         power=sensing.power_of_device(session, row.id),
-        runs=[session_row(run) for run in reversed(runs) if run.device_id == row.id][:MOST_RUNS],
+        runs=[run_row(run) for device_id, run in reversed(runs) if device_id == row.id][:MOST_RUNS],
         rejected=devices.count_rejected(session, [row.key]).get(row.key, 0),
         reasons=_counted(turned_away, lang),
         messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
-from devices import queries as devices
+from devices.discrepancies.queries import known_runs
 from devices.flags import queries as flags
 from devices.segments import State as Telemetry
 from evaluation import queries
@@ -27,7 +27,7 @@ from marketplace.slot import Slot
 from web.i18n import translations
 from web.labels import word
 from web.present import names
-from web.present.bookings import session_row
+from web.present.bookings import run_row
 from web.views.evaluation import (
     Definition,
     DefinitionsView,
@@ -303,7 +303,7 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
     found = queries.unit_detail(session, resource_id, within)
     house = people.get_institution(session, found.institution_id)
     seconds = sum(found.ledger_s.values())
-    runs = devices.sessions_of_resource(session, resource_id, within=within)
+    runs = known_runs(session, resource_id, within)
     place = catalogue.get_resource(session, resource_id)
     return UnitView(
         id=resource_id,
@@ -319,7 +319,7 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
         hours=list(HOURS),
         heat=[],
         bookings=[UnitBooking(b.booking_id, Slot(b.start, b.end), b.category, b.status, b.eff_s) for b in found.bookings],
-        sessions=[session_row(run) for run in runs[:MOST_SESSIONS]],
+        sessions=[run_row(run) for run in runs[:MOST_SESSIONS]],
         live=names.badge(session, place, lang, now=now) if whole.start <= now < whole.end else None,
         gaps=[Slot(s.start, s.end) for s in found.segments if str(s.state).upper().endswith(Telemetry.UNKNOWN.value)],
     )

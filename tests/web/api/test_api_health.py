@@ -51,9 +51,9 @@ def ticked(engine: Engine, seconds_ago: float) -> None:
         jobs.finish(session, job="fold", due_at=at, now=at)
 
 
-def heard(engine: Engine, seconds_ago: float) -> None:
+def heard(engine: Engine, seconds_ago: float, name: str = "ingest") -> None:
     with open_sessions(engine).begin() as session:
-        session.merge(Heartbeat(name="ingest", at=clock.now() - timedelta(seconds=seconds_ago)))
+        session.merge(Heartbeat(name=name, at=clock.now() - timedelta(seconds=seconds_ago)))
 
 
 def test_a_process_that_lives_says_so_without_its_database() -> None:
@@ -77,6 +77,20 @@ def test_a_broker_counts_as_heard_while_its_heartbeat_is_fresh(engine: Engine, r
     heard(engine, 60)
     assert ready(**broker) == (503, {**READY, "ready": False, "broker": False})
     heard(engine, 1)
+    assert ready(**broker) == (200, {**READY, "broker": True})
+
+
+def test_a_login_that_the_broker_refused_is_told_until_something_is_heard_by_it(
+    engine: Engine, ready: Callable[..., Any]
+) -> None:
+    ticked(engine, 1)
+    broker = {"mqtt_url": "mqtt://ingest:x@127.0.0.1:1"}
+    heard(engine, 20, "refused")
+    assert ready(**broker) == (503, {**READY, "ready": False, "broker": False, "broker_login": False})
+    heard(engine, 25)
+    assert ready(**broker) == (503, {**READY, "ready": False, "broker": True, "broker_login": False})
+    assert ready() == (200, READY)
+    heard(engine, 5)
     assert ready(**broker) == (200, {**READY, "broker": True})
 
 
