@@ -40,6 +40,8 @@ class Sample(NamedTuple):
     state: str | None
     counters: tuple[tuple[str, float | None], ...] = ()
     """Of a device with several series instead of `energy_wh`: those that this message spoke of, and what each counted."""
+    powers: tuple[tuple[str, float], ...] = ()
+    """Of those the ones that told a power, and which; `power_w` is that of all series together."""
 
     @property
     def beats(self) -> bool:
@@ -105,7 +107,8 @@ def as_one(messages: Iterable[Sequence[tuple[str, Sample]]], profiles: InForce) 
         states = [sample.state for sample in told if sample.state is not None]
         state = min(states, key=lambda state: (_strength(state), state), default=None)
         counters = {metric: sample.energy_wh for metric, sample in message}
-        found.append(Sample(at, round(sum(powers), 6) if powers else None, None, state, tuple(sorted(counters.items()))))
+        own = tuple(sorted({metric: one.power_w for metric, one in message if one.power_w is not None}.items()))
+        found.append(Sample(at, round(sum(powers), 6) if powers else None, None, state, tuple(sorted(counters.items())), own))
     return found
 
 

@@ -71,11 +71,15 @@ def _look_at(session: Session, device: Device, last: date, year_end: datetime | 
     if day is None or day > last:
         day = last
     else:
-        asked = queries.asked_kinds(session, device.id, since=now - REST) & LASTING
+        asked = queries.asked_kinds(session, device.id, since=now - REST)
         ended = Ended(year_end, queries.hours_before(session, device, year_end)) if year_end and day == closing else None
-        found = [one for one in look(_day(session, device, day, ended)) if one.kind not in asked]
+        found = [one for one in look(_day(session, device, day, ended)) if one.kind not in asked or not _lasts(one)]
         insert_new(session, DeviceFlag, [_row(device, day, one, now) for one in found], key="id")
     _looked(session, device.id, day)
+
+
+def _lasts(found: Found) -> bool:
+    return found.lasting or found.kind in LASTING
 
 
 def _looked(session: Session, device_id: str, until: date) -> None:

@@ -31,6 +31,8 @@ class Found:
     kind: Kind
     span: Slot
     evidence: Mapping[str, Any]
+    lasting: bool = False
+    """Where it goes on day after day it is asked once, whatever its kind."""
 
 
 @dataclass(frozen=True, slots=True)

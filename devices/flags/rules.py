@@ -3,11 +3,11 @@
 Each looks at one device and day. None changes a session, a bill or an evaluation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
-from devices.agreement import compared
+from devices.agreement import compared_each
 from devices.flags.bursts import burst
 from devices.flags.days import Day, Found, Kind, length
 from devices.flags.relays import relay_off
@@ -19,19 +19,41 @@ from marketplace.slot import Slot
 
 FLAT_FOR, FLAT_SAMPLES, FINE = timedelta(hours=2), 60, 0.01
 """A coarse meter repeats itself honestly: what is judged must be told more finely than a hundredth."""
+UNTOLD_FOR, UNTOLD_W = timedelta(hours=12), 100.0
+"""Where nothing shows how finely it tells: half a day in all, and of a power that a plug telling whole watts tells finely."""
 GRAINS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
 
 
 def flat(day: Day) -> Found | None:
     """The same power to the last digit for two hours while it ran. A load that is measured moves with the mains."""
-    runs = _stretches(day, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile.at(one.at)) is Load.ON)
-    longest = max(runs, key=length, default=None)
+    longest = max(_flat(day, day.samples), key=length, default=None)
     if longest is None or length(longest) < FLAT_FOR or len(longest) < FLAT_SAMPLES:
         return None
     power = longest[0].power_w or 0.0
-    if _grain(day.samples) > power * FINE:
+    told = {one.power_w for one in (*day.before, *day.samples) if one.power_w is not None}
+    grain = _grain(told)
+    fine = grain <= power * FINE
+    if not fine and (_is_coarse(told, grain) or power < UNTOLD_W or _in_all(day, power) < UNTOLD_FOR):
         return None
-    return Found(Kind.FLAT, _span(longest), {"power_w": power, "samples": len(longest)})
+    return Found(Kind.FLAT, _span(longest), {"power_w": power, "samples": len(longest)}, lasting=not fine)
+
+
+def _flat(day: Day, samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    return _stretches(
+        day, samples, lambda one, after: one.power_w == after.power_w and load_of(one, day.profile.at(one.at)) is Load.ON
+    )
+
+
+def _is_coarse(told: Collection[float], grain: float) -> bool:
+    """Two powers one step apart: so a load looks that moves, told coarsely. A round number alone does not show it."""
+    steps = {round(one / grain) for one in told if one} if grain else set()
+    return any(one + 1 in steps for one in steps)
+
+
+def _in_all(day: Day, power: float) -> timedelta:
+    """How long it was exactly that, on the days before too."""
+    runs = [run for run in _flat(day, (*day.before, *day.samples)) if run[0].power_w == power]
+    return sum(map(length, runs), timedelta())
 
 
 REPLAYED_SAMPLES, REPLAYED_VALUES = 45, 15
@@ -74,11 +96,17 @@ MISMATCH_WH, MISMATCH_INTERVALS = 200.0, 60
 
 
 def energy_mismatch(day: Day) -> Found | None:
-    """Power over time and the counter do not agree, of enough to tell."""
-    found = compared(day.samples, day.profile)
-    if found.intervals < MISMATCH_INTERVALS or found.larger < MISMATCH_WH or found.agree:
+    """Power over time and the counter do not agree, of enough to tell; of several channels the largest that does not."""
+    told_each = compared_each(day.samples, day.profile)
+    enough = {name: one for name, one in told_each.items() if one.intervals >= MISMATCH_INTERVALS and one.larger >= MISMATCH_WH}
+    apart = [name for name, one in enough.items() if not one.agree]
+    if not apart:
         return None
-    told = {"drawn_wh": round(found.drawn), "counted_wh": round(found.counted), "intervals": found.intervals}
+    channel = max(apart, key=lambda name: (enough[name].larger, name))
+    found = enough[channel]
+    told = {
+        "drawn_wh": round(found.drawn), "counted_wh": round(found.counted), "intervals": found.intervals, "channel": channel,
+    }  # fmt: skip
     return Found(Kind.ENERGY_MISMATCH, day.slot, told)
 
 
@@ -92,7 +120,7 @@ def over_rating(day: Day) -> Found | None:
         rated = day.profile.at(one.at).rated_w
         return bool(rated) and (one.power_w or 0) > (rated or 0) * OVER_BY
 
-    runs = [run for run in _stretches(day, lambda one, after: over(one) and over(after)) if over(run[0])]
+    runs = [run for run in _stretches(day, day.samples, lambda one, after: over(one) and over(after)) if over(run[0])]
     longest = max(runs, key=length, default=None)
     if longest is None or length(longest) < OVER_FOR or len(longest) < OVER_SAMPLES:
         return None
@@ -152,9 +180,9 @@ def look(day: Day) -> list[Found]:
     return [found for rule in RULES.values() if (found := rule(day)) is not None]
 
 
-def _stretches(day: Day, together: Callable[[Sample, Sample], bool]) -> list[Sequence[Sample]]:
+def _stretches(day: Day, samples: Sequence[Sample], together: Callable[[Sample, Sample], bool]) -> list[Sequence[Sample]]:
     """Measured samples that follow each other in time and of which each two belong together."""
-    measured = [one for one in day.samples if one.power_w is not None]
+    measured = [one for one in samples if one.power_w is not None]
     found = list[Sequence[Sample]]()
     begin = 0
     for place, (one, after) in enumerate(pairwise(measured), start=1):
@@ -168,7 +196,6 @@ def _span(stretch: Sequence[Sample]) -> Slot:
     return Slot(stretch[0].at, stretch[-1].at)
 
 
-def _grain(samples: Sequence[Sample]) -> float:
+def _grain(told: Collection[float]) -> float:
     """The coarsest step of which every power that was told is a multiple, W."""
-    told = {one.power_w for one in samples if one.power_w is not None}
     return next((step for step in GRAINS if all(abs(one / step - round(one / step)) < 1e-6 for one in told)), 0.0)

@@ -14,10 +14,11 @@ from devices.flags import actions as flags
 from devices.flags import queries
 from devices.flags.rules import Day, Kind, look, running_share
 from devices.flags.tables import DeviceFlag
+from devices.folding import samples_of
 from devices.intake import actions as intake
 from devices.machines import Machine, energy_at, power_at
 from devices.placing import Sample
-from devices.profile import Profile, Profiles
+from devices.profile import Profile, Profiles, read_profile
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from marketplace.refusals import Invalid, NotFound, WrongState
@@ -76,6 +77,32 @@ def test_the_same_power_for_hours_is_asked_about_where_the_meter_tells_more_fine
     assert told(short) == []
 
 
+def without_counter(powers: Callable[[int], float], day: int = 0) -> list[Sample]:
+    """By the minute of the day."""
+    return [Sample(BEGIN + timedelta(days=day, minutes=minute), powers(minute), None, None) for minute in range(1440)]
+
+
+@pytest.mark.parametrize("power", [500.0, 1000.0, 2000.0, 742.0, 1234.5])
+def test_a_round_power_is_asked_about_too_where_nothing_shows_that_the_meter_is_coarse(power: float) -> None:
+    assert told(without_counter(lambda minute: power if minute < 1200 else 0.0), rated_w=None) == [Kind.FLAT]
+    assert told(without_counter(lambda minute: power if minute < 1200 else 2.5), rated_w=None) == [Kind.FLAT]
+    shift = [without_counter(lambda minute: power if minute < 480 else 0.0, day) for day in (-1, 0)]
+    assert told(shift[1], rated_w=None, before=shift[0]) == [Kind.FLAT]
+
+
+@pytest.mark.parametrize(
+    ("power", "others"),
+    [(2000.0, (2100.0, 2200.0)), (2000.0, (3000.0,)), (7.0, ()), (96.0, ())],
+    ids=["steps of 100 W, as two neighbours show", "steps of 1000 W", "a machine at rest, told in whole watts", "a lamp"],
+)
+def test_a_steady_load_told_coarsely_is_not_asked_about(power: float, others: Sequence[float]) -> None:
+    rare = dict(zip(range(1200, 1440, 40), others, strict=False))
+    today, before = (without_counter(lambda minute: rare.get(minute, power if minute < 1200 else 0.0), day) for day in (0, -1))
+    profile = Profile(p_on=5, p_off=3)
+    assert look(Day(DAY, today, profile, before=before)) == []
+    assert look(Day(DAY, without_counter(lambda _: power), profile, before=today)) == []
+
+
 def test_a_stretch_that_came_before_is_found_wherever_it_is_put() -> None:
     before = honest(-1)
     copied = [one.power_w or 0.0 for one in before[480:600]]
@@ -100,6 +127,74 @@ def test_power_and_counter_that_do_not_agree_are_asked_about() -> None:
     still = [Sample(one.at, one.power_w, 100.0, None) for one in honest()]
     assert told(still) == [Kind.ENERGY_MISMATCH]
     assert told([Sample(one.at, one.power_w, None, None) for one in honest()]) == []
+
+
+def spoken(family: str, *, counts: float, seed: int = 1, lost: float = 0.0) -> Day:
+    """A day of a machine in the words of a family, whose counter counts that share of what it draws; some words get lost."""
+    noise, energy, found = Random(seed), 0.0, list[Envelope]()
+    for minute in range(1440):
+        at = BEGIN + timedelta(minutes=minute)
+        power = 2000 * (1 + 0.2 * (noise.random() - 0.5)) if 200 < minute < 900 and minute % 47 else 2.0
+        energy += power / 60 * counts
+        for late, (topic, body) in enumerate(words(family, at, power, energy)):
+            if noise.random() >= lost:
+                found.append(Envelope(topic, orjson.dumps(body), at + timedelta(seconds=late / 2)))
+    profile = read_profile({"family": family.partition("-")[0], "zone": "UTC"})
+    arrivals, samples = samples_of(found, profile, until=DAY.end)
+    return Day(DAY, samples, profile, messages=len(arrivals))
+
+
+def words(family: str, at: datetime, power: float, energy: float) -> list[tuple[str, object]]:
+    def shelly(seconds: float, **told: object) -> tuple[str, object]:
+        return "d/k/events/rpc", {"params": {"ts": at.timestamp() + seconds, "switch:0": told}}
+
+    said: dict[str, list[tuple[str, object]]] = {
+        "native": [("d/k/t", {"p": round(power, 1), "e": round(energy, 2)})],
+        "tasmota": [("d/k/tele/SENSOR", {"ENERGY": {"Total": round(energy / 1000, 3), "Power": round(power)}})],
+        "tasmota-two": [
+            ("d/k/tele/SENSOR", {"ENERGY": {"Total": [round(energy / 4000, 3), round(energy * 3 / 4000, 3)],
+                                            "Power": [round(power / 4), round(power * 3 / 4)]}}),
+        ],
+        "shelly1": [("shellies/k/relay/0/power", round(power, 2)), ("shellies/k/relay/0/energy", int(energy * 60))],
+        "shelly1-counts-first": [
+            ("shellies/k/relay/0/energy", int(energy * 60)), ("shellies/k/relay/0/power", round(power, 2)),
+        ],
+        "homie": [("d/k/5/m/n/power", round(power, 2)), ("d/k/5/m/n/energy", round(energy / 1000, 5))],
+        "homie-two": [
+            ("d/k/5/m/a/power", 3.5), ("d/k/5/m/b/power", round(power, 2)), ("d/k/5/m/b/energy", round(energy / 1000, 5)),
+        ],
+        "shelly2-partial": [shelly(0, apower=round(power, 1)), shelly(0.5, aenergy={"total": round(energy, 3)})],
+        "shelly2-two": [
+            ("d/k/status/switch:0", {"apower": round(power, 1), "aenergy": {"total": round(energy, 3)}}),
+            ("d/k/status/switch:1", {"apower": 0, "aenergy": {"total": 0.0}}),
+        ],
+    }  # fmt: skip
+    return said[family]
+
+
+FAMILIES = [
+    "native", "tasmota", "tasmota-two", "shelly1", "shelly1-counts-first", "homie", "homie-two", "shelly2-partial", "shelly2-two",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_counter_that_counts_otherwise_is_asked_about_whatever_the_words_of_the_meter(family: str) -> None:
+    for counts in (0.1, 10.0):
+        (found,) = look(spoken(family, counts=counts))
+        assert found.kind is Kind.ENERGY_MISMATCH
+        assert found.evidence["counted_wh"] == pytest.approx(found.evidence["drawn_wh"] * counts, rel=0.05)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_honest_noisy_load_raises_none_whatever_the_words_of_the_meter(family: str) -> None:
+    for seed in range(3):
+        assert look(spoken(family, counts=1.0, seed=seed)) == []
+        assert look(spoken(family, counts=1.0, seed=seed, lost=0.1)) == []
+
+
+def test_of_several_channels_the_one_whose_counter_disagrees_is_named() -> None:
+    assert look(spoken("shelly2-two", counts=0.1))[0].evidence["channel"] == "0"
+    assert look(spoken("homie-two", counts=0.1))[0].evidence["channel"] == "b"
 
 
 def test_a_coarse_counter_is_not_accused() -> None:
