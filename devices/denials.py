@@ -1,5 +1,6 @@
 """What the private broker itself refused, read from its log: a foreign topic or a forged login never reaches ingest, nor does
-the news that a device was put out by another client with its key."""
+the news that a device was put out by another client with its key. Of a will that it will not publish it tells nothing, but of
+each will for which topic it is."""
 
 import fcntl
 import hashlib
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from devices.readings import Reason
+from devices.rights import may_write
 
 LOG = "mosquitto.log"
 READ_BYTES = 1 << 20
@@ -25,12 +27,19 @@ FORGED = re.compile(r"(\S{19}): Client (.*) disconnected, not authorised\.")
 TAKEN_OVER = re.compile(r"(\S{19}): Client (.{1,64}) already connected, closing old connection\.")
 CAME = re.compile(r"\S{19}: New client connected from (\S{1,80}):\d{1,5} as (.{1,64}) \(p\d.*")
 """The line that follows it: who took its place."""
+WILL = re.compile(r"\S{19}: Will message specified \((\d+) bytes\) \(r\d, q\d\)\.")
+"""The line after that, of a client with a will; the next one names its topic."""
+BELOW = re.compile(r"(\S{19}): \t(.*)")
+BEGINNINGS = (TAKEN_OVER, CAME, WILL)
+"""Lines that mean something by what follows them."""
+
+WILL_DENIED = "its last will: the broker does not publish it, for a device may write below its own name only"
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
     """One message or login that the broker turned away, or a minute in which it closed a connection for another with the same
-    key; `id` is the same whenever the same line is read."""
+    key or let a client in whose will it will not publish; `id` is the same whenever the same line is read."""
 
     id: str
     reason: Reason
@@ -40,7 +49,7 @@ class Denial:
     size: int
     at: datetime
     detail: str = ""
-    """In place of the usual words for the reason: the address of the client that took the place of another."""
+    """In place of the usual words for the reason; of a client that took the place of another its address."""
 
 
 @contextmanager
@@ -71,21 +80,35 @@ def _size(log: Path) -> int:
 
 
 def _lines(log: Path, begin: int) -> list[bytes]:
-    """Whole lines only, for the last one may still be in the writing; what has no end is taken as it is."""
+    """Whole lines only, for the last one may still be in the writing, and none whose meaning is not there yet; what has no end
+    is taken as it is."""
     if not _size(log):
         return []
     with log.open("rb") as file:
         file.seek(begin)
         lines = file.read(READ_BYTES).splitlines(keepends=True)
     unfinished = lines[-1:] and not lines[-1].endswith(b"\n") and len(lines[-1]) < READ_BYTES
-    return lines[:-1] if unfinished else lines
+    lines = lines[:-1] if unfinished else lines
+    kept = len(lines)
+    while kept and len(lines) - kept < len(BEGINNINGS) and _begins(lines[kept - 1]):
+        kept -= 1
+    return lines[:kept]
+
+
+def _begins(line: bytes) -> bool:
+    return any(pattern.fullmatch(_text(line)) for pattern in BEGINNINGS)
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\n")
 
 
 def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
     place = begin
-    texts = [line.decode(errors="replace").rstrip("\n") for line in lines]
-    for line, text, following in zip(lines, texts, [*texts[1:], ""], strict=False):
-        name = "rej_" + hashlib.sha256(f"{place} {text}".encode()).hexdigest()[:32]
+    texts = [*map(_text, lines), "", ""]
+    for number, line in enumerate(lines):
+        text, following, third = texts[number : number + 3]
+        name = _name(f"{place} {text}")
         place += len(line)
         if foreign := FOREIGN.fullmatch(text):
             at, client, topic, size = foreign.groups()
@@ -94,13 +117,26 @@ def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
             yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
         elif taken := TAKEN_OVER.fullmatch(text):
             yield _taken_over(taken[1], taken[2], CAME.fullmatch(following))
+        elif (came := CAME.fullmatch(text)) and (will := WILL.fullmatch(following)) and (below := BELOW.fullmatch(third)):
+            if not may_write(came[2], below[2]):
+                yield _will(came[2], below[2], int(will[1]), _moment(below[1]))
 
 
 def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
     """Of a minute it is the same one, for two that put each other out do so all the time."""
     moment = _moment(at)
-    name = "rej_" + hashlib.sha256(f"{client} {moment:%Y-%m-%dT%H:%M}".encode()).hexdigest()[:32]
+    name = _name(f"{client} {moment:%Y-%m-%dT%H:%M}")
     return Denial(name, Reason.TAKEN_OVER, client, "", 0, moment, came[1] if came and came[2] == client else "")
+
+
+def _will(client: str, topic: str, size: int, at: datetime) -> Denial:
+    """Of a minute it is the same one, for a client on a bad line comes again and again."""
+    name = _name(f"{client} {at:%Y-%m-%dT%H:%M} will {topic}")
+    return Denial(name, Reason.FOREIGN_TOPIC, client, topic, size, at, WILL_DENIED)
+
+
+def _name(told: str) -> str:
+    return "rej_" + hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def _moment(text: str) -> datetime:

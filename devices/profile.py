@@ -103,6 +103,19 @@ def known_zones() -> frozenset[str]:
 
 def read_profile(values: Mapping[str, Any]) -> Profile:
     """A profile from what a person or a file says. Raises: Invalid, naming the field."""
+    profile = _read(values)
+    if profile.family == MAPPING:
+        described_by(profile.mapping)
+    return profile
+
+
+def stored_profile(values: Mapping[str, Any]) -> Profile:
+    """The same from what was stored, where None stands for what was not given; its mapping is taken as it is, for one that is
+    not accepted any more turns away its own device's messages and nobody else's. Raises: Invalid."""
+    return _read({name: value for name, value in values.items() if value is not None})
+
+
+def _read(values: Mapping[str, Any]) -> Profile:
     if unknown := sorted(set(values) - NAMES):
         raise Invalid(field=f"profile.{unknown[0]}", reason=f"unknown; known are {', '.join(sorted(NAMES))}")
     family, mapping = _family(values.get("family", "native"), values.get("mapping", ""))
@@ -114,11 +127,6 @@ def read_profile(values: Mapping[str, Any]) -> Profile:
     if not 0 <= profile.p_off < profile.p_on:
         raise Invalid(field="profile.p_off", reason="must lie below p_on")
     return profile
-
-
-def stored_profile(values: Mapping[str, Any]) -> Profile:
-    """The same from what was stored or changed, where None stands for what was not given. Raises: Invalid."""
-    return read_profile({name: value for name, value in values.items() if value is not None})
 
 
 def _family(family: object, mapping: object) -> tuple[str, str]:
@@ -136,7 +144,6 @@ def _family(family: object, mapping: object) -> tuple[str, str]:
         raise Invalid(field="profile.family", reason=f"unknown; known are {', '.join(sorted(FAMILIES))}, or a mapping")
     if len(text) > LONGEST_MAPPING:
         raise Invalid(field="profile.family", reason=f"at most {LONGEST_MAPPING} characters as JSON")
-    described_by(text)
     return MAPPING, text
 
 

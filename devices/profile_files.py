@@ -28,6 +28,12 @@ READING = ("zone", "max_skew", "max_future", "backfill", "series")
 """Beside the family; thresholds are set elsewhere."""
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
+ASIDE = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*|\\.")
+"""Texts and comments, in which brackets and dots mean nothing. A backslash elsewhere goes with what it stands before: looking for
+the end of a text at each quote behind one would take the square of their number."""
+
+MOST_DOTS = 64
+"""Outside texts, in a line; reading a name takes the square of its parts."""
 
 
 def as_text(profile: Profile) -> str:
@@ -82,8 +88,7 @@ def read_text(text: str) -> dict[str, Any]:
     """The values of a profile, for `read_profile`. Raises: Invalid, with the line where the text is none."""
     if len(text.encode(errors="replace")) > LONGEST:
         raise Invalid(field=FIELD, reason="must have at most {longest} bytes", longest=LONGEST)
-    if depth(text.encode(errors="replace")) > DEPTH_LIMIT and _deepest_line(text) > DEPTH_LIMIT:
-        raise Invalid(field=FIELD, reason="is nested too deeply")
+    _check_nesting(text)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -101,9 +106,15 @@ def read_text(text: str) -> dict[str, Any]:
     return values
 
 
-def _deepest_line(text: str) -> int:
-    """Brackets nest within one value, and values that go over several lines are read as one."""
-    return depth(re.sub(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*", "", text).encode(errors="replace"))
+def _check_nesting(text: str) -> None:
+    """Brackets nest within one value, and values that go over several lines are read as one; names nest by their dots.
+    Raises: Invalid."""
+    bare = ASIDE.sub("", text)
+    dotted = next((number for number, line in enumerate(bare.splitlines(), 1) if line.count(".") > MOST_DOTS), 0)
+    if dotted:
+        raise Invalid(field=FIELD, reason="is nested too deeply", line=dotted)
+    if depth(bare.encode(errors="replace")) > DEPTH_LIMIT:
+        raise Invalid(field=FIELD, reason="is nested too deeply")
 
 
 def _line_in(said: str, text: str) -> int:

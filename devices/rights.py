@@ -69,6 +69,25 @@ def mosquitto_rules() -> str:
     return "\n\n".join("\n".join(lines) for lines in (*accounts, *devices)) + "\n"
 
 
+def may_write(name: str, topic: str) -> bool:
+    """Whether the broker takes a message on `topic` from the account or device `name`.
+
+    >>> may_write("k1", "d/k1/s"), may_write("k1", "d/k2/s"), may_write("k1", "spBv1.0/plant/NDEATH/k1"), may_write("k1", "d/k1")
+    (True, False, True, True)
+    """
+    rights = OUR_RIGHTS.get(name) or [right for group in DEVICE_RIGHTS for right in group]
+    filters = [right.topic.replace(KEY, name) for right in rights if right.access is Access.WRITE]
+    return any(_fits(topic.split("/"), one.split("/")) for one in filters)
+
+
+def _fits(levels: Sequence[str], wanted: Sequence[str]) -> bool:
+    """As MQTT matches a filter: `a/#` is `a` too."""
+    if wanted[-1] == "#":
+        wanted = wanted[:-1]
+        levels = levels[: len(wanted)]
+    return len(levels) == len(wanted) and all(one in {"+", level} for one, level in zip(wanted, levels, strict=True))
+
+
 ACTIONS = {Access.READ: "subscribe", Access.WRITE: "publish"}
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from devices.codecs.mapping import Clock, Format, Mapped, Message, Moment, Quantity, Word
 from devices.codecs.paths import LONGEST as LONGEST_PATH
-from devices.codecs.paths import WHOLE, BadPath, getter
+from devices.codecs.paths import WHOLE, BadPath, check_items, getter
 from devices.codecs.topics import BadPattern, matcher
 from marketplace.refusals import Invalid
 
@@ -119,6 +119,8 @@ class MessageIn(SparkplugIn):
 
     def made(self) -> Message:
         """Raises: BadPath."""
+        if self.each is not None:
+            _made("each", lambda: check_items(self.each or ""))
         return replace(
             super().made(),
             time=_made("time", self.time.made) if self.time else None,

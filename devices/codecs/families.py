@@ -152,9 +152,18 @@ def described_by(mapping: str) -> Family:
     return Family(MAPPING, MAPPING, "d/{key}/#", read_mapping(values, name=MAPPING).read, described=values)
 
 
+@lru_cache(maxsize=256)
+def _stored(mapping: str) -> Family | None:
+    """None where it was saved under wider bounds than ours."""
+    try:
+        return described_by(mapping)
+    except Invalid:
+        return None
+
+
 def find(family: str, mapping: str) -> Family | None:
-    """The one of that name; the one that `mapping` describes where it is none of ours."""
-    return described_by(mapping) if family == MAPPING else FAMILIES.get(family)
+    """The one of that name; the one that `mapping` describes where it is none of ours; None where there is none."""
+    return _stored(mapping) if family == MAPPING else FAMILIES.get(family)
 
 
 def needs_birth(family: str, mapping: str) -> bool:
@@ -181,7 +190,8 @@ def decode(family: str, topic: str, payload: bytes, zone: ZoneInfo = UTC, mappin
     """
     known = find(family, mapping)
     if known is None:
-        return Rejected(Reason.UNKNOWN_FAMILY, family[:40])
+        described = "its mapping is not accepted any more; saving it again says why"
+        return Rejected(Reason.UNKNOWN_FAMILY, described if family == MAPPING else family[:40])
     if len(payload) > PAYLOAD_LIMIT:
         return Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, at most {PAYLOAD_LIMIT}")
     if len(topic) > TOPIC_LIMIT:

@@ -15,10 +15,14 @@ from zoneinfo import ZoneInfo
 
 from devices.codecs.paths import Getter, items
 from devices.codecs.strict import LARGEST, Unreadable, read_json, read_number, read_wall, was_set
+from devices.codecs.work import Work
 from devices.readings import Channel, Reading, Reason, Relay
 
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 LONGEST_WORD = 80
+PART = 10
+"""Steps of work that a reading takes beside its paths."""
+
 UNKNOWN = "UNKNOWN"
 """What a word is mapped to that says that nobody knows: no sample, not even a heartbeat."""
 
@@ -112,8 +116,8 @@ class Mapped:
         for written, pattern in self.topics.items():
             if match := pattern.fullmatch(topic):
                 metric = match.groupdict().get("metric") or ""
-                told = [one for one in self.messages[written] if not one.is_quiet]
-                return joined(reading for one in told for reading in _read(one, metric, payload, zone))
+                told, work = [one for one in self.messages[written] if not one.is_quiet], Work()
+                return joined(reading for one in told for reading in _read(one, metric, payload, zone, work))
         raise Unreadable(Reason.TOPIC, f"not a topic of {self.name}")
 
 
@@ -135,40 +139,41 @@ def _filled(before: Reading, more: Reading) -> Reading:
     )
 
 
-def _read(message: Message, metric: str, payload: bytes, zone: ZoneInfo) -> Iterator[Reading]:
+def _read(message: Message, metric: str, payload: bytes, zone: ZoneInfo, work: Work) -> Iterator[Reading]:
     document = READERS[message.form](payload)
     if message.each is None:
-        yield from sample_of(message, metric, document, document, zone)
+        yield from sample_of(message, metric, document, document, zone, work)
         return
-    for name, part in items(document, message.each):
-        yield from sample_of(message, name, part, document, zone)
+    for name, part in items(document, message.each, work):
+        yield from sample_of(message, name, part, document, zone, work)
 
 
-def sample_of(message: Message, metric: str, part: Any, document: Any, zone: ZoneInfo) -> Iterator[Reading]:
+def sample_of(message: Message, metric: str, part: Any, document: Any, zone: ZoneInfo, work: Work) -> Iterator[Reading]:
     """What the part of a document says: a reading, or nothing where it is no measurement. Raises: Unreadable."""
-    if any(path(part) is None for path in message.require):
+    work.spend(PART)
+    if any(path(part, work) is None for path in message.require):
         return
     if message.online:
-        online = _word(message.online, part, "presence")
+        online = _word(message.online, part, "presence", work)
         if online not in {"true", "false"}:
             raise Unreadable(Reason.SHAPE, "presence is neither online nor offline")
         yield Reading(Channel.PRESENCE, online=online == "true")
         return
-    relay = _relay(message.relay, part) if message.relay else Relay.UNTOLD if message.switched else None
+    relay = _relay(message.relay, part, work) if message.relay else Relay.UNTOLD if message.switched else None
     if message.relay and not message.measures:
         if relay is not Relay.UNTOLD:
             yield Reading(Channel.RELAY, metric=metric, relay=relay)
         return
-    state = _word(message.state, part, "state") if message.state else None
+    state = _word(message.state, part, "state", work) if message.state else None
     if state == UNKNOWN:
         return
-    energy = _number(message.energy, part, "energy") if message.energy else None
+    energy = _number(message.energy, part, "energy", work) if message.energy else None
     if energy is not None and energy < 0:
         raise Unreadable(Reason.NUMBER, "energy is negative")
     yield Reading(
         Channel.TELEMETRY,
-        measured_at=_time(message.time, part, document, zone) if message.time else None,
-        power_w=_number(message.power, part, "power") if message.power else None,
+        measured_at=_time(message.time, part, document, zone, work) if message.time else None,
+        power_w=_number(message.power, part, "power", work) if message.power else None,
         energy_wh=energy,
         state=state,
         metric=metric,
@@ -183,11 +188,11 @@ def _scalar(payload: bytes) -> str:
         raise Unreadable(Reason.SHAPE, "not UTF-8") from error
 
 
-def _number(quantity: Quantity, part: Any, name: str) -> float | None:
+def _number(quantity: Quantity, part: Any, name: str, work: Work) -> float | None:
     """The sum; None where one is missing, for a missing number is not zero."""
     total = 0.0
     for path in quantity.paths:
-        number = read_number(_plain(path(part), name), name)
+        number = read_number(_plain(path(part, work), name), name)
         if number is None:
             return None
         total += number
@@ -206,22 +211,22 @@ def _plain(value: Any, name: str) -> Any:
     return float(value)
 
 
-def _relay(word: Word, part: Any) -> Relay:
+def _relay(word: Word, part: Any, work: Work) -> Relay:
     """A word that is not listed tells nothing, and turns no measurement away."""
-    said = word.words.get(str(_first(word, part)))
+    said = word.words.get(str(_first(word, part, work)))
     return Relay(said) if said in {Relay.CLOSED, Relay.OPEN} else Relay.UNTOLD
 
 
-def _first(word: Word, part: Any) -> Any:
+def _first(word: Word, part: Any, work: Work) -> Any:
     """The first value, a truth or a whole number as its word."""
-    value = next((found for path in word.paths if (found := path(part)) is not None), None)
+    value = next((found for path in word.paths if (found := path(part, work)) is not None), None)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else value
 
 
-def _word(word: Word, part: Any, name: str) -> str | None:
-    value = _first(word, part)
+def _word(word: Word, part: Any, name: str, work: Work) -> str | None:
+    value = _first(word, part, work)
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_WORD or not value.isprintable():
@@ -229,17 +234,17 @@ def _word(word: Word, part: Any, name: str) -> str | None:
     return word.words.get(value, value[:40])
 
 
-def _time(moment: Moment, part: Any, document: Any, zone: ZoneInfo) -> datetime | None:
+def _time(moment: Moment, part: Any, document: Any, zone: ZoneInfo, work: Work) -> datetime | None:
     """By the part's own time, else by the whole document's; None where missing or never set."""
-    value = moment.path(part) if moment.path else None
-    value = (moment.document or moment.path or _nothing)(document) if value is None else value
+    value = moment.path(part, work) if moment.path else None
+    value = (moment.document or moment.path or _nothing)(document, work) if value is None else value
     if value is None:
         return None
     found = CLOCKS[moment.clock](value, zone)
     return found if found and was_set(found) else None
 
 
-def _nothing(_document: Any) -> None:
+def _nothing(_document: Any, _work: Work) -> None:
     return None
 
 

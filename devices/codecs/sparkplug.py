@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from devices.codecs.mapping import Message, joined, sample_of
 from devices.codecs.sparkplug_wire import parse, value_of, wanted_birth
 from devices.codecs.strict import Unreadable, read_epoch_ms
+from devices.codecs.work import Work
 from devices.readings import Channel, Command, Envelope, Followed, Reading, Reason, Rejected, Told
 
 TOPIC = re.compile(
@@ -161,9 +162,9 @@ class Node:
                 continue
             source = metric if metric.HasField("timestamp") else payload
             groups[_said_at(source), bool(metric.is_historical)][name] = value
-        found = []
+        found, work = [], Work()
         for (at, historical), values in groups.items():
-            readings = (one._replace(measured_at=at) for one in sample_of(self.message, device, values, values, UTC))
+            readings = (one._replace(measured_at=at) for one in sample_of(self.message, device, values, values, UTC, work))
             found += [Told(one, historical) for one in joined(readings)]
         return found
 

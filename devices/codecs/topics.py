@@ -10,6 +10,9 @@ number of levels, also none.
 import re
 
 LONGEST = 200
+MOST_OPEN = 2
+"""Parts whose end the pattern leaves open; each multiplies what a topic of 256 characters may take by that, and two take a millisecond."""
+
 PART = re.compile(r"\{([a-z_]+)([+*]?)\}(/?)")
 
 
@@ -32,7 +35,24 @@ def matcher(pattern: str) -> re.Pattern[str]:
         inside = f"(?P<{name}>{'.+?' if several else '[^/]+'})"
         found += re.escape(pattern[end : part.start()]) + (f"(?:{inside}/)?" if several == "*" else inside + slash)
         end = part.end()
+    if _open(pattern) > MOST_OPEN:
+        raise BadPattern("leaves open where more than 2 of its parts end")
     rest = pattern[end:]
     if "{" in rest or "}" in rest or "+" in rest or "#" in rest:
         raise BadPattern("parts are written as {name}, {name+} or {name*}/")
     return re.compile(found + re.escape(rest))
+
+
+def _open(pattern: str) -> int:
+    """How many parts could end in several places: those of several levels, but at the end, and all but the first within a level.
+
+    >>> _open("{prefix+}/{line}/{rest+}"), _open("{a}-{b}/{c}{d}")
+    (1, 2)
+    """
+    found, level, begun = 0, -1, False
+    for part in PART.finditer(pattern):
+        here = pattern.count("/", 0, part.start())
+        several, again = bool(part[2]) and part.end() < len(pattern), begun and here == level
+        found += several or again
+        level, begun = here, True
+    return found

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from devices import queries
 from devices.certificates import Authority, Issued
 from devices.codecs.families import FAMILIES
-from devices.profile import Profile, read_profile, stored_profile
+from devices.profile import Profile, read_profile
 from devices.submeters import actions as submeters
 from devices.tables import Device, DeviceCertificate, DeviceState, OldSecret, Thresholds
 from marketplace import audit
@@ -183,7 +183,8 @@ def set_main(session: Session, *, device_id: str, measured_by: str | None, actor
 
 def changed_profile(session: Session, device_id: str, profile: Mapping[str, Any], *, now: datetime) -> Profile:
     """The thresholds in force with those of `profile` in their place. Raises: NotFound, Invalid."""
-    return stored_profile({**asdict(queries.profile_of(session, device_id, at=now)), **profile})
+    changed = {**asdict(queries.profile_of(session, device_id, at=now)), **profile}
+    return read_profile({name: value for name, value in changed.items() if value is not None})
 
 
 def _add_thresholds(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 from sqlalchemy.orm import Session
 
 from devices import queries
@@ -12,7 +13,7 @@ from devices.denials import LOG, LOG_BYTES, Denial, unread
 from devices.intake.actions import store_denials
 from devices.readings import Reason
 from devices.registry.actions import broker_hash
-from tests.devices.plugs import a_plug, eventually, published, turned_away
+from tests.devices.plugs import V5, V311, a_plug, die_with_will, eventually, published, turned_away
 
 ROUTINE = b"2026-11-24T02:27:41: No will message specified.\n"
 FORGED = b"2026-11-24T02:27:42: Client <unknown> disconnected, not authorised.\n"
@@ -47,6 +48,41 @@ def test_a_foreign_topic_and_a_forged_login_are_told_by_the_broker_and_its_routi
         (Reason.WRONG_LOGIN, "", "", 0),
     ]
     assert "PUBLISH" not in (broker.folder / LOG).read_text().replace("Denied PUBLISH", "")
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("version", [V311, V5])
+def test_a_will_below_the_name_of_another_is_told_and_one_below_its_own_is_not(
+    tmp_path: Path, version: MQTTProtocolVersion
+) -> None:
+    broker = start_broker(tmp_path / "broker", credentials=[("k1", broker_hash("one")), ("k2", broker_hash("two"))])
+    found: list[Denial] = []
+    try:
+        die_with_will(broker.port, "k1", "one", "d/k1/s", b'{"online":false}', version=version)
+        die_with_will(broker.port, "k1", "one", "d/k2/s", b'{"online":false}', version=version)
+        with a_plug(broker.port, "k2", "two"):
+            eventually(lambda: found.extend(read(broker.folder)) or found)
+    finally:
+        broker.stop()
+    assert {(one.reason, one.client, one.topic, one.size) for one in found} == {(Reason.FOREIGN_TOPIC, "k1", "d/k2/s", 16)}
+    assert "will" in found[0].detail
+
+
+CAME = b"2026-11-24T02:27:43: New client connected from 10.0.0.7:5 as k1 (p2, c1, k60, u'k1').\n"
+WILL = b"2026-11-24T02:27:43: Will message specified (16 bytes) (r1, q1).\n2026-11-24T02:27:43: \td/k2/s\n"
+
+
+def test_a_will_is_told_in_three_lines_wherever_the_log_ends(db: Session, tmp_path: Path) -> None:
+    found: list[Denial] = []
+    for end in range(len(CAME + WILL) + 1):
+        (tmp_path / LOG).write_bytes((CAME + WILL)[:end])
+        found += read(tmp_path)
+    (tmp_path / LOG).write_bytes(CAME + WILL + CAME + WILL + FORGED)
+    found += read(tmp_path)
+    assert [denial.reason for denial in found] == [Reason.FOREIGN_TOPIC, Reason.FOREIGN_TOPIC, Reason.WRONG_LOGIN]
+    store_denials(db, found)
+    [row] = queries.rejected_of(db, "k1")
+    assert (row.topic, row.size, "will" in row.detail) == ("d/k2/s", 16, True), "a minute in which it came twice counts once"
 
 
 def test_a_line_is_read_once_and_only_when_it_is_whole(tmp_path: Path) -> None:
