@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from booking.presence.queries import check_in_by
+from booking.presence.queries import check_in_by, check_in_limits
 from booking.rules.checks import BOUNDS
 from booking.states import BookingState
 from booking.tables import Booking, RuleVersion
@@ -22,22 +22,25 @@ WATCHED = timedelta(minutes=30)
 """So long after the time to check in it is looked at: what the meter had missed first weighs less and less."""
 SHORTEST, LONGEST = (timedelta(minutes=bound) for bound in BOUNDS["check_in_grace_min"])
 AT_ONCE = 200
+"""Bookings of which what the meter saw is worked out in one run."""
 
 
 def absent(session: Session, *, now: datetime) -> Sequence[Booking]:
-    """Those of which nobody was told yet, the latest first."""
+    """Those of which nobody was told yet; who should have checked in last comes first."""
     told = exists().where(Message.cause == Booking.id.concat(CAUSE))
     waiting = (
         select(Booking)
         .join(RuleVersion, (RuleVersion.id == Booking.rules_id) & RuleVersion.check_in_grace_min.is_not(None))
         .where(Booking.state == BookingState.CONFIRMED, Booking.ends_at > now, Booking.checked_in_at.is_(None), ~told)
         .where(Booking.starts_at <= now - SHORTEST, Booking.starts_at > now - LONGEST - WATCHED)
-        .order_by(Booking.starts_at.desc())
-        .limit(AT_ONCE)
     )
-    late = [row for row in session.scalars(waiting) if (by := check_in_by(session, row)) and by <= now < by + WATCHED]
+    rows = session.scalars(waiting).all()
+    limits = check_in_limits(session, rows)
+    late = [row for row in rows if row.id in limits and limits[row.id] <= now < limits[row.id] + WATCHED]
     live = live_states(session, {row.resource_id for row in late}, now=now) if late else {}
-    return [row for row in late if live[row.resource_id].state is Live.FREE and is_absent(session, row, now=now)]
+    idle = [row for row in late if live[row.resource_id].state is Live.FREE]
+    idle.sort(key=lambda row: limits[row.id], reverse=True)
+    return [row for row in idle[:AT_ONCE] if is_absent(session, row, now=now)]
 
 
 def is_absent(session: Session, row: Booking, *, now: datetime) -> bool:
