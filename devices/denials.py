@@ -117,9 +117,8 @@ def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
             yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
         elif taken := TAKEN_OVER.fullmatch(text):
             yield _taken_over(taken[1], taken[2], CAME.fullmatch(following))
-        elif (came := CAME.fullmatch(text)) and (will := WILL.fullmatch(following)) and (below := BELOW.fullmatch(third)):
-            if not may_write(came[2], below[2]):
-                yield _will(came[2], below[2], int(will[1]), _moment(below[1]))
+        elif came := CAME.fullmatch(text):
+            yield from _will(came[2], WILL.fullmatch(following), BELOW.fullmatch(third))
 
 
 def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
@@ -129,10 +128,12 @@ def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
     return Denial(name, Reason.TAKEN_OVER, client, "", 0, moment, came[1] if came and came[2] == client else "")
 
 
-def _will(client: str, topic: str, size: int, at: datetime) -> Denial:
-    """Of a minute it is the same one, for a client on a bad line comes again and again."""
-    name = _name(f"{client} {at:%Y-%m-%dT%H:%M} will {topic}")
-    return Denial(name, Reason.FOREIGN_TOPIC, client, topic, size, at, WILL_DENIED)
+def _will(client: str, will: re.Match[str] | None, below: re.Match[str] | None) -> Iterator[Denial]:
+    """Nothing of a client without one, or with its own; of a minute it is the same one, for who has a bad line comes again."""
+    if will and below and not may_write(client, below[2]):
+        at, topic = _moment(below[1]), below[2]
+        name = _name(f"{client} {at:%Y-%m-%dT%H:%M} will {topic}")
+        yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(will[1]), at, WILL_DENIED)
 
 
 def _name(told: str) -> str:

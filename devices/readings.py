@@ -45,6 +45,8 @@ class Reason(StrEnum):
     WRONG_LOGIN = "wrong_login"
     TAKEN_OVER = "taken_over"
     UNSTORABLE = "unstorable"
+    RATE = "rate"
+    """More than its device may send in that time (devices/pace.py)."""
     EXPRESSION = "bad_expression"
     """What the mapping of its device looks for cannot be worked out from it."""
 

@@ -14,7 +14,7 @@ from devices.readings import Channel, Envelope, Reason, Rejected, Told
 from devices.tables import Device
 
 MOST_MESSAGES = 50
-NOT_BY_READING = {Reason.FOREIGN_TOPIC, Reason.WRONG_LOGIN}
+NOT_BY_READING = {Reason.FOREIGN_TOPIC, Reason.WRONG_LOGIN, Reason.RATE}
 """Turned away before anybody looked at what they say."""
 
 

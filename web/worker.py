@@ -25,6 +25,7 @@ from devices.births import actions as births
 from devices.certificates import Authority, listed
 from devices.ingest import Batch, Ingest, wait_s
 from devices.intake import actions as intake
+from devices.pace import Pace
 from marketplace import clock, jobs, outbox
 from marketplace.refusals import NotFound, Refusal
 from web import mail
@@ -112,9 +113,10 @@ def catch_up(sessions: Sessions) -> None:
 
 def ingest_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:
     """take | transaction: store | ack. Nothing is acknowledged before it is committed. Of several workers one listens."""
+    pace = Pace()
     while not stop.is_set():
         batch = ingest.take()
-        if batch and keep(batch, sessions, stop):
+        if batch and keep(batch, sessions, stop, pace):
             ingest.ack(batch)
         elif ingest.broken:
             come_back(ingest, sessions, stop)
@@ -141,7 +143,7 @@ def come_back(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None
             return
 
 
-def keep(batch: Batch, sessions: Sessions, stop: threading.Event) -> bool:
+def keep(batch: Batch, sessions: Sessions, stop: threading.Event, pace: Pace) -> bool:
     """Store what is in it, however long the database is away; what no database takes, as rejected, so that it stops nobody.
 
     False where `stop` came first.
@@ -149,11 +151,12 @@ def keep(batch: Batch, sessions: Sessions, stop: threading.Event) -> bool:
     while not stop.is_set():
         try:
             with sessions() as session:
-                intake.store_batch(session, batch, now=clock.now())
+                intake.store_batch(session, batch, now=clock.now(), pace=pace)
                 session.commit()
+            pace.settle()
         except Exception as error:
             if batch.envelopes and not _is_away(error):
-                return _keep_apart(batch, sessions, stop, error)
+                return _keep_apart(batch, sessions, stop, pace, error)
             log.warning("ingest_waits", error=str(error)[:200])
             stop.wait(PAUSE_S)
         else:
@@ -167,13 +170,13 @@ def _is_away(error: Exception) -> bool:
     return lost or isinstance(error, PoolTimeoutError | MemoryError)
 
 
-def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, error: Exception) -> bool:
+def _keep_apart(batch: Batch, sessions: Sessions, stop: threading.Event, pace: Pace, error: Exception) -> bool:
     """Each half for itself, down to the message that cannot be stored."""
     if len(batch.envelopes) > 1:
         first, second = batch.halves()
-        return keep(first, sessions, stop) and keep(second, sessions, stop)
+        return keep(first, sessions, stop, pace) and keep(second, sessions, stop, pace)
     log.error("message_not_stored", topic=batch.envelopes[0].topic, exc_info=error)
-    return keep(batch.as_rejected(), sessions, stop)
+    return keep(batch.as_rejected(), sessions, stop, pace)
 
 
 def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> None:

@@ -1,8 +1,8 @@
 """What reading one message by somebody's mapping may cost, whoever wrote the mapping and whoever sends the message.
 
 Two bounds, for what one institution writes is run by the worker that listens to all. An expression is refused when it is saved
-if it could make more of a payload than a few times its size: `[@,@][]` doubles what it is given, and twenty of them make a million
-of one. What is left grows with the payload alone, and is counted as it runs.
+if it could make more of a payload than a few times its size: `[@,@][]` doubles what it is given, and twenty of them make a
+million of one. What is left grows with the payload alone, and is counted as it runs.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from devices.codecs.strict import Unreadable, depth
 from devices.readings import Reason
 
 WIDEST = 8
-"""Times that an expression may repeat what it is given: the product over its lists `[a, b]`, hashes `{a: b}` and literals, as they
-may stand in a row. The families that we ship come to 4."""
+"""Times that an expression may repeat what it is given: the product over its lists `[a, b]`, hashes `{a: b}` and literals, for
+they may stand in a row. The families that we ship come to 4."""
 
 MOST_CALLS = 4
 """Functions in an expression: `to_string` of a text of quotes makes it twice as long each time."""
@@ -84,17 +84,18 @@ class Work:
     """What is left of the steps that one message may take."""
 
     def __init__(self, steps: int = MOST_STEPS) -> None:
-        self._left = steps
-        self._interpreter = _Counting(self)
+        self.left = steps
+        self._interpreter: _Counting | None = None
 
     def spend(self, steps: int) -> None:
         """Raises: Unreadable where there are no more."""
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             raise Unreadable(Reason.EXPRESSION, "takes too long to read: the message holds too much for the paths of its mapping")
 
     def search(self, expression: ParsedResult, document: Any) -> Any:
         """What the expression finds; None where a function was handed another type. Raises: Unreadable."""
+        self._interpreter = self._interpreter or _Counting(self)
         try:
             return self._interpreter.visit(expression.parsed, document)
         except JMESPathError:
@@ -112,8 +113,13 @@ class _Counting(TreeInterpreter):  # type: ignore[misc]
         self._work = work
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
-        found = super().visit(node, *args, **kwargs)
-        self._work.spend(1 + len(found) // A_STEP if isinstance(found, list | str) else 1)
+        """As the library's own; without calls in between, for it is what most of the time goes into."""
+        method = self._method_cache.get(node["type"])
+        found = method(node, *args, **kwargs) if method else super().visit(node, *args, **kwargs)
+        kind = type(found)
+        self._work.left -= 1 + len(found) // A_STEP if kind is list or kind is str else 1
+        if self._work.left < 0:
+            self._work.spend(0)
         return found
 
 

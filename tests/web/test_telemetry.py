@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from devices.ingest import Batch
 from devices.intake import actions as intake
+from devices.pace import Pace
 from devices.readings import Envelope
 from devices.registry.actions import register_device
 from devices.tables import Heartbeat, RawMessage, RejectedMessage
@@ -43,13 +44,13 @@ def test_what_cannot_be_stored_is_rejected_and_stops_nobody(
 ) -> None:
     store = intake.store
 
-    def fails(session: Session, envelopes: list[Envelope]) -> None:
-        store(session, envelopes)
+    def fails(session: Session, envelopes: list[Envelope], *, pace: Pace) -> None:
+        store(session, envelopes, pace=pace)
         if any(one.payload == b'{"p":4}' for one in envelopes):
             raise error
 
     monkeypatch.setattr(intake, "store", fails)
-    assert worker.keep(batch, committed_db, threading.Event())
+    assert worker.keep(batch, committed_db, threading.Event(), Pace())
     assert kept(committed_db) == (8, [("unstorable", b'{"p":4}')], 1)
 
 
@@ -58,15 +59,15 @@ def test_a_database_that_is_away_is_waited_for(
 ) -> None:
     store, tries = intake.store, []
 
-    def fails_twice(session: Session, envelopes: list[Envelope]) -> None:
+    def fails_twice(session: Session, envelopes: list[Envelope], *, pace: Pace) -> None:
         tries.append(len(envelopes))
         if len(tries) < 3:
             raise OperationalError("INSERT", None, Exception("the server closed the connection"))
-        store(session, envelopes)
+        store(session, envelopes, pace=pace)
 
     monkeypatch.setattr(intake, "store", fails_twice)
     monkeypatch.setattr(worker, "PAUSE_S", 0.01)
-    assert worker.keep(batch, committed_db, threading.Event())
+    assert worker.keep(batch, committed_db, threading.Event(), Pace())
     assert tries == [9, 9, 9]
     assert kept(committed_db) == (9, [], 1)
 
@@ -76,10 +77,10 @@ def test_what_was_stopped_before_it_was_stored_is_not_acknowledged(
 ) -> None:
     over = threading.Event()
 
-    def stops(_session: Session, _envelopes: list[Envelope]) -> None:
+    def stops(_session: Session, _envelopes: list[Envelope], *, pace: Pace) -> None:
         over.set()
         raise OperationalError("INSERT", None, Exception("away"))
 
     monkeypatch.setattr(intake, "store", stops)
-    assert not worker.keep(batch, committed_db, over)
+    assert not worker.keep(batch, committed_db, over, Pace())
     assert kept(committed_db) == (0, [], 0)

@@ -23,6 +23,8 @@ def reason_in_words(code: str, lang: Lang) -> str:
         "wrong_login": _("Name or secret is wrong"),
         "taken_over": _("Put out by another client with the same key"),
         "unstorable": _("It could not be stored; the log of the worker says why"),
+        "bad_expression": _("What its mapping looks for cannot be worked out from it"),
+        "rate": _("More messages than one device may send"),
     }
     return said.get(code) or word(_, "rejection", code)
 
@@ -40,6 +42,9 @@ def remedy_in_words(code: str, lang: Lang) -> str:
         "too_large": _("Send power and energy alone: a message has at most 16 KiB."),
         "unknown_alias": _("It is asked for a birth by itself. Wait a minute."),
         "unstorable": _("Tell the platform's operator."),
+        "bad_expression": _("Change the mapping; it can be tried on the last messages first."),
+        "unknown_family": _("Save anew how its messages are read; what is not accepted any more is said there."),
+        "rate": _("Make its reports less frequent: every ten seconds is plenty. A device that is out of control is restarted."),
         "bad_time": _("Have the meter set its clock by NTP."),
     }
     return said.get(code, other_kind)

@@ -178,3 +178,18 @@ def test_who_manages_devices_sees_and_changes_the_reading(world: World) -> None:
         refused(world.post(path + tail, json={}), 401, "not_signed_in")
     refused(world.get(path, finance), 403, "not_allowed")
     refused(world.get(path, stranger), 404, "not_found")
+
+
+def test_an_expression_that_fails_on_a_message_or_holds_others_up_is_told(world: World, store: sessionmaker[Session]) -> None:
+    made = a_device(world)
+    heard(store, (f"d/{made['key']}/t", b'{"p": 8, "st": "RUN"}'))
+    path = f"/devices/{made['id']}/profile?dry_run=true"
+    for expression in ("st > `1` && p", "[@][?st < `5`].p | [0]"):
+        mapping = {"message": [{"topic": "{branch+}/t", "power": f"jmespath:{expression}"}]}
+        (told,) = world.post(path, world.manager, json={"profile": mapping}).json()["messages"]
+        assert told["then"]["reason"] == "bad_expression"
+        assert expression[:12] in told["then"]["detail"]
+    for expression in ("|".join(["[@,@][]"] * 30), "(" * 190 + "p" + ")" * 190):
+        mapping = {"message": [{"topic": "{branch+}/t", "power": f"jmespath:{expression}"}]}
+        reply = refused(world.post(path, world.manager, json={"profile": mapping}), 422, "invalid")
+        assert "profile.family.message.0" in fields(reply)
