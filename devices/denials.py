@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from devices.readings import Reason
+from devices.rights import key_of
 
 LOG = "mosquitto.log"
 READ_BYTES = 1 << 20
@@ -89,7 +90,7 @@ def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
         place += len(line)
         if foreign := FOREIGN.fullmatch(text):
             at, client, topic, size = foreign.groups()
-            yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(size), _moment(at))
+            yield Denial(name, Reason.FOREIGN_TOPIC, key_of(client), topic, int(size), _moment(at))
         elif forged := FORGED.fullmatch(text):
             yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
         elif taken := TAKEN_OVER.fullmatch(text):
@@ -100,7 +101,7 @@ def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
     """Of a minute it is the same one, for two that put each other out do so all the time."""
     moment = _moment(at)
     name = "rej_" + hashlib.sha256(f"{client} {moment:%Y-%m-%dT%H:%M}".encode()).hexdigest()[:32]
-    return Denial(name, Reason.TAKEN_OVER, client, "", 0, moment, came[1] if came and came[2] == client else "")
+    return Denial(name, Reason.TAKEN_OVER, key_of(client), "", 0, moment, came[1] if came and came[2] == client else "")
 
 
 def _moment(text: str) -> datetime:

@@ -87,7 +87,7 @@ def profile_of(body: DeviceIn) -> dict[str, Any]:
 
 
 def connection(known: Credentials, host: str, port: int) -> dict[str, Any]:
-    return {"host": host, "port": port, "username": known.key, "topic": known.topic}
+    return {"host": host, "port": port, "username": known.login, "topic": known.topic}
 
 
 def device(db: Session, row: Device, now: datetime) -> dict[str, Any]:
