@@ -26,8 +26,8 @@ from devices.registry.actions import broker_hash
 from devices.rights import INGEST, KEEPER, OUR_RIGHTS, TELLER, mosquitto_rules
 from marketplace.refusals import Refusal
 
-NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
-"""No `+`, `#` or `/`: such a name would become a pattern in the topic ACL."""
+NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}(\.2)?$")
+"""A key or a second name. No `+`, `#` or `/`: such a name would become a pattern in the topic ACL."""
 
 HASH = re.compile(r"^\$7\$\d{1,7}\$[A-Za-z0-9+/=]{8,64}\$[A-Za-z0-9+/=]{16,128}$")
 QUEUED_MESSAGES = 500_000
@@ -131,8 +131,9 @@ def start_broker(
     port = port or free_port()
     password, keeper_password = ingest_password or _own_password(folder, INGEST), _own_password(folder, KEEPER)
     user = _run_as(folder)
-    write_credentials(folder, credentials, ingest_password=password, keeper_password=keeper_password)
-    _write(folder / "acl", mosquitto_rules())
+    known = list(credentials)
+    write_credentials(folder, known, ingest_password=password, keeper_password=keeper_password)
+    write_rights(folder, known)
     if secured:
         _write_certificates(folder, secured)
     _write(folder / "mosquitto.conf", configuration(folder, port, user, host=host, secured=secured))
@@ -212,7 +213,7 @@ def write_credentials(
     ingest_password: str | None = None,
     keeper_password: str | None = None,
 ) -> bool:
-    """Write the password file from (device key, `$7$` hash) pairs; says whether it changed, so that a reload is due.
+    """Write the password file from (login name, `$7$` hash) pairs; says whether it changed, so that a reload is due.
 
     The lines of our own accounts stay unless a password for them is given. Raises: BrokerUnavailable for a bad name or hash.
     """
@@ -232,6 +233,15 @@ def write_credentials(
     return True
 
 
+def write_rights(folder: Path, credentials: Iterable[tuple[str, str]]) -> bool:
+    """Write what each may do; says whether it changed, so that a reload is due."""
+    file, text = folder / "acl", mosquitto_rules(name for name, _ in credentials)
+    if file.exists() and file.read_text() == text:
+        return False
+    _write(file, text)
+    return True
+
+
 def reload_broker(folder: Path) -> bool:
     """Have the broker of `folder` read passwords and ACL again and drop whom they no longer let in; False if none runs."""
     pid = _pid(folder)
@@ -243,7 +253,9 @@ def reload_broker(folder: Path) -> bool:
 
 def provision(folder: Path, credentials: Iterable[tuple[str, str]]) -> bool:
     """Bring the broker of `folder` up to date with who may connect; True if anything changed. Cheap when nothing did."""
-    return write_credentials(folder, credentials) and reload_broker(folder)
+    known = list(credentials)
+    changed = [write_credentials(folder, known), write_rights(folder, known)]
+    return any(changed) and reload_broker(folder)
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from devices.readings import Reason
-from devices.rights import may_write
+from devices.rights import key_of, may_write
 
 LOG = "mosquitto.log"
 READ_BYTES = 1 << 20
@@ -112,7 +112,7 @@ def _denials(lines: list[bytes], begin: int) -> Iterator[Denial]:
         place += len(line)
         if foreign := FOREIGN.fullmatch(text):
             at, client, topic, size = foreign.groups()
-            yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(size), _moment(at))
+            yield Denial(name, Reason.FOREIGN_TOPIC, key_of(client), topic, int(size), _moment(at))
         elif forged := FORGED.fullmatch(text):
             yield Denial(name, Reason.WRONG_LOGIN, "", "", 0, _moment(forged[1]))
         elif taken := TAKEN_OVER.fullmatch(text):
@@ -125,7 +125,7 @@ def _taken_over(at: str, client: str, came: re.Match[str] | None) -> Denial:
     """Of a minute it is the same one, for two that put each other out do so all the time."""
     moment = _moment(at)
     name = _name(f"{client} {moment:%Y-%m-%dT%H:%M}")
-    return Denial(name, Reason.TAKEN_OVER, client, "", 0, moment, came[1] if came and came[2] == client else "")
+    return Denial(name, Reason.TAKEN_OVER, key_of(client), "", 0, moment, came[1] if came and came[2] == client else "")
 
 
 def _will(client: str, will: re.Match[str] | None, below: re.Match[str] | None) -> Iterator[Denial]:
@@ -133,7 +133,7 @@ def _will(client: str, will: re.Match[str] | None, below: re.Match[str] | None) 
     if will and below and not may_write(client, below[2]):
         at, topic = _moment(below[1]), below[2]
         name = _name(f"{client} {at:%Y-%m-%dT%H:%M} will {topic}")
-        yield Denial(name, Reason.FOREIGN_TOPIC, client, topic, int(will[1]), at, WILL_DENIED)
+        yield Denial(name, Reason.FOREIGN_TOPIC, key_of(client), topic, int(will[1]), at, WILL_DENIED)
 
 
 def _name(told: str) -> str:

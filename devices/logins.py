@@ -18,6 +18,7 @@ from devices import queries
 from devices.broker import NAME, matches
 from devices.denials import Denial
 from devices.readings import Reason
+from devices.rights import key_of, login_name
 from devices.tables import Device, DeviceState
 
 LASTS = timedelta(hours=12)
@@ -52,7 +53,7 @@ class Fault(StrEnum):
 DETAILS = {
     Fault.WRONG_LOGIN: "the broker knows no such name and secret",
     Fault.REVOKED: "the device is revoked",
-    Fault.CLIENT_ID: "the client id must be the device's key",
+    Fault.CLIENT_ID: "the client id must be the device's key or user name",
 }
 
 
@@ -72,19 +73,21 @@ class TurnedAway:
 
 
 def judge(session: Session, login: Login, *, account: Account, now: datetime) -> Admitted | TurnedAway:
-    """Who logs in takes over the session of its client id, so that must be the name, as it is with Mosquitto."""
+    """Who logs in takes over the session of its client id, so that must be its own: the name, as it is with Mosquitto, or the
+    device's key."""
     if login.name == account.name:
         return _judge_ingest(login, account)
-    known = queries.devices_by_key(session, [login.name]) if NAME.match(login.name) else {}
-    row = known.get(login.name)
+    key = key_of(login.name)
+    row = queries.devices_by_key(session, [key]).get(key) if NAME.match(login.name) else None
     if row is None:
         return TurnedAway(Fault.WRONG_LOGIN, "")
     if row.state is DeviceState.REVOKED:
         return TurnedAway(Fault.REVOKED, row.key)
-    ends = [ends_at for hashed, ends_at in _secrets(session, row, now) if matches(hashed, login.secret)]
+    counting = _secrets(session, row, now)
+    ends = [ends_at for name, hashed, ends_at in counting if name == login.name and matches(hashed, login.secret)]
     if not ends:
         return TurnedAway(Fault.WRONG_LOGIN, row.key)
-    if login.client_id != row.key:
+    if login.client_id not in {row.key, login.name}:
         return TurnedAway(Fault.CLIENT_ID, row.key)
     again = now + LASTS - timedelta(seconds=zlib.crc32(row.key.encode()) % STAGGER_S)
     return Admitted(row.key, min(ends[0] or again, again))
@@ -96,10 +99,11 @@ def _judge_ingest(login: Login, account: Account) -> Admitted | TurnedAway:
     return Admitted(None, None) if login.client_id == account.name else TurnedAway(Fault.CLIENT_ID, "")
 
 
-def _secrets(session: Session, row: Device, now: datetime) -> Sequence[tuple[str, datetime | None]]:
-    """Hashes that count now, the present one first, each with when it ends."""
+def _secrets(session: Session, row: Device, now: datetime) -> Sequence[tuple[str, str, datetime | None]]:
+    """Names with the hashes that count now, the present one first, each with when it ends."""
     old = queries.find_old_secret(session, row.id, at=now)
-    return [(row.secret_hash, None), *([(old.secret_hash, old.ends_at)] if old else [])]
+    before = [(login_name(row.key, old.login_number), old.secret_hash, old.ends_at)] if old else []
+    return [(login_name(row.key, row.login_number), row.secret_hash, None), *before]
 
 
 def denial(found: TurnedAway, now: datetime) -> Denial:

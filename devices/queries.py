@@ -17,6 +17,7 @@ from devices.matching import OVERRUN_MAX, Verdict
 from devices.placing import BACKLOG_REACH
 from devices.profile import InForce, Profile, Profiles, stored_profile
 from devices.readings import Envelope
+from devices.rights import login_name
 from devices.segments import Segment, State, combine, filled, of_line
 from devices.tables import (
     ConfirmedUse,
@@ -105,15 +106,26 @@ def revoked_certificates(session: Session, *, now: datetime) -> list[tuple[str, 
     return [(serial, since) for serial, since in rows if since]
 
 
-def logins(session: Session) -> list[tuple[str, str]]:
-    """(key, hash of the secret) of everyone who may connect to the broker. Columns, not rows: a tenth of the time."""
-    active = select(Device.key, Device.secret_hash).where(Device.state == DeviceState.ACTIVE)
-    return [(key, hashed) for key, hashed in session.execute(active.order_by(Device.key))]
+def logins(session: Session, *, at: datetime) -> list[tuple[str, str]]:
+    """(name, hash of the secret) of everyone who may connect to a broker that has them in a file, where a name has one secret.
+    Columns, not rows: a tenth of the time."""
+    present = select(Device.key, Device.login_number, Device.secret_hash).where(Device.state == DeviceState.ACTIVE)
+    old = select(Device.key, OldSecret.login_number, OldSecret.secret_hash).join(OldSecret, OldSecret.device_id == Device.id)
+    counting = (OldSecret.ends_at > at, OldSecret.login_number != Device.login_number, Device.state == DeviceState.ACTIVE)
+    rows = [*session.execute(present), *session.execute(old.where(*counting))]
+    return sorted((login_name(key, number), hashed) for key, number, hashed in rows)
 
 
-def logins_version(session: Session) -> int:
-    """Another number whenever `logins` has changed, whichever transaction came first; a tenth of its time."""
-    return session.scalar(select(func.sum(Device.access_version))) or 0
+def logins_version(session: Session, *, at: datetime) -> tuple[int, int]:
+    """Another one whenever `logins` has changed, whichever transaction came first; a tenth of its time. The first number grows
+    with each change that is made, the second falls where an old secret ends by itself."""
+    changes = session.scalar(select(func.sum(Device.access_version))) or 0
+    return changes, session.scalar(select(func.count()).where(OldSecret.ends_at > at)) or 0
+
+
+def second_names(session: Session) -> int:
+    """How many devices log in by theirs."""
+    return session.scalar(select(func.count()).where(Device.login_number != 1)) or 0
 
 
 def find_old_secret(session: Session, device_id: str, *, at: datetime) -> OldSecret | None:

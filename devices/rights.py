@@ -3,7 +3,7 @@
 A device writes below its own name only: in our branch, or where its family's standard puts it (families.device_key).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,23 +60,48 @@ OUR_RIGHTS: Mapping[str, Sequence[Right]] = {
 """Of the accounts of our own broker; no device has such a name."""
 
 
-def mosquitto_rules() -> str:
-    """The file of topic rules: what it does not name is refused."""
+def login_name(key: str, number: int) -> str:
+    """What a device logs in by: its key, or its second name. No key has a dot.
+
+    >>> login_name("k1", 1), login_name("k1", 2)
+    ('k1', 'k1.2')
+    """
+    return key if number == 1 else f"{key}.{number}"
+
+
+def key_of(name: str) -> str:
+    """Of the device that logs in by this name.
+
+    >>> key_of("k1"), key_of("k1.2")
+    ('k1', 'k1')
+    """
+    return name.partition(".")[0]
+
+
+def mosquitto_rules(names: Iterable[str] = ()) -> str:
+    """The file of topic rules: what it does not name is refused. Of those who log in second names need rules of their own, for
+    Mosquitto puts in a pattern the whole name or nothing."""
     accounts = [
         [f"user {name}", *(f"topic {right.access} {right.topic}" for right in rights)] for name, rights in OUR_RIGHTS.items()
     ]
     devices = [[f"pattern {right.access} {right.topic.replace(KEY, '%u')}" for right in group] for group in DEVICE_RIGHTS]
-    return "\n\n".join("\n".join(lines) for lines in (*accounts, *devices)) + "\n"
+    second = [_second(name) for name in sorted(names) if key_of(name) != name]
+    return "\n\n".join("\n".join(lines) for lines in (*accounts, *devices, *second)) + "\n"
+
+
+def _second(name: str) -> list[str]:
+    rights = [right for group in DEVICE_RIGHTS for right in group]
+    return [f"user {name}", *(f"topic {right.access} {right.topic.replace(KEY, key_of(name))}" for right in rights)]
 
 
 def may_write(name: str, topic: str) -> bool:
-    """Whether the broker takes a message on `topic` from the account or device `name`.
+    """Whether the broker takes a message on `topic` from the account `name` or the device that logs in by it.
 
-    >>> may_write("k1", "d/k1/s"), may_write("k1", "d/k2/s"), may_write("k1", "spBv1.0/plant/NDEATH/k1"), may_write("k1", "d/k1")
+    >>> may_write("k1", "d/k1/s"), may_write("k1", "d/k2/s"), may_write("k1", "spBv1.0/a/NDEATH/k1"), may_write("k1.2", "d/k1")
     (True, False, True, True)
     """
     rights = OUR_RIGHTS.get(name) or [right for group in DEVICE_RIGHTS for right in group]
-    filters = [right.topic.replace(KEY, name) for right in rights if right.access is Access.WRITE]
+    filters = [right.topic.replace(KEY, key_of(name)) for right in rights if right.access is Access.WRITE]
     return any(_fits(topic.split("/"), one.split("/")) for one in filters)
 
 

@@ -32,6 +32,8 @@ class Device(Base):
     name: Mapped[Name]
     secret_hash: Mapped[Line]
     """In the broker's own password format ($7$ PBKDF2-SHA512), so that the file can be written again from here."""
+    login_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    """By which of its names it logs in with this secret (devices.rights.login_name)."""
     state: Mapped[DeviceState] = mapped_column(choice(DeviceState))
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -64,7 +66,8 @@ class OldSecret(Base):
 
     device_id: Mapped[Id] = mapped_column(ForeignKey(Device.id), primary_key=True)
     secret_hash: Mapped[Line]
-    """As in Device."""
+    login_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Both as in Device."""
     ends_at: Mapped[datetime]
 
 

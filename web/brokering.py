@@ -127,7 +127,7 @@ def started(settings: Settings, host: str, sessions: sessionmaker[Session], keep
     if settings.mqtt_dir is None or not password:
         raise BrokerUnavailable(reason="PILOTBENCH_MQTT_DIR, and PILOTBENCH_MQTT_URL with a password, must be set for this")
     with sessions() as session:
-        known = queries.logins(session)
+        known = queries.logins(session, at=clock.now())
         secured = secured_by(settings, session)
         unheard = queries.last_heartbeat(session) is None
     running = start_broker(

@@ -159,6 +159,7 @@ REASONS = (
     _("is not before its end; for a longer one enter another outage from there"),
     _("is not alike, costs more, or has other terms than were agreed"),
     _("is not as long as the booking"),
+    _("is not possible: {most} devices log in by their second name; leave it out, or use certificates"),
     _("is not sealed yet: a day is sealed one hour after it is over (UTC)"),
     _("is over already"),
     _("is past, and what is past stays as it was recorded"),

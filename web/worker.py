@@ -193,16 +193,18 @@ def birth_loop(ingest: Ingest, sessions: Sessions, stop: threading.Event) -> Non
 
 def broker_loop(provisioned: Provisioned, sessions: Sessions, stop: threading.Event) -> None:
     """Keep the broker's files equal to who may connect, and count whom and what it turned away."""
-    folder, authority, known, rested_at = provisioned.folder, provisioned.authority, -1, clock.now()
+    folder, authority, rested_at = provisioned.folder, provisioned.authority, clock.now()
+    known: tuple[int, int] | None = None
     while not stop.is_set():
         if not folder.is_dir():
             log.warning("broker_folder_missing", folder=str(folder), remedy="start pilotbench broker, as the same user")
             stop.wait(PAUSE_S * 5)
             continue
         with sessions() as session:
-            version = equipment.logins_version(session) if clock.now() >= rested_at else known
-            present = equipment.logins(session) if version != known else []
-            revoked = equipment.revoked_certificates(session, now=clock.now()) if authority else []
+            now = clock.now()
+            version = equipment.logins_version(session, at=now) if now >= rested_at else known
+            present = equipment.logins(session, at=now) if version != known else []
+            revoked = equipment.revoked_certificates(session, now=now) if authority else []
         if version != known:
             rest = REST * len(present) if broker.provision(folder, present) else timedelta(0)
             known, rested_at = version, clock.now() + rest

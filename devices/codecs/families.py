@@ -45,7 +45,7 @@ class Family:
     read: Read
     follow: Follow | None = None
     setup: str = ""
-    """What is typed into the device, with {host}, {port}, {key} and {secret}; without it any MQTT client shows the way."""
+    """What is typed into the device, with {host}, {port}, {key}, {login} and {secret}; without it any MQTT client shows how."""
     examples: Sequence[Example] = ()
     described: Mapping[str, Any] | None = None
     """As a mapping, where one describes it."""

@@ -14,7 +14,7 @@ from devices.readings import Channel, Reading, Reason, Relay
 
 EXAMPLE = '{"ENERGY": {"Power": 742.5, "Total": 118.2347}}'
 SETUP = (
-    "Backlog MqttHost {host}; MqttPort {port}; MqttUser {key}; MqttPassword {secret}; "
+    "Backlog MqttHost {host}; MqttPort {port}; MqttUser {login}; MqttPassword {secret}; "
     "MqttClient {key}; Topic {key}; FullTopic d/%topic%/%prefix%/; SetOption52 1; TelePeriod 10"
 )
 """For the console of the plug. SetOption52 has it tell the offset of its clock; the period is the shortest it has, so that

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import delete
@@ -15,6 +16,7 @@ from devices import queries
 from devices.certificates import Authority, Issued
 from devices.codecs.families import FAMILIES
 from devices.profile import Profile, read_profile
+from devices.rights import login_name
 from devices.submeters import actions as submeters
 from devices.tables import Device, DeviceCertificate, DeviceState, OldSecret, Thresholds
 from marketplace import audit
@@ -34,6 +36,8 @@ class Credentials:
     key: str
     secret: str
     topic: str
+    login: str
+    """The user name."""
 
 
 def broker_hash(secret: str) -> str:
@@ -82,31 +86,65 @@ def register_device(
         submeters.include(session, device=row, measured_by=measured_by, actor_id=actor_id, now=now)
     main = {"measured_by": measured_by} if measured_by is not None else {}
     note(session, row, "register", actor_id, {"name": row.name, "key": key, "family": read.family, **main}, now)
-    return row, Credentials(key, secret, topic_of(key, read.family))
+    return row, Credentials(key, secret, topic_of(key, read.family), key)
 
 
 HOUR = timedelta(hours=1)
 LONGEST_OVERLAP = timedelta(days=30)
 AT_ONCE = timedelta(0)
+MOST_SECOND = 2000
+"""Devices that log in by their second names. Mosquitto reads rules in a time that grows with their square, 0.7 s of these."""
 
 
-def new_secret(session: Session, *, device_id: str, overlap: timedelta = AT_ONCE, actor_id: str, now: datetime) -> Credentials:
-    """Replace the secret. The old one goes on for `overlap` with a broker that asks; Mosquitto drops it as soon as it has the
-    new file. What was revoked does not come back. Raises: NotFound, Invalid (overlap)."""
+class Beside(StrEnum):
+    """How a secret counts beside the one before it."""
+
+    SAME_NAME = "same_name"
+    """With a broker that asks each time."""
+    OTHER_NAME = "other_name"
+    """With one that has them in a file, a line a name: the new one belongs to the other of the device's two names."""
+
+
+def new_secret(
+    session: Session,
+    *,
+    device_id: str,
+    overlap: timedelta = AT_ONCE,
+    beside: Beside = Beside.OTHER_NAME,
+    actor_id: str,
+    now: datetime,
+) -> Credentials:
+    """Replace the secret; the old one goes on for `overlap`. What was revoked does not come back.
+
+    Raises: NotFound, Invalid (overlap).
+    """
     if not AT_ONCE <= overlap <= LONGEST_OVERLAP:
         raise Invalid(field="overlap_hours", reason="must be {low} to {high}", low=0, high=LONGEST_OVERLAP // HOUR)
     row = queries.lock_device(session, device_id)
     _end_old_secret(session, row)
     goes_on = overlap > AT_ONCE and row.state is DeviceState.ACTIVE
     if goes_on:
-        session.add(OldSecret(device_id=row.id, secret_hash=row.secret_hash, ends_at=now + overlap))
+        old = OldSecret(device_id=row.id, secret_hash=row.secret_hash, login_number=row.login_number, ends_at=now + overlap)
+        session.add(old)
+        row.login_number = _other_number(session, row) if beside is Beside.OTHER_NAME else row.login_number
     secret = secrets.token_urlsafe(24)
     row.secret_hash, row.state, row.revoked_at = broker_hash(secret), DeviceState.ACTIVE, None
     row.access_version += 1
     session.flush()
     until = {"old_until": (now + overlap).isoformat()} if goes_on else {}
     note(session, row, "new_secret", actor_id, {"key": row.key, **until}, now)
-    return Credentials(row.key, secret, topic_of(row.key, queries.profile_of(session, device_id, at=now).family))
+    topic = topic_of(row.key, queries.profile_of(session, device_id, at=now).family)
+    return Credentials(row.key, secret, topic, login_name(row.key, row.login_number))
+
+
+def _other_number(session: Session, device: Device) -> int:
+    """Raises: Invalid (too many have their second name)."""
+    if device.login_number != 1:
+        return 1
+    if queries.second_names(session) >= MOST_SECOND:
+        reason = "is not possible: {most} devices log in by their second name; leave it out, or use certificates"
+        raise Invalid(field="overlap_hours", reason=reason, most=MOST_SECOND)
+    return 2
 
 
 MOST_CERTIFICATES = 5

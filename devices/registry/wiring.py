@@ -10,7 +10,7 @@ ANYWHERE = "{branch*}/"
 MEASURES = ("power", "energy", "state", "online")
 
 
-def bridge(described: Mapping[str, Any], *, host: str, port: int, key: str, secret: str) -> str:
+def bridge(described: Mapping[str, Any], *, host: str, port: int, key: str, login: str, secret: str) -> str:
     """For the other broker's configuration; empty where nothing of the mapping is found below any branch."""
     topics = list(dict.fromkeys(_filters(described)))
     if not topics:
@@ -18,7 +18,7 @@ def bridge(described: Mapping[str, Any], *, host: str, port: int, key: str, secr
     lines = [
         f"connection pilotbench-{key}",
         f"address {host}:{port}",
-        f"remote_username {key}",
+        f"remote_username {login}",
         f"remote_password {secret}",
         f"remote_clientid {key}",
         "notifications false",

@@ -4,9 +4,10 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from devices.evidence.resting import export_command
 from evaluation.exports.cells import safe
-from evaluation.exports.headings import HEADINGS, heading
-from evaluation.exports.report import Cell, Report
+from evaluation.exports.headings import EVIDENCE, HEADINGS, heading
+from evaluation.exports.report import Cell, Report, UnitRow
 
 BOM = "\ufeff"
 
@@ -25,10 +26,14 @@ def institutions_csv(report: Report) -> bytes:
 
 
 def units_csv(report: Report) -> bytes:
-    """设备编号, 设备, 机构编号 and figures."""
-    header = ["设备编号", "设备", "机构编号", *(heading(code) for code in HEADINGS)]
-    rows = ([row.id, row.name, row.institution_id, *(row.metrics.get(code) for code in HEADINGS)] for row in report.units)
-    return _csv(header, rows)
+    """设备编号, 设备, 机构编号, figures and what writes the messages that they rest on."""
+    header = ["设备编号", "设备", "机构编号", *(heading(code) for code in HEADINGS), EVIDENCE]
+    return _csv(header, [unit_cells(row, report) for row in report.units])
+
+
+def unit_cells(row: UnitRow, report: Report) -> list[Cell]:
+    figures = (row.metrics.get(code) for code in HEADINGS)
+    return [row.id, row.name, row.institution_id, *figures, export_command(row.id, report.within)]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:

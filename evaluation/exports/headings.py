@@ -1,5 +1,8 @@
 """Chinese names of the figures, with their formula in words in both languages; the order is that of the columns."""
 
+EVIDENCE = "证据（导出命令）"
+"""Heading of what writes the messages that a unit's figures rest on, with their proofs."""
+
 HEADINGS: dict[str, tuple[str, str]] = {
     "units": ("报告单元数", "计入评价的设备（中试线）数"),
     "n_w": ("折算台数 N_w", "Σ 在役天数 / 周期天数"),

@@ -8,7 +8,8 @@ from datetime import datetime
 import xlsxwriter
 
 from evaluation.exports.cells import NUMBER, safe
-from evaluation.exports.headings import HEADINGS, STATUS, heading
+from evaluation.exports.csv import unit_cells
+from evaluation.exports.headings import EVIDENCE, HEADINGS, STATUS, heading
 from evaluation.exports.report import Cell, Report
 from evaluation.scoring import Indicator
 
@@ -59,11 +60,10 @@ def workbook(report: Report) -> bytes:
     _summary(book, report)
     for indicator in report.scheme.indicators:
         _indicator(book, report, indicator)
-    codes = list(HEADINGS)
     book.sheet(
         "设备",
-        ["设备编号", "设备", "机构编号", *(heading(code) for code in codes)],
-        [[row.id, row.name, row.institution_id, *(row.metrics.get(code) for code in codes)] for row in report.units],
+        ["设备编号", "设备", "机构编号", *(heading(code) for code in HEADINGS), EVIDENCE],
+        [unit_cells(row, report) for row in report.units],
     )
     if report.bookings:
         _bookings(book, report)

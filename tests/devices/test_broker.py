@@ -9,7 +9,8 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from devices.broker import BrokerUnavailable, RunningBroker, provision, start_broker, write_credentials
 from devices.codecs import families
-from devices.ingest import Ingest
+from devices.ingest import Batch, Ingest
+from devices.readings import Command, Envelope
 from devices.registry.actions import broker_hash
 from tests.devices.plugs import V5, V311, a_plug, batches, die_with_will, envelopes, eventually, listening, published, turned_away
 
@@ -103,13 +104,51 @@ def test_a_renewed_secret_puts_out_who_came_by_the_old_one(running: RunningBroke
     assert not turned_away(running.port, "k1", "other", version=version)
 
 
+def test_a_secret_and_its_successor_count_at_once_by_two_names_and_each_reaches_its_own_topics_only(
+    running: RunningBroker, version: MQTTProtocolVersion
+) -> None:
+    k2 = ("k2", broker_hash("two"))
+    present, successor = ("k1", broker_hash("one")), ("k1.2", broker_hash("new"))
+    got: list[str] = []
+    with listening(running.url) as ingest, a_plug(running.port, "k1", "one", version=version) as old:
+        assert provision(running.folder, [present, successor, k2])
+        with a_plug(running.port, "k1.2", "new", client_id="k2", version=version) as new:
+            new.on_message = lambda _client, _data, message: got.append(message.topic)
+            new.subscribe([("d/k1/cmd/#", 1), ("d/k2/cmd/#", 1), ("d/k2/t", 1)])
+            for plug in (old, new, old):
+                for topic in ("d/k2/t", "shellies/k2/x", "spBv1.0/lab/DDATA/k2/k1", "ingest/beat", "elsewhere", "d/k1/t", OWN[0]):
+                    published(plug, topic, b"{}")
+            ingest.tell(Command("d/k1/cmd/x", b"{}"))
+            ingest.tell(Command("d/k2/cmd/x", b"{}"))
+            own = ["d/k1/t", OWN[0]] * 3
+            heard = envelopes(batches(ingest, until=lambda found: len(telling(found)) >= len(own)))
+            assert [one.topic for one in heard if "/cmd/" not in one.topic] == own
+            eventually(lambda: got)
+            assert provision(running.folder, [successor, k2])
+            eventually(lambda: not old.is_connected())
+            assert turned_away(running.port, "k1", "one", version=version)
+            assert turned_away(running.port, "k1", "new", version=version)
+            assert turned_away(running.port, "k1.2", "one", version=version)
+            published(new, "d/k1/t", b"last")
+            batches(ingest, until=lambda found: any(one.payload == b"last" for one in envelopes(found)))
+    assert got == ["d/k1/cmd/x"]
+
+
+def telling(found: list[Batch]) -> list[Envelope]:
+    """What a device said."""
+    return [one for one in envelopes(found) if "/cmd/" not in one.topic]
+
+
 def test_nothing_is_reloaded_where_nothing_changed(running: RunningBroker) -> None:
     known = [("k1", broker_hash("one"))]
     assert provision(running.folder, known)
     assert not provision(running.folder, known)
 
 
-@pytest.mark.parametrize("key", ["a+b", "a#", "a/b", "", "ingest", "keeper", "keeper-again", "a\nb:c", "x" * 65])
+NO_NAMES = ("a+b", "a#", "a/b", "a.b", "a.2.2", ".2", "", "ingest", "keeper", "keeper-again", "a\nb:c", "x" * 65)
+
+
+@pytest.mark.parametrize("key", NO_NAMES)
 def test_a_name_that_would_be_a_pattern_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(BrokerUnavailable):
         write_credentials(tmp_path, [(key, broker_hash("s"))], ingest_password="p")

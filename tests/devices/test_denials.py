@@ -50,6 +50,11 @@ def test_a_foreign_topic_and_a_forged_login_are_told_by_the_broker_and_its_routi
     assert "PUBLISH" not in (broker.folder / LOG).read_text().replace("Denied PUBLISH", "")
 
 
+def test_what_is_turned_away_by_a_second_name_is_told_of_the_device(tmp_path: Path) -> None:
+    (tmp_path / LOG).write_bytes(FOREIGN.replace(b"from k1 ", b"from k1.2 "))
+    assert [denial.client for denial in read(tmp_path)] == ["k1"]
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("version", [V311, V5])
 def test_a_will_below_the_name_of_another_is_told_and_one_below_its_own_is_not(

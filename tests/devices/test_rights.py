@@ -8,6 +8,8 @@ import pytest
 from paho.mqtt.client import topic_matches_sub
 
 from devices.broker import start_broker
+from devices.codecs.families import device_key
+from devices.readings import Rejected
 from devices.registry.actions import broker_hash
 from devices.rights import INGEST, KEEPER, TELLER, emqx_rules, mosquitto_rules
 from tests.devices.plugs import a_plug, batches, envelopes, listening, published
@@ -45,6 +47,18 @@ def test_every_line_of_mosquittos_rules_is_a_rule_for_emqx_and_the_rest_is_refus
         assert told == [(action, topic.replace("%u", "k1")) for action, topic in written]
         assert {rule["permission"] for rule in found[:-1]} == {"allow"}
         assert found[-1] == {"permission": "deny", "action": "all", "topic": "#"}
+
+
+def test_by_its_second_name_a_device_may_do_what_it_may_by_its_key() -> None:
+    text = mosquitto_rules(["k1", "k1.2", "k2"])
+    (second,) = [part for part in text.split("\n\n") if part.startswith("user k1")]
+    assert second.startswith("user k1.2\n")
+    assert [(WORDS[access], topic) for _, access, topic in LINE.findall(second)] == [
+        (action, topic.replace("%u", "k1")) for action, topic in lines("pattern")
+    ]
+    assert mosquitto_rules(["k1", "k2"]) == mosquitto_rules()
+    assert not isinstance(device_key("d/k1/t"), Rejected)
+    assert isinstance(device_key("d/k1.2/t"), Rejected)  # which the pattern lets through
 
 
 def test_who_hears_all_writes_nothing_and_who_tells_again_hears_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from devices.broker import provision, start_broker
 from devices.ingest import Ingest
-from devices.registry.actions import broker_hash
+from devices.registry.actions import MOST_SECOND, broker_hash
 from tests.devices.fleet import Closed, Fleet
 from tests.devices.plugs import eventually, listening
 
@@ -58,12 +58,14 @@ def let_in(port: int, key: str) -> float:
 
 
 def test_devices_are_added_to_ten_thousand_while_messages_flow_and_none_is_lost(tmp_path: Path) -> None:
+    """As many of them as may are just getting a new secret beside the old one."""
     known = [(f"k{number:012x}", HASH) for number in range(KNOWN)]
+    known += [(f"{key}.2", HASH) for key, _ in known[:MOST_SECOND]]
     broker = start_broker(tmp_path / "broker", credentials=known)
     fleet = Fleet(broker.port)
     try:
         with listening(broker.url) as ingest, heard_by(ingest) as heard:
-            fleet.join([(key, "secret") for key, _ in known[:: KNOWN // SENDING][:SENDING]])
+            fleet.join([(key, "secret") for key, _ in known[: KNOWN : KNOWN // SENDING]])
             for number in range(ROUNDS):
                 fleet.say()
                 known.append((f"n{number:012x}", HASH))

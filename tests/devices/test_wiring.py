@@ -30,7 +30,7 @@ MAPPING = import_discovery({"home_assistant": [CONFIG]}).mapping
 def another_broker(folder: Path, ours: RunningBroker) -> Iterator[int]:
     """A house's own, with our bridge in its configuration."""
     port = free_port()
-    bridged = bridge(MAPPING, host="127.0.0.1", port=ours.port, key="k1", secret="one")
+    bridged = bridge(MAPPING, host="127.0.0.1", port=ours.port, key="k1", login="k1", secret="one")
     file = folder / "house.conf"
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{bridged}\n")
     program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
@@ -76,7 +76,7 @@ def test_what_is_found_below_the_devices_own_branch_needs_no_bridge() -> None:
     own = import_discovery(
         {"home_assistant": [{**CONFIG, "payload": {**CONFIG["payload"], "stat_t": "d/k/x", "avty_t": "d/k/y"}}]}
     )  # type: ignore[dict-item]
-    known = {"host": "h", "port": 1883, "key": "k", "secret": "s"}
+    known = {"host": "h", "port": 1883, "key": "k", "login": "k", "secret": "s"}
     assert bridge(own.mapping, **known) == ""  # type: ignore[arg-type]
     assert bridge({"sparkplug": {}}, **known) == ""  # type: ignore[arg-type]
     assert bridge(FAMILIES["zigbee2mqtt"].described or {}, **known) == ""  # type: ignore[arg-type]

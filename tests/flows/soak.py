@@ -164,7 +164,7 @@ class Soak:
                 for place in places
             ]
         with self.sessions() as session:
-            provision(self.broker.folder, queries.logins(session))
+            provision(self.broker.folder, queries.logins(session, at=clock.now()))
         time.sleep(0.2)  # it answers the signal in its next loop, every 100 ms
         return made
 

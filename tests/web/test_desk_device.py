@@ -250,8 +250,13 @@ def test_where_the_broker_asks_the_old_secret_may_go_on(desk: Desk, asked_by_emq
         assert "The secret before this one" not in reader.post(f"/desk/devices/{device}/renew", overlap=choice).text
 
 
-def test_where_it_does_not_no_choice_is_offered_and_none_is_taken(desk: Desk) -> None:
-    device, _ = a_device(desk)
+def test_where_it_has_a_file_the_new_secret_has_a_user_name_of_its_own(desk: Desk) -> None:
+    device, key = a_device(desk)
     reader = desk.reader("technician")
-    assert "overlap" not in reader.get(f"/desk/devices/{device}").text
-    assert "The secret before this one" not in reader.post(f"/desk/devices/{device}/renew", overlap="24h").text
+    assert "a user name of its own" in reader.get(f"/desk/devices/{device}").text
+    shown = reader.post(f"/desk/devices/{device}/renew", overlap="24h").text
+    assert f"-i {key}.2 -u {key}.2 -P" in shown
+    assert f"-t d/{key}/t" in shown
+    assert f'Its user name: <span class="mono">{key}</span>' in shown
+    assert f"-u {key}.2 -P" in reader.post(f"/desk/devices/{device}/renew", overlap="none").text
+    assert f"-u {key} -P" in reader.post(f"/desk/devices/{device}/renew", overlap="1h").text

@@ -11,6 +11,7 @@ from devices.certificates import read_authority
 from devices.registry import actions
 from devices.tables import DeviceCertificate
 from marketplace.refusals import Invalid
+from marketplace.settings import Settings
 from web.api import shapes
 from web.api.devices import connection, device, own
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn
@@ -28,16 +29,14 @@ def new_secret(
     device_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now, settings: Configured, body: SecretIn | None = None
 ) -> Response:
     """The present one ends, at once or after `overlap_hours`; a device that was revoked may speak again with the new one, which
-    is told once."""
+    is told once. Both count at once under one user name where EMQX asks, else the new one comes with a user name of its own."""
     row = own(db, actor, device_id)
     overlap = timedelta(hours=body.overlap_hours if body else 0)
-    if overlap and not settings.emqx_asks:
-        raise Invalid(
-            field="overlap_hours", reason="the platform's broker knows one secret a device: leave it out, or use certificates"
-        )
 
     def make() -> dict[str, Any]:
-        known = actions.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
+        known = actions.new_secret(
+            db, device_id=row.id, overlap=overlap, beside=beside_of(settings), actor_id=actor.known_id, now=now
+        )
         old = queries.find_old_secret(db, row.id, at=now)
         until = {"old_secret_until": shapes.instant(old.ends_at if old else None)}
         return {
@@ -48,6 +47,11 @@ def new_secret(
         }
 
     return once.answer(200, make, told_once=("secret",))
+
+
+def beside_of(settings: Settings) -> actions.Beside:
+    """As the broker takes it."""
+    return actions.Beside.SAME_NAME if settings.emqx_asks else actions.Beside.OTHER_NAME
 
 
 @router.post("/devices/{device_id}/revoke")

@@ -9,9 +9,11 @@ from billing.actions import Receipt
 from billing.tables import Statement
 from booking import queries as booking
 from booking.tables import Booking
+from devices import queries as equipment
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
 from web.api import shapes
+from web.api.basis import evidence_of
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body, read_date
 from web.paying_back import pay_back
 
@@ -26,7 +28,7 @@ def simulate(body: Annotated[dict[str, Any], Body()], _actor: SignedIn) -> dict[
 @router.get("/bookings/{booking_id}/statement")
 def statement(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     booking.get_booking_for(db, actor, booking_id)
-    return shape(latest(db, booking_id))
+    return shape(db, latest(db, booking_id))
 
 
 def latest(db: ReadDb, booking_id: str) -> Statement:
@@ -37,7 +39,9 @@ def latest(db: ReadDb, booking_id: str) -> Statement:
     return row
 
 
-def shape(row: Statement) -> dict[str, Any]:
+def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
+    """With the records of evidence that its minutes rest on."""
+    booked, use = booking.get_booking(db, row.booking_id), equipment.use_of_booking(db, row.booking_id)
     return {
         "id": row.id,
         "booking_id": row.booking_id,
@@ -54,6 +58,7 @@ def shape(row: Statement) -> dict[str, Any]:
             "confirmed": row.confirmed_s / 60,
             "billed": row.billed_s / 60,
         },
+        "evidence": evidence_of(db, booked, use),
         "due_at": shapes.instant(row.due_at),
         "accepted_at": shapes.instant(row.accepted_at),
         "settled_at": shapes.instant(row.settled_at),
@@ -72,7 +77,7 @@ def accept(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) 
 
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
-        return shape(actions.accept_statement(db, statement_id=row.id, actor_id=actor.known_id, now=now))
+        return shape(db, actions.accept_statement(db, statement_id=row.id, actor_id=actor.known_id, now=now))
 
     return once.answer(200, make)
 
@@ -84,7 +89,7 @@ def dispute(booking_id: str, body: shapes.DisputeIn, once: OneAnswer, db: Db, ac
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
         disputed = actions.dispute_statement(db, statement_id=row.id, reason=body.reason, actor_id=actor.known_id, now=now)
-        return shape(disputed)
+        return shape(db, disputed)
 
     return once.answer(200, make)
 
@@ -97,7 +102,7 @@ def resolve(booking_id: str, body: shapes.ResolveIn, once: OneAnswer, db: Db, ac
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
         charge = body.charge.value()
-        return shape(actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=actor.known_id, now=now))
+        return shape(db, actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=actor.known_id, now=now))
 
     return once.answer(200, make)
 
@@ -112,7 +117,7 @@ def receive(booking_id: str, body: shapes.ReceiptIn, once: OneAnswer, db: Db, ac
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
         made = actions.mark_received(db, statement_id=row.id, receipt=receipt, actor_id=actor.known_id, now=now)
-        return {"id": made.id, "serial": made.serial, "statement": shape(latest(db, booking_id))}
+        return {"id": made.id, "serial": made.serial, "statement": shape(db, latest(db, booking_id))}
 
     return once.answer(201, make)
 
@@ -125,7 +130,7 @@ def returned(booking_id: str, body: shapes.ReturnIn, once: OneAnswer, db: Db, ac
 
     def make() -> dict[str, Any]:
         pay_back(db, booking_id=booking_id, serial=body.serial, actor_id=actor.known_id, now=now)
-        return shape(latest(db, booking_id))
+        return shape(db, latest(db, booking_id))
 
     return once.answer(200, make)
 

@@ -23,6 +23,7 @@ from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import Invalid, NotFound
 from web import live
 from web.api import reading, shapes
+from web.api.basis import evidence_of
 from web.api.bookings import read_slot
 from web.deps import AnyActor, Configured, Db, Now, OneAnswer, ReadDb, SignedIn
 
@@ -87,7 +88,7 @@ def profile_of(body: DeviceIn) -> dict[str, Any]:
 
 
 def connection(known: Credentials, host: str, port: int) -> dict[str, Any]:
-    return {"host": host, "port": port, "username": known.key, "topic": known.topic}
+    return {"host": host, "port": port, "username": known.login, "topic": known.topic}
 
 
 def device(db: Session, row: Device, now: datetime) -> dict[str, Any]:
@@ -238,7 +239,7 @@ def session(row: UsageSession) -> dict[str, Any]:
 def use(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     row = booking.get_booking_for(db, actor, booking_id)
     found = queries.use_of_booking(db, row.id)
-    return _undecided(row.slot.seconds) if found is None else _use(found)
+    return _undecided(row.slot.seconds) if found is None else {**_use(found), "evidence": evidence_of(db, row, found)}
 
 
 def _undecided(booked_s: int) -> dict[str, Any]:

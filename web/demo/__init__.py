@@ -127,7 +127,7 @@ def _hang_up(_signal: int, _frame: object) -> None:
 
 def _known(sessions: sessionmaker[Session]) -> list[tuple[str, str]]:
     with sessions() as session:
-        return equipment_queries.logins(session)
+        return equipment_queries.logins(session, at=clock.now())
 
 
 def settings_of(data_dir: Path, port: int, stand_in: str, broker: RunningBroker | None = None) -> Settings:

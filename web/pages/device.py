@@ -17,6 +17,7 @@ from marketplace.permissions import Action, Actor
 from marketplace.refusals import Invalid
 from marketplace.settings import Settings
 from marketplace.tables import Resource
+from web.api.access import beside_of
 from web.deps import Configured, Db, Now, ReadDb, SignedIn
 from web.i18n import translator
 from web.pages.desk import own_resource
@@ -62,7 +63,7 @@ def drawn(
         pen.actor,
         lang=pen.lang,
         now=now,
-        overlaps=settings.emqx_asks,
+        beside=beside_of(settings),
         secret=secret,
         certificates=certificates,
         form=form,
@@ -165,8 +166,9 @@ def set_main(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: Signed
 def renew(pen: Drawing, device_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now, settings: Configured) -> Response:
     """A new secret, on this answer and nowhere else; a revoked device may speak again with it."""
     row, place = own_device(db, actor, device_id)
-    overlap = OVERLAPS.get(text(fields, "overlap"), registry.AT_ONCE) if settings.emqx_asks else registry.AT_ONCE
-    known = registry.new_secret(db, device_id=row.id, overlap=overlap, actor_id=actor.known_id, now=now)
+    overlap = OVERLAPS.get(text(fields, "overlap"), registry.AT_ONCE)
+    how = beside_of(settings)
+    known = registry.new_secret(db, device_id=row.id, overlap=overlap, beside=how, actor_id=actor.known_id, now=now)
     profile = devices.profile_of(db, row.id, at=now)
     return drawn(pen, db, row, place, now, secret=setup(row, known, profile, settings.mqtt_host, settings.mqtt_port))
 

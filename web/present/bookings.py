@@ -36,6 +36,7 @@ from web.attesting import may_answer
 from web.checkout import is_own, may_attend
 from web.i18n import translator
 from web.present import names
+from web.present.basis import basis
 from web.present.bundles import bundle
 from web.present.changes import changes
 from web.present.corrections import because
@@ -296,6 +297,7 @@ def statement(
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
+        basis=basis(session, row, use),
         form=form,
     )
 

@@ -15,7 +15,8 @@ from devices.evidence import queries as evidence
 from devices.flags.queries import open_by_device
 from devices.live import queries as sensing
 from devices.profile import Profile
-from devices.registry.actions import MOST_CERTIFICATES, topic_of
+from devices.registry.actions import MOST_CERTIFICATES, Beside, topic_of
+from devices.rights import login_name
 from devices.tables import Device, DeviceState, RejectedMessage
 from devices.what_if import Foreseen, Run, Stretch
 from marketplace.permissions import Actor
@@ -60,7 +61,7 @@ def device(
     *,
     lang: Lang,
     now: datetime,
-    overlaps: bool,
+    beside: Beside,
     secret: Setup | None = None,
     certificates: Certificates | None = None,
     form: Form | None = None,
@@ -97,7 +98,7 @@ def device(
         reasons=_counted(turned_away, lang),
         messages=[message(one, lang) for one in turned_away[:MOST_MESSAGES]],
         secret=secret,
-        renewal=Renewal(overlaps, old.ends_at if old else None),
+        renewal=Renewal(beside.value, old.ends_at if old else None, login_name(row.key, old.login_number) if old else ""),
         certificates=certificates,
         live_url=names.live_url([place.id], lang) if alone else names.meters_url([row.id], lang),
         sealed=_sealed(session),

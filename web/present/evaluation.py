@@ -10,7 +10,10 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
+from booking.lines.queries import parts_of
 from devices.discrepancies.queries import known_runs
+from devices.evidence import queries as evidence
+from devices.evidence import resting
 from devices.flags import queries as flags
 from devices.segments import State as Telemetry
 from evaluation import queries
@@ -40,6 +43,7 @@ from web.views.evaluation import (
     OverviewView,
     RankRow,
     RevisionRow,
+    SealedMeter,
     TrendPoint,
     UnitBooking,
     UnitRow,
@@ -305,6 +309,8 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
     seconds = sum(found.ledger_s.values())
     runs = known_runs(session, resource_id, within)
     place = catalogue.get_resource(session, resource_id)
+    parts, newest = parts_of(session, [resource_id])[resource_id], evidence.last_seal(session)
+    first, last = resting.utc_days(within)
     return UnitView(
         id=resource_id,
         name=names.name_of(place, lang),
@@ -321,6 +327,12 @@ def unit(session: Session, resource_id: str, period: str, *, lang: Lang, now: da
         bookings=[UnitBooking(b.booking_id, Slot(b.start, b.end), b.category, b.status, b.eff_s) for b in found.bookings],
         sessions=[run_row(run) for run in runs[:MOST_SESSIONS]],
         live=names.badge(session, place, lang, now=now) if whole.start <= now < whole.end else None,
+        sealed=[
+            SealedMeter(one.name, one.days, one.messages, one.first_seal, one.last_seal)
+            for one in resting.sealed_days(session, parts, within)
+        ],
+        days=(last - first).days + 1,
+        commands=[resting.export_command(resource_id, within), resting.check_command(newest.key if newest else None)],
         gaps=[Slot(s.start, s.end) for s in found.segments if str(s.state).upper().endswith(Telemetry.UNKNOWN.value)],
     )
 

@@ -15,6 +15,7 @@ from devices.live.queries import LiveState
 from devices.profile import Profile
 from devices.registry import wiring
 from devices.registry.actions import Credentials, topic_of
+from devices.rights import login_name
 from devices.submeters.queries import mains_of
 from devices.tables import Device
 from marketplace.catalogue import queries as catalogue
@@ -114,19 +115,21 @@ def setup(row: Device, known: Credentials | None, profile: Profile, host: str, p
     described, how = families.find(profile.family, profile.mapping), profile.family
     secret = known.secret if known else UNKNOWN_SECRET
     command = described.setup if described else ""
-    for name, value in {"host": host, "port": port, "key": row.key, "secret": secret}.items():
+    login = login_name(row.key, row.login_number)
+    for name, value in {"host": host, "port": port, "key": row.key, "login": login, "secret": secret}.items():
         command = command.replace(f"{{{name}}}", str(value))
     if profile.family == families.MAPPING and described:
-        command = wiring.bridge(described.described or {}, host=host, port=port, key=row.key, secret=secret)
+        command = wiring.bridge(described.described or {}, host=host, port=port, key=row.key, login=login, secret=secret)
         how = "bridge"
     topic = topic_of(row.key, profile.family)
-    address = f"mqtt://{row.key}:{secret}@{host}:{port}"
-    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {row.key} -u {row.key} -P '{secret}' -t {topic.replace('#', 't')}"
+    address = f"mqtt://{login}:{secret}@{host}:{port}"
+    client = f"mosquitto_pub -h {host} -p {port} -q 1 -i {login} -u {login} -P '{secret}' -t {topic.replace('#', 't')}"
     trial = "" if families.needs_birth(profile.family, profile.mapping) else f"{client} -m '{families.shown(profile.family)}'"
     return Setup(
         device_id=row.id,
         name=row.name,
         key=row.key,
+        login=login,
         secret=known.secret if known else "",
         host=host,
         port=port,

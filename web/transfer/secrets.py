@@ -27,7 +27,7 @@ class SecretsFile:
 
     def note(self, line: int, key: str | None, device_id: str, known: Credentials) -> None:
         own = guarded(key) if key and not key.startswith("row:") else ""
-        self._writer.writerow([line, own, device_id, known.key, known.secret, known.topic, *self._at])
+        self._writer.writerow([line, own, device_id, known.login, known.secret, known.topic, *self._at])
         self._lines += 1
 
     def seal(self) -> None:

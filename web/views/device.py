@@ -31,10 +31,12 @@ class Sealed:
 class Renewal:
     """How a new secret may follow the present one."""
 
-    overlaps: bool
-    """Whether the broker can take both for a while."""
+    beside: str
+    """How both count for a while: same_name, other_name."""
     old_until: datetime | None
     """Until when the one before still counts."""
+    old_login: str
+    """By which user name; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True)

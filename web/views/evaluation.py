@@ -187,6 +187,17 @@ class UnitBooking:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedMeter:
+    """How many days of a meter's messages are sealed, and under which seals; None without one."""
+
+    name: str
+    days: int
+    messages: int
+    first_seal: int | None
+    last_seal: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class UnitView:
     """GET /{lang}/evaluation/units/{id}."""
 
@@ -208,6 +219,11 @@ class UnitView:
     live: Badge | None = None
     """While the period runs; a past one is told as it was."""
     exports: Sequence[Export] = ()
+    sealed: Sequence[SealedMeter] = ()
+    days: int = 0
+    """Of the period so far, UTC."""
+    commands: Sequence[str] = ()
+    """What writes the messages of the period with their proofs, and what checks them."""
 
 
 @dataclass(frozen=True, slots=True)

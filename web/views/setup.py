@@ -12,6 +12,8 @@ class Setup:
     device_id: str
     name: str
     key: str
+    login: str
+    """Its user name and client id: the key, or its second name."""
     secret: str = field(repr=False)
     """Right after it was made and never again; empty later."""
     host: str

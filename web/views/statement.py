@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from marketplace.money import Money
 from marketplace.slot import Slot
@@ -28,6 +28,29 @@ class Because:
     was_s: int
     would_be_s: int
     url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRow:
+    """A record of a meter's day (UTC) that the minutes rest on; without a root the day is not sealed yet."""
+
+    day: date
+    meter: str
+    root: str = ""
+    leaves: int = 0
+    first: int | None = None
+    within: int | None = None
+    """How many of the leaves from `first` on came in the time of use; None where that is not known any more."""
+    seal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    rows: Sequence[SealedRow]
+    more: int
+    """Days of meters that are not shown, if all are known."""
+    check: str
+    """What checks the messages that the institution hands over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +99,6 @@ class StatementView:
     """Earlier numbers of this statement that this one replaces."""
     because: Sequence[Because] = ()
     """Late messages that this version answers."""
+    basis: Basis | None = None
+    """None where nothing was measured."""
     form: Form = EMPTY_FORM

@@ -45,7 +45,7 @@ def told(emqx: TestClient, question: Any) -> dict[str, Any]:
 
 
 def login_of(device: dict[str, Any], **changes: str) -> dict[str, str]:
-    return {"username": device["key"], "password": device["secret"], "clientid": device["key"], **changes}
+    return {"username": device["mqtt"]["username"], "password": device["secret"], "clientid": device["key"], **changes}
 
 
 def counted(world: World, device: dict[str, Any]) -> list[str]:
@@ -200,9 +200,22 @@ def test_an_overlap_is_whole_hours_of_a_month_at_most(world: World, emqx: TestCl
     assert told(emqx, login_of(device))["result"] == "allow"
 
 
-def test_mosquitto_knows_one_secret_a_device_so_an_overlap_is_refused_and_nothing_changes(world: World, emqx: TestClient) -> None:
+def test_where_mosquitto_has_a_file_the_new_secret_comes_with_the_other_of_two_names(world: World, emqx: TestClient) -> None:
     device = a_device(world)
-    reply = world.post(f"/devices/{device['id']}/secret", world.manager, json={"overlap_hours": 1})
-    assert fields(refused(reply, 422, "invalid")) == {"overlap_hours"}
-    assert told(emqx, login_of(device))["result"] == "allow"
-    assert world.post(f"/devices/{device['id']}/secret", world.manager, json={"overlap_hours": 0}).status_code == 200
+
+    def renew(hours: int) -> dict[str, Any]:
+        reply = world.post(f"/devices/{device['id']}/secret", world.manager, json={"overlap_hours": hours})
+        assert reply.status_code == 200
+        found: dict[str, Any] = reply.json()
+        return found
+
+    new = renew(2)
+    assert new["mqtt"] == {**device["mqtt"], "username": f"{device['key']}.2"}  # the topic stays
+    assert (new["key"], new["old_secret_until"] is None) == (device["key"], False)
+    rules = emqx_rules(device["key"])
+    assert [told(emqx, login_of(one))["acl"] for one in (device, new)] == [rules, rules]  # whoever takes EMQX meanwhile
+    back = renew(1)
+    assert back["mqtt"] == device["mqtt"]
+    plain = renew(0)
+    assert (plain["mqtt"], plain["old_secret_until"]) == (device["mqtt"], None)
+    assert [told(emqx, login_of(one))["result"] for one in (device, new, back, plain)] == ["deny", "deny", "deny", "allow"]
