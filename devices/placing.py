@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 def arrived(envelope: Envelope, told: Told) -> Arrival:
     """A reading of a message, as the message came."""
-    historical = envelope.historical or told.historical
+    historical = envelope.historical or told.reading.historical
     return Arrival(told.reading, envelope.received_at, envelope.payload, envelope.retain, envelope.backlog, historical)
 
 
