@@ -1,6 +1,6 @@
 """When a sample happened: our clock beside the device's, and what to make of repeats."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -27,7 +27,7 @@ class Arrival(NamedTuple):
 
 def arrived(envelope: Envelope, told: Told) -> Arrival:
     """A reading of a message, as the message came."""
-    historical = envelope.historical or told.historical
+    historical = envelope.historical or told.reading.historical
     return Arrival(told.reading, envelope.received_at, envelope.payload, envelope.retain, envelope.backlog, historical)
 
 
@@ -58,20 +58,49 @@ def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) ->
     if any(one.series for one in profiles.every):
         heard = [a for a in heard if profiles.at(a.received_at).counts(a.reading.metric)]
     kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
-    placed: list[tuple[datetime, datetime, bytes, str, Sample]] = []
-    for arrival in kept:
-        at, note = placed_at(arrival, profiles.at(arrival.received_at))
-        if note:
-            notes.add(note)
-        if at is not None:
-            reading = arrival.reading
-            sample = Sample(at, reading.power_w, reading.energy_wh, reading.state)
-            placed.append((at, arrival.received_at, arrival.payload, reading.metric, sample))
+    placed, more = _placed(kept, profiles)
+    notes |= more
     placed.sort(key=itemgetter(0, 1, 2))
     if len({metric for *_, metric, _ in placed}) <= 1:
         return [sample for *_, sample in placed], notes
     messages = ([(one[3], one[4]) for one in some] for _, some in groupby(placed, key=itemgetter(0, 1, 2)))
     return as_one(messages, profiles), notes
+
+
+Placed = tuple[datetime, datetime, bytes, str, Sample]
+"""A sample with what orders it: when it was, when it came, its payload, its series."""
+
+
+def _placed(kept: Iterable[Arrival], profiles: InForce) -> tuple[list[Placed], set[str]]:
+    """Each at its instant; what adds to a measurement that lies at the same one is part of its sample."""
+    found: list[Placed] = []
+    notes: set[str] = set()
+    first: dict[tuple[object, ...], int] = {}
+    for arrival in kept:
+        at, note = placed_at(arrival, profiles.at(arrival.received_at))
+        notes |= {note} if note else set()
+        if at is None:
+            continue
+        reading = arrival.reading
+        own = [(at, *name) for name in names(reading)]
+        place = next((first[name] for name in own if name in first), None)
+        if place is None:
+            sample = Sample(at, reading.power_w, reading.energy_wh, reading.state)
+            place = len(found)
+            found.append((at, arrival.received_at, arrival.payload, reading.metric, sample))
+        else:
+            *_, sample = found[place]
+            found[place] = (*found[place][:4], _filled(sample, reading))
+        first.update((name, place) for name in own if name not in first)
+    return found, notes
+
+
+def _filled(sample: Sample, more: Reading) -> Sample:
+    return sample._replace(
+        power_w=more.power_w if sample.power_w is None else sample.power_w,
+        energy_wh=more.energy_wh if sample.energy_wh is None else sample.energy_wh,
+        state=more.state if sample.state is None else sample.state,
+    )
 
 
 VALUE_KEPT = timedelta(hours=1)
@@ -134,21 +163,41 @@ def _marks(arrival: Arrival) -> tuple[bool, bool, bool]:
     return (arrival.retain, arrival.backlog, arrival.historical)
 
 
+VALUES = ("power_w", "energy_wh", "state")
+"""What a device may tell of one moment, in one message or in several."""
+HEARD = ""
+"""What a heartbeat tells."""
+
+
 def _first_of_each(arrivals: Sequence[Arrival]) -> tuple[list[Arrival], set[str]]:
-    """Repeats left out: the same device time, or the same boot and sequence number."""
-    seen: dict[tuple[object, ...], Reading] = {}
+    """Of each value the first that was told under the same device time, or the same boot and sequence number; what tells
+    others with it is left with those."""
+    seen: dict[tuple[tuple[object, ...], str], object] = {}
     kept: list[Arrival] = []
     notes: set[str] = set()
     for arrival in arrivals:
-        reading = arrival.reading
-        own = names(reading)
-        first = next((seen[name] for name in own if name in seen), None)
-        if first is None:
-            kept.append(arrival)
-            seen.update(dict.fromkeys(own, reading))
-        else:
-            notes.add("duplicate" if _value(first) == _value(reading) else "conflict")
+        own, reading = names(arrival.reading), arrival.reading
+        told = {value: getattr(reading, value) for value in VALUES if getattr(reading, value) is not None} or {HEARD: None}
+        first = {value: seen[name, value] for name in reversed(own) for value in told if (name, value) in seen}
+        new = [value for value in told if value not in first]
+        if any(told[value] != known for value, known in first.items()):
+            notes.add("conflict")
+        elif not new:
+            notes.add("duplicate")
+        if new:
+            kept.append(arrival._replace(reading=_without(reading, first)) if first else arrival)
+            for name in own:
+                for value in (*new, HEARD):
+                    seen.setdefault((name, value), told.get(value))
     return kept, notes
+
+
+def _without(reading: Reading, values: Container[str]) -> Reading:
+    return reading._replace(
+        power_w=None if "power_w" in values else reading.power_w,
+        energy_wh=None if "energy_wh" in values else reading.energy_wh,
+        state=None if "state" in values else reading.state,
+    )
 
 
 def names(reading: Reading) -> list[tuple[object, ...]]:
@@ -159,10 +208,6 @@ def names(reading: Reading) -> list[tuple[object, ...]]:
     if reading.boot is not None and reading.seq is not None:
         found.append(("seq", reading.metric, reading.boot, reading.seq))
     return found
-
-
-def _value(reading: Reading) -> tuple[float | None, float | None, str | None]:
-    return (reading.power_w, reading.energy_wh, reading.state)
 
 
 def placed_at(arrival: Arrival, profile: Profile) -> tuple[datetime | None, str | None]:

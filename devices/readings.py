@@ -79,6 +79,8 @@ class Reading(NamedTuple):
     """Which series of the device this belongs to, where it has several."""
     relay: Relay | None = None
     """None where nothing is known of one."""
+    historical: bool = False
+    """The device itself says that it kept this for later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,9 @@ class Command:
 
 
 class Told(NamedTuple):
-    """A reading, and whether the device itself says that it kept it for later."""
+    """A reading in its place among others."""
 
     reading: Reading
-    historical: bool = False
     after_hole: bool = False
     """Something that came before it is missing."""
 

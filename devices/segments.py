@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from devices.placing import Sample
 from devices.profile import InForce, Profile
-from devices.sessions import LOADS, Session
+from devices.sessions import Session
 from marketplace.slot import Slot, subtract
 
 
@@ -20,8 +20,8 @@ class State(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-AWAKE = frozenset({"IDLE", "STANDBY", "HELD"})
-"""States of a machine that is on but not working."""
+AWAKE = frozenset({"IDLE", "STANDBY"})
+"""States of a machine that is on but not working; held outside a session it is judged by its power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def segments(samples: Sequence[Sample], sessions: Sequence[Session], profiles: I
 
 
 def _state(told: Sample | None, profile: Profile, running: bool) -> State:  # noqa: FBT001
-    """By what the device last told; a state that we do not know, without power, tells nothing and accuses nobody."""
+    """By what the device last told; before it told anything but heartbeats nobody knows."""
     if told is not None and told.state == "DOWN":
         return State.FAULT
     if running:
         return State.RUN
-    if told is None or (told.power_w is None and told.state not in LOADS):
+    if told is None:
         return State.UNKNOWN
     awake = told.state in AWAKE or (told.power_w is not None and told.power_w >= profile.p_idle)
     return State.IDLE if awake else State.OFF

@@ -103,7 +103,8 @@ METRICS = {
 """The names that we ask for: watts, kilowatt-hours and the state of PackML."""
 NATIVE_EXAMPLE = '{"p": 742.5, "e": 118234.7}'
 NATIVE = re.compile(r"^d/(?P<device>[^/]+)/(?P<tail>[^/]+)$")
-TASMOTA = re.compile(r"^(?:d/(?P<device>[^/]+)/)?(?:tele|stat)/(?:(?P<name>[^/]+)/)?(?P<tail>[^/]+)$")
+TASMOTA = re.compile(r"^(?:d/[^/]+/)?(?:(?:tele|stat)/(?:.+/)?|(?:.+/)?(?:tele|stat)/)(?P<tail>[^/]+)$")
+"""Both orders of FullTopic that Tasmota documents, `%prefix%/%topic%/` and `%topic%/%prefix%/`; a topic may have levels."""
 FAMILIES: Mapping[str, Family] = {
     "native": Family("native", "MQTT (JSON)", "d/{key}/t", _by_codec(NATIVE, native.decode)),
     "tasmota": Family("tasmota", "Tasmota", "d/{key}/tele/SENSOR", _by_codec(TASMOTA, tasmota.decode), setup=tasmota.SETUP),

@@ -157,7 +157,7 @@ def sample_of(message: Message, metric: str, part: Any, document: Any, zone: Zon
         online = _word(message.online, part, "presence", work)
         if online not in {"true", "false"}:
             raise Unreadable(Reason.SHAPE, "presence is neither online nor offline")
-        yield Reading(Channel.PRESENCE, online=online == "true")
+        yield Reading(Channel.PRESENCE, online=online == "true", metric=metric)
         return
     relay = _relay(message.relay, part, work) if message.relay else Relay.UNTOLD if message.switched else None
     if message.relay and not message.measures:

@@ -164,8 +164,9 @@ class Node:
             groups[_said_at(source), bool(metric.is_historical)][name] = value
         found, work = [], Work()
         for (at, historical), values in groups.items():
-            readings = (one._replace(measured_at=at) for one in sample_of(self.message, device, values, values, UTC, work))
-            found += [Told(one, historical) for one in joined(readings)]
+            said = sample_of(self.message, device, values, values, UTC, work)
+            readings = (one._replace(measured_at=at, historical=historical) for one in said)
+            found += [Told(one) for one in joined(readings)]
         return found
 
     def _named(self, metric: Any, device: str, *, birth: bool) -> tuple[str, int]:
@@ -219,13 +220,16 @@ def rebirth(topic: str, now: datetime) -> Command | None:
 
 
 def beats(topic: str, content: bytes, _zone: ZoneInfo) -> list[Reading]:
-    """When something of the message happened, for those who only store it. Raises: Unreadable."""
+    """When something of the message happened, and whether it was kept for later, for those who store it. Raises: Unreadable."""
     match, payload = opened(topic, content)
     if match is None or match["kind"] in {"NCMD", "DCMD"}:
         return []
     if match["kind"] == "NDEATH":  # its own time is that of the connection
         return [Reading(Channel.TELEMETRY)]
-    stamps = {at for source in (payload, *payload.metrics) if (at := _said_at(source))}
+    stamps = {(at, False) for at in [_said_at(payload)] if at}
+    for one in payload.metrics:
+        if at := _said_at(one if one.HasField("timestamp") else payload):
+            stamps.add((at, bool(one.is_historical)))
     seq = payload.seq if payload.HasField("seq") else None
     metric = f"{match['node']}/{match['device'] or ''}/{seq}"
-    return [Reading(Channel.TELEMETRY, measured_at=at, metric=metric) for at in sorted(stamps)]
+    return [Reading(Channel.TELEMETRY, measured_at=at, metric=metric, historical=kept) for at, kept in sorted(stamps)]

@@ -1,4 +1,4 @@
-"""Tasmota: `tele/{topic}/SENSOR` with ENERGY, `stat/{topic}/STATUS10` answers, `tele/{topic}/LWT`.
+"""Tasmota: `tele/{topic}/SENSOR` or `{topic}/tele/SENSOR` with ENERGY, `stat/{topic}/STATUS10` answers, `tele/{topic}/LWT`.
 
 Time is local without offset by default; Total counts kWh; several channels make Power an array (their sum is used), which is
 switched off where all relays are open, and Total an array of counters, each a series of its own by the channel's number.

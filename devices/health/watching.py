@@ -122,5 +122,5 @@ def _together(read: Sequence[Heard], profile: Profile) -> list[Word]:
 
 
 def _word(envelope: Envelope, told: Told, reading: Reading) -> Word:
-    live = not (envelope.retain or envelope.backlog or envelope.historical or told.historical)
+    live = not (envelope.retain or envelope.backlog or envelope.historical or told.reading.historical)
     return Word(envelope.received_at, reading.measured_at, reading.power_w, reading.energy_wh, reading.state, live)

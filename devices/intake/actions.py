@@ -186,10 +186,12 @@ def _keep(session: Session, accepted: Sequence[Accepted], profiles: Mapping[str,
         is_new = row["digest"] in fresh
         fresh.discard(row["digest"])
         for arrival in arrivals if is_new else []:
+            profile = profiles[device.id].at(arrival.received_at)
             if arrival.reading.channel is Channel.PRESENCE and not (envelope.retain or envelope.again):
-                device.online, device.online_at = arrival.reading.online, envelope.received_at
+                if not arrival.reading.metric or profile.counts(arrival.reading.metric):
+                    device.online, device.online_at = arrival.reading.online, envelope.received_at
             elif arrival.reading.channel is Channel.TELEMETRY:
-                at, _ = placed_at(arrival, profiles[device.id].at(arrival.received_at))
+                at, _ = placed_at(arrival, profile)
                 touched[device.id] += [at] if at else []
     last = {device.id: (device, envelope.received_at) for device, envelope, _ in sorted(accepted, key=_received)}
     for device, heard_at in (last[device_id] for device_id in sorted(touched) if touched[device_id]):

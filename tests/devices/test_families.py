@@ -9,7 +9,7 @@ import pytest
 from devices.codecs.describing import VOCABULARIES
 from devices.codecs.families import FAMILIES, Example, decode
 from devices.profile import Profile, read_profile
-from devices.readings import Channel, Reading, Rejected
+from devices.readings import Channel, Reading, Reason, Rejected
 from devices.sessions import LOADS
 from marketplace.refusals import Invalid
 
@@ -24,7 +24,11 @@ STATUS8 = """{"StatusSNS":{"Time":"2018-11-15T08:54:18","ENERGY":{"TotalStartTim
 def told(reading: Reading) -> dict[str, Any]:
     """What a reading says, without what it does not."""
     assert (reading.channel is Channel.PRESENCE) == (reading.online is not None)
-    return {name: value for name, value in reading._asdict().items() if name != "channel" and value not in (None, "")}
+    return {
+        name: value
+        for name, value in reading._asdict().items()
+        if name not in {"channel", "historical"} and value not in (None, "")
+    }
 
 
 @pytest.mark.parametrize(("family", "example"), EXAMPLES, ids=[f"{family}-{example.topic}" for family, example in EXAMPLES])
@@ -70,6 +74,11 @@ TASMOTA = [
     ("tele/pow1/SENSOR", POW, 2635.0, 6294.0),
     ("stat/pow1/STATUS8", STATUS8, 2629.0, 6404.0),
     ("d/k1/stat/STATUS10", STATUS8, 2629.0, 6404.0),
+    ("tele/lab/floor 2/pow1/SENSOR", POW, 2635.0, 6294.0),
+    ("pow1/tele/SENSOR", POW, 2635.0, 6294.0),
+    ("lab/floor 2/pow1/stat/STATUS8", STATUS8, 2629.0, 6404.0),
+    ("d/k1/tele/lab/pow1/SENSOR", POW, 2635.0, 6294.0),
+    ("d/k1/lab/pow1/tele/SENSOR", POW, 2635.0, 6294.0),
 ]
 
 
@@ -78,6 +87,13 @@ def test_a_tasmota_plug_tells_and_answers(topic: str, payload: str, power: float
     """Examples of docs/devices/Sonoff-Pow-R2.md in Tasmota's documentation."""
     (reading,) = decode("tasmota", topic, payload.encode())  # type: ignore[misc]
     assert (reading.power_w, reading.energy_wh) == (power, energy)
+
+
+@pytest.mark.parametrize("topic", ["cmnd/pow1/SENSOR", "pow1/cmnd/SENSOR", "pow1/SENSOR", "tele", "tele/", "xtele/pow1/SENSOR"])
+def test_what_is_no_topic_of_a_tasmota_plug_is_turned_away(topic: str) -> None:
+    found = decode("tasmota", topic, POW.encode())
+    assert isinstance(found, Rejected)
+    assert found.reason is Reason.TOPIC
 
 
 @pytest.mark.parametrize("tail", ["STATE", "RESULT", "STATUS", "STATUS11", "INFO1", "UPTIME"])

@@ -229,6 +229,39 @@ def test_folded_part_by_part_it_is_what_the_whole_and_a_replay_come_to(
     assert whole(replay([orjson.dumps(line) for line in lines], SHELLY).sessions) == stored(db, row)
 
 
+def zigbee(key: str) -> list[Envelope]:
+    """A pump that runs for half an hour and a lamp, behind one bridge; the lamp's mains are switched off at the end."""
+    found = []
+    for minute in range(60):
+        pump = {
+            "state": "ON",
+            "power": 350 if 10 <= minute < 40 else 8,
+            "energy": round(5 + max(0, min(minute, 40) - 10) * 0.006, 3),
+        }
+        lamp = {"state": "ON", "power": 40, "energy": round(7 + minute / 1000, 3)}
+        found += [Envelope(f"d/{key}/lab/pump", orjson.dumps(pump), at(minute))]
+        found += [Envelope(f"d/{key}/lamp", orjson.dumps(lamp), at(minute + 0.3))]
+    return [*found, Envelope(f"d/{key}/lamp/availability", b"offline", at(60))]
+
+
+@pytest.mark.parametrize(
+    ("series", "energy", "online"), [([], 180 + 29, False), (["lab/pump"], 180, True), (["lamp"], None, False)]
+)
+def test_plugs_behind_one_zigbee_bridge_are_told_apart_and_chosen(
+    db: Session, series: list[str], energy: int | None, online: bool
+) -> None:
+    profile = {"family": "zigbee2mqtt", "series": series}
+    row, _ = register_device(db, resource_id=a_resource(db).id, name="bridge", profile=profile, actor_id=None, now=at(-1))
+    stream = [Envelope(f"d/{row.key}/lab/pump/availability", b"online", at(0)), *zigbee(row.key)]
+    for first in range(0, len(stream), 7):
+        part = stream[first : first + 7]
+        intake.store(db, part)
+        actions.fold_devices(db, now=part[-1].received_at)
+    wanted = [] if energy is None else [(at(10), at(40), at(40), 1800, energy, Grade.A)]
+    assert stored(db, row) == whole(runs_of(stream, read_profile(profile), until=at(60))) == wanted
+    assert row.online is online
+
+
 def test_its_live_power_is_the_sum(db: Session) -> None:
     row = a_plug(db)
     intake.store(db, plug([400.0] * 10, [30.0] * 10, key=row.key))

@@ -75,7 +75,7 @@ def test_the_recorded_payloads_say_what_their_names_say() -> None:
     (run,) = [one.reading for one in running]  # type: ignore[union-attr]
     assert (run.power_w, run.state, run.energy_wh) == (1250.0, "RUN", None)
     (old,) = kept  # type: ignore[misc]
-    assert (old.historical, old.reading.power_w, old.reading.energy_wh) == (True, 900.0, None)
+    assert (old.reading.historical, old.reading.power_w, old.reading.energy_wh) == (True, 900.0, None)
     assert old.reading.measured_at < run.measured_at  # type: ignore[operator]
 
 
