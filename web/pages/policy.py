@@ -29,8 +29,9 @@ from web.refusals import status_of
 from web.views.frame import Area, FieldError, Form
 
 router = APIRouter(prefix="/{lang}/desk/resources/{resource_id}/policy")
-PERCENT = re.compile(r"[0-9]{1,5}(\.[0-9]{1,4})?")
-HOURS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,2})?")
+PERCENT = re.compile(r"[0-9]{1,5}(\.[0-9]{1,16})?")
+HOURS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,18})?")
+DAYS = re.compile(r"[0-9]{1,3}")
 MOST_PERCENT = {"overtime_mult": 10_000, "unused_rate": 100, "no_show_rate": 100}
 MOST_WHOLE = {
     "increment_min": (1, MOST_MINUTES),
@@ -53,7 +54,8 @@ def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) 
 def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     """The first time it shows the effect; sent back unchanged with that, it is saved."""
     row = own_resource(db, actor, resource_id, Action.LIST_RESOURCES)
-    lock_place(db, row.id)  # of two who edit the same version one comes second
+    if text(fields, "seen") and not text(fields, "look"):
+        lock_place(db, row.id)  # of two who save over the same version one comes second
     asked = read(policies.as_json(bills.policy_of(db, row.id)), fields)
     try:
         _check_version(db, row, fields)
@@ -152,7 +154,7 @@ class _Said:
             return None
         unit = "days" if text(self.fields, f"unit_{n}") == "days" else "hours"
         rate = self.percent(f"rate_{n}", 100)
-        most, shape = (MOST_DAYS, re.compile(r"[0-9]{1,3}")) if unit == "days" else (MOST_DAYS * 24, HOURS)
+        most, shape = (MOST_DAYS, DAYS) if unit == "days" else (MOST_DAYS * 24, HOURS)
         if not shape.fullmatch(limit) or Decimal(limit) > most:
             self.wrong.append(Invalid(field=f"limit_{n}", reason="must be {low} to {high}", low=0, high=most))
             return None

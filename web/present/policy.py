@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from billing import queries as bills
 from billing.lookback import Effect
-from billing.policy import OVERRUN_MAX_MIN, Basis, Policy, Tier, as_decimal
+from billing.policy import MOST_TIERS, OVERRUN_MAX_MIN, Basis, Policy, Tier, as_decimal
 from marketplace.money import by_currency
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
@@ -43,7 +43,7 @@ def editor(
         name=names.name_of(row, lang),
         zone=row.timezone,
         number=version.number if version else 0,
-        tiers=range(rows_of(shown.values, "limit")),
+        tiers=range(min(rows_of(shown.values, "limit"), MOST_TIERS)),
         units=[Choice("hours", _("hours before")), Choice("days", _("calendar days before"))],
         bases=[
             Choice(Basis.ACTUAL, _("The use that is confirmed")),
