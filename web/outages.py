@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -19,7 +18,7 @@ from booking.outages import ending, plans
 from booking.outages.plans import Proposal, Step, wish_of
 from booking.outages.queries import get_outage
 from booking.outages.substitutes import at_home, like
-from booking.places import get_place, lock_place, lock_places
+from booking.places import get_place, lock_places
 from booking.queries import get_series
 from booking.series import telling as series
 from booking.states import BookingState
@@ -28,7 +27,7 @@ from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotFound, Refusal, Stale
+from marketplace.refusals import Invalid, NotFound, Stale
 from marketplace.slot import Slot
 from web import checkout
 
@@ -40,27 +39,6 @@ class PlannedOutage:
     slot: Slot
     planned: bool
     reason: str
-
-
-class MeetsBookings(Refusal):
-    """Nobody said what becomes of the bookings in the way: `plan` proposes the mildest step for each, `count` is how many."""
-
-    code = "outage_meets_bookings"
-
-    def __init__(self, plan: Sequence[Proposal]) -> None:
-        super().__init__(count=len(plan))
-        self.plan = tuple(plan)
-
-
-def step_told(one: Proposal) -> dict[str, Any]:
-    """A step of a plan as programs read it, and send it back."""
-    proposal: dict[str, Any] = {"action": one.step.value}
-    if one.slot:
-        proposal |= {"start": one.slot.start.isoformat(), "end": one.slot.end.isoformat()}
-    if one.resource_id:
-        proposal["resource_id"] = one.resource_id
-    lies = {"start": one.booking.starts_at.isoformat(), "end": one.booking.ends_at.isoformat()}
-    return {"booking_id": one.booking.id, **lies, "proposal": proposal}
 
 
 def propose(session: Session, *, actor: Actor, resource_id: str, slot: Slot, now: datetime) -> list[Proposal]:
@@ -110,14 +88,6 @@ def record_outage(
     )
     carry_out(session, actor=actor, plan=plan, closed=outage.slot, now=now)
     return made
-
-
-def record_unplanned(session: Session, *, actor: Actor, resource_id: str, outage: PlannedOutage, now: datetime) -> Outage:
-    """The same where nobody said what becomes of bookings: only where none lies in that time. Raises: NotFound, MeetsBookings."""
-    lock_place(session, resource_id)
-    if found := propose(session, actor=actor, resource_id=resource_id, slot=outage.slot, now=now):
-        raise MeetsBookings(found)
-    return record_outage(session, actor=actor, resource_id=resource_id, outage=outage, plan=(), now=now)
 
 
 def lock_planned(session: Session, resource_id: str, plan: Sequence[Proposal]) -> None:

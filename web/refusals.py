@@ -15,7 +15,6 @@ from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
 from web.deps import PreconditionRequired
 from web.labels import ELSEWHERE
-from web.outages import MeetsBookings, step_told
 from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
@@ -69,7 +68,6 @@ TITLES: Mapping[str, str] = {
     "bundle_refused": _("Not all parts can be had"),
     "series_refused": _("Not every time of the series can be had"),
     "lies_ahead": _("Something lies ahead of it"),
-    "outage_meets_bookings": _("Bookings lie in that time"),
     "free_now": _("That is free now"),
     "waiting_in_vain": _("Waiting would be in vain"),
     "already_waiting": _("You wait for that already"),
@@ -123,10 +121,6 @@ SENTENCES: Mapping[str, str] = {
     "lies_ahead": _(
         "Ahead of it are {bookings} bookings, {requests} requests, {series} series, {offers} offers and {waiting} who wait."
         " Nothing was changed. Say by plan what becomes of the bookings: keep, cancel, proposed, or a step for each."
-    ),
-    "outage_meets_bookings": _(
-        "In that time lie {count} bookings. Nothing was entered."
-        " Send it again with a plan: keep, cancel, proposed, or a step for each."
     ),
     "out_of_order": _("It would lie before the end of a part that came first and has begun."),
     "precondition_required": _('Send If-Match with the version you have read, such as "3". Nothing was changed.'),
@@ -363,8 +357,6 @@ def problem(refusal: Refusal, translate: Translate = _) -> dict[str, Any]:
     if isinstance(refusal, Refused):
         body["conflicts"] = [span(slot) for slot in refusal.conflicts]
         body["alternatives"] = [span(slot) for slot in refusal.alternatives]
-    if isinstance(refusal, MeetsBookings):
-        body["affected"] = [step_told(one) for one in refusal.plan]
     return body
 
 

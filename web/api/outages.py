@@ -18,16 +18,7 @@ from marketplace.slot import Slot
 from web.api import shapes
 from web.api.bookings import read_slot
 from web.deps import AnyActor, Db, Now, OneAnswer, ReadDb, SignedIn
-from web.outages import (
-    PlannedOutage,
-    end_outage,
-    get_own,
-    propose,
-    record_outage,
-    record_unplanned,
-    step_told,
-    withdraw_outage,
-)
+from web.outages import PlannedOutage, end_outage, get_own, propose, record_outage, withdraw_outage
 
 router = APIRouter(prefix="/api/v1", tags=["booking"])
 
@@ -85,10 +76,7 @@ def shape(row: Outage) -> dict[str, Any]:
 def outage(
     resource_id: str, body: shapes.OutageIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now, *, dry_run: bool = False
 ) -> Response:
-    """Take it out of use, with a step for each booking in the way; a dry run tells the mildest ones and stores nothing.
-
-    Without a plan it is entered where no booking is in the way, else refused with the one that a dry run tells.
-    """
+    """Take it out of use, with a step for each booking in the way; a dry run tells the mildest ones and stores nothing."""
     resource = catalogue.get_visible(db, actor, resource_id)
     require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
     wanted = PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
@@ -97,13 +85,9 @@ def outage(
         return once.answer(200, lambda: {"affected": [step_told(one) for one in plan]})
 
     def make() -> dict[str, Any]:
-        told: list[dict[str, Any]] = []
-        if body.plan is None:
-            made = record_unplanned(db, actor=actor, resource_id=resource_id, outage=wanted, now=now)
-        else:
-            plan = read_plan(db, actor, resource_id, wanted.slot, body.plan, now)
-            told = [step_told(one) for one in plan]
-            made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
+        plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "keep", now)
+        told = [step_told(one) for one in plan]
+        made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
         facts = {"planned": made.planned, "reason": made.reason}
         return {"id": made.id, **shapes.slot(wanted.slot), **facts, "affected": told}
 
@@ -137,3 +121,12 @@ def _step(row: Booking, wanted: shapes.StepIn) -> Proposal:
     if wanted.action == "move" and wanted.resource_id is None:
         raise Invalid(field="plan", reason="a move needs resource_id")
     return Proposal(row, Step(wanted.action), moved, wanted.resource_id if wanted.action == "move" else None)
+
+
+def step_told(one: Proposal) -> dict[str, Any]:
+    proposal: dict[str, Any] = {"action": one.step.value}
+    if one.slot:
+        proposal |= shapes.slot(one.slot)
+    if one.resource_id:
+        proposal["resource_id"] = one.resource_id
+    return {"booking_id": one.booking.id, **shapes.slot(one.booking.slot), "proposal": proposal}

@@ -8,9 +8,8 @@ from pydantic import Field
 from web import retiring
 from web.api import shapes
 from web.api.marketplace import require_to_list, resource
-from web.api.outages import read_plan
+from web.api.outages import read_plan, step_told
 from web.deps import Db, Now, OneAnswer, SignedIn
-from web.outages import step_told
 from web.retiring import for_good
 
 router = APIRouter(prefix="/api/v1", tags=["marketplace"])

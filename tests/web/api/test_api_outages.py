@@ -1,4 +1,4 @@
-"""Outages and absences over JSON: refused over bookings without a plan; ended earlier or withdrawn, and what is free then."""
+"""Outages and absences over JSON that end earlier or are withdrawn: by whom, what is told, and what is free then."""
 
 from datetime import timedelta
 from typing import Any
@@ -37,33 +37,6 @@ def test_the_staff_see_which_and_why_and_others_only_when(world: World) -> None:
     for token in (None, world.member):
         assert world.get(path, token, params={"limit": 1}).json() == {"items": [span(tomorrow(0), 8)], "next_cursor": "1"}
     refused(world.get("/resources/res_none/outages", world.manager), 404, "not_found")
-
-
-def test_without_a_plan_bookings_in_the_way_are_told_and_nothing_is_entered(world: World) -> None:
-    booked = world.a_booking(**span(tomorrow(1)))
-    path = f"/resources/{world.resource}/outages"
-    body = {**span(tomorrow(0), 6), "planned": True, "reason": "保养"}
-    dry = world.post(path, world.manager, params={"dry_run": "true"}, json=body).json()["affected"]
-    told = refused(world.post(path, world.manager, json=body, key="o"), 409, "outage_meets_bookings")
-    assert told["affected"] == dry
-    assert (told["reasons"][0]["count"], dry[0]["proposal"]["action"]) == (1, "shift")
-    assert "plan" in told["detail"]
-    assert world.get(path, world.manager).json()["items"] == []
-    assert world.get(f"/bookings/{booked['id']}", world.member).json()["version"] == 1
-    done = world.post(path, world.manager, json={**body, "plan": told["affected"]}, key="o")
-    assert (done.status_code, done.json()["affected"]) == (201, dry)
-    assert world.get(f"/bookings/{booked['id']}", world.member).json()["start"] == dry[0]["proposal"]["start"]
-
-
-def test_the_same_holds_for_bookings_of_those_that_take_it_along(world: World) -> None:
-    station = world.a_resource(parent_id=world.resource)
-    booked = world.a_booking(**span(tomorrow(1)))
-    body = {**span(tomorrow(0), 6), "planned": False, "reason": "故障"}
-    told = refused(world.post(f"/resources/{station}/outages", world.manager, json=body), 409, "outage_meets_bookings")
-    assert [one["booking_id"] for one in told["affected"]] == [booked["id"]]
-    assert world.post(f"/resources/{station}/outages", world.manager, json={**body, "plan": "keep"}).status_code == 201
-    free_now = {**span(tomorrow(8), 2), "planned": False, "reason": "故障"}
-    assert world.post(f"/resources/{station}/outages", world.manager, json=free_now).json()["affected"] == []
 
 
 def test_one_that_is_on_is_over_once(world: World) -> None:
