@@ -105,7 +105,7 @@ def both(bodies: Sequence[Body], key: str = "k") -> tuple[list[Envelope], list[E
         second += gap
         counter += power * gap / 3600
         body = {"p": power, "e": round(counter, 3), **({"st": state} if state else {})}
-        whole.append(native(second + 20, ts=second, key=key, **body))
+        whole.append(native(second, ts=second, key=key, **body))
         parts = [{name: value} for name, value in body.items()] + ([body] if rnd.random() < 0.2 else [])
         rnd.shuffle(parts)
         apart += [native(second + number * 6, ts=second, key=key, **part) for number, part in enumerate(parts)]
