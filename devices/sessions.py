@@ -4,7 +4,7 @@ Sessions say when the machine really ran, what of that is confirmed, what silenc
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice, takewhile
@@ -45,6 +45,12 @@ class Grade(StrEnum):
 
 WH_DIGITS = 6
 """Energies are compared to a millionth of a Wh: 34.111 - 19.111 is a little less than 15 in binary, and 15 Wh is enough."""
+
+JUMP = 1.5
+"""Times the rating: nothing draws more, and a counter that rises faster has jumped."""
+
+BESIDE = timedelta(seconds=2)
+"""So near to a silence a counter still tells of it that came in a message of its own, beside that of the power."""
 
 LOADS = {"RUN": Load.ON, "IDLE": Load.OFF, "STANDBY": Load.OFF, "OFF": Load.OFF, "DOWN": Load.OFF, "HELD": Load.KEEP}
 """The native state vocabulary; a state that is not here is KEEP and noted."""
@@ -87,6 +93,10 @@ class _Run:
     bridges: list[Bridge] = field(default_factory=list)
     first: int = 0
     """Index of the sample it began with."""
+    counter: Sample | None = None
+    """The last one that told a counter."""
+    peak_w: float = 0.0
+    """The highest power that was told."""
 
 
 def load_of(sample: Sample, profile: Profile) -> Load:
@@ -151,16 +161,18 @@ class Fold:
                 self.notes.add("energy_in_gap")
             self._close(run, last.at, EndReason.GAP)
             return
-        needed = round(profile.p_off * (sample.at - last.at).total_seconds() / 3600, WH_DIGITS)
-        proven = counted and moved >= needed
-        run.bridges.append(Bridge(last.at, sample.at, proven))
+        bridge = Bridge(last.at, sample.at, confirmed=False)
+        run.bridges.append(replace(bridge, confirmed=counted and self._is_enough(bridge, moved)))
+
+    def _is_enough(self, bridge: Bridge, moved: float) -> bool:
+        p_off = self._profiles.at(bridge.start).p_off
+        return moved >= round(p_off * (bridge.end - bridge.start).total_seconds() / 3600, WH_DIGITS)
 
     def _moved_across(self, run: _Run, index: int) -> tuple[float, bool]:
         """Wh that counters moved since the last message of each, within the run, and whether any can tell."""
         last, sample = self._samples[index - 1], self._samples[index]
         if not sample.counters:
-            known = last.energy_wh is not None and sample.energy_wh is not None
-            return energy_between(last, sample, self._profiles.at(last.at)), known
+            return self._moved_alone(run, last.at, sample.at, sample)
         moved, counted, left = 0.0, False, dict(sample.counters)
         for place in range(index - 1, run.first - 1, -1):
             before = self._samples[place]
@@ -173,6 +185,29 @@ class Fold:
                 break
         return moved, counted
 
+    def _moved_alone(self, run: _Run, begin: datetime, end: datetime, sample: Sample) -> tuple[float, bool]:
+        """The same of one series, across a silence that `sample` follows. What the machine may have drawn between the silence and
+        counters beside it is taken off, so that one that stood still is not taken for one that ran."""
+        before = run.counter
+        if before is None or sample.energy_wh is None or begin - before.at > BESIDE or sample.at - end > BESIDE:
+            return 0.0, False
+        profile = self._profiles.at(begin)
+        moved, beside = energy_between(before, sample, profile), begin - before.at + sample.at - end
+        if not beside:
+            return moved, True
+        most = max(run.peak_w, sample.power_w or 0.0, JUMP * (profile.rated_w or 0.0))
+        return round(moved - most * beside.total_seconds() / 3600, WH_DIGITS), most > 0
+
+    def _count(self, run: _Run, sample: Sample) -> None:
+        """A counter may tell of the silence before the last message."""
+        if sample.energy_wh is not None:
+            if run.bridges and run.counter and run.counter.at <= run.bridges[-1].start:
+                bridge = run.bridges[-1]
+                moved, counted = self._moved_alone(run, bridge.start, bridge.end, sample)
+                run.bridges[-1] = replace(bridge, confirmed=counted and self._is_enough(bridge, moved))
+            run.counter = sample
+        run.peak_w = max(run.peak_w, sample.power_w or 0.0)
+
     def _take(self, index: int, sample: Sample, load: Load) -> None:
         """What the sample itself does."""
         run = self._run
@@ -180,8 +215,10 @@ class Fold:
             if load is Load.ON:
                 self._run = _Run(sample.at, first=index)
                 self._prove(self._run, sample.at)
+                self._count(self._run, sample)
             return
         self._prove(run, sample.at)
+        self._count(run, sample)
         if load is Load.ON:
             run.pause = None
         elif load is Load.OFF and not run.proven:
@@ -282,7 +319,7 @@ def _counters(sample: Sample) -> Sequence[tuple[str, Sample]]:
 
 
 def energy_between(last: Sample, sample: Sample, profile: Profile) -> float:
-    """Wh that the counter moved; after a fall the new value; a jump above 1.5 x the rating counts nothing."""
+    """Wh that the counter moved; after a fall the new value; a jump above JUMP x the rating counts nothing."""
     if last.energy_wh is None or sample.energy_wh is None:
         return 0.0
     moved = _moved(last.energy_wh, sample.energy_wh)
@@ -305,7 +342,7 @@ def _moved(before: float, after: float) -> float:
 def _jumps(moved: float, last: Sample, sample: Sample, profile: Profile) -> bool:
     if profile.rated_w is None:
         return False
-    return moved > round(profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * 1.5, WH_DIGITS)
+    return moved > round(profile.rated_w * (sample.at - last.at).total_seconds() / 3600 * JUMP, WH_DIGITS)
 
 
 def fold(samples: Sequence[Sample], profiles: InForce, *, now: datetime) -> tuple[list[Session], set[str]]:

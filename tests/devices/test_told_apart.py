@@ -105,7 +105,7 @@ def both(bodies: Sequence[Body], key: str = "k") -> tuple[list[Envelope], list[E
         second += gap
         counter += power * gap / 3600
         body = {"p": power, "e": round(counter, 3), **({"st": state} if state else {})}
-        whole.append(native(second + 20, ts=second, key=key, **body))
+        whole.append(native(second, ts=second, key=key, **body))
         parts = [{name: value} for name, value in body.items()] + ([body] if rnd.random() < 0.2 else [])
         rnd.shuffle(parts)
         apart += [native(second + number * 6, ts=second, key=key, **part) for number, part in enumerate(parts)]
@@ -208,3 +208,60 @@ def test_power_and_energy_of_one_time_in_two_messages(db: Session, family: Any, 
     ]
     told = replay([orjson.dumps(line) for line in lines], read_profile({"family": family}))
     assert ([(run.start, run.end, run.grade) for run in told.sessions], told.notes) == ([(at(600), at(2400), grade)], [])
+
+
+BESIDE = ("power first", "counter first")
+
+
+def shelly(order: str, key: str = "k", beside: float = 0.3, watts: float = 500.0, draws: float = 500.0) -> list[Envelope]:
+    """Of the first generation: a run with a silence of ten minutes and a half in it, in which it draws `draws`."""
+    found, counter = list[Envelope](), 0.0  # in watt-minutes
+    for number in range(120):
+        second, power = number * 30, watts if 10 <= number < 110 else 3.0
+        silent = 40 <= number <= 60  # the half minute before
+        counter += (draws if silent else power) / 2 + ((watts - draws) * beside / 60 if number == 40 else 0)
+        early = order == "power first"
+        told = [("power", str(power)), ("energy", str(round(counter + (power * beside / 60 if early else 0), 3)))]
+        first, last = told if early else told[::-1]
+        parts = [Envelope(f"shellies/{key}/relay/0/{name}", value.encode(), at(second)) for name, value in (first, last)]
+        found += [] if 40 <= number < 60 else [parts[0], parts[1]._replace(received_at=at(second + beside))]
+    return found
+
+
+@pytest.mark.parametrize("order", BESIDE)
+def test_a_counter_beside_a_silence_tells_of_it(db: Session, order: str) -> None:
+    device = a_device(db, {"family": "shelly1"})
+    messages = shelly(order, device.key)
+    (run,) = runs_of(messages, Profile(family="shelly1"), until=messages[-1].received_at)
+    assert (run.confirmed_s, run.unverified_s, run.flags) == (3000, 0, ("gap_energy_confirmed",))
+    (found,) = stored(db, device, messages, 1)
+    assert (found[2], found[5]) == (3000, ["gap_energy_confirmed"])
+
+
+@pytest.mark.parametrize("order", BESIDE)
+@pytest.mark.parametrize(
+    ("beside", "watts", "draws"), [(0.3, 500.0, 0.0), (2.0, 20_000.0, 0.0), (2.0, 20_000.0, 59.0), (2.1, 500.0, 500.0)]
+)
+def test_what_was_drawn_beside_a_silence_or_counted_far_from_it_proves_nothing(
+    order: str, beside: float, watts: float, draws: float
+) -> None:
+    found = runs_of(shelly(order, beside=beside, watts=watts, draws=draws), Profile(family="shelly1"), until=at(3700))
+    assert [run.flags for run in found] == [("gap_unverified",)]
+
+
+def test_beside_a_silence_the_rating_bounds_what_was_drawn_more_than_the_power_that_was_told() -> None:
+    lines = shelly("power first", beside=2.0, draws=70.0)
+    assert [run.flags for run in runs_of(lines, Profile(family="shelly1"), until=at(3700))] == [("gap_energy_confirmed",)]
+    rated = Profile(family="shelly1", rated_w=5000.0)
+    assert [run.flags for run in runs_of(lines, rated, until=at(3700))] == [("gap_unverified",)]
+
+
+@pytest.mark.parametrize("beat", [20, 31])
+def test_a_heartbeat_at_the_end_of_a_silence_leaves_it_unverified(beat: int) -> None:
+    lines = [
+        native(60 * minute + 1, ts=60 * minute, **({} if minute == beat else {"p": 500, "e": minute * 9}))
+        for minute in range(60)
+        if not 20 < minute < 31
+    ]
+    (run,) = runs_of(lines, NATIVE, until=at(3600))
+    assert run.flags == ("gap_unverified",)
