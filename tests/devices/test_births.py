@@ -64,6 +64,16 @@ def test_who_is_understood_is_left_alone_and_who_left_something_out_is_asked(db:
     assert asked(db, 20) == [f"spBv1.0/lab/NCMD/{key}"]
 
 
+def test_who_is_followed_for_hours_is_left_alone_wherever_a_fold_begins(db: Session) -> None:
+    _, key, _ = a_node(db)
+    hear(db, key, "NBIRTH", NBIRTH, 0)
+    hear(db, key, "DBIRTH", payload(1, Power=(1, FLOAT, 8.0)), 0)
+    for minute in range(1, 8 * 60):
+        power = 9.0 if minute % 60 < 30 else 0.0
+        hear(db, key, "DDATA", data((minute + 1) % 256, power, 60 * minute), 60 * minute)
+    assert asked(db, 8 * 3600) == []
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningBroker]:
     broker = start_broker(tmp_path / "broker", credentials=[])
