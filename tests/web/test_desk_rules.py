@@ -12,6 +12,7 @@ from marketplace import audit, clock
 from marketplace.tables import Organisation, Resource
 from tests.builders import a_booking
 from tests.web.desks import Desk, Reader, error_beside
+from web.present.rules import MOST_LINES
 
 
 def fields_of(page: str) -> dict[str, str]:
@@ -147,6 +148,14 @@ def test_what_is_wrong_is_named_and_nothing_is_saved(desk: Desk, changes: dict[s
     assert versions(desk) == before
 
 
+def test_a_line_of_a_huge_number_does_not_draw_as_many(desk: Desk) -> None:
+    answer = desk.reader("manager").post(
+        editor(desk), **{**shown(desk, desk.reader("manager")), "limit_999999999": "1", "look": "1"}
+    )
+    assert answer.status_code < 500
+    assert answer.text.count('name="limit_') <= MOST_LINES
+
+
 def test_an_edit_of_an_older_version_is_refused(desk: Desk) -> None:
     reader = desk.reader("manager")
     old = shown(desk, reader)
@@ -236,7 +245,7 @@ def test_a_listing_tells_its_conditions_and_books_with_an_operator(desk: Desk) -
 
 def test_a_listing_tells_until_when_to_check_in_and_how_much_overtime_there_is(desk: Desk) -> None:
     reader = desk.reader("manager")
-    assert "Overtime" not in desk.reader("customer").get(f"/r/{desk.resource}").text
+    assert "Use past the end" not in desk.reader("customer").get(f"/r/{desk.resource}").text
     for overtime, told in (("30", "at most 30 min after the end"), ("0", "none: what runs on")):
         _, fields = sent(desk, reader, check_in_grace_min="20", overtime_min=overtime)
         reader.post(editor(desk), **fields)

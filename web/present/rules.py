@@ -34,6 +34,8 @@ MOST_ROWS = 20
 """Bookings that would have been refused, shown by name."""
 FREE_ROWS = 2
 """Empty lines of quotas and qualifications below those in use."""
+MOST_LINES = 100
+"""Whatever number a form sent by hand gives its last line."""
 
 
 def editor(
@@ -94,11 +96,11 @@ def editor(
 
 
 def rows_of(spec: Mapping[str, str], name: str) -> int:
-    """As many lines as are filled in, and some empty ones."""
+    """As many lines as are filled in, and some empty ones; MOST_LINES at most."""
     used = [
         int(key.rpartition("_")[2]) for key, value in spec.items() if value and key.startswith(f"{name}_") and key[-1].isdigit()
     ]
-    return max(used, default=-1) + 1 + FREE_ROWS
+    return min(max(used, default=-1) + 1 + FREE_ROWS, MOST_LINES)
 
 
 def _quota(number: int, lang: Lang) -> QuotaRow:
