@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from booking.rules.actions import RuleSet, set_rules
-from booking.tables import Approval
+from booking.tables import Approval, Booking
 from marketplace import clock
 from marketplace.people.queries import find_person_by_email, get_actor
 from marketplace.slot import Slot
+from marketplace.tables import Resource
 from tests.web.desks import Desk, error_beside
 from tests.web.test_booking_page import a_firm_member
-from tests.web.test_desk_outages import ZONE, day
+from tests.web.test_desk_outages import ZONE, day, sunday
 from web import checkout
 from web.checkout import Order
 
@@ -129,3 +130,18 @@ def test_whoever_may_not_move_all_of_it_is_not_offered_it(desk: Desk) -> None:
     alone = re.search(r"/bookings/(bk_\w+)", str(made.url))
     assert alone
     assert desk.reader("customer").get(f"/bookings/{alone[1]}/move-together?all_start={at(day(13))}").status_code == 404
+
+
+def test_a_start_that_the_clocks_skip_or_repeat_is_told_or_asked_about(desk: Desk) -> None:
+    one, other = two(desk)
+    with desk.app.state.sessions.begin() as session:
+        for booking in (one, other):
+            session.get_one(Resource, session.get_one(Booking, booking).resource_id).timezone = "Europe/Berlin"
+    reader = desk.reader("customer")
+    asked = reader.get(f"/bookings/{one}/move-together?all_start={sunday(10)}T02:30")
+    assert asked.status_code == 422
+    assert "comes twice" in asked.text
+    assert 'name="all_start_turn"' in asked.text
+    skipped = reader.get(f"/bookings/{one}/move-together?all_start={sunday(3)}T02:30")
+    assert skipped.status_code == 422
+    assert error_beside(skipped.text, "all_start")

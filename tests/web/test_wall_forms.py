@@ -87,8 +87,8 @@ FORMS = {
 }
 BY_REACH = "attestations"
 """A statement lies within reach of its booking, by which one of two times is taken; five stretches are not asked about."""
-BY_ITSELF = "_outage_changes"
-"""One end, of which test_outage_changes.py asks the same."""
+BY_ITSELF = {"_outage_changes.html", "_together.html"}
+"""One end or one start, of which test_outage_changes.py and test_together_page.py ask the same."""
 STORED = (Booking, Outage, WaitingEntry)
 
 
@@ -107,7 +107,7 @@ def opened(desk: Desk, form: Typed) -> Posts:
 
 def test_these_are_all_the_forms_of_the_wall_clock() -> None:
     found = {path.name for path in TEMPLATES.rglob("*.html") if "datetime-local" in path.read_text()}
-    assert found == {form.template for form in FORMS.values()} | {f"{BY_REACH}.html", f"{BY_ITSELF}.html"}
+    assert found == {form.template for form in FORMS.values()} | {f"{BY_REACH}.html"} | BY_ITSELF
 
 
 @pytest.mark.parametrize("name", FORMS)

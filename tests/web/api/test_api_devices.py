@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import orjson
@@ -19,8 +20,19 @@ from marketplace.catalogue.queries import get_resource
 from tests.builders import a_booking
 from tests.web.api.world import Reply, World, fields, refused
 
-BEGAN = clock.now().replace(second=0, microsecond=0) - timedelta(hours=4)
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@cache
+def began() -> datetime:
+    """Four hours before a test."""
+    return clock.now().replace(second=0, microsecond=0) - timedelta(hours=4)
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> None:
+    """What was read when a long run of tests began lies too far back for what is live."""
+    began.cache_clear()
 
 
 @pytest.fixture
@@ -31,7 +43,7 @@ def store(client: TestClient) -> sessionmaker[Session]:
 
 
 def minute(count: float) -> datetime:
-    return BEGAN + timedelta(minutes=count)
+    return began() + timedelta(minutes=count)
 
 
 def a_device(world: World, **changes: Any) -> dict[str, Any]:
