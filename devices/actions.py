@@ -134,13 +134,11 @@ def _arrivals(session: Session, device: Device, profiles: InForce, *, since: dat
         envelopes = [*queries.births_of(session, device.id, before=since), *envelopes]
     found: list[Arrival] = []
     unknown: datetime | None = None
-    goes_on = bool(envelopes) and envelopes[0].received_at < since  # numbers far behind those of its births are no hole
-    for envelope, told in followed(envelopes, profiles):
-        lacks = told.reason is Reason.UNKNOWN_ALIAS if isinstance(told, Rejected) else any(one.after_hole for one in told)
-        unknown = envelope.received_at if lacks and not goes_on else unknown
+    for envelope, told in followed(envelopes, profiles, since=since):
         if envelope.received_at < since:
             continue
-        goes_on = False
+        lacks = told.reason is Reason.UNKNOWN_ALIAS if isinstance(told, Rejected) else any(one.after_hole for one in told)
+        unknown = envelope.received_at if lacks else unknown
         if not isinstance(told, Rejected):
             found += [arrived(envelope, one) for one in told]
     if needs_birth:

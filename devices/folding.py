@@ -28,12 +28,15 @@ def samples_of(messages: Iterable[Envelope], profiles: InForce, *, until: dateti
     return arrivals, place(arrivals, profiles, until=until)[0]
 
 
-def followed(messages: Iterable[Envelope], profiles: InForce) -> Followed:
-    """Messages of one device, in order of receipt, each with what it says by the family that was set as it came."""
+def followed(messages: Iterable[Envelope], profiles: InForce, *, since: datetime | None = None) -> Followed:
+    """Messages of one device, in order of receipt, each with what it says by the family that was set as it came.
+
+    Of those before `since` only births are among them.
+    """
 
     def way(message: Envelope) -> tuple[str, str, str]:
         profile = profiles.at(message.received_at)
         return profile.family, profile.mapping, profile.zone
 
     for (family, mapping, zone), some in groupby(messages, key=way):
-        yield from families.follow(family, some, ZoneInfo(zone), mapping)
+        yield from families.follow(family, some, ZoneInfo(zone), mapping, since=since)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from paho.mqtt.client import topic_matches_sub
+
 INGEST = "ingest"
 KEEPER, TELLER = "keeper", "keeper-again"
 """Who listens to our own broker beside ingest, and who tells it again what it forgot (decision 0040)."""
@@ -90,8 +92,7 @@ def mosquitto_rules(names: Iterable[str] = ()) -> str:
 
 
 def _second(name: str) -> list[str]:
-    rights = [right for group in DEVICE_RIGHTS for right in group]
-    return [f"user {name}", *(f"topic {right.access} {right.topic.replace(KEY, key_of(name))}" for right in rights)]
+    return [f"user {name}", *(f"topic {right.access} {right.topic}" for right in _rights_of(name))]
 
 
 def may_write(name: str, topic: str) -> bool:
@@ -100,17 +101,13 @@ def may_write(name: str, topic: str) -> bool:
     >>> may_write("k1", "d/k1/s"), may_write("k1", "d/k2/s"), may_write("k1", "spBv1.0/a/NDEATH/k1"), may_write("k1.2", "d/k1")
     (True, False, True, True)
     """
-    rights = OUR_RIGHTS.get(name) or [right for group in DEVICE_RIGHTS for right in group]
-    filters = [right.topic.replace(KEY, key_of(name)) for right in rights if right.access is Access.WRITE]
-    return any(_fits(topic.split("/"), one.split("/")) for one in filters)
+    rights = OUR_RIGHTS.get(name) or _rights_of(name)
+    return any(topic_matches_sub(right.topic, topic) for right in rights if right.access is Access.WRITE)
 
 
-def _fits(levels: Sequence[str], wanted: Sequence[str]) -> bool:
-    """As MQTT matches a filter: `a/#` is `a` too."""
-    if wanted[-1] == "#":
-        wanted = wanted[:-1]
-        levels = levels[: len(wanted)]
-    return len(levels) == len(wanted) and all(one in {"+", level} for one, level in zip(wanted, levels, strict=True))
+def _rights_of(name: str) -> list[Right]:
+    """Of the device that logs in by it."""
+    return [Right(right.access, right.topic.replace(KEY, key_of(name))) for group in DEVICE_RIGHTS for right in group]
 
 
 ACTIONS = {Access.READ: "subscribe", Access.WRITE: "publish"}

@@ -66,8 +66,7 @@ def retire(session: Session, *, actor: Actor, resource_id: str, plan: Sequence[P
     """
     lock_planned(session, resource_id, plan or [])
     found = ahead_of(session, resource_id, now)
-    ends = {one.booking.id: one.booking.ends_at for one in plan or [] if one.step is Step.KEEP}
-    last_use = max(ends.values(), default=None)
+    last_use = max((one.booking.ends_at for one in plan or [] if one.step is Step.KEEP), default=None)
     row = catalogue.retire(session, resource_id=resource_id, actor_id=actor.known_id, last_use=last_use, now=now)
     decided = plan is not None and {one.booking.id for one in plan} == {one.id for one in found.bookings}
     if not decided and (plan or any(found.counts.values())):

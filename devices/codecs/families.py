@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -21,8 +22,9 @@ UTC = ZoneInfo("UTC")
 KEY = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 Read = Callable[[str, bytes, ZoneInfo], list[Reading]]
 """The readings of (topic, payload, zone of the device's clock). Raises: Unreadable."""
-Follow = Callable[[Iterable[Envelope]], Followed]
-"""Of a family whose messages mean something only after others: one device's in order of receipt, each with what it says."""
+Follow = Callable[[Iterable[Envelope], datetime | None], Followed]
+"""Of a family whose messages mean something only after others: one device's in order of receipt, each with what it says.
+Of those before the instant only births are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def _shipped() -> Mapping[str, Family]:
 def _sparkplug(name: str, metrics: Mapping[str, Any]) -> Family:
     message = read_metrics(metrics)
 
-    def follow(envelopes: Iterable[Envelope]) -> Followed:
-        return sparkplug.Node(message).follow(envelopes)
+    def follow(envelopes: Iterable[Envelope], since: datetime | None) -> Followed:
+        return sparkplug.Node(message).follow(envelopes, since=since)
 
     return Family(name, "Sparkplug B", "spBv1.0/group/DDATA/{key}/device", sparkplug.beats, follow)
 
@@ -173,11 +175,16 @@ def needs_birth(family: str, mapping: str) -> bool:
     return known is not None and known.follow is not None
 
 
-def follow(family: str, envelopes: Iterable[Envelope], zone: ZoneInfo = UTC, mapping: str = "") -> Followed:
-    """Messages of one device, in order of receipt, each with what it says once those before it are known."""
+def follow(
+    family: str, envelopes: Iterable[Envelope], zone: ZoneInfo = UTC, mapping: str = "", *, since: datetime | None = None
+) -> Followed:
+    """Messages of one device, in order of receipt, each with what it says once those before it are known.
+
+    Of those before `since` only births are among them.
+    """
     known = find(family, mapping)
     if known and known.follow:
-        yield from known.follow(envelopes)
+        yield from known.follow(envelopes, since)
         return
     for envelope in envelopes:
         found = decode(family, envelope.topic, envelope.payload, zone, mapping)

@@ -58,9 +58,15 @@ class Node:
     wants_birth: bool = False
     """It said what it did not introduce, or something is missing."""
 
-    def follow(self, envelopes: Iterable[Envelope]) -> Followed:
-        """Each message with what it says, in the order of the node's own numbers; `envelopes` are in order of receipt."""
+    def follow(self, envelopes: Iterable[Envelope], *, since: datetime | None = None) -> Followed:
+        """Each message with what it says, in the order of the node's own numbers; `envelopes` are in order of receipt.
+
+        Of those before `since` only births are among them: the number of the first one after them says nothing.
+        """
         for envelope in envelopes:
+            if since is not None and envelope.received_at >= since:
+                yield from self._give_up()
+                since, self.last = None, None
             if self.held_since is not None and envelope.received_at - self.held_since > HOLE:
                 yield from self._give_up()
             yield from self._take(envelope)

@@ -100,9 +100,9 @@ class Work:
             return self._interpreter.visit(expression.parsed, document)
         except JMESPathError:
             return None
+        except Unreadable:  # there was too much of it
+            raise
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            if isinstance(error, Unreadable):
-                raise
             said = f"{expression.expression[:100]}: {error}"
             raise Unreadable(Reason.EXPRESSION, said[:300]) from error  # the library foresees few of its own
 

@@ -126,6 +126,16 @@ def test_a_hole_is_waited_for_and_then_a_birth_is_wanted() -> None:
     assert node.wants_birth
 
 
+@pytest.mark.parametrize("first", [2, 60, 129, 250])
+def test_after_births_of_long_ago_the_first_number_is_taken_as_it_comes(first: int) -> None:
+    node = Node(read_profile_message())
+    born = [said("NBIRTH", NBIRTH), said("DBIRTH", payload(1, Power=(1, FLOAT, 8.0)))]
+    later = [said("DDATA", data((first + n) % 256, float(n), 18_000 + n), 18_000 + n) for n in (0, 2, 1, 3, 4)]
+    found = list(node.follow([*born, *later], since=T0 + timedelta(hours=1)))
+    assert watts([told for _, told in found]) == [8.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+    assert not node.wants_birth
+
+
 def test_the_death_of_another_connection_ends_nothing() -> None:
     old, own = payload(bdSeq=(None, INT64, 2)), payload(bdSeq=(None, INT64, 3))
     found = followed([said("NBIRTH", NBIRTH), said("DBIRTH", DBIRTH), said("NDEATH", old), said("DDATA", data(2, 9.0))])

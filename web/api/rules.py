@@ -4,12 +4,21 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
 
 from booking.occupancy import Gap
 from booking.rules.actions import Further, RuleSet
+from booking.rules.checks import BOUNDS
 from booking.tables import Approval, RuleVersion
 from web.api import shapes
 from web.api.shapes import Day, Flag, Shape, SpanIn, Text, Whole
+
+
+def _between(name: str) -> FieldInfo:
+    """The field's bounds, as the rules have them."""
+    low, high = BOUNDS[name]
+    found: FieldInfo = Field(ge=low, le=high)
+    return found
 
 
 class QuotaIn(Shape):
@@ -109,10 +118,10 @@ class RulesIn(Shape):
     capacity_mode: Literal["places", "pool"] = "places"
     approval: Literal["instant", "request", "trusted"] | None = None
     trusted: Annotated[Sequence[Text], Field(max_length=500)] = ()
-    decide_within_h: Annotated[Whole, Field(ge=1, le=8784)] | None = None
-    offer_min: Annotated[Whole, Field(ge=5, le=2880)] | None = None
-    check_in_grace_min: Annotated[Whole, Field(ge=5, le=1440)] | None = None
-    overtime_min: Annotated[Whole, Field(ge=0, le=60)] | None = None
+    decide_within_h: Annotated[Whole, _between("decide_within_h")] | None = None
+    offer_min: Annotated[Whole, _between("offer_min")] | None = None
+    check_in_grace_min: Annotated[Whole, _between("check_in_grace_min")] | None = None
+    overtime_min: Annotated[Whole, _between("overtime_min")] | None = None
     audience: Annotated[Sequence[WelcomeIn], Field(max_length=500)] = ()
     exceptions: Annotated[Sequence[ExceptionIn], Field(max_length=800)] = ()
     holidays: Literal["CN"] | None = None

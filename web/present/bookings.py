@@ -169,7 +169,7 @@ def _presence(session: Session, row: Booking, actor: Actor, now: datetime) -> Pr
         can_check_in=attends and row.checked_in_at is None and row.starts_at - CHECK_IN_FROM <= now < (by or row.ends_at),
         check_in_by=by,
         can_finish=attends and row.finished_at is None and row.starts_at <= now < row.ends_at,
-        absent=by is not None and is_absent(session, row, now=now),
+        absent=is_absent(session, row, now=now),
         for_others=not is_own(actor, row),
     )
 

@@ -16,10 +16,9 @@ from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, by_currency
-from marketplace.permissions import Action, Actor, may
+from marketplace.permissions import Actor
 from marketplace.tables import Resource
 from web import bundling
-from web.checkout import is_own
 from web.i18n import Formats, translator
 from web.present import names
 from web.present.turns import of_instants
@@ -34,15 +33,14 @@ START = "all_start"
 def bundle(session: Session, row: Booking, actor: Actor, lang: Lang, zone: str, now: datetime) -> Bundle | None:
     """None where the reader may know of no other part."""
     found = queries.bookings_of_bundle_for(session, actor, row.bundle_id or "")
-    mine = [one for one in found if is_own(actor, one) or may(actor, Action.DECIDE_BOOKINGS, institution_id=one.institution_id)]
-    ahead = bundling.ahead_of(found, now) if len(mine) == len(found) else []
+    others = [one for one in found if one.id != row.id]
+    if not others:
+        return None
+    ahead = bundling.ahead_of(found, now) if bundling.may_move(actor, found) else []
     several = ahead if len(ahead) > 1 else []
     fees = by_currency([cancelling.fee_if_cancelled(session, booking=one, now=now) for one in several])
     whole = queries.bookings_of_bundle(session, row.bundle_id or "")
     movable = moves.movable(whole, now)
-    others = [one for one in found if one.id != row.id]
-    if not others:
-        return None
     return Bundle(
         parts=_rows(session, others, lang),
         ahead=len(several),

@@ -325,7 +325,7 @@ def _end(session: Session, matter: Matter) -> Facts:
     """What a cancellation costs; a request that was withdrawn before it stood costs nothing, one that was refused or not answered
     what was given up late for it."""
     _, row = matter.say, matter.row
-    if matter.kind in {"booking_refused", "booking_expired"}:
+    if matter.kind in messages.LOST:
         end = requests.end_of(session, row.id)
         return [*([(_("Reason"), end.reason)] if end and end.reason else []), *_given_up(session, matter)]
     if row.cancelled_at is None or bills.find_quote(session, row.id) is None:

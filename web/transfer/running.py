@@ -21,10 +21,9 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, require
-from marketplace.refusals import Busy, NotFound, Reason, Refusal
+from marketplace.refusals import Busy, NotFound, Refusal
 from web.deps import note
 from web.present import feeds
-from web.refusals import Malformed
 from web.running import first_operator
 from web.transfer import files, giving
 from web.transfer.files import Format, UnreadableFile
@@ -78,7 +77,7 @@ class Work:
         except OperationalError:
             return task.refused(Busy())
         except DataError:
-            return task.refused(Malformed([Reason("field", {"field": "row", "reason": "holds what cannot be stored"})]))
+            return task.refused(wrong("row", "holds what cannot be stored"))
         return verdicts
 
     def _tell(self, verdict: Verdict, hand: Hand) -> None:

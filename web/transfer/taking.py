@@ -105,7 +105,7 @@ class Hand:
 def take(hand: Hand, kind: Kind, row: Row) -> Verdict:
     """Take the row in, or say that it was taken in before. Raises: every refusal of the page and of the API."""
     key, digest, values = identity_of(row)
-    if before := find_before(hand, kind, key, digest):
+    if before := imports.find_taken(hand.session, kind=kind, key=key, digest=digest):
         return Verdict(row.line, key, Outcome.KNOWN, before)
     made = MAKERS[kind](hand, read(hand, kind, values))
     if made is None:
@@ -122,11 +122,6 @@ def identity_of(row: Row) -> tuple[str, str, dict[str, Any]]:
     written = json.dumps(values, sort_keys=True, default=str)
     digest = hashlib.sha256(written.encode()).hexdigest()
     return key_of(row) or f"row:{digest}", digest, values
-
-
-def find_before(hand: Hand, kind: Kind, key: str, digest: str) -> str | None:
-    """What an equal row has become before. Raises: KeyReused (another row had the key)."""
-    return imports.find_taken(hand.session, kind=kind, key=key, digest=digest)
 
 
 def key_of(row: Row) -> str | None:

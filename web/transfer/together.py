@@ -14,7 +14,7 @@ from web.checkout import Order
 from web.refusals import Malformed
 from web.transfer.files import Row
 from web.transfer.kinds import BookingRow, Kind
-from web.transfer.taking import Hand, Outcome, Verdict, find_before, identity_of, key_of, read
+from web.transfer.taking import Hand, Outcome, Verdict, identity_of, key_of, read
 
 APART = "its rows do not stand one after another"
 TOO_MANY = f"more than {MOST_PARTS} rows"
@@ -112,7 +112,7 @@ def _read(hand: Hand, row: Row) -> _Part:
     try:
         part.key = key_of(row)
         part.key, part.digest, values = identity_of(row)
-        part.before = find_before(hand, Kind.BOOKINGS, part.key, part.digest)
+        part.before = imports.find_taken(hand.session, kind=Kind.BOOKINGS, key=part.key, digest=part.digest)
         if part.before:
             return part
         part.asked = asked = read(hand, Kind.BOOKINGS, values)
