@@ -33,6 +33,15 @@ TODAY = (datetime.now(UTC) + timedelta(hours=12)).replace(hour=0, minute=0, seco
 """Fixed once, and its morrow far enough: midnight in the middle of a run must not move what a test asked for."""
 
 
+SOON = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+"""Ahead of every run, and so near that giving it up is late at any hour of the day."""
+
+
+def soon(hours: int = 0) -> datetime:
+    """A whole hour within the day to come."""
+    return SOON + timedelta(hours=hours)
+
+
 def tomorrow(hour: int = 1, minute: int = 0, *, days: int = 1) -> datetime:
     """A whole hour of a coming day, UTC."""
     return TODAY + timedelta(days=days, hours=hour, minutes=minute)
