@@ -76,16 +76,19 @@ class Utc(TypeDecorator[datetime]):
 
 
 def _to_utc(value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
+    return value if value is None or value.tzinfo is UTC else _in_utc(value)
+
+
+def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise NaiveDatetime(str(value))
-    return value if value.tzinfo is UTC else value.astimezone(UTC)
+    return value.astimezone(UTC)
 
 
 def _to_text(value: datetime | None) -> str | None:
-    utc = _to_utc(value)
-    return _written(utc) if utc else None
+    if value is None:
+        return None
+    return _written(value if value.tzinfo is UTC else _in_utc(value))
 
 
 @lru_cache(maxsize=256)

@@ -33,18 +33,18 @@ class _Task(Generic[_T]):
     found: Any = None
     error: BaseException | None = None
 
-    def lost(self, connection: Connection) -> BaseException | None:
+    def lost(self, session: Session) -> BaseException | None:
         """Carry it out between savepoints: what fails leaves nothing, what `work` commits is kept with the rest.
 
         What the whole transaction was lost by, None where it stands. SQLite ends it on errors such as a full disk. Should
         something have begun another one meanwhile, the savepoint around the group is not there when it is to end.
         """
+        self._go_on(session)
         try:
-            with Appending(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
-                self._go_on(session)
+            session.close()
         except SQLAlchemyError as error:  # there is no savepoint to go back to
             return self.error or error
-        if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+        if not session.get_bind().connection.driver_connection.in_transaction:  # type: ignore[union-attr]
             return self.error or Busy()
         return None
 
@@ -78,7 +78,7 @@ class GroupCommit:
         self._thread: threading.Thread | None = None
 
     def submit(self, work: Callable[[Session], _T]) -> Future[_T]:
-        """Let `work` go on in a session of its own and commit it; the answer comes when the disk has what was committed.
+        """Let `work` go on in a session that is fresh and commit it; the answer comes when the disk has what was committed.
 
         Its errors come as its answer; Busy where its turn did not come within BUSY_TIMEOUT_S, sqlalchemy's OperationalError
         where the database let nobody write or took back the whole group.
@@ -120,8 +120,9 @@ class GroupCommit:
         cause: BaseException | None = None
         try:
             with self._engine.connect() as connection, self._begun(connection, begun), connection.begin_nested():
+                session = Appending(connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
                 for task in self._group(begun):
-                    cause = task.lost(connection)
+                    cause = task.lost(session)
                     if cause is not None:
                         raise cause
         except BaseException as error:

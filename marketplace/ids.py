@@ -73,7 +73,8 @@ def new_id(prefix: str) -> str:
 
 
 def _text(half: int) -> str:
-    return "".join([_PAIRS[(half >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
+    pairs = _PAIRS
+    return pairs[half >> 40] + pairs[half >> 30 & 1023] + pairs[half >> 20 & 1023] + pairs[half >> 10 & 1023] + pairs[half & 1023]
 
 
 _head = lru_cache(maxsize=1)(_text)

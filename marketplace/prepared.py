@@ -211,6 +211,12 @@ class Appending(Session):
         self.waiting = []
         super().expunge_all()
 
+    def close(self) -> None:
+        """Whoever goes on with the session begins anew."""
+        self._doubt = None
+        super().close()
+        self.starts_over = False
+
 
 @event.listens_for(Appending, "before_commit")
 def _before_commit(session: Appending) -> None:

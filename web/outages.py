@@ -188,7 +188,17 @@ def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now:
     wish = replace(wish_of(old, resource_id=there), category=checkout.category_of(offer, old.purpose))
     place, who = get_place(session, there), actor.known_id
     try:
-        made = actions.take(session, place=place, wish=wish, hold_until=None, seek=False, instead_of=old, actor_id=who, now=now)
+        made = actions.take(
+            session,
+            place=place,
+            wish=wish,
+            hold_until=None,
+            bundle_id=old.bundle_id,
+            seek=False,
+            instead_of=old,
+            actor_id=who,
+            now=now,
+        )
     except SlotRefused as refused:
         raise Invalid(field=f"plan.{number}.resource_id", reason="does not take this booking") from refused
     quotes.quote_booking(session, booking=made, organisation=offer.buyer, payment_method=None, offer=offer, now=now)

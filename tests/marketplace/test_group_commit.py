@@ -17,7 +17,7 @@ from marketplace import group_commit
 from marketplace.db import open_engine, open_readers
 from marketplace.group_commit import MOST, GroupCommit
 from marketplace.ids import new_id
-from marketplace.prepared import Append, start_over
+from marketplace.prepared import Append, Question, Read, start_over
 from marketplace.refusals import Busy
 from marketplace.roles import Role
 from marketplace.tables import AuditEntry, Membership
@@ -131,6 +131,26 @@ def test_what_was_not_committed_is_not_kept(group: GroupCommit, engine: Engine) 
 
     assert group.submit(forgetful).result(WAIT_S) == "done"
     assert stored(engine) == []
+
+
+def test_what_one_task_leaves_open_is_not_the_next_one_s(group: GroupCommit, engine: Engine) -> None:
+    entry = {"id": new_id("aud"), "at": NOW, "action": "try", "object_kind": "test", "object_id": "left open"}
+
+    def careless(session: Session) -> str:
+        session.add(AuditEntry(**entry))
+        session.begin_nested()
+        note(session, "left waiting")
+        session.confirm(Question(Read(select(AuditEntry.id)), {}, lambda _session, _rows: 1 / 0))  # type: ignore[attr-defined]
+        return "left"
+
+    def looking(session: Session) -> str:
+        note(session, f"{len(session.new)} new, nested {session.in_nested_transaction()}")
+        session.commit()
+        return "seen"
+
+    careless_one, looking_one = together(group, careless, looking)
+    assert (careless_one.result(WAIT_S), looking_one.result(WAIT_S)) == ("left", "seen")
+    assert stored(engine) == ["0 new, nested False"]
 
 
 def test_a_task_that_starts_over_keeps_what_came_after(group: GroupCommit, engine: Engine) -> None:

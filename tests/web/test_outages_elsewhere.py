@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import queries as bills
 from billing.actions import set_policy
+from booking.bundles import moves
 from booking.outages.plans import Proposal, Step
+from booking.queries import bookings_of_bundle
 from booking.states import BookingState
 from booking.tables import Approval, Booking, Category
 from marketplace.permissions import Actor, Grant
@@ -95,6 +97,17 @@ def test_it_is_booked_there_at_that_price_and_ends_here_at_no_cost(db: Session, 
     entry = db.scalars(select(AuditEntry).where(AuditEntry.object_id == made.id)).one()
     assert (entry.action, entry.actor_id, entry.institution_id) == ("substitute", "per_1", there.institution_id)
     assert audit(db) == []
+
+
+def test_a_part_that_goes_elsewhere_stays_with_its_bundle(db: Session, machine: Resource, firm: Actor) -> None:
+    oven, there = a_resource(db, name="管式炉"), another(db)
+    orders = [checkout.Order(machine.id, hours(9, 11)), checkout.Order(oven.id, hours(12, 14))]
+    (part, _), (rest, _) = checkout.book_bundle(db, actor=firm, orders=orders, now=NOW, hold=hours(0, 1).duration)
+    enter(db, machine, [planned(db, machine)])
+    now_there = db.scalars(select(Booking).where(Booking.resource_id == there.id)).one()
+    assert part.state is BookingState.CANCELLED
+    assert now_there.bundle_id == part.bundle_id
+    assert [one.id for one in moves.movable(bookings_of_bundle(db, rest.bundle_id or ""), NOW)] == [now_there.id, rest.id]
 
 
 def test_a_machine_of_the_house_goes_before_one_of_another(db: Session, machine: Resource, booking: Booking) -> None:
