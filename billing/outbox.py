@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from billing.payments.actions import apply_payment, apply_transfer
+from billing.payments.actions import apply_payment, apply_transfer, charge_refused
 from billing.providers.base import Broken, Call, Declined, Fact, NoAnswer, PaymentFact, Provider, Rejected
 from billing.tables import CallState, Operation, Payment, PaymentState, ProviderCall
 
@@ -133,12 +133,19 @@ def record(session: Session, outcome: Outcome, *, now: datetime) -> None:
         row.run_at = now + min(timedelta(seconds=10) * 2 ** min(row.attempts, 10), LONGEST_WAIT)
     elif isinstance(outcome, Given):
         row.state, row.last_error, row.done_at = CallState.FAILED, outcome.error, now
-        if row.operation in {Operation.HOLD, Operation.CHARGE} and payment.state is PaymentState.WANTED:
-            payment.state = PaymentState.FAILED
+        _given_up(session, row, payment, now)
     else:
         row.generation = outcome.generation
         _record_fact(session, row, payment, outcome.fact, now)
     session.flush()
+
+
+def _given_up(session: Session, row: ProviderCall, payment: Payment, now: datetime) -> None:
+    if row.operation in {Operation.HOLD, Operation.CHARGE} and payment.state is PaymentState.WANTED:
+        payment.state = PaymentState.FAILED
+        session.flush()
+        if row.operation is Operation.CHARGE:
+            charge_refused(session, payment=payment, now=now)
 
 
 def _record_fact(session: Session, row: ProviderCall, payment: Payment, fact: Fact, now: datetime) -> None:

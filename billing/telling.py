@@ -33,6 +33,21 @@ def tell(session: Session, booking: Booking, statement: Statement, kind: str, no
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
 
 
+def tell_refused(
+    session: Session, booking: Booking, statement: Statement, owed: Money, *, number: int, again: datetime | None, now: datetime
+) -> None:
+    """The payer's bank has refused what is still owed: to who booked each time, to the house once it is not asked `again`."""
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    data = {**about, **time, "minor": owed.minor, "currency": owed.currency, "again": again.isoformat() if again else None}
+    cause = f"statement:{statement.id}:statement_refused:{number}"
+    outbox.queue(session, person_id=booking.person_id, kind="statement_refused", data=data, cause=cause, now=now)
+    for person_id in people.staff_of(session, booking.institution_id, FINANCE) if again is None else ():
+        if person_id != booking.person_id:
+            kind = "statement_unpaid"
+            outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{cause}:{person_id}", now=now)
+
+
 def tell_corrected(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """Both sides, once: late messages have made another use of what was accepted, and by how much the bill changes."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}

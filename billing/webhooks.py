@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from billing import queries
 from billing.payments.actions import apply_payment
-from billing.providers.base import Notice, PaymentFact, Provider, Trouble
+from billing.providers.base import Notice, PaymentFact, Provider, Rejected, Trouble
 from billing.providers.stripe_connect import notice_of
 from billing.tables import ProviderEvent
 from marketplace.refusals import Refusal
@@ -49,10 +49,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read of the object of an event; None where the provider could not be read."""
+    """What was read of the object of an event."""
 
     event_id: str
     fact: PaymentFact | None
+    answered: bool = True
+    """Whether the provider has told anything: without a fact that it has no such payment, or that the event is of none."""
 
 
 def read_secrets(setting: str) -> tuple[str, ...]:
@@ -130,12 +132,17 @@ def read(claimed: Claimed, provider: Provider) -> Seen:
         return Seen(claimed.event_id, None)
     try:
         return Seen(claimed.event_id, provider.read_payment(claimed.object_id))
-    except Trouble:
+    except Rejected:
         return Seen(claimed.event_id, None)
+    except Trouble:
+        return Seen(claimed.event_id, None, answered=False)
 
 
 def record(session: Session, seen: Seen, *, now: datetime) -> None:
-    """Move the payment forward to what was read. An unknown object is tried again, and put aside after 24 hours."""
+    """Move the payment forward to what was read. An unknown object is tried again, and put aside after 24 hours.
+
+    What is ours, and everything while the provider cannot be read, is never put aside.
+    """
     event = session.get_one(ProviderEvent, seen.event_id)
     event.lease_until = None
     payment = queries.find_payment(session, event.object_id)
@@ -144,7 +151,7 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
         event.done_at = now
     elif not event.object_id.startswith("pi_"):
         event.done_at = now  # transfers and the like are recorded by the call that made them
-    elif now - event.received_at >= QUARANTINE:
+    elif payment is None and seen.answered and now - event.received_at >= QUARANTINE:
         event.quarantined_at = now
     else:
         event.run_at = now + RETRY

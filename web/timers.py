@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.payments import actions as captures
+from billing.payments import due as payments_due
 from billing.reminders import actions as statements_due
 from billing.resale import actions as resale
 from booking import actions as booking
@@ -92,9 +92,11 @@ JOBS: Sequence[Job] = (
     Job("holds", timedelta(seconds=3), expire_holds),
     Job("lapse_offers", timedelta(seconds=3), _at(waiting.lapse)),
     Job("look_at_lines", timedelta(seconds=10), _at(waiting.look)),
-    Job("guard_holds", timedelta(minutes=10), _at(captures.guard_holds)),
-    Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements)),
-    Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent)),
+    Job("guard_holds", timedelta(minutes=10), _at(payments_due.guard_holds)),
+    Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements), goes_on=True),
+    Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent), goes_on=True),
+    Job("pay_out_due", timedelta(minutes=10), _at(payments_due.pay_out_due), goes_on=True),
+    Job("charge_again", timedelta(minutes=10), _at(payments_due.charge_again), goes_on=True),
     Job("credit_resold_fees", timedelta(minutes=1), _at(resale.decide_due)),
     Job("remind_of_bookings", timedelta(minutes=1), _at(bookings_ahead.remind)),
     Job("warn_of_overruns", timedelta(seconds=30), _at(overruns.warn)),

@@ -1,51 +1,31 @@
 """Payments: intentions become calls in the outbox, the provider's facts move a payment forward and are posted once."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from billing import ledger, queries, settlement
 from billing.journal.actions import post
 from billing.ledger import Account
+from billing.payments.calls import amount_of, queue_call
+from billing.payments.payouts import REFUSED_AGAIN, queue_transfer, transfers_asked
 from billing.providers.base import PaymentFact
-from billing.resale import queries as resale
-from billing.tables import (
-    CallState,
-    Operation,
-    Payment,
-    PaymentState,
-    PayoutAccount,
-    ProviderCall,
-    Statement,
-    StatementState,
-)
+from billing.tables import CallState, Operation, Payment, PaymentState, Statement, StatementState
+from billing.telling import tell_refused
 from booking.queries import get_booking
 from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.ids import new_id
 from marketplace.money import Money
 
+MOST_CHARGES = 3
+"""So often a rest is asked for off-session; then it is for people to settle."""
 RANK = {state: rank for rank, state in enumerate(PaymentState)}
 """A payment only moves to a higher one."""
 
 ENDED = frozenset({PaymentState.CAPTURED, PaymentState.RELEASED, PaymentState.FAILED})
 TAKING = frozenset({Operation.CAPTURE, Operation.CHARGE})
 GIVEN_UP = frozenset({BookingState.CANCELLED, BookingState.REFUSED, BookingState.EXPIRED})
-HOLD_GUARD = timedelta(hours=12)
-"""So long before a hold ends it is captured as a prepayment."""
-
-
-def set_payout_account(session: Session, *, institution_id: str, account_id: str, now: datetime) -> None:
-    """Say where the institution's share goes."""
-    row = session.get(PayoutAccount, institution_id)
-    if row is None:
-        session.add(PayoutAccount(institution_id=institution_id, account_id=account_id, created_at=now))
-    else:
-        row.account_id = account_id
-    session.flush()
 
 
 def want_hold(session: Session, *, booking: Booking, quoted: Money, method: str, now: datetime) -> Payment:
@@ -53,7 +33,7 @@ def want_hold(session: Session, *, booking: Booking, quoted: Money, method: str,
     amount = settlement.hold_for(quoted)
     payment = _new_payment(session, booking, amount, now)
     payment.method_id = method
-    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=_amount(amount), now=now)
+    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=amount_of(amount), now=now)
     return payment
 
 
@@ -78,34 +58,6 @@ def _new_payment(session: Session, booking: Booking, amount: Money, now: datetim
     return payment
 
 
-def _amount(amount: Money) -> dict[str, Any]:
-    return {"amount": amount.minor, "currency": amount.currency}
-
-
-def queue_call(
-    session: Session, *, payment: Payment, operation: Operation, parameters: Mapping[str, Any], now: datetime
-) -> ProviderCall:
-    """Put an intention with all its parameters and its key into the outbox."""
-    highest = session.scalar(select(func.max(ProviderCall.seq)).where(ProviderCall.booking_id == payment.booking_id)) or 0
-    call = ProviderCall(
-        id=new_id("call"),
-        key=f"{payment.booking_id}:{operation.value}:{highest + 1}",
-        booking_id=payment.booking_id,
-        payment_id=payment.id,
-        seq=highest + 1,
-        operation=operation,
-        parameters=dict(parameters),
-        state=CallState.WAITING,
-        run_at=now,
-        attempts=0,
-        generation=1,
-        created_at=now,
-    )
-    session.add(call)
-    session.flush()
-    return call
-
-
 def release_all(session: Session, *, booking: Booking, now: datetime) -> None:
     """Let go of everything that is held or about to be held, and give back what was prepaid."""
     for payment in queries.lock_payments(session, booking.id):
@@ -119,23 +71,9 @@ def _asked(session: Session, payment: Payment, *operations: Operation) -> bool:
     return any(queries.find_call(session, payment.id, operation) for operation in operations)
 
 
-def guard_holds(session: Session, *, now: datetime) -> int:
-    """Capture holds that are about to end before anybody accepted a statement, as prepayments; how many."""
-    ending = queries.holds_ending(session, now=now, guard=HOLD_GUARD)
-    for payment in ending:
-        statement = queries.statement_of_booking(session, payment.booking_id)
-        quote = queries.quote_of_booking(session, payment.booking_id)
-        owed = Money(statement.charge_minor if statement else quote.quote_minor, payment.currency)
-        amount = settlement.capturable(owed, Money(payment.authorised_minor, payment.currency))
-        payment.prepaid = bool(amount)
-        _capture(session, payment, amount, now)
-    session.flush()
-    return len(ending)
-
-
-def _capture(session: Session, payment: Payment, amount: Money, now: datetime) -> None:
+def capture(session: Session, payment: Payment, amount: Money, now: datetime) -> None:
     if amount:
-        queue_call(session, payment=payment, operation=Operation.CAPTURE, parameters=_amount(amount), now=now)
+        queue_call(session, payment=payment, operation=Operation.CAPTURE, parameters=amount_of(amount), now=now)
     else:
         queue_call(session, payment=payment, operation=Operation.RELEASE, parameters={}, now=now)
 
@@ -177,7 +115,7 @@ def _take(session: Session, payment: Payment, owed: Money, booking: Booking, now
     if payment.state is not PaymentState.AUTHORISED or _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
         return Money(0, owed.currency)
     amount = settlement.capturable(owed, Money(payment.authorised_minor, owed.currency))
-    _capture(session, payment, amount, now)
+    capture(session, payment, amount, now)
     return amount
 
 
@@ -188,14 +126,14 @@ def _apply_prepayment(session: Session, payment: Payment, owed: Money, booking: 
     if used < left:
         rest = left - used
         _queue_refund(session, payment, rest, booking, payment.id, now)
-    _queue_transfer(session, payment, used, now)
+    queue_transfer(session, payment, used, now)
     return used
 
 
 def _queue_refund(session: Session, payment: Payment, amount: Money, booking: Booking, source_id: str, now: datetime) -> None:
     """`total` is what will have been refunded of the payment then: by it a refund whose answer was lost is found again."""
     post(session, ledger.refund_initiated(amount), source_type="payment", source_id=source_id, booking=booking, now=now)
-    parameters = {**_amount(amount), "total": _refunds_asked(session, payment) + amount.minor}
+    parameters = {**amount_of(amount), "total": _refunds_asked(session, payment) + amount.minor}
     queue_call(session, payment=payment, operation=Operation.REFUND, parameters=parameters, now=now)
 
 
@@ -219,7 +157,7 @@ def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
     theirs = max(0, out - (charge - fee))
     for payment in queries.lock_payments(session, booking.id):
         overpaid, refunds = -queries.balance_of(session, Account.AR, booking_id=booking.id), _refunds_asked(session, payment)
-        left = payment.captured_minor - refunds - _transfers_asked(session, payment)
+        left = payment.captured_minor - refunds - transfers_asked(session, payment)
         amount = Money(min(overpaid - theirs, left), payment.currency)
         if payment.state is PaymentState.CAPTURED and amount.minor > 0:
             source = f"{payment.id}:back:{refunds}"
@@ -230,18 +168,12 @@ def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
     return asked
 
 
-def _transfers_asked(session: Session, payment: Payment) -> int:
-    """What was asked to go out to the institution of a payment, minor units."""
-    call = queries.find_call(session, payment.id, Operation.TRANSFER)
-    return int(call.parameters["amount"]) if call and call.state is not CallState.FAILED else 0
-
-
 def pay_out(session: Session, *, booking: Booking, now: datetime) -> None:
     """Send the institution its share of what a decided cancellation leaves of its captured payments."""
     for payment in queries.lock_payments(session, booking.id):
         if payment.state is PaymentState.CAPTURED:
             left = payment.captured_minor - _refunds_asked(session, payment)
-            _queue_transfer(session, payment, Money(left, payment.currency), now)
+            queue_transfer(session, payment, Money(left, payment.currency), now)
 
 
 def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime) -> None:
@@ -251,7 +183,18 @@ def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime)
         return
     payment = _new_payment(session, booking, owed, now)
     payment.method_id, payment.customer_id = earlier.method_id, earlier.customer_id
-    queue_call(session, payment=payment, operation=Operation.CHARGE, parameters=_amount(owed), now=now)
+    queue_call(session, payment=payment, operation=Operation.CHARGE, parameters=amount_of(owed), now=now)
+
+
+def charge_refused(session: Session, *, payment: Payment, now: datetime) -> None:
+    """Tell of a rest that the payer's bank refused, and whether the same card will be asked again."""
+    accepted = queries.accepted_statement(session, payment.booking_id)
+    if accepted is None:
+        return
+    times = sum(call.operation is Operation.CHARGE for call in queries.calls_of(session, payment.booking_id))
+    again = now + REFUSED_AGAIN if times < MOST_CHARGES else None
+    booking, owed = get_booking(session, payment.booking_id), Money(payment.wanted_minor, payment.currency)
+    tell_refused(session, booking, accepted, owed, number=payment.number, again=again, now=now)
 
 
 def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now: datetime) -> bool:
@@ -268,13 +211,13 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
     if RANK[fact.state] > RANK[payment.state] and payment.state not in ENDED:
         payment.authorised_minor = max(payment.authorised_minor, fact.authorised_minor)
         payment.captured_minor = fact.captured_minor
-        payment.fee_minor = fact.fee_minor
         payment.state = fact.state
         session.flush()
         if fact.state is PaymentState.CAPTURED:
             _post_capture(session, payment, booking, now)
         elif fact.state is PaymentState.RELEASED and (accepted := queries.accepted_statement(session, booking.id)):
             collect(session, statement=accepted, now=now)  # the hold ended before its capture reached the provider
+    _post_fee(session, payment, fact, booking, now)
     if fact.refunded_minor > payment.refunded_minor:
         entry = ledger.refund_settled(Money(fact.refunded_minor - payment.refunded_minor, payment.currency))
         source = f"{payment.id}:{payment.refunded_minor}" if payment.refunded_minor else payment.id
@@ -298,42 +241,25 @@ def _as_asked(session: Session, payment: Payment, fact: PaymentFact) -> bool:
     return False
 
 
+def _post_fee(session: Session, payment: Payment, fact: PaymentFact, booking: Booking, now: datetime) -> None:
+    """The provider may tell what it keeps long after it has taken the money."""
+    if payment.state is PaymentState.CAPTURED and fact.fee_minor and not payment.fee_minor:
+        payment.fee_minor = fact.fee_minor
+        fee = ledger.psp_fee(Money(fact.fee_minor, payment.currency))
+        post(session, fee, source_type="payment", source_id=payment.id, booking=booking, now=now)
+
+
 def _post_capture(session: Session, payment: Payment, booking: Booking, now: datetime) -> None:
     amount = Money(payment.captured_minor, payment.currency)
     entry = ledger.prepay_captured(amount) if payment.prepaid else ledger.payment_captured(amount)
     post(session, entry, source_type="payment", source_id=payment.id, booking=booking, now=now)
-    fee = ledger.psp_fee(Money(payment.fee_minor, payment.currency))
-    post(session, fee, source_type="payment", source_id=payment.id, booking=booking, now=now)
     if not payment.prepaid:
         given_back = Money(give_back(session, booking=booking, now=now), payment.currency)
-        _queue_transfer(session, payment, amount - given_back, now)
+        queue_transfer(session, payment, amount - given_back, now)
     elif statement := queries.accepted_statement(session, booking.id):
         collect(session, statement=statement, now=now)
     elif booking.state in GIVEN_UP:
         release_all(session, booking=booking, now=now)
-
-
-def _queue_transfer(session: Session, payment: Payment, taken: Money, now: datetime) -> None:
-    """Pay the institution its share of one charge: of all that was taken so far, less what went out; never more than taken.
-
-    What the institution paid back itself was neither taken nor went out.
-    """
-    booking = get_booking(session, payment.booking_id)
-    destination = queries.payout_account(session, booking.institution_id)
-    charge, fee = queries.accepted_sums(session, booking.id)
-    if destination is None or charge <= 0 or not taken or _asked(session, payment, Operation.TRANSFER):
-        return
-    if resale.awaits(session, booking.id):  # part of the fee may have to go back to the firm
-        return
-    returned = queries.paid_back(session, booking.id)
-    paid = min(charge, queries.taken_by_provider(session, booking.id) - returned)
-    first, _ = settlement.transfers(
-        [Money(paid, taken.currency), Money(charge - paid, taken.currency)], Money(charge - fee, taken.currency)
-    )
-    share = min(first - Money(queries.asked_to_transfer(session, booking.id) - returned, taken.currency), taken)
-    if share.minor > 0:
-        parameters = {**_amount(share), "destination": destination}
-        queue_call(session, payment=payment, operation=Operation.TRANSFER, parameters=parameters, now=now)
 
 
 def apply_transfer(session: Session, *, payment: Payment, amount_minor: int, now: datetime) -> None:

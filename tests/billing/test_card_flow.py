@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, cancelling, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
+from billing.payments import due, payouts
 from billing.providers.base import NoAnswer, PaymentFact
 from billing.providers.fake import sign
 from billing.quotes import actions as quoting
@@ -44,7 +45,7 @@ def a_card_booking(session: Session, *, method: str = "pm_card_visa") -> Booking
     firm = an_organisation(session)
     resource = a_resource(session, institution=house)
     booking = a_booking(session, resource=resource, organisation=firm, start=START, state=BookingState.HELD)
-    payments.set_payout_account(session, institution_id=house.id, account_id="acct_test", now=BEFORE)
+    payouts.set_payout_account(session, institution_id=house.id, account_id="acct_test", now=BEFORE)
     quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=method, now=BEFORE)
     return booking
 
@@ -245,8 +246,8 @@ def test_a_hold_about_to_end_is_captured_as_prepayment_and_the_rest_given_back(
     guard = START + timedelta(days=6, hours=20)
     with committed_db.begin() as session:
         session.get_one(Booking, booking_id).state = BookingState.CONFIRMED
-        assert payments.guard_holds(session, now=guard) == 1
-        assert payments.guard_holds(session, now=guard) == 0
+        assert due.guard_holds(session, now=guard) == 1
+        assert due.guard_holds(session, now=guard) == 0
     work(committed_db, stripe, guard)
     with committed_db.begin() as session:
         assert set(journal(session, booking_id)) == {"prepay_captured", "psp_fee"}

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import actions, cancelling, invariants, ledger, outbox, queries
 from billing.actions import Receipt
 from billing.payments import actions as payments
+from billing.payments import due
 from billing.tables import PaymentState, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
@@ -29,7 +30,7 @@ def prepaid(sessions: sessionmaker[Session], stripe: Stripe, *, captured: bool) 
     work(sessions, stripe, BEFORE)
     with sessions.begin() as session:
         session.get_one(Booking, booking_id).state = BookingState.CONFIRMED
-        payments.guard_holds(session, now=GUARD)
+        due.guard_holds(session, now=GUARD)
     if captured:
         work(sessions, stripe, GUARD)
     return booking_id
@@ -136,7 +137,7 @@ def test_a_hold_that_ended_before_its_capture_is_made_good_by_a_charge(
 
 def test_the_worker_guards_holds() -> None:
     assert "guard_holds" in {job.name for job in JOBS}
-    assert next(job.every for job in JOBS if job.name == "guard_holds") < payments.HOLD_GUARD
+    assert next(job.every for job in JOBS if job.name == "guard_holds") < due.HOLD_GUARD
 
 
 def test_a_capture_and_an_acceptance_at_the_same_moment_miss_nothing(committed_db: sessionmaker[Session], stripe: Stripe) -> None:

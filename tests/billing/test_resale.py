@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, cancelling, invariants, ledger, queries
 from billing.actions import Receipt
+from billing.payments import due, payouts
 from billing.quotes import actions as quoting
 from billing.resale import actions as resale
 from billing.resale.queries import find_credit
@@ -272,7 +273,7 @@ def test_never_more_than_the_fee_and_all_of_it_for_all_of_the_time(fee: int, par
 def a_card_house(session: Session) -> House:
     institution = an_institution(session, settlement=Settlement.PLATFORM_COLLECTS)
     house = House(session, a_resource(session, institution=institution), "pm_card_visa")
-    actions.payments.set_payout_account(session, institution_id=institution.id, account_id="acct_test", now=BEFORE)
+    payouts.set_payout_account(session, institution_id=institution.id, account_id="acct_test", now=BEFORE)
     return house
 
 
@@ -326,7 +327,7 @@ def test_two_refunds_of_one_payment_are_both_posted_and_each_is_sent_once(
         [payment] = queries.payments_of(session, booking.id)
         payment.capture_before = BEFORE
         session.flush()
-        assert actions.payments.guard_holds(session, now=BEFORE) == 1
+        assert due.guard_holds(session, now=BEFORE) == 1
     work(committed_db, stripe, BEFORE)
     with committed_db.begin() as session:
         house = House(session, session.get_one(Resource, house.resource.id))

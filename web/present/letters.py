@@ -353,12 +353,22 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
     if message.kind == "statement_credited":
         return [*facts, (_("Why"), _("Others used the time that you had given up, and were charged for it."))]
+    if "again" in data:
+        return [*facts, (_("What next"), _next_try(matter, data["again"]))]
     made = bills.get_statement(session, data["statement_id"])
     if any("discrepancies" in line for line in made.lines):
         facts.append((_("Why"), _("Readings of the meter came after the bill had been accepted.")))
     if made.state is not StatementState.OPEN:
         return facts
     return [*facts, (_("Answer"), _("by {at}; after that it counts as accepted").format(at=matter.at(made.due_at)))]
+
+
+def _next_try(matter: Matter, again: str | None) -> str:
+    _ = matter.say
+    if again:
+        said = _("The card is asked again after {at}. See that it can be charged; nothing is lost until then.")
+        return said.format(at=matter.at(datetime.fromisoformat(again)))
+    return _("The card is not asked again. The amount stays owed; please settle how it is paid.")
 
 
 def _calendar(matter: Matter, base_url: str, parties: Parties) -> Attachment | None:
