@@ -195,6 +195,10 @@ def get_booking(session: Session, booking_id: str) -> Booking:
     raise NotFound(kind="booking")
 
 
+def bookings_of_ids(session: Session, booking_ids: Collection[str]) -> Sequence[Booking]:
+    return session.scalars(select(Booking).where(Booking.id.in_(booking_ids))).all()
+
+
 def get_booking_for(session: Session, actor: Actor, booking_id: str) -> Booking:
     """The booking, if the actor booked it, belongs to its organisation, works for its institution or runs the platform.
 

@@ -29,6 +29,7 @@ from web.pages.account import again
 from web.pages.bookings import read_money
 from web.pages.drawing import Drawing, Fields, number, text, typed
 from web.present import desk, opening, week
+from web.present.income import IN_FILE, income
 from web.refusals import status_of
 from web.views.frame import Area, Form
 
@@ -229,14 +230,14 @@ def use_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: s
 def income_page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
     house = house_of(db, actor, institution)
     require(actor, Action.HANDLE_MONEY, institution_id=house.id)
-    return pen.page("income.html", desk.income(db, house, actor, lang=pen.lang, now=now), area=Area.DESK)
+    return pen.page("income.html", income(db, house, actor, lang=pen.lang, now=now), area=Area.DESK)
 
 
 @router.get("/desk/income.csv")
 def income_csv(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution: str = "") -> Response:
     house = house_of(db, actor, institution)
     require(actor, Action.HANDLE_MONEY, institution_id=house.id)
-    found = desk.income(db, house, actor, lang=pen.lang, now=now)
+    found = income(db, house, actor, lang=pen.lang, now=now, most=IN_FILE)
     sheet = io.StringIO()
     writer = csv.writer(sheet)
     writer.writerow(["number", "issued", "customer", "equipment", "charge", "open", "currency", "state"])

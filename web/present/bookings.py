@@ -265,7 +265,7 @@ def statement(
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
     charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
     by_bank = finance and made.state is StatementState.ACCEPTED and made.funding is Funding.BANK
-    number = f"PB-{made.created_at:%Y%m}-{made.id[-6:].upper()}-{made.number}"
+    number = number_of(made)
     earlier = [one.number for one in bills.statements_of_booking(session, row.id) if one.number < made.number]
     use = devices.use_of_booking(session, row.id)
     return StatementView(
@@ -306,6 +306,11 @@ def _charged(session: Session, made: Statement) -> Money:
     """By all versions that count; by this one alone while it can be answered."""
     counts = made.state in bills.PAYING
     return Money(bills.accepted_sums(session, made.booking_id)[0] if counts else made.charge_minor, made.currency)
+
+
+def number_of(made: Statement) -> str:
+    """What both sides call a statement."""
+    return f"PB-{made.created_at:%Y%m}-{made.id[-6:].upper()}-{made.number}"
 
 
 def owed_of(session: Session, made: Statement) -> Money:

@@ -21,7 +21,7 @@ from devices.flags import queries as flags
 from devices.live import queries as sensing
 from devices.tables import ConfirmedUse
 from marketplace.catalogue import queries as catalogue
-from marketplace.money import Money, zero
+from marketplace.money import Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.slot import Slot, total
@@ -29,13 +29,11 @@ from marketplace.tables import Institution, ListingState, Resource, ResourceKind
 from web.i18n import translations, translator
 from web.labels import word
 from web.present import names, week
-from web.present.bookings import owed_of, run_row
+from web.present.bookings import run_row
 from web.present.opening import as_fields
 from web.present.search import ICONS
 from web.views.desk import (
     DeskView,
-    IncomeRow,
-    IncomeView,
     LineRow,
     MachineView,
     NewMachineView,
@@ -300,45 +298,3 @@ def _unbooked(session: Session, house: Institution, rows: Sequence[Booking], now
                 slot = Slot(run.starts_at, run.ends_at)
                 found.append(UnbookedRow(names.name_of(place, lang), slot, place.timezone, run.confirmed_s))
     return found[:MOST_ROWS]
-
-
-def income(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime) -> IncomeView:
-    """Statements of the last ninety days with what has come in; zero and superseded ones left out."""
-    rows = booking.bookings_of_institutions(session, [house.id], within=Slot(now - 3 * REVIEWED, now + AHEAD))
-    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows})}
-    who = customers(session, rows)
-    bills_by_booking = bills.statements_of_bookings(session, [row.id for row in rows])
-    found = [
-        _income_row(session, row, bills_by_booking[row.id], places[row.resource_id], who[row.id], lang)
-        for row in reversed(rows)
-        if row.id in bills_by_booking and bills_by_booking[row.id].charge_minor
-    ]
-    currency = found[0].charge.currency if found else "CNY"
-    nothing = zero(currency)
-    billed = sum((row.charge for row in found), nothing)
-    outstanding = sum((row.open_amount for row in found), nothing)
-    return IncomeView(
-        institution=names.name_of(house, lang),
-        institution_id=house.id,
-        rows=found[:MOST_ROWS],
-        billed=billed,
-        received=billed - outstanding,
-        outstanding=outstanding,
-        csv_url=f"/{lang.value}/desk/income.csv?institution={house.id}",
-        menu=menu(actor, house.id),
-    )
-
-
-def _income_row(session: Session, row: Booking, bill: Statement, place: Resource, customer: str, lang: Lang) -> IncomeRow:
-    return IncomeRow(
-        booking_id=row.id,
-        number=f"PB-{bill.created_at:%Y%m}-{bill.id[-6:].upper()}-{bill.number}",
-        customer=customer,
-        resource=names.name_of(place, lang),
-        issued_at=bill.created_at,
-        zone=place.timezone,
-        charge=Money(bill.charge_minor, bill.currency),
-        open_amount=owed_of(session, bill),
-        state=bill.state.value,
-        funding=bill.funding.value,
-    )

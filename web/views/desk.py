@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing.income.queries import Sums
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.discovery import NO_DISCOVERY, DiscoveryView
@@ -239,9 +240,8 @@ class IncomeView:
     institution: str
     institution_id: str
     rows: Sequence[IncomeRow]
-    billed: Money
-    received: Money
-    outstanding: Money
+    sums: Sequence[Sums]
+    """By currency."""
     csv_url: str
     menu: Sequence[str] = ()
     paging: Paging = ONE_PAGE

@@ -1,0 +1,1 @@
+"""What institutions have billed and what has come in."""

@@ -1,0 +1,67 @@
+"""The publisher's income: statements with what has come in, by currency."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from billing.income import queries as earned
+from billing.tables import Statement, StatementState
+from booking import queries as booking
+from booking.tables import Booking
+from marketplace.catalogue import queries as catalogue
+from marketplace.money import Money, zero
+from marketplace.permissions import Actor
+from marketplace.tables import Institution, Resource
+from web.present import names
+from web.present.bookings import number_of
+from web.present.desk import customers, menu
+from web.views.desk import IncomeRow, IncomeView
+from web.views.frame import Lang
+
+SHOWN = timedelta(days=90)
+ON_PAGE = 200
+IN_FILE = 20_000
+
+
+def income(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime, most: int = ON_PAGE) -> IncomeView:
+    """Statements of the last ninety days; zero and superseded ones left out. The sums are of all, `most` of them are listed."""
+    since = now - SHOWN
+    made = earned.statements_of_institution(session, house.id, since=since, limit=most)
+    rows = {row.id: row for row in booking.bookings_of_ids(session, {one.booking_id for one in made})}
+    places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows.values()})}
+    who = customers(session, list(rows.values()))
+    owed = dict(earned.receivable(session, [one.booking_id for one in made if one.state is StatementState.ACCEPTED]))
+    return IncomeView(
+        institution=names.name_of(house, lang),
+        institution_id=house.id,
+        rows=[_row(one, rows[one.booking_id], places, who, owed, lang) for one in made],
+        sums=earned.sums_of_institution(session, house.id, since=since) or [earned.Sums(zero("CNY"), zero("CNY"))],
+        csv_url=f"/{lang.value}/desk/income.csv?institution={house.id}",
+        menu=menu(actor, house.id),
+    )
+
+
+def _row(
+    bill: Statement, row: Booking, places: Mapping[str, Resource], who: Mapping[str, str], owed: dict[str, int], lang: Lang
+) -> IncomeRow:
+    place = places[row.resource_id]
+    return IncomeRow(
+        booking_id=row.id,
+        number=number_of(bill),
+        customer=who[row.id],
+        resource=names.name_of(place, lang),
+        issued_at=bill.created_at,
+        zone=place.timezone,
+        charge=Money(bill.charge_minor, bill.currency),
+        open_amount=_open(bill, owed),
+        state=bill.state.value,
+        funding=bill.funding.value,
+    )
+
+
+def _open(bill: Statement, owed: dict[str, int]) -> Money:
+    """What a booking owes stands beside its newest accepted version, once."""
+    if bill.state in earned.UNANSWERED:
+        return Money(bill.charge_minor, bill.currency)
+    return Money(owed.pop(bill.booking_id, 0) if bill.state is StatementState.ACCEPTED else 0, bill.currency)
