@@ -1,6 +1,5 @@
 """The dance with the provider: claim | commit | call | record | commit. A crash at any gap leaves one object over there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -159,9 +158,3 @@ def _record_fact(session: Session, row: ProviderCall, payment: Payment, fact: Fa
     else:
         apply_transfer(session, payment=payment, amount_minor=fact.amount_minor, now=now)
     row.state, row.done_at, row.last_error = CallState.DONE, now, None
-
-
-def waiting(session: Session, *, limit: int = 100) -> Sequence[ProviderCall]:
-    """What is still to be called, oldest first; the operator sees its age."""
-    found = select(ProviderCall).where(ProviderCall.state == CallState.WAITING).order_by(ProviderCall.created_at)
-    return session.scalars(found.limit(limit)).all()

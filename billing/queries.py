@@ -304,12 +304,6 @@ def find_call(session: Session, payment_id: str, operation: Operation) -> Provid
     return session.scalars(found.order_by(ProviderCall.seq.desc()).limit(1)).one_or_none()
 
 
-def calls_in_trouble(session: Session, *, limit: int = 100) -> Sequence[ProviderCall]:
-    """For the operator: refused or contradicted by the provider, newest first."""
-    troubled = ProviderCall.state.in_([CallState.FAILED, CallState.MISMATCH])
-    return session.scalars(select(ProviderCall).where(troubled).order_by(ProviderCall.id.desc()).limit(limit)).all()
-
-
 def holds_secured(session: Session, *, limit: int = 200) -> list[str]:
     """Bookings that are still held although their money is secured, or too little for a hold."""
     authorised = exists().where(Payment.booking_id == Booking.id, Payment.state == PaymentState.AUTHORISED)

@@ -15,7 +15,7 @@ from billing.payments.actions import apply_payment
 from billing.providers.base import Notice, PaymentFact, Provider, Rejected, Trouble
 from billing.providers.stripe_connect import notice_of
 from billing.tables import ProviderEvent
-from marketplace.refusals import Refusal
+from marketplace.refusals import NotFound, Refusal
 from marketplace.upsert import insert_new
 
 LARGEST = 256 * 1024
@@ -155,4 +155,13 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
         event.quarantined_at = now
     else:
         event.run_at = now + RETRY
+    session.flush()
+
+
+def look_again(session: Session, *, event_id: str, now: datetime) -> None:
+    """Read the object of an event that was put aside once more. Raises: NotFound."""
+    event = session.get(ProviderEvent, event_id)
+    if event is None or event.quarantined_at is None:
+        raise NotFound(kind="event")
+    event.quarantined_at, event.run_at = None, now
     session.flush()

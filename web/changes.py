@@ -66,6 +66,7 @@ DONE = {
     ("evaluation", "publish_evaluation"): _("Evaluation frozen"),
     ("manual_entry", "enter_manual"): _("Value entered by hand"),
     ("institution", "create"): _("Institution created"),
+    ("institution", "set_payout_account"): _("Account for payouts set"),
     ("institution", "declare_related"): _("Related firm declared"),
     ("organisation", "create"): _("Firm created"),
     ("person", "create"): _("Account created"),

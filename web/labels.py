@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from web.billing_words import BILLING_WORDS
 from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
 from web.done import DONE
@@ -369,7 +370,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "message": MESSAGE, "topic": TOPIC, "delivery": DELIVERY, "first_day": FIRST_DAY,
     "scale": SCALE, "bar": BAR, "district": DISTRICT, "group": GROUP,
     "elsewhere": ELSEWHERE, "placed": PLACED, "taken": TAKEN, "left_out": LEFT_OUT,
-    **BOOKING_WORDS, **RULE_WORDS, **FLAG_WORDS, **METER_WORDS,
+    **BOOKING_WORDS, **RULE_WORDS, **FLAG_WORDS, **METER_WORDS, **BILLING_WORDS,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ def _(text: str) -> str:
 
 
 FIELDS: Mapping[str, str] = {
+    "account_id": _("Account at the provider"),
     "address": _("Address"),
     "amount": _("Amount"),
     "approval": _("A booking stands"),
@@ -191,6 +192,7 @@ REASONS = (
     _("must be at least {ge}"),
     _("must be at most {le}"),
     _("must be more than nothing and at most what is still owed"),
+    _("must be the id of an account at the provider, acct_ and letters or digits"),
     _("must be whole minutes, and given without minutes"),
     _("must be {low} to {high}"),
     _("must have 1 to {longest} characters"),

@@ -1,5 +1,6 @@
 """What goes out to institutions of the money that was taken for them."""
 
+import re
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -9,20 +10,40 @@ from billing.payments.calls import amount_of, queue_call
 from billing.resale import queries as resale
 from billing.tables import CallState, Operation, Payment, PayoutAccount
 from booking.queries import get_booking
+from marketplace import audit
 from marketplace.money import Money
+from marketplace.people.queries import get_institution
+from marketplace.refusals import Invalid
 
+ACCOUNT = re.compile(r"acct_[A-Za-z0-9_]{1,80}")
 REFUSED_AGAIN = timedelta(days=1)
 """So long after the provider or the payer's bank refused money is asked for again."""
 
 
-def set_payout_account(session: Session, *, institution_id: str, account_id: str, now: datetime) -> None:
-    """Say where the institution's share goes."""
-    row = session.get(PayoutAccount, institution_id)
+def set_payout_account(session: Session, *, institution_id: str, account_id: str, actor_id: str | None, now: datetime) -> None:
+    """Say where the institution's share goes; what is owed goes there from now on. Raises: Invalid, NotFound."""
+    get_institution(session, institution_id)
+    if not ACCOUNT.fullmatch(account_id):
+        raise Invalid(field="account_id", reason="must be the id of an account at the provider, acct_ and letters or digits")
+    row = queries.find_payout_account(session, institution_id)
+    before = row.account_id if row else None
+    if before == account_id:
+        return
     if row is None:
         session.add(PayoutAccount(institution_id=institution_id, account_id=account_id, created_at=now))
-    elif row.account_id != account_id:
+    else:
         row.account_id, row.created_at = account_id, now
-    session.flush()
+    audit.record(
+        session,
+        actor_id=actor_id,
+        action="set_payout_account",
+        object_kind="institution",
+        object_id=institution_id,
+        institution_id=institution_id,
+        before={"account": before} if before else None,
+        after={"account": account_id},
+        now=now,
+    )
 
 
 def transfers_asked(session: Session, payment: Payment) -> int:

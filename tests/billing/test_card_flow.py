@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import actions, cancelling, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
 from billing.payments import due, payouts
+from billing.payments.queries import calls_in_trouble
 from billing.providers.base import NoAnswer, PaymentFact
 from billing.providers.fake import sign
 from billing.quotes import actions as quoting
@@ -45,7 +46,7 @@ def a_card_booking(session: Session, *, method: str = "pm_card_visa") -> Booking
     firm = an_organisation(session)
     resource = a_resource(session, institution=house)
     booking = a_booking(session, resource=resource, organisation=firm, start=START, state=BookingState.HELD)
-    payouts.set_payout_account(session, institution_id=house.id, account_id="acct_test", now=BEFORE)
+    payouts.set_payout_account(session, institution_id=house.id, account_id="acct_test", actor_id=None, now=BEFORE)
     quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=method, now=BEFORE)
     return booking
 
@@ -135,7 +136,8 @@ def test_a_declined_card_secures_nothing(committed_db: sessionmaker[Session], st
     with committed_db.begin() as session:
         [payment] = queries.payments_of(session, booking.id)
         assert payment.state is PaymentState.FAILED
-        assert [call.last_error for call in queries.calls_in_trouble(session)] == ["card_declined"]
+        assert [call.last_error for call in queries.calls_of(session, booking.id)] == ["card_declined"]
+        assert calls_in_trouble(session) == []
         cancelling.settle_cancellation(session, booking=session.get_one(Booking, booking.id), free=True, now=BEFORE)
     assert work(committed_db, stripe, BEFORE) == 0
 
@@ -163,7 +165,7 @@ def test_a_captured_amount_that_was_not_asked_for_is_not_posted(committed_db: se
     work(committed_db, stripe, AFTER + timedelta(hours=30))
     with committed_db() as session:
         assert list(journal(session, booking_id)) == ["usage_charge"]
-        assert [call.last_error for call in queries.calls_in_trouble(session)] == ["amount_mismatch"]
+        assert [call.last_error for call in calls_in_trouble(session)] == ["amount_mismatch"]
 
 
 def test_a_lost_answer_changes_nothing(committed_db: sessionmaker[Session], stripe: Stripe) -> None:

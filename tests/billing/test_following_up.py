@@ -64,7 +64,7 @@ def test_an_institution_that_names_its_account_late_gets_its_share(
     with committed_db.begin() as session:
         assert balances(session, booking_id)["IP"] == -48300
         assert due.pay_out_due(session, now=AFTER + DAY) == []
-        payouts.set_payout_account(session, institution_id=house, account_id="acct_late", now=AFTER + DAY)
+        payouts.set_payout_account(session, institution_id=house, account_id="acct_late", actor_id=None, now=AFTER + DAY)
         assert due.pay_out_due(session, now=AFTER + DAY) == [booking_id]
         assert due.pay_out_due(session, now=AFTER + DAY) == []
     work(committed_db, stripe, AFTER + DAY)
@@ -87,9 +87,10 @@ def test_a_refused_transfer_is_asked_again_a_day_later_and_at_once_to_another_ac
         assert due.pay_out_due(session, now=AFTER + DAY) == [booking_id]
     work_until_transfer(committed_db, stripe, at=AFTER + DAY)
     with committed_db.begin() as session:
-        payouts.set_payout_account(session, institution_id=house, account_id="acct_other", now=AFTER + DAY + DAY / 24)
-        assert due.pay_out_due(session, now=AFTER + DAY + DAY / 24) == [booking_id]
-    work(committed_db, stripe, AFTER + DAY + DAY / 24)
+        later = AFTER + DAY + DAY / 24
+        payouts.set_payout_account(session, institution_id=house, account_id="acct_other", actor_id=None, now=later)
+        assert due.pay_out_due(session, now=later) == [booking_id]
+    work(committed_db, stripe, later)
     with committed_db() as session:
         assert states(session, booking_id, Operation.TRANSFER) == [CallState.FAILED, CallState.FAILED, CallState.DONE]
         assert invariants.violations(session) == []

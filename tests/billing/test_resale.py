@@ -273,7 +273,7 @@ def test_never_more_than_the_fee_and_all_of_it_for_all_of_the_time(fee: int, par
 def a_card_house(session: Session) -> House:
     institution = an_institution(session, settlement=Settlement.PLATFORM_COLLECTS)
     house = House(session, a_resource(session, institution=institution), "pm_card_visa")
-    payouts.set_payout_account(session, institution_id=institution.id, account_id="acct_test", now=BEFORE)
+    payouts.set_payout_account(session, institution_id=institution.id, account_id="acct_test", actor_id=None, now=BEFORE)
     return house
 
 

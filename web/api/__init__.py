@@ -24,6 +24,7 @@ from web.api import (
     mqtt,
     operators,
     outages,
+    payouts,
     profiles,
     qualifications,
     retiring,
@@ -46,5 +47,17 @@ TOKEN = Named(auto_error=False, scheme_name="token", description="An API token, 
 def include(app: FastAPI) -> None:
     booked = (bookings, bundles, chains, series, exchanging, looking_back, waiting, outages, external)
     measured = (devices, profiles, access, mqtt, evidence, flags, attestations, discrepancies)
-    for module in (*booked, *measured, search, retiring, marketplace, qualifications, operators, billing, evaluation, health):
+    for module in (
+        *booked,
+        *measured,
+        search,
+        retiring,
+        marketplace,
+        qualifications,
+        operators,
+        billing,
+        payouts,
+        evaluation,
+        health,
+    ):
         app.include_router(module.router, dependencies=[Depends(TOKEN)])

@@ -33,6 +33,7 @@ from web.pages import (
     operator,
     outages,
     own,
+    payments,
     policy,
     public,
     reading,
@@ -97,6 +98,7 @@ def include(app: FastAPI) -> None:
         flags,
         fleet,
         operator,
+        payments,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

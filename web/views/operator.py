@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from marketplace.money import Money
 from web.views.frame import EMPTY_FORM, ONE_PAGE, Choice, Form, Paging
 
 
@@ -70,6 +71,48 @@ class InstitutionsView:
     """The first manager's invitation link, shown once."""
     paging: Paging = ONE_PAGE
     form: Form = EMPTY_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call to the provider that was refused or contradicted."""
+
+    booking_id: str
+    operation: str
+    state: str
+    error: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    id: str
+    kind: str
+    object_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    institution_id: str
+    name: str
+    account_id: str | None
+    owed: Sequence[Money]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsView:
+    """GET/POST /{lang}/operator/payments."""
+
+    waiting: int
+    oldest: datetime | None
+    calls: Sequence[CallRow]
+    events: Sequence[EventRow]
+    shares: Sequence[ShareRow]
+    choices: Sequence[Choice]
+    """Of these institutions."""
+    form: Form = EMPTY_FORM
+    zone: str = "Asia/Shanghai"
 
 
 @dataclass(frozen=True, slots=True)
