@@ -69,11 +69,13 @@ def provider_violations(session: Session, balances: Mapping[str, int]) -> list[s
 
 
 def _unbalanced() -> Select[Any]:
+    """Also one that has other legs than it says."""
+    off = func.coalesce(func.sum(JournalLeg.amount_minor), 1) != 0
     return (
         select(JournalEntry.id)
         .outerjoin(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
-        .group_by(JournalEntry.id)
-        .having(func.coalesce(func.sum(JournalLeg.amount_minor), 1) != 0)
+        .group_by(JournalEntry.id, JournalEntry.legs)
+        .having(or_(off, func.count(JournalLeg.account) != JournalEntry.legs))
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
+from billing.journal.balancing import keep_balanced
 from billing.ledger import Account, EntryKind
 from billing.pricing import Outcome
 from billing.settlement import Funding
 from booking.tables import Booking
 from devices.tables import ConfirmedUse
 from marketplace.db import Base, Code, Document, Id, Line, Name, choice
+from marketplace.forward import keep_forward
 from marketplace.frozen import freeze
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Resource
@@ -52,6 +54,23 @@ class CallState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     MISMATCH = "mismatch"
+
+
+STATEMENT_MOVES = {
+    StatementState.OPEN: (StatementState.DISPUTED, StatementState.ACCEPTED, StatementState.SUPERSEDED),
+    StatementState.DISPUTED: (StatementState.SUPERSEDED,),
+    StatementState.ACCEPTED: (StatementState.SETTLED,),
+}
+PAYMENT_MOVES = {
+    PaymentState.WANTED: (PaymentState.AUTHORISED, PaymentState.CAPTURED, PaymentState.RELEASED, PaymentState.FAILED),
+    PaymentState.AUTHORISED: (PaymentState.CAPTURED, PaymentState.RELEASED, PaymentState.FAILED),
+}
+CALL_MOVES = {
+    CallState.WAITING: (CallState.DONE, CallState.FAILED, CallState.MISMATCH),
+    CallState.DONE: (CallState.MISMATCH,),
+    CallState.FAILED: (CallState.MISMATCH,),
+}
+"""From each state to the next ones; the database keeps to them."""
 
 
 class PolicyVersion(Base):
@@ -160,6 +179,8 @@ class JournalEntry(Base):
     booking_id: Mapped[Id | None] = mapped_column(ForeignKey(Booking.id))
     institution_id: Mapped[Id | None]
     currency: Mapped[Code]
+    legs: Mapped[int] = mapped_column(default=2, server_default="2")
+    """How many it has."""
     created_at: Mapped[datetime]
 
     __table_args__ = (
@@ -299,5 +320,9 @@ class BankReceipt(Base):
     )
 
 
+keep_balanced(JournalLeg.__table__)
+keep_forward(Statement.__table__, "statements", STATEMENT_MOVES)
+keep_forward(Payment.__table__, "payments", PAYMENT_MOVES)
+keep_forward(ProviderCall.__table__, "provider_calls", CALL_MOVES)
 for frozen in (PolicyVersion, BookingQuote, JournalEntry, JournalLeg, BankReceipt):
     freeze(frozen.__table__, frozen.__tablename__)

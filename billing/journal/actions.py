@@ -24,6 +24,7 @@ def post(session: Session, entry: Entry, *, source_type: str, source_id: str, bo
         "booking_id": booking.id,
         "institution_id": booking.institution_id,
         "currency": entry.currency,
+        "legs": len(entry.legs),
         "created_at": now,
     }
     session.flush()

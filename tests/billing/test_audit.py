@@ -19,6 +19,7 @@ def unfreeze(db: Session) -> None:
             for verb in ("update", "delete"):
                 db.execute(text(f"DROP TRIGGER {table}_never_{verb}"))
         else:
+            db.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             db.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
 
 

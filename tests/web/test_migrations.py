@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from alembic import command
 from sqlalchemy import Connection, create_engine, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from booking.places import as_rules
 from booking.tables import Booking, RuleVersion
@@ -224,6 +224,33 @@ def test_what_was_accepted_or_published_before_is_sealed(empty_database_url: str
         ]  # fmt: skip
         assert rows[-1].starts_at == datetime(2026, 3, 10, 1, tzinfo=UTC)
     command.downgrade(config(engine), "0033")
+    migrate(engine)
+    assert is_current(engine)
+    engine.dispose()
+
+
+ENTERED = """
+INSERT INTO journal_entries (id, kind, source_type, source_id, currency, created_at)
+VALUES ('jrn_1', 'usage_charge', 'statement', 'stm_1', 'CNY', '2026-03-10 00:00:00');
+INSERT INTO journal_legs (entry_id, account, amount_minor)
+VALUES ('jrn_1', 'AR', 525), ('jrn_1', 'IP', -483), ('jrn_1', 'FEE', -42)
+"""
+
+
+def test_entries_that_were_posted_before_say_their_legs_and_stay_frozen(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
+    command.upgrade(config(engine), "0045")
+    with engine.begin() as connection:
+        for statement in ENTERED.split(";"):
+            connection.exec_driver_sql(statement)
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT legs FROM journal_entries")) == 3
+    with pytest.raises(DBAPIError, match="never change"), engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE journal_entries SET legs = 2")
+    with pytest.raises(DBAPIError, match="sum to zero"), engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO journal_legs (entry_id, account, amount_minor) VALUES ('jrn_1', 'TAX', 1)")
+    command.downgrade(config(engine), "0045")
     migrate(engine)
     assert is_current(engine)
     engine.dispose()
