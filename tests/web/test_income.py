@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from billing import actions, queries
-from billing.income.queries import sums_of_institution
+from billing.billed.queries import by_institution, sums_of
 from billing.quotes import actions as quoting
 from billing.tables import StatementState
 from booking.tables import Booking
@@ -65,7 +65,7 @@ def test_what_waits_for_an_answer_is_outstanding_once(db: Session) -> None:
     a_use(db, booking, minutes=150, number=2)
     [more] = actions.draft_statements(db, now=AFTER)
     assert queries.get_statement(db, more).state is StatementState.OPEN
-    [sums] = sums_of_institution(db, house.id, since=START)
+    [sums] = sums_of(db, by_institution(house.id, START))
     assert sums.billed == sums.outstanding
     actor = Actor("per_1", grants=frozenset({Grant(Role.FINANCE, institution_id=house.id)}))
     rows = income(db, house, actor, lang=Lang.EN, now=AFTER).rows

@@ -12,6 +12,7 @@ from web.pages import (
     account,
     approvals,
     attestations,
+    bills,
     bookings,
     chains,
     changes,
@@ -74,7 +75,22 @@ def include(app: FastAPI) -> None:
     """Hang pages and assets into the application."""
     app.include_router(root)
     app.include_router(feeds.root)
-    people = (public, account, messages, feeds, own, review, bookings, chains, waiting, changes, together, series, attestations)
+    people = (
+        public,
+        account,
+        messages,
+        feeds,
+        own,
+        review,
+        bookings,
+        chains,
+        waiting,
+        changes,
+        together,
+        series,
+        attestations,
+        bills,
+    )
     publishers = (
         connect,
         device,

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from billing.income import queries as earned
-from billing.tables import Statement, StatementState
+from billing.billed import queries as billed
+from billing.tables import Statement
 from booking import queries as booking
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
@@ -26,24 +26,24 @@ IN_FILE = 20_000
 
 def income(session: Session, house: Institution, actor: Actor, *, lang: Lang, now: datetime, most: int = ON_PAGE) -> IncomeView:
     """Statements of the last ninety days; zero and superseded ones left out. The sums are of all, `most` of them are listed."""
-    since = now - SHOWN
-    made = earned.statements_of_institution(session, house.id, since=since, limit=most)
+    which = billed.by_institution(house.id, now - SHOWN)
+    made = billed.list_statements(session, which, limit=most)
     rows = {row.id: row for row in booking.bookings_of_ids(session, {one.booking_id for one in made})}
     places = {row.id: row for row in catalogue.resources(session, {row.resource_id for row in rows.values()})}
     who = customers(session, list(rows.values()))
-    owed = dict(earned.receivable(session, [one.booking_id for one in made if one.state is StatementState.ACCEPTED]))
+    owed = billed.open_amounts(session, made)
     return IncomeView(
         institution=names.name_of(house, lang),
         institution_id=house.id,
-        rows=[_row(one, rows[one.booking_id], places, who, owed, lang) for one in made],
-        sums=earned.sums_of_institution(session, house.id, since=since) or [earned.Sums(zero("CNY"), zero("CNY"))],
+        rows=[_row(one, left, rows[one.booking_id], places, who, lang) for one, left in zip(made, owed, strict=True)],
+        sums=billed.sums_of(session, which) or [billed.Sums(zero("CNY"), zero("CNY"))],
         csv_url=f"/{lang.value}/desk/income.csv?institution={house.id}",
         menu=menu(actor, house.id),
     )
 
 
 def _row(
-    bill: Statement, row: Booking, places: Mapping[str, Resource], who: Mapping[str, str], owed: dict[str, int], lang: Lang
+    bill: Statement, left: Money, row: Booking, places: Mapping[str, Resource], who: Mapping[str, str], lang: Lang
 ) -> IncomeRow:
     place = places[row.resource_id]
     return IncomeRow(
@@ -54,14 +54,7 @@ def _row(
         issued_at=bill.created_at,
         zone=place.timezone,
         charge=Money(bill.charge_minor, bill.currency),
-        open_amount=_open(bill, owed),
+        open_amount=left,
         state=bill.state.value,
         funding=bill.funding.value,
     )
-
-
-def _open(bill: Statement, owed: dict[str, int]) -> Money:
-    """What a booking owes stands beside its newest accepted version, once."""
-    if bill.state in earned.UNANSWERED:
-        return Money(bill.charge_minor, bill.currency)
-    return Money(owed.pop(bill.booking_id, 0) if bill.state is StatementState.ACCEPTED else 0, bill.currency)

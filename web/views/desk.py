@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.income.queries import Sums
+from billing.billed.queries import Sums
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.discovery import NO_DISCOVERY, DiscoveryView

@@ -1,0 +1,1 @@
+"""What was billed, by whom and to whom, and what of it has come in."""

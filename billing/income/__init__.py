@@ -1,1 +1,0 @@
-"""What institutions have billed and what has come in."""
