@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData, UploadFile
+from starlette.routing import Match
 
 from marketplace.inbox import queries as inbox
 from marketplace.permissions import Action, Actor, may
@@ -70,10 +71,11 @@ class Pen:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The drawn page; it varies by cookie and by who asks for a part."""
+        path = page_of(self.request)
         frame = Frame(
             lang=self.lang,
-            path=self.request.url.path.removeprefix(f"/{self.lang.value}") or "/",
-            query=self.request.url.query,
+            path=path.removeprefix(f"/{self.lang.value}") or "/",
+            query=self.request.url.query if path == self.request.url.path else "",
             csrf=self.csrf,
             theme=theme_of(self.request),
             person=self.actor.name if self.actor.person_id else None,
@@ -99,6 +101,19 @@ class Pen:
         mark = f"{'&' if '?' in path else '?'}done={quote(done)}" if done else ""
         base, hash_, anchor = path.partition("#")
         return RedirectResponse(f"/{self.lang.value}{base}{mark}{hash_}{anchor}", 303)
+
+
+def page_of(request: Request) -> str:
+    """Where language and appearance are switched: the page; of what answers a form the nearest above it that can be read."""
+    path = request.url.path
+    while request.method == "POST" and path.count("/") > 1 and not _can_be_read(request, path):
+        path = path.rpartition("/")[0]
+    return path
+
+
+def _can_be_read(request: Request, path: str) -> bool:
+    asked = {"type": "http", "method": "GET", "path": path, "root_path": ""}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.router.routes)
 
 
 def theme_of(request: Request) -> Theme:
