@@ -58,6 +58,23 @@ def test_a_booking_is_moved_on_its_page_and_tells_so(desk: Desk) -> None:
     assert "not a time" in error_beside(wrong.text, "start")
 
 
+def test_a_move_onto_taken_time_says_what_is_taken_and_one_press_takes_what_is_free(desk: Desk) -> None:
+    reader, booking = desk.reader("customer"), a_booking(desk)
+    a_booking(desk, 14)
+    refused = reader.post(f"/bookings/{booking}/move", version="1", **fields_of(day(13)))
+    assert refused.status_code == 409
+    assert re.search(r'<li data-taken="[^"]+">Taken: [^<]*14:00–15:00', refused.text)
+    assert refused.text.count("That time is taken") <= 1
+    ways = [
+        form
+        for form in re.findall(r"<form[^>]*>.*?</form>", refused.text, re.S)
+        if f"/bookings/{booking}/move" in form and "start_turn" in form and "datetime-local" not in form
+    ]
+    assert len(ways) == 3
+    fields = dict(re.findall(r'name="(version|start|end|start_turn|end_turn)" value="([^"]+)"', ways[0]))
+    assert "The booking is moved." in reader.post(f"/bookings/{booking}/move", **fields).text
+
+
 def test_a_booking_goes_to_a_colleague(desk: Desk) -> None:
     a_firm_member(desk, "colleague")
     reader, booking = desk.reader("customer"), a_booking(desk)

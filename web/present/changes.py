@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from booking import actions
 from booking import queries as booking
+from booking.admission import SlotRefused
 from booking.ratings import queries as ratings
 from booking.requests.tables import Grounds
 from booking.states import BookingState
@@ -53,6 +54,7 @@ def changes(
     text = may(actor, Action.REVIEW_USE, institution_id=row.institution_id) or own
     can_hand_over = stands and row.ends_at > now and may_hand_over(actor, row)
     can_swap = stands and ahead and (own or decides)
+    reasons = refusal.reasons if isinstance(refusal, Refused) else ()
     return Changes(
         can_move=stands and ahead and (own or decides),
         start=start,
@@ -70,7 +72,9 @@ def changes(
         grounds=[Choice(one.value, labels.word(_, "grounds", one.value)) for one in GROUNDS],
         asks_why=own and row.state is BookingState.REQUESTED and row.decided_at is None,
         form=asking(form, zone, lang, (*ENDS, START)),
-        refused=[sentence(one.code, one.values, _) for one in refusal.reasons] if isinstance(refusal, Refused) else (),
+        refused=[sentence(one.code, one.values, _) for one in reasons if refusal and one.code != refusal.code],
+        taken=refusal.conflicts if isinstance(refusal, SlotRefused) else (),
+        ways=refusal.alternatives if isinstance(refusal, SlotRefused) else (),
     )
 
 

@@ -64,4 +64,8 @@ class Changes:
     """Whether cancelling takes a request back, for which a reason is kept."""
     form: Form = EMPTY_FORM
     refused: Sequence[str] = ()
-    """Every reason why the last step was refused."""
+    """Every reason why the last step was refused, but for what is taken."""
+    taken: Sequence[Slot] = ()
+    """The parts of what was asked that are taken, never by whom."""
+    ways: Sequence[Slot] = ()
+    """The nearest times of the same length that are free."""
