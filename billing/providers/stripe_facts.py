@@ -52,7 +52,7 @@ def payment_of(intent: stripe.PaymentIntent, refunds: Iterable[stripe.Refund]) -
         raise _no_payment(intent)
     charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
     booked = charge.balance_transaction if charge else None
-    card = charge.payment_method_details.card if charge and charge.payment_method_details else None
+    card = getattr(charge.payment_method_details, "card", None) if charge else None  # a wallet has none
     ends = getattr(card, "capture_before", None)
     given_back = tuple(refund_of(refund) for refund in refunds)
     return PaymentFact(
@@ -74,7 +74,7 @@ def _no_payment(intent: stripe.PaymentIntent) -> Declined | NoAnswer:
     if intent.status == "processing":
         return NoAnswer("the payer's bank has not answered yet")
     error = intent.last_payment_error
-    code = error.code if error and intent.status == "requires_payment_method" else None
+    code = getattr(error, "code", None) if intent.status == "requires_payment_method" else None
     return Declined(code or intent.status, intent.id, _page(intent))
 
 
@@ -90,7 +90,7 @@ def _id(thing: Any) -> str | None:
 
 def refund_of(refund: stripe.Refund) -> RefundFact:
     """The account has lost its amount once it was booked, and has it again once its failure was."""
-    gone = bool(refund.balance_transaction) and not refund.failure_balance_transaction
+    gone = refund.balance_transaction and not getattr(refund, "failure_balance_transaction", None)
     metadata = refund.metadata
     return RefundFact(
         object_id=refund.id,
@@ -105,14 +105,13 @@ def refund_of(refund: stripe.Refund) -> RefundFact:
 
 def setup_of(intent: stripe.SetupIntent) -> SetupFact:
     method = intent.payment_method
-    error = intent.last_setup_error
     return SetupFact(
         object_id=intent.id,
         state=SETUP_STATES[intent.status],
         customer_id=_id(intent.customer),
         method=method_of(method) if isinstance(method, stripe.PaymentMethod) else None,
         page=_page(intent),
-        declined=error.code if error else None,
+        declined=getattr(intent.last_setup_error, "code", None),
     )
 
 

@@ -31,9 +31,6 @@ def refund(shop: Shop, values: Mapping[str, Any]) -> Thing:
         payment_intent=intent["id"],
         metadata=dict(values.get("metadata") or {}),
         balance_transaction=None,
-        failure_balance_transaction=None,
-        failure_reason=None,
-        pending_reason="processing" if pending else None,
         status="pending" if pending else "succeeded",
     )
     _count_refunded(charge, amount)
@@ -59,7 +56,7 @@ def _book(shop: Shop, made: Thing) -> None:
 def refund_succeeds(shop: Shop, made: Thing) -> None:
     """A pending refund reached the payer."""
     _book(shop, made)
-    made.update(status="succeeded", pending_reason=None)
+    made.update(status="succeeded")
     for kind in ("refund.updated", "charge.refund.updated"):
         shop.tell(kind, made)
 
@@ -68,7 +65,7 @@ def refund_fails(shop: Shop, made: Thing) -> None:
     """The payer's bank sent it back: the money is on the account again, and the charge has it again."""
     if made["balance_transaction"]:
         made["failure_balance_transaction"] = shop.book("refund_failure", made, made["amount"], 0)["id"]
-    made.update(status="failed", pending_reason=None, failure_reason="expired_or_canceled_card")
+    made.update(status="failed", failure_reason="expired_or_canceled_card")
     _count_refunded(shop.get("charge", made["charge"]), -made["amount"])
     for kind in ("refund.updated", "charge.refund.updated", "refund.failed"):
         shop.tell(kind, made)
