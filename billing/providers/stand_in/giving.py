@@ -33,6 +33,7 @@ def refund(shop: Shop, values: Mapping[str, Any]) -> Thing:
         balance_transaction=None,
         status="pending" if pending else "succeeded",
     )
+    charge["stand_in"]["refunds"].append(made["id"])
     _count_refunded(charge, amount)
     if not pending:
         _book(shop, made)

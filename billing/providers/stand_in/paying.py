@@ -130,7 +130,7 @@ def authorise(shop: Shop, intent: Thing, *, merchant: bool = False) -> Thing:
         refunded=False,
         status="succeeded",
         payment_method_details={"type": kind, kind: details},
-        stand_in={"transferred": 0},
+        stand_in={"transferred": 0, "refunds": []},
     )
     intent.update(latest_charge=charge["id"], next_action=None, last_payment_error=None)
     if held:

@@ -103,7 +103,8 @@ def _expanded(shop: Shop, thing: Thing, paths: list[str]) -> Thing:
         node = copy
         for step in path.split("."):
             if step == "refunds" and node["object"] == "charge":
-                node[step] = _copy(_page("/v1/refunds", shop.all("refund"), {"charge": node["id"]}))
+                made = [shop.things[identity] for identity in node["stand_in"]["refunds"]]
+                node[step] = _copy(_page("/v1/refunds", made, {}))
             elif isinstance(node.get(step), str) and node[step] in shop.things:
                 node[step] = _copy(shop.things[node[step]])
             if not isinstance(node.get(step), dict):
