@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from billing.providers.requests import Described, Description, Undescribed
-from billing.providers.stand_in import passing
+from billing.providers.stand_in import giving, passing
 from billing.providers.stand_in.routes import carry_out
 from billing.providers.stand_in.shop import Refused, Shop, Thing
 
@@ -114,6 +114,7 @@ class StandIn:
             return
         body = orjson.loads(self.kept.read_bytes())
         self.shop.load(body)
+        giving.know_again(self.shop)
         for key, (path, form, status, answered, at) in body.get("answers", {}).items():
             self.answers[key] = Remembered(path, form, status, answered, datetime.fromisoformat(at))
 

@@ -102,3 +102,13 @@ def balance(shop: Shop) -> Thing:
         sums[booked["currency"]] = sums.get(booked["currency"], 0) + booked["net"]
     available = [{"amount": amount, "currency": currency} for currency, amount in sums.items()]
     return {"object": "balance", "livemode": False, "available": available, "pending": []}
+
+
+def know_again(shop: Shop) -> None:
+    """Complete the charges in a file of an earlier version, which told neither card nor what has left them."""
+    for charge in shop.all("charge"):
+        if "stand_in" not in charge:
+            out = [made["amount"] for made in shop.all("transfer") if made["source_transaction"] == charge["id"]]
+            back = [made["id"] for made in shop.all("refund") if made["charge"] == charge["id"]]
+            charge["payment_method"] = methods.take(shop, "pm_card_visa")["id"]
+            charge["stand_in"] = {"transferred": sum(out), "refunds": back}

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from billing.providers.fake import create_app
@@ -48,6 +49,24 @@ def test_what_is_due_outlives_a_stop(tmp_path: Path, stripe_now: Callable[[], da
     again = alive(tmp_path / "kept.json", stripe_now)
     assert (again.shop.due, again.shop.things) == (state.shop.due, state.shop.things)
     assert [due[2] for due in again.shop.due] == ["hold_ends"]
+
+
+def test_what_an_earlier_version_kept_can_be_refunded_and_paid_out(tmp_path: Path, stripe_now: Callable[[], datetime]) -> None:
+    state = alive(tmp_path / "kept.json", stripe_now)
+    body = "amount=600&currency=cny&payment_method=pm_card_visa&confirm=true"
+    answer(state, Asked("POST", "/v1/payment_intents", "", body, "Bearer sk_test_x", None))
+    [charge] = state.shop.all("charge")
+    paid = f"amount=100&currency=cny&destination=acct_1&source_transaction={charge['id']}"
+    answer(state, Asked("POST", "/v1/transfers", "", paid, "Bearer sk_test_x", None))
+    del charge["stand_in"], charge["payment_method"]
+    old = {name: value for name, value in state.shop.dump().items() if name not in {"due", "fee_delay_s"}}
+    (tmp_path / "old.json").write_bytes(orjson.dumps(old))
+    again = alive(tmp_path / "old.json", stripe_now)
+    back = f"payment_intent={charge['payment_intent']}&amount=100"
+    too_much = paid.replace("amount=100", "amount=401")
+    assert answer(again, Asked("POST", "/v1/refunds", "", back, "Bearer sk_test_x", None)).status == 200
+    assert answer(again, Asked("POST", "/v1/transfers", "", too_much, "Bearer sk_test_x", None)).status == 400
+    assert answer(again, Asked("POST", "/v1/transfers", "", paid, "Bearer sk_test_x", None)).status == 200
 
 
 def test_a_request_that_was_never_understood_is_not_remembered(stripe: Stripe) -> None:
