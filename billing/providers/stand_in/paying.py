@@ -78,7 +78,7 @@ def confirm(shop: Shop, intent: Thing, values: Mapping[str, Any]) -> Thing:
         if away:
             raise decline(shop, intent, "authentication_required", decline_code="authentication_required")
         return challenge(shop, intent, values.get("return_url"))
-    return authorise(shop, intent, merchant=away)
+    return authorise(shop, intent, visa_life=VISA_MERCHANT_LIFE if away else HOLD_LIFE)
 
 
 def _is_set_up(method: Thing) -> bool:
@@ -104,8 +104,8 @@ def challenge(shop: Shop, intent: Thing, return_url: str | None) -> Thing:
     return intent
 
 
-def authorise(shop: Shop, intent: Thing, *, merchant: bool = False) -> Thing:
-    """The bank says yes. `merchant`: while the payer was away."""
+def authorise(shop: Shop, intent: Thing, *, visa_life: timedelta = HOLD_LIFE) -> Thing:
+    """The bank says yes; so long a hold on a Visa card lives."""
     method = shop.get("payment_method", intent["payment_method"])
     if intent["setup_future_usage"]:
         method["stand_in"]["set_up"] = True
@@ -113,8 +113,8 @@ def authorise(shop: Shop, intent: Thing, *, merchant: bool = False) -> Thing:
     kind, held = method["type"], intent["capture_method"] == "manual"
     details = dict(method[kind])
     if held:
-        short = merchant and details["brand"] == "visa"
-        details["capture_before"] = int((shop.now + (VISA_MERCHANT_LIFE if short else HOLD_LIFE)).timestamp())
+        life = visa_life if details["brand"] == "visa" else HOLD_LIFE
+        details["capture_before"] = int((shop.now + life).timestamp())
     charge = shop.new(
         "charge",
         "ch" if kind == "card" else "py",
