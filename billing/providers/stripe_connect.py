@@ -1,15 +1,31 @@
 """Stripe Connect, separate charges and transfers; the only place that speaks to stripe-python."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 import stripe
+from stripe.params import PaymentIntentCreateParams
 
-from billing.providers.base import Broken, Call, Declined, Fact, NoAnswer, Notice, PaymentFact, Rejected, TransferFact
+from billing.providers import stripe_orders as orders
+from billing.providers.base import (
+    Call,
+    CheckoutFact,
+    CheckoutOrder,
+    Confirmation,
+    CustomerFact,
+    Fact,
+    Mark,
+    Notice,
+    PaymentFact,
+    RefundFact,
+    SetupFact,
+    SetUpOrder,
+    TransferFact,
+)
+from billing.providers.stripe_facts import checkout_of, payment_of, refund_of, setup_of, troubles
 from billing.tables import Operation, PaymentState
 
 API_VERSION = "2026-10-28.endive"
@@ -18,46 +34,43 @@ PAGE = 100
 MOST_EVENTS = 5000
 """So many a sweep reads back: without any webhook a busy day must not fall out of it."""
 
-EXPAND = ["latest_charge.balance_transaction"]
 LOOK_BACK = timedelta(hours=1)
 """Objects are looked for from so long before the first call on, for clocks that differ."""
-
-STATES = {"requires_capture": PaymentState.AUTHORISED, "succeeded": PaymentState.CAPTURED, "canceled": PaymentState.RELEASED}
 
 
 class StripeConnect:
     """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe."""
 
-    def __init__(self, key: str, api_base: str = "") -> None:
+    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S) -> None:
         addresses: dict[str, str] = {"api": api_base.rstrip("/")} if api_base else {}
-        self._client = stripe.StripeClient(
+        self._stripe = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses=addresses,  # type: ignore[arg-type]  # a TypedDict of optional addresses
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_S),
-        )
+            http_client=stripe.RequestsClient(timeout=timeout_s),
+        ).v1
 
     def perform(self, call: Call) -> Fact:
         """Raises: NoAnswer, Broken, Declined, Rejected."""
-        with _troubles():
+        with troubles():
             match call.operation:
                 case Operation.HOLD:
-                    return self._hold(call)
+                    return self._pay(orders.hold(call, self._customer_of(call)), call.mark)
+                case Operation.CHARGE:
+                    return self._pay(orders.charge(call), call.mark)
                 case Operation.CAPTURE:
                     return self._capture(call)
                 case Operation.RELEASE:
                     return self._release(call)
-                case Operation.CHARGE:
-                    return self._charge(call)
                 case Operation.REFUND:
                     return self._refund(call)
                 case Operation.TRANSFER:
                     return self._transfer(call)
 
     def look(self, call: Call) -> Fact | None:
-        """Raises: NoAnswer, Broken, Rejected."""
-        with _troubles():
+        """Raises: NoAnswer, Broken, Declined, Rejected."""
+        with troubles():
             if call.operation in {Operation.HOLD, Operation.CHARGE}:
                 return self._find_payment(call)
             if call.operation is Operation.TRANSFER:
@@ -66,124 +79,181 @@ class StripeConnect:
             wanted = {
                 Operation.CAPTURE: fact.state is PaymentState.CAPTURED,
                 Operation.RELEASE: fact.state is PaymentState.RELEASED,
-                Operation.REFUND: fact.refunded_minor >= call.parameters.get("total", call.parameters.get("amount", 0)),
+                Operation.REFUND: any(refund.made_by == call.key for refund in fact.refunds),
             }
             return fact if wanted[call.operation] else None
 
+    def confirm(self, order: Confirmation, mark: Mark) -> PaymentFact:
+        """Raises: NoAnswer, Broken, Rejected, Declined (with the page where the payer answers the bank)."""
+        with troubles():
+            asked = orders.confirm(order)
+            return self._whole(self._stripe.payment_intents.confirm(order.payment_id, asked, _under(mark)))
+
     def read_payment(self, object_id: str) -> PaymentFact:
-        """Raises: NoAnswer, Broken, Rejected."""
-        with _troubles():
+        """Raises: NoAnswer, Broken, Rejected, Declined."""
+        with troubles():
             return self._read(object_id)
+
+    def read_refund(self, object_id: str) -> RefundFact:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            return refund_of(self._stripe.refunds.retrieve(object_id))
+
+    def find_customer(self, payer: str) -> CustomerFact | None:
+        """The oldest where there are several. A new one is found after a minute at most. Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            found = self._stripe.customers.search({"query": f"metadata['payer']:'{payer}'", "limit": PAGE})
+            oldest = min(found.data, key=lambda one: (one.created, one.id), default=None)
+            return CustomerFact(oldest.id, payer) if oldest else None
+
+    def customer_for(self, payer: str, generation: int = 1) -> CustomerFact:
+        """One for each payer: the key is the payer's own, so two calls at once make one. Raises: NoAnswer, Broken, Rejected."""
+        if known := self.find_customer(payer):
+            return known
+        with troubles():
+            mark = Mark(f"{payer}:customer", generation)
+            made = self._stripe.customers.create({"metadata": {"payer": payer}}, _under(mark))
+            return CustomerFact(made.id, payer)
+
+    def set_up(self, order: SetUpOrder, mark: Mark) -> SetupFact:
+        """Raises: NoAnswer, Broken, Rejected, Declined. A bank that wants the payer is no trouble but a state."""
+        with troubles():
+            return setup_of(self._stripe.setup_intents.create(orders.set_up(order, mark), _under(mark)))
+
+    def read_setup(self, object_id: str) -> SetupFact:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            return setup_of(self._stripe.setup_intents.retrieve(object_id, {"expand": orders.EXPAND_SETUP}))
+
+    def find_setup(self, customer_id: str, mark: Mark) -> SetupFact | None:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            made = self._stripe.setup_intents.list({"customer": customer_id, "limit": PAGE}).auto_paging_iter()
+            found = next((intent.id for intent in made if _made_by(intent.metadata, mark.key)), None)
+        return self.read_setup(found) if found else None
+
+    def open_checkout(self, order: CheckoutOrder, mark: Mark) -> CheckoutFact:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            return checkout_of(self._stripe.checkout.sessions.create(orders.checkout(order, mark), _under(mark)))
+
+    def read_checkout(self, object_id: str) -> CheckoutFact:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            return checkout_of(self._stripe.checkout.sessions.retrieve(object_id))
+
+    def find_checkout(self, customer_id: str, mark: Mark) -> CheckoutFact | None:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            made = self._stripe.checkout.sessions.list({"customer": customer_id, "limit": PAGE}).auto_paging_iter()
+            return next((checkout_of(session) for session in made if _made_by(session.metadata, mark.key)), None)
+
+    def expire_checkout(self, object_id: str, mark: Mark) -> CheckoutFact:
+        """One that is closed or paid already stays as it is. Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            try:
+                return checkout_of(self._stripe.checkout.sessions.expire(object_id, {}, _under(mark)))
+            except stripe.InvalidRequestError:
+                known = self._stripe.checkout.sessions.retrieve(object_id)
+                if known.status == "open":
+                    raise
+                return checkout_of(known)
 
     def events_since(self, moment: datetime) -> list[Notice]:
         """The newest `MOST_EVENTS`, oldest first. Raises: NoAnswer, Broken, Rejected."""
-        with _troubles():
-            page = self._client.v1.events.list({"created": {"gte": int(moment.timestamp())}, "limit": PAGE})
+        with troubles():
+            page = self._stripe.events.list({"created": {"gte": int(moment.timestamp())}, "limit": PAGE})
             newest = list(islice(page.auto_paging_iter(), MOST_EVENTS))
             return [notice_of(event.to_dict(), str(event).encode()) for event in reversed(newest)]
 
     def balance(self) -> dict[str, int]:
         """Net of every movement of the account, by upper-case currency: what the ledger's PSP must equal."""
-        with _troubles():
+        with troubles():
             sums: dict[str, int] = defaultdict(int)
-            for booked in self._client.v1.balance_transactions.list({"limit": PAGE}).auto_paging_iter():
+            for booked in self._stripe.balance_transactions.list({"limit": PAGE}).auto_paging_iter():
                 sums[booked.currency.upper()] += booked.net
             return dict(sums)
 
-    def _read(self, object_id: str) -> PaymentFact:
-        return _fact(self._client.v1.payment_intents.retrieve(object_id, {"expand": EXPAND}))
+    def available(self) -> dict[str, int]:
+        """What can be paid out now, by upper-case currency. Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            return {part.currency.upper(): part.amount for part in self._stripe.balance.retrieve().available}
 
-    def _hold(self, call: Call) -> PaymentFact:
-        customer = self._client.v1.customers.create(
-            {"metadata": {"booking": call.parameters["booking"]}},
-            {"idempotency_key": f"{call.idempotency_key}:customer"},
-        )
-        intent = self._client.v1.payment_intents.create(
-            {
-                "amount": call.parameters["amount"],
-                "currency": call.parameters["currency"].lower(),
-                "capture_method": "manual",
-                "allowed_payment_method_types": ["card"],
-                "customer": customer.id,
-                "payment_method": call.method_id or "",
-                "setup_future_usage": "off_session",
-                "confirm": True,
-                "metadata": _metadata(call),
-                "transfer_group": call.parameters["booking"],
-                "expand": EXPAND,
-            },
-            {"idempotency_key": call.idempotency_key},
-        )
-        return _fact(intent)
+    def _read(self, object_id: str) -> PaymentFact:
+        return self._whole(self._stripe.payment_intents.retrieve(object_id, {"expand": orders.EXPAND}))
+
+    def _whole(self, intent: stripe.PaymentIntent) -> PaymentFact:
+        """With every refund: the charge brings the newest along, further ones are asked for."""
+        brought = intent.latest_charge.refunds if isinstance(intent.latest_charge, stripe.Charge) else None
+        refunds: Iterable[stripe.Refund] = brought.data if brought else ()
+        if brought and brought.has_more:
+            refunds = self._stripe.refunds.list({"payment_intent": intent.id, "limit": PAGE}).auto_paging_iter()
+        return payment_of(intent, refunds)
+
+    def _customer_of(self, call: Call) -> str:
+        """The call's customer; of the payer it names; else one of its own."""
+        if call.customer_id:
+            return call.customer_id
+        if payer := call.parameters.get("payer"):
+            return self.customer_for(payer, call.generation).object_id
+        asked = {"booking": call.parameters["booking"]}
+        mark = Mark(f"{call.idempotency_key}:customer")
+        return self._stripe.customers.create({"metadata": asked}, _under(mark)).id
+
+    def _pay(self, order: PaymentIntentCreateParams, mark: Mark) -> PaymentFact:
+        return self._whole(self._stripe.payment_intents.create(order, _under(mark)))
 
     def _capture(self, call: Call) -> PaymentFact:
-        intent = self._client.v1.payment_intents.capture(
+        captured = self._stripe.payment_intents.capture(
             call.object_id or "",
-            {"amount_to_capture": call.parameters["amount"], "expand": EXPAND},
-            {"idempotency_key": call.idempotency_key},
+            {"amount_to_capture": call.parameters["amount"], "expand": orders.EXPAND},
+            _under(call.mark),
         )
-        return _fact(intent)
+        return self._whole(captured)
 
     def _release(self, call: Call) -> PaymentFact:
-        intent = self._client.v1.payment_intents.cancel(
-            call.object_id or "", {"expand": EXPAND}, {"idempotency_key": call.idempotency_key}
-        )
-        return _fact(intent)
-
-    def _charge(self, call: Call) -> PaymentFact:
-        intent = self._client.v1.payment_intents.create(
-            {
-                "amount": call.parameters["amount"],
-                "currency": call.parameters["currency"].lower(),
-                "allowed_payment_method_types": ["card"],
-                "customer": call.customer_id or "",
-                "payment_method": call.method_id or "",
-                "off_session": True,
-                "confirm": True,
-                "metadata": _metadata(call),
-                "transfer_group": call.parameters["booking"],
-                "expand": EXPAND,
-            },
-            {"idempotency_key": call.idempotency_key},
-        )
-        return _fact(intent)
+        released = self._stripe.payment_intents.cancel(call.object_id or "", {"expand": orders.EXPAND}, _under(call.mark))
+        return self._whole(released)
 
     def _refund(self, call: Call) -> PaymentFact:
-        self._client.v1.refunds.create(
-            {"payment_intent": call.object_id or "", "amount": call.parameters["amount"], "metadata": _metadata(call)},
-            {"idempotency_key": call.idempotency_key},
+        self._stripe.refunds.create(
+            {
+                "payment_intent": call.object_id or "",
+                "amount": call.parameters["amount"],
+                "metadata": orders.metadata_of(call),
+            },
+            _under(call.mark),
         )
         return self._read(call.object_id or "")
 
     def _transfer(self, call: Call) -> TransferFact:
-        transfer = self._client.v1.transfers.create(
+        transfer = self._stripe.transfers.create(
             {
                 "amount": call.parameters["amount"],
                 "currency": call.parameters["currency"].lower(),
                 "destination": call.parameters["destination"],
                 "source_transaction": call.parameters["charge"],
                 "transfer_group": call.parameters["booking"],
-                "metadata": _metadata(call),
+                "metadata": orders.metadata_of(call),
             },
-            {"idempotency_key": call.idempotency_key},
+            _under(call.mark),
         )
         return TransferFact(transfer.id, transfer.amount)
 
     def _find_payment(self, call: Call) -> PaymentFact | None:
         if call.customer_id:  # whatever the clocks say
-            found = self._client.v1.payment_intents.list({"customer": call.customer_id, "limit": PAGE})
+            found = self._stripe.payment_intents.list({"customer": call.customer_id, "limit": PAGE})
         else:
             since = int((call.first_called_at - LOOK_BACK).timestamp())
-            found = self._client.v1.payment_intents.list({"created": {"gte": since}, "limit": PAGE})
-        for intent in found.auto_paging_iter():
-            if _made_by(intent.metadata, call):
-                return self._read(intent.id)
-        return None
+            found = self._stripe.payment_intents.list({"created": {"gte": since}, "limit": PAGE})
+        made = (intent.id for intent in found.auto_paging_iter() if _made_by(intent.metadata, call.key))
+        known = next(made, None)
+        return self._read(known) if known else None
 
     def _find_transfer(self, call: Call) -> TransferFact | None:
-        found = self._client.v1.transfers.list({"transfer_group": call.parameters["booking"], "limit": PAGE})
+        found = self._stripe.transfers.list({"transfer_group": call.parameters["booking"], "limit": PAGE})
         for transfer in found.auto_paging_iter():
-            if _made_by(transfer.metadata, call):
+            if _made_by(transfer.metadata, call.key):
                 return TransferFact(transfer.id, transfer.amount)
         return None
 
@@ -201,47 +271,9 @@ def notice_of(event: dict[str, Any], body: bytes) -> Notice:
     return notice
 
 
-def _metadata(call: Call) -> dict[str, str]:
-    return {"key": call.key, "booking": call.parameters["booking"]}
+def _under(mark: Mark) -> stripe.RequestOptions:
+    return {"idempotency_key": mark.idempotency_key}
 
 
-def _made_by(metadata: Any, call: Call) -> bool:
-    return metadata is not None and "key" in metadata and metadata["key"] == call.key
-
-
-def _fact(intent: stripe.PaymentIntent) -> PaymentFact:
-    state = STATES.get(intent.status)
-    if state is None:
-        raise Declined(f"the payment needs the payer: {intent.status}")
-    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-    booked = charge.balance_transaction if charge else None
-    card = charge.payment_method_details.card if charge and charge.payment_method_details else None
-    ends = getattr(card, "capture_before", None)
-    method = intent.payment_method if isinstance(intent.payment_method, str) else None
-    return PaymentFact(
-        object_id=intent.id,
-        state=state,
-        authorised_minor=intent.amount,
-        captured_minor=intent.amount_received,
-        refunded_minor=charge.amount_refunded if charge else 0,
-        fee_minor=booked.fee if isinstance(booked, stripe.BalanceTransaction) else 0,
-        charge_id=charge.id if charge else None,
-        customer_id=intent.customer if isinstance(intent.customer, str) else None,
-        method_id=method,
-        capture_before=datetime.fromtimestamp(ends, UTC) if ends else None,
-    )
-
-
-@contextmanager
-def _troubles() -> Iterator[None]:
-    """Stripe's errors as the four troubles."""
-    try:
-        yield
-    except stripe.CardError as error:
-        raise Declined(error.code or "card_declined") from error
-    except stripe.APIConnectionError as error:
-        raise NoAnswer(str(error)) from error
-    except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError) as error:
-        raise Rejected(str(error)) from error
-    except stripe.StripeError as error:
-        raise Broken(str(error)) from error
+def _made_by(metadata: Any, key: str) -> bool:
+    return metadata is not None and "key" in metadata and metadata["key"] == key
