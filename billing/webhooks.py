@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from billing import queries
 from billing.payments.actions import apply_payment
-from billing.providers.base import Notice, PaymentFact, Provider, Rejected, Trouble
+from billing.providers.base import Declined, Notice, PaymentFact, Provider, Rejected, Trouble
 from billing.providers.stripe_connect import notice_of
 from billing.tables import ProviderEvent
 from marketplace.refusals import NotFound, Refusal
@@ -55,6 +55,8 @@ class Seen:
     fact: PaymentFact | None
     answered: bool = True
     """Whether the provider has told anything: without a fact that it has no such payment, or that the event is of none."""
+    nothing_new: bool = False
+    """The payment stands where nothing moves it: its call hears of that itself."""
 
 
 def read_secrets(setting: str) -> tuple[str, ...]:
@@ -132,6 +134,8 @@ def read(claimed: Claimed, provider: Provider) -> Seen:
         return Seen(claimed.event_id, None)
     try:
         return Seen(claimed.event_id, provider.read_payment(claimed.object_id))
+    except Declined:
+        return Seen(claimed.event_id, None, nothing_new=True)
     except Rejected:
         return Seen(claimed.event_id, None)
     except Trouble:
@@ -149,7 +153,7 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
     if payment is not None and seen.fact is not None:
         apply_payment(session, payment=payment, fact=seen.fact, now=now)
         event.done_at = now
-    elif not event.object_id.startswith("pi_"):
+    elif not event.object_id.startswith("pi_") or (payment is not None and seen.nothing_new):
         event.done_at = now  # transfers and the like are recorded by the call that made them
     elif payment is None and seen.answered and now - event.received_at >= QUARANTINE:
         event.quarantined_at = now

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import actions, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
 from billing.payments import due, payouts
-from billing.providers.base import Broken, Notice, PaymentFact, Rejected, Trouble
+from billing.providers.base import Broken, Declined, Notice, PaymentFact, Rejected, Trouble
 from billing.tables import CallState, Operation, PayoutAccount, ProviderEvent, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
@@ -198,6 +198,8 @@ class Away:
         ("ours", Rejected("key"), False),
         ("pi_1", Broken("away"), False),
         ("pi_1", Rejected("none"), True),
+        ("pi_1", Declined("card_declined"), True),
+        ("ours", Declined("card_declined"), False),
     ],
 )
 def test_only_what_the_provider_does_not_know_either_is_put_aside(
@@ -213,4 +215,5 @@ def test_only_what_the_provider_does_not_know_either_is_put_aside(
         assert claimed is not None
         webhooks.record(session, webhooks.read(claimed, Away(trouble)), now=late)  # type: ignore[arg-type]
         event = session.get_one(ProviderEvent, "evt_1")
-        assert (event.quarantined_at is not None, event.done_at) == (aside, None)
+        done = object_id == "ours" and isinstance(trouble, Declined)
+        assert (event.quarantined_at is not None, event.done_at) == (aside, late if done else None)
