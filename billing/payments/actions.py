@@ -33,7 +33,8 @@ def want_hold(session: Session, *, booking: Booking, quoted: Money, method: str,
     amount = settlement.hold_for(quoted)
     payment = _new_payment(session, booking, amount, now)
     payment.method_id = method
-    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=amount_of(amount), now=now)
+    parameters = {**amount_of(amount), "payer": booking.organisation_id or booking.person_id}
+    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=parameters, now=now)
     return payment
 
 

@@ -24,7 +24,7 @@ from booking.tables import Booking
 from devices.matching import Verdict
 from devices.tables import ConfirmedUse
 from marketplace.ids import new_id
-from marketplace.tables import Settlement
+from marketplace.tables import Organisation, Resource, Settlement
 from tests.billing.conftest import Stripe, work
 from tests.builders import a_booking, a_resource, an_institution, an_organisation
 
@@ -128,6 +128,21 @@ def test_a_secured_hold_is_named_for_confirmation(committed_db: sessionmaker[Ses
     work(committed_db, stripe, BEFORE)
     with committed_db() as session:
         assert queries.holds_secured(session) == [booking_id]
+
+
+def test_one_firm_is_one_customer_however_often_it_books(committed_db: sessionmaker[Session], stripe: Stripe) -> None:
+    with committed_db.begin() as session:
+        first = a_card_booking(session)
+        firm = session.get_one(Organisation, first.organisation_id)
+        for hours in (3, 6):
+            resource = session.get_one(Resource, first.resource_id)
+            start = START + timedelta(hours=hours)
+            booking = a_booking(session, resource=resource, organisation=firm, start=start, state=BookingState.HELD)
+            quoting.quote_booking(session, booking=booking, organisation=firm, payment_method="pm_card_visa", now=BEFORE)
+        a_card_booking(session)
+    assert work(committed_db, stripe, BEFORE) == 4
+    assert stripe.count("payment_intent") == 4
+    assert stripe.count("customer") == 2
 
 
 def test_a_declined_card_secures_nothing(committed_db: sessionmaker[Session], stripe: Stripe) -> None:
