@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from billing.payments.payouts import set_payout_account
 from booking.operators.actions import add_operator
 from booking.qualifications.actions import Named, define, grant
 from booking.qualifications.queries import find_known_person
@@ -120,7 +121,11 @@ def _institution(session: Session, house: Mapping[str, Any], now: datetime) -> s
         settlement=Settlement(house["settlement"]),
         bank_account=house.get("bank_account"),
     )
-    return people.create_institution(session, house=said, actor_id=None, now=now).id
+    made = people.create_institution(session, house=said, actor_id=None, now=now).id
+    if said.settlement is Settlement.PLATFORM_COLLECTS:
+        account = f"acct_demo_{house['key']}"
+        set_payout_account(session, institution_id=made, account_id=account, actor_id=None, now=now)
+    return made
 
 
 def _firm(session: Session, firm: Mapping[str, Any], cast: Cast, now: datetime) -> str:
