@@ -10,6 +10,7 @@ from billing.actions import charge_at_once
 from billing.payments import actions as payments
 from billing.resale.tables import FeeCredit
 from billing.tables import BookingQuote
+from booking.bundles.queries import is_left_over
 from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.money import Money
@@ -17,13 +18,15 @@ from marketplace.money import Money
 
 def fee_if_cancelled(session: Session, *, booking: Booking, now: datetime) -> Money:
     """What cancelling at `now` would cost the customer; a hold or a first request costs nothing. Raises: NotFound."""
-    return _fee_of(queries.quote_of_booking(session, booking.id), booking, now)
+    return _fee_of(session, queries.quote_of_booking(session, booking.id), booking, now)
 
 
-def _fee_of(quote: BookingQuote, booking: Booking, now: datetime) -> Money:
+def _fee_of(session: Session, quote: BookingQuote, booking: Booking, now: datetime) -> Money:
+    """What is left of a bundle whose other part an institution never granted costs nothing to give up."""
+    owed = Money(quote.owed_minor, quote.currency)
     if booking.decided_at is None and booking.state not in {BookingState.CONFIRMED, BookingState.CANCELLED}:
         return Money(0, quote.currency)
-    return max(queries.fee_of_quote(quote, now), Money(quote.owed_minor, quote.currency))
+    return owed if is_left_over(session, booking) else max(queries.fee_of_quote(quote, now), owed)
 
 
 def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: datetime) -> Money:
@@ -33,7 +36,9 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     if not fee:
         payments.release_all(session, booking=booking, now=now)
         return fee
-    if lost := queries.fee_of_quote(quote, now):  # what is owed beyond this was for another time
+    if not is_left_over(session, booking) and (
+        lost := queries.fee_of_quote(quote, now)
+    ):  # what is owed beyond this was for another time
         session.add(_credit_to_decide(booking, quote, lost, now))
     charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
     return fee
@@ -58,7 +63,7 @@ def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free:
     fees = []
     for booking in bookings:
         quote = quotes.get(booking.id)
-        if quote and booking.id not in paid and (booking.id in free or not _fee_of(quote, booking, now)):
+        if quote and booking.id not in paid and (booking.id in free or not _fee_of(session, quote, booking, now)):
             fees.append(Money(0, quote.currency))
         else:
             fees.append(settle_cancellation(session, booking=booking, free=booking.id in free, now=now))

@@ -366,6 +366,23 @@ def test_a_bundle_is_cancelled_whole_with_the_fee_of_each_part(world: World) -> 
     assert [one["id"] for one in rest] == [again["bookings"][1]["id"]]
 
 
+@pytest.mark.parametrize(("moved_before", "fee"), [(False, 0), (True, 30000)])
+def test_what_is_left_of_a_bundle_that_was_not_granted_whole_costs_nothing_to_give_up(
+    world: World, moved_before: bool, fee: int
+) -> None:
+    """Unless it was the customer who asked for another time of the part that stood."""
+    oven = world.a_resource(rules={"approval": "request"})
+    made = world.made("/bookings", world.member, a_bundle((world.resource, span(soon())), (oven, span(tomorrow(3, days=20)))))
+    left, asked = made["bookings"]
+    assert asked["state"] == "requested"
+    if moved_before:
+        version = world.post(f"/bookings/{asked['id']}/approve", world.manager).json()["version"]
+        at = {"if-match": f'"{version}"'}
+        assert world.ask("PATCH", f"/bookings/{asked['id']}", token=world.member, json=span(tomorrow(8, days=20)), headers=at)
+    assert world.post(f"/bookings/{asked['id']}/refuse", world.manager).json()["state"] == "refused"
+    assert world.post(f"/bookings/{left['id']}/cancel", world.member).json()["fee"]["minor"] == fee
+
+
 def test_a_bundle_with_an_unknown_resource_or_a_wrong_part_stores_nothing(world: World) -> None:
     part = (world.resource, span(tomorrow()))
     refused(world.post("/bookings", world.member, json=a_bundle(part, ("res_x", span(tomorrow())))), 404)
