@@ -122,6 +122,11 @@ def test_a_name_that_is_known_keeps_its_own_rules() -> None:
     assert said(place, at("20270112T090000")) == ["01-12T08:00/01-12T09:00"]
 
 
+def test_the_machines_own_zone_is_no_name_of_a_zone() -> None:
+    assert told(at("20270112T090000", name="localtime")) == [("unknown_zone", "localtime")]
+    assert said(zone(FIXED, "localtime"), at("20270112T090000", name="localtime")) == ["01-12T14:00/01-12T15:00"]
+
+
 def test_of_two_definitions_of_a_name_the_first_counts() -> None:
     assert said(zone(FIXED), zone(RULES), at("20270112T090000")) == ["01-12T14:00/01-12T15:00"]
     assert said(zone(RULES), zone(FIXED), at("20270112T090000")) == ["01-12T08:00/01-12T09:00"]
