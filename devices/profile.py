@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import orjson
 
 from devices.codecs.discovery import import_discovery
 from devices.codecs.families import FAMILIES, MAPPING, described_by
 from marketplace.refusals import Invalid
+from marketplace.zones import zone_names
 
 P_IDLE_W = 5.0
 LONGEST_S = 30 * 86400
@@ -95,12 +95,6 @@ NAMES = frozenset(field.name for field in fields(Profile))
 NO_NUMBERS = frozenset({"family", "mapping", "zone", "series"})
 
 
-@lru_cache
-def known_zones() -> frozenset[str]:
-    """The IANA names; walking the zone files takes 10 ms, and profiles are read for every batch of messages."""
-    return frozenset(available_timezones())
-
-
 def read_profile(values: Mapping[str, Any]) -> Profile:
     """A profile from what a person or a file says. Raises: Invalid, naming the field."""
     profile = _read(values)
@@ -120,7 +114,7 @@ def _read(values: Mapping[str, Any]) -> Profile:
         raise Invalid(field=f"profile.{unknown[0]}", reason=f"unknown; known are {', '.join(sorted(NAMES))}")
     family, mapping = _family(values.get("family", "native"), values.get("mapping", ""))
     zone = values.get("zone", "UTC")
-    if not isinstance(zone, str) or zone not in known_zones():
+    if not isinstance(zone, str) or zone not in zone_names():
         raise Invalid(field="profile.zone", reason="not an IANA time zone such as Asia/Shanghai")
     numbers = {name: _number(name, value) for name, value in values.items() if name not in NO_NUMBERS}
     profile = Profile(family=family, mapping=mapping, zone=zone, series=_series(values.get("series", ())), **numbers)

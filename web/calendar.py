@@ -16,6 +16,8 @@ class Method(StrEnum):
 
     REQUEST = "REQUEST"
     CANCEL = "CANCEL"
+    PUBLISH = "PUBLISH"
+    """Of several entries, which an invitation may not hold (RFC 5546, 3.2.2); one that ended says so by its status."""
 
 
 class Status(StrEnum):
@@ -65,6 +67,12 @@ def invitation(event: Event, *, method: Method, parties: Parties) -> bytes:
         f"ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=ACCEPTED;RSVP=FALSE:mailto:{parties.attendee}",
     ]
     return _calendar([f"METHOD:{method}"], _event(event, people))
+
+
+def published(events: Iterable[Event], *, organiser: str) -> bytes:
+    """Events that enter the reader's calendar, change there, or stand there as cancelled."""
+    who = [f"ORGANIZER:mailto:{organiser}"]
+    return _calendar([f"METHOD:{Method.PUBLISH}"], [line for event in events for line in _event(event, who)])
 
 
 def _calendar(head: list[str], body: list[str]) -> bytes:

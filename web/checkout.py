@@ -104,7 +104,7 @@ def book_bundle(
     session: Session, *, actor: Actor, orders: Sequence[Order], now: datetime, hold: timedelta
 ) -> list[tuple[Booking, Money]]:
     """The same for several orders, all or none. Raises: NotFound, NotAllowed, Invalid, BundleRefused."""
-    asked = [_wish(session, actor, order) for order in orders]
+    asked = [_part(session, actor, number, order) for number, order in enumerate(orders)]
     until = [now + hold if card else None for _, _, card in asked]
     made = bundles.book_bundle(session, wishes=[wish for wish, _, _ in asked], hold_until=until, now=now)
     found = []
@@ -141,6 +141,16 @@ def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bo
     offer = _offer_to(actor, order).ask(session)
     wish, card = _wish_for(offer, actor, order)
     return wish, offer, card
+
+
+def _part(session: Session, actor: Actor, number: int, order: Order) -> tuple[Wish, Offer, bool]:
+    """The same of one of several; what is not there is told with the part that names it."""
+    try:
+        return _wish(session, actor, order)
+    except NotFound as refusal:
+        kind = refusal.values["kind"]
+        field = f"parts.{number}.resource_id" if kind == "resource" else "organisation_id"
+        raise NotFound(kind=kind, part=number, field=field) from refusal
 
 
 def _offer_to(actor: Actor, order: Order) -> Question[Offer]:

@@ -173,7 +173,7 @@ class Once:
         who = request.headers.get("authorization") or request.cookies.get(session_cookie(request), "") or actor.known_id
         self._scope = (_digest(who.encode()), request.method, _short(request.url.path))
         self._key = read_key(request.headers.get("idempotency-key"))
-        self._hash = _digest(request.url.query.encode() + b"\n" + body)
+        self._hash = _digest(request.url.query.encode() + b"\n" + _asked(body)) if self._key else ""
 
     def answer(self, status: int, make: Callable[[], Any], *, told_once: Collection[str] = ()) -> Response:
         """The saved answer of an equal request, or `make()` as JSON, saved, and committed while its thread is at it.
@@ -203,6 +203,14 @@ class Once:
         except TURNED_AWAY as refusal:
             _keep_note(self.session, refusal, self.now)
             raise
+
+
+def _asked(body: bytes) -> bytes:
+    """One form for the same JSON, however its names are ordered and spaced: a client that writes it anew asks nothing else."""
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return body
 
 
 def _digest(content: bytes) -> str:

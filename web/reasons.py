@@ -113,6 +113,7 @@ REASONS = (
     _("a resource stays with its institution"),
     _("a time without offset"),
     _("a whole number is needed"),
+    _("allows no length in whole steps, so nothing could be booked"),
     _("belongs to another institution"),
     _("calls more than 4 functions"),
     _("can only grow: booked units would be lost"),

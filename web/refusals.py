@@ -95,6 +95,7 @@ TITLES: Mapping[str, str] = {
 
 SENTENCES: Mapping[str, str] = {
     "not_found": _("There is nothing here under that address, or it is not yours to see. Nothing was changed."),
+    "not_found_field": _("{field}: there is nothing of that name, or it is not yours to see. Nothing was changed."),
     "not_allowed": _("Your role does not allow this. Nothing was changed. Ask a manager of the institution for the role."),
     "not_signed_in": _("This needs a signed-in account or a valid API token. Nothing was changed. Sign in and try again."),
     "stale": _(
@@ -316,6 +317,8 @@ def words(code: str, values: Mapping[str, Any], translate: Translate) -> str:
         found = (WRONG_STATE.get(key) for key in (f"{move}:{state}", move, state))
         sentence = next((one for one in found if one), sentence)
         values = {"named": state.replace("_", " "), **values}
+    if code == refusals.NotFound.code and "field" in values:
+        sentence = SENTENCES["not_found_field"]
     if code == refusals.NotAllowed.code:
         sentence = NOT_ALLOWED.get(str(values.get("action")), sentence)
     if "reason" in values:

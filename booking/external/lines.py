@@ -15,8 +15,9 @@ DEEPEST = 4
 """Components inside one another: a calendar, an event, its alarm, and one to spare."""
 WHOLE = {"BEGIN", "END", "UID", "SEQUENCE", "STATUS", "TRANSP", "TZID", "X-LIC-LOCATION", "X-WR-TIMEZONE"}
 TIMES = {"DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID", "FREEBUSY"}
-WANTED = WHOLE | TIMES
-KEPT = frozenset({"VEVENT", "VFREEBUSY", "VTIMEZONE", "VCALENDAR"})
+WANTED = WHOLE | TIMES | {"TZOFFSETFROM", "TZOFFSETTO"}
+OBSERVANCES = frozenset({"STANDARD", "DAYLIGHT"})
+KEPT = frozenset({"VEVENT", "VFREEBUSY", "VTIMEZONE", "VCALENDAR"}) | OBSERVANCES
 
 
 class Unreadable(Refusal):
@@ -45,6 +46,8 @@ class Entry:
     kind: str
     properties: list[Property] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    parts: list["Entry"] = field(default_factory=list)
+    """Of a zone its observances."""
 
     def all(self, name: str) -> list[Property]:
         return [one for one in self.properties if one.name == name]
@@ -68,13 +71,7 @@ def entries(data: bytes) -> list[Entry]:
     opened: list[Entry] = []
     for name, line in _wanted(data.decode("utf-8-sig", errors="replace")):
         if name == "BEGIN":
-            opened.append(Entry(_value(line)))
-            if opened[0].kind != "VCALENDAR":
-                raise Unreadable(reason="not_a_calendar")
-            if len(opened) > DEEPEST or len(found) > MOST_ENTRIES:
-                raise Unreadable(reason="too_many")
-            if opened[-1].kind in KEPT:
-                found.append(opened[-1])
+            _begin(Entry(_value(line)), opened, found)
         elif not opened:
             raise Unreadable(reason="not_a_calendar")
         elif name == "END":
@@ -87,6 +84,19 @@ def entries(data: bytes) -> list[Entry]:
     if opened:
         raise Unreadable(reason="cut_off")
     return found
+
+
+def _begin(entry: Entry, opened: list[Entry], found: list[Entry]) -> None:
+    """Raises: Unreadable."""
+    opened.append(entry)
+    if opened[0].kind != "VCALENDAR":
+        raise Unreadable(reason="not_a_calendar")
+    if len(opened) > DEEPEST or len(found) > MOST_ENTRIES:
+        raise Unreadable(reason="too_many")
+    if entry.kind in KEPT:
+        found.append(entry)
+    if entry.kind in OBSERVANCES and len(opened) > 1:
+        opened[-2].parts.append(entry)
 
 
 def _wanted(text: str) -> Iterator[tuple[str, Contentline]]:

@@ -1,5 +1,6 @@
 """An iCalendar file as busy time. Whose it is and what it is about is not kept."""
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from booking.external.defined import zone_defined
 from booking.external.lines import Entry, Property, entries
 from booking.external.repeating import Effort, Planned, Repeats, plan, shifted, starts
 from booking.external.times import (
@@ -26,6 +28,7 @@ from marketplace.slot import Slot, union
 MOST_NOTES = 20
 LONGEST_VALUE = 100
 FREE = {"FREE"}
+ESCAPED = re.compile(r"\\([\\,;])")
 OURS = "@pilotbench"
 """The end of our own entries' names: a calendar that subscribes to us tells us nothing new by them."""
 
@@ -74,13 +77,17 @@ class Notes:
 
 
 class Zones:
-    """Which zone a line's time is in: its own, else the file's, else the resource's."""
+    """Which zone a line's time is in: its own, else the file's, else the resource's.
 
-    def __init__(self, file: Iterable[Entry], usual: ZoneInfo, notes: Notes) -> None:
-        file = list(file)
-        self._places = {e.text("TZID"): e.text("X-LIC-LOCATION") for e in file if e.kind == "VTIMEZONE"}
+    A name that is known everywhere means what it means everywhere; another what the file first says of it.
+    """
+
+    def __init__(self, file: list[Entry], usual: ZoneInfo, notes: Notes, within: Slot, effort: Effort) -> None:
+        said = [e for e in reversed(file) if e.kind == "VTIMEZONE"]
+        self._defined = {_plain(e.text("TZID")): e for e in said}
+        self._places = {name: e.text("X-LIC-LOCATION") for name, e in self._defined.items()}
         self._known: dict[str, ZoneInfo] = {}
-        self._notes, self._usual = notes, usual
+        self._notes, self._usual, self._within, self._effort = notes, usual, within, effort
         named = next((name for e in file if e.kind == "VCALENDAR" if (name := e.text("X-WR-TIMEZONE"))), "")
         self._usual = self._named(named) if named else usual
 
@@ -91,10 +98,17 @@ class Zones:
     def _named(self, name: str) -> ZoneInfo:
         if name not in self._known:
             zone = zone_named(name, self._places)
+            if zone is None and (defined := self._defined.get(name.strip().strip('"'))):
+                zone = zone_defined(defined, self._within, self._effort)
             if zone is None:
                 self._notes.add("unknown_zone", name)
             self._known[name] = zone or self._usual
         return self._known[name]
+
+
+def _plain(text: str) -> str:
+    """As a parameter would say it, which escapes nothing."""
+    return ESCAPED.sub(r"\1", text)
 
 
 def read(data: bytes, *, zone: ZoneInfo, within: Slot, ours: Container[str] = ()) -> Read:
@@ -104,7 +118,7 @@ def read(data: bytes, *, zone: ZoneInfo, within: Slot, ours: Container[str] = ()
     """
     notes, effort = Notes(), Effort()
     file = entries(data)
-    zones = Zones(file, zone, notes)
+    zones = Zones(file, zone, notes, within, effort)
     for entry in file:
         for line in entry.broken:
             notes.add("bad_line", line)

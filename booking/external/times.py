@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from booking.availability import local_midnight
 from booking.external.lines import Property
 from marketplace.slot import Slot
+from marketplace.zones import zone_names
 
 EARLIEST, LATEST = 1900, 2200
 LONGEST_DAYS = 3660
@@ -128,4 +129,4 @@ def zone_named(name: str, places: Mapping[str, str]) -> ZoneInfo | None:
 
 @cache
 def _zones() -> Mapping[str, str]:
-    return {key.lower(): key for key in available_timezones()}
+    return {key.lower(): key for key in zone_names()}

@@ -122,6 +122,8 @@ def _check_rules(rules: RuleSet) -> None:
         checks.require_between(f"rules.{name}", getattr(rules, name), low, high)
     if rules.min_min > rules.max_min:
         raise Invalid(field="rules.min_min", reason="is longer than the longest booking")
+    if -(-rules.min_min // rules.step_min) * rules.step_min > rules.max_min:
+        raise Invalid(field="rules.max_min", reason="allows no length in whole steps, so nothing could be booked")
     checks.check_spans(rules.hours)
 
 

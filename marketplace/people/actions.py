@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
@@ -30,6 +30,7 @@ from marketplace.tables import (
     SignIn,
     Ticket,
 )
+from marketplace.zones import zone_names
 
 INVITATION, RESET = "invitation", "reset"
 INVITATION_VALID = timedelta(days=14)
@@ -103,7 +104,7 @@ def create_institution(session: Session, *, house: House, actor_id: str | None, 
 
 def check_zone(name: str) -> ZoneInfo:
     """Raises: Invalid."""
-    if name not in available_timezones():
+    if name not in zone_names():
         raise Invalid(field="timezone", reason="not an IANA time zone such as Asia/Shanghai")
     return ZoneInfo(name)
 

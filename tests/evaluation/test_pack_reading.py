@@ -37,6 +37,7 @@ def test_a_missing_required_file_is_named(tmp_path: Path, name: str) -> None:
         ("units", {"unit_id": "u2", "owner_org": ""}, "units.csv, line 2, column owner_org: is empty"),
         ("units", DAY.unit(capacity="many"), "column capacity: 'many' is no whole number"),
         ("units", DAY.unit(tz="Mars/Olympus"), "column tz: 'Mars/Olympus' is no IANA time zone"),
+        ("units", DAY.unit(tz="localtime"), "column tz: 'localtime' is no IANA time zone"),
         ("units", DAY.unit(quota_hours="1e9"), "column quota_hours: '1e9' is no decimal number"),
         ("segments", {**DAY.segment("RUN", "09:00", "10:00"), "state": "run"}, "column state: 'run' is not one of RUN, IDLE"),
         ("segments", {**DAY.segment("RUN", "09:00", "10:00"), "start": "2026-03-10T09:00:00"}, "has no offset; add one"),

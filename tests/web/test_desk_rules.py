@@ -134,6 +134,12 @@ def test_every_rule_of_the_editor_is_kept_as_typed(desk: Desk) -> None:
         ({"need_0": "qlf_x:one"}, "qualifications", "choose one of the list"),
         ({"mode": "required", "operator_opr_x": "1"}, "assistance", "that the institution does not have"),
         ({"min_min": "90", "max_min": "60"}, "min_min", "is longer than the longest booking"),
+        (
+            {"step_min": "60", "min_min": "1", "max_min": "45"},
+            "max_min",
+            "allows no length in whole steps, so nothing could be booked",
+        ),
+        ({"step_min": "30", "min_min": "40", "max_min": "50"}, "max_min", "allows no length in whole steps"),
         ({"step_min": "0"}, "step_min", "must be 1 to 1440"),
         ({"check_in_grace_min": "4"}, "check_in_grace_min", "must be 5 to 1440"),
         ({"overtime_min": "61"}, "overtime_min", "must be 0 to 60"),

@@ -31,6 +31,7 @@ from web.calendar import Method, Parties, Status, invitation
 from web.i18n import Formats, translator
 from web.mail import Attachment, Letter
 from web.present import attestations, calendars, external, messages, names
+from web.present.series_letters import enclosed
 from web.views.frame import Lang
 
 INVITES = {"booking_confirmed", "booking_changed", "booking_received", "booking_substituted", "bundle_changed", ENDED_BY_OTHERS}
@@ -100,9 +101,11 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
     )
     ended, parts = _ended(session, message, matter), _parts(session, message, lang)
     times = [fact for one in (matter, *parts) for fact in _place_and_time(one)]
-    facts = [*times, *_instead(ended), *_more(session, message, [matter, *parts], now)]
+    series = enclosed(session, message, lang=lang, base_url=base_url, organiser=organiser)
+    facts = [*times, *_instead(ended), *_more(session, message, [matter, *parts], now), *series.facts(lang)]
     entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in (matter, *parts, *ended))
-    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), [one for one in entries if one])
+    attached = [*(one for one in entries if one), *series.calendars]
+    return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), attached)
 
 
 def _of_offer(session: Session, message: Message, reader: Person, said: str, link: str) -> Letter:

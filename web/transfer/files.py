@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +19,8 @@ LARGEST_LIST = 64 << 20
 """Bytes of a JSON list, which is read whole; JSON lines and CSV may be as long as they like."""
 LONGEST_LINE = 1 << 20
 APOSTROPHE = "'"
+UNDECODED = re.compile("[\udc80-\udcff]")
+"""What `surrogateescape` makes of bytes that are not UTF-8."""
 Turns = Mapping[str, Callable[[str], Any]]
 
 
@@ -64,6 +68,8 @@ def rows(path: Path, form: Format, turns: Turns) -> Iterator[Row]:
 def _from_csv(path: Path, file: TextIO, turns: Turns) -> Iterator[Row]:
     reader = csv.reader(file, strict=True)
     header = [name.strip() for name in _cells(reader) or []]
+    if any(map(UNDECODED.search, header)):
+        raise UnreadableFile(file=str(path), reason="it is not UTF-8; save it as UTF-8")
     if not any(header) or len(set(header)) < len(header):
         raise UnreadableFile(file=str(path), reason="its first line must name each column once")
     while (cells := _cells(reader)) is not None:
@@ -84,6 +90,8 @@ def _cells(reader: Iterator[list[str]]) -> list[str] | str | None:
 def _of_cells(line: int, header: Sequence[str], cells: Sequence[str], turns: Turns) -> Row:
     if len(cells) > len(header):
         return Row(line, {}, _broken("row", "has more cells than the header has columns"))
+    if any(map(UNDECODED.search, cells)):
+        return Row(line, {}, NOT_UTF_8)
     told = {name: _bare(cell) for name, cell in zip(header, cells, strict=False) if cell != ""}
     return Row(line, {name: turns[name](cell) if name in turns else cell for name, cell in told.items()})
 
@@ -102,20 +110,41 @@ def _from_lines(file: TextIO) -> Iterator[Row]:
 
 def _of_json(number: int, text: str) -> Row:
     try:
-        return _object(number, json.loads(text))
+        return _object(number, json.loads(text, parse_int=_whole))
     except (ValueError, RecursionError):
         return Row(number, {}, _broken("row", "is not JSON"))
 
 
+class _TooLong:
+    """In the place of a whole number that Python refuses to read."""
+
+
+def _whole(digits: str) -> int | _TooLong:
+    return _TooLong() if len(digits) > sys.get_int_max_str_digits() > 0 else int(digits)
+
+
 def _object(number: int, value: Any) -> Row:
-    return Row(number, value) if isinstance(value, dict) else Row(number, {}, _broken("row", "is no JSON object"))
+    if not isinstance(value, dict):
+        return Row(number, {}, _broken("row", "is no JSON object"))
+    inside: list[Any] = [value]
+    while inside:
+        match inside.pop():
+            case dict() as found:
+                inside += [*found, *found.values()]
+            case list() as found:
+                inside += found
+            case str() as text if UNDECODED.search(text):
+                return Row(number, {}, NOT_UTF_8)
+            case _TooLong():
+                return Row(number, {}, _broken("row", "holds a number with more digits than any that can be kept"))
+    return Row(number, value)
 
 
 def _from_list(path: Path, file: TextIO) -> Iterator[Row]:
     if path.stat().st_size > LARGEST_LIST:
         raise UnreadableFile(file=str(path), reason="it is larger than 64 MiB; use JSON lines")
     try:
-        found = json.loads(file.read())
+        found = json.loads(file.read(), parse_int=_whole)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UnreadableFile(file=str(path), reason=f"it is not JSON: {str(error)[:100]}") from error
     if not isinstance(found, list):
@@ -126,6 +155,9 @@ def _from_list(path: Path, file: TextIO) -> Iterator[Row]:
 
 def _broken(field: str, reason: str) -> Malformed:
     return Malformed([Reason("field", {"field": field, "reason": reason})])
+
+
+NOT_UTF_8 = _broken("row", "is not UTF-8; save the file as UTF-8")
 
 
 def written(found: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> Iterator[str]:

@@ -16,6 +16,7 @@ from booking.external import queries as calendars
 from booking.operators import actions as operators
 from booking.qualifications import actions as training
 from booking.qualifications.actions import Named
+from booking.series.actions import Gap
 from booking.states import HOLDING
 from booking.tables import OnConflict
 from devices.registry import actions as registry
@@ -36,6 +37,7 @@ from web.api.bookings import order_of
 from web.api.devices import profile_of
 from web.api.marketplace import listing_of
 from web.api.rules import read_further, read_rules
+from web.api.series import gap_shape
 from web.api.shapes import InstitutionIn, OrganisationIn, PersonIn
 from web.refusals import malformed, problem
 from web.transfer.files import Row
@@ -71,9 +73,13 @@ class Verdict:
     outcome: Outcome
     object_id: str | None = None
     refusal: Refusal | None = None
+    gaps: Sequence[Gap] = ()
+    """Occurrences that a series skipped."""
 
     def as_json(self) -> dict[str, Any]:
-        found = {"line": self.line, "key": self.key, "verdict": self.outcome.value, "id": self.object_id}
+        found: dict[str, Any] = {"line": self.line, "key": self.key, "verdict": self.outcome.value, "id": self.object_id}
+        if self.gaps:
+            found["skipped"] = [gap_shape(gap) for gap in self.gaps]
         if self.refusal is None:
             return found
         told = problem(self.refusal, str)
@@ -82,12 +88,19 @@ class Verdict:
     def as_text(self) -> str:
         told = f"line {self.line}  {self.outcome.value}  {self.object_id or ''}".rstrip()
         if self.refusal is None:
-            return told
+            return "\n".join([told, *(_gap_as_text(gap) for gap in self.gaps)])
         body = self.as_json()
         reasons = [f"    {one['code']}: {one['detail']}" for one in body["reasons"]]
         spans = [(name, one) for name in ("conflicts", "alternatives") for one in body.get(name, ())]
         times = [f"    {name[:-1]}: {one['start']} to {one['end']}" for name, one in spans]
         return "\n".join([f"{told}  {self.refusal.code}", *reasons, *times])
+
+
+def _gap_as_text(gap: Gap) -> str:
+    shape = gap_shape(gap)
+    why = [one["code"] for one in shape["reasons"]]
+    taken = [f"taken {one['start']} to {one['end']}" for one in shape["conflicts"]]
+    return f"    skipped: {shape['start']} to {shape['end']} ({', '.join([*why, *taken])})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,8 @@ class Hand:
     hold: timedelta
     handed: list[Credentials] = field(default_factory=list)
     """What is told once, of a row that makes such."""
+    gaps: list[Gap] = field(default_factory=list)
+    """What a series skipped, of a row that makes one."""
 
 
 def take(hand: Hand, kind: Kind, row: Row) -> Verdict:
@@ -111,7 +126,7 @@ def take(hand: Hand, kind: Kind, row: Row) -> Verdict:
     if made is None:
         return Verdict(row.line, key, Outcome.PASSED_OVER)
     imports.remember(hand.session, kind=kind, key=key, digest=digest, object_id=made, now=hand.now)
-    return Verdict(row.line, key, Outcome.MADE, made)
+    return Verdict(row.line, key, Outcome.MADE, made, gaps=hand.gaps)
 
 
 def identity_of(row: Row) -> tuple[str, str, dict[str, Any]]:
@@ -252,6 +267,7 @@ def _booking(hand: Hand, row: BookingRow) -> str | None:
         series, _ = checkout.book_series(
             hand.session, actor=actor, order=order, rrule=row.rrule, on_conflict=on_conflict, now=hand.now
         )
+        hand.gaps.extend(series.gaps)
         return series.series.id
     made, _ = checkout.book(hand.session, actor=actor, order=order, now=hand.now, hold=hand.hold)
     return made.id

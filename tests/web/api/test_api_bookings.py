@@ -85,6 +85,27 @@ def test_the_same_key_with_the_same_body_gives_the_same_answer_and_another_body_
     refused(world.post(path, world.member, key="k" * 300, json=span(tomorrow(9))), 422, "invalid")
 
 
+@pytest.mark.parametrize(
+    ("again", "status"),
+    [
+        (b'{"end": %b,\n  "start": %b}', 201),
+        (b'{"quantity":1,"start":%b,"end":%b}', 422),
+        (b'{"start":%b,"end":%b,"purpose":"b"}', 422),
+        (b'{"start":%b,"end":%b', 422),
+    ],
+)
+def test_a_key_knows_what_was_asked_however_it_is_written(world: World, again: bytes, status: int) -> None:
+    path = f"/resources/{world.resource}/bookings"
+    slot = span(tomorrow(1))
+    first = world.post(path, world.member, key="k", json=slot)
+    names = ("end", "start") if again.find(b"end") < again.find(b"start") else ("start", "end")
+    content = again % tuple(f'"{slot[name]}"'.encode() for name in names)
+    headers = {"idempotency-key": "k", "content-type": "application/json"}
+    reply = world.ask("POST", path, token=world.member, content=content, headers=headers)
+    assert reply.status_code == status
+    assert (reply.content == first.content) == (status == 201)
+
+
 def test_a_refusal_is_not_kept_under_its_key(world: World) -> None:
     path = f"/resources/{world.resource}/bookings"
     taken = world.a_booking(**span(tomorrow(1)))
@@ -385,7 +406,9 @@ def test_what_is_left_of_a_bundle_that_was_not_granted_whole_costs_nothing_to_gi
 
 def test_a_bundle_with_an_unknown_resource_or_a_wrong_part_stores_nothing(world: World) -> None:
     part = (world.resource, span(tomorrow()))
-    refused(world.post("/bookings", world.member, json=a_bundle(part, ("res_x", span(tomorrow())))), 404)
+    unknown = refused(world.post("/bookings", world.member, json=a_bundle(part, ("res_x", span(tomorrow())))), 404, "not_found")
+    assert [(one["part"], one["field"]) for one in unknown["reasons"]] == [(1, "parts.1.resource_id")]
+    assert "parts.1.resource_id" in unknown["detail"]
     backwards = {"start": span(tomorrow())["end"], "end": span(tomorrow())["start"]}
     wrong = refused(world.post("/bookings", world.member, json=a_bundle(part, (world.resource, backwards))), 422)
     assert fields(wrong) == {"parts.1.end"}

@@ -328,6 +328,8 @@ def test_a_table_names_its_columns_and_tells_line_by_line(desk: Desk) -> None:
         ("a.json", b"[", "not JSON"),
         ("a.json", b"[" * 100_000, "not JSON"),
         ("a.txt", b"x", "--format"),
+        ("a.csv", "key,名\n1,2\n".encode("gbk"), "not UTF-8"),
+        ("a.csv", "key,start\n1,2\n".encode("utf-16"), "not UTF-8"),
     ],
 )
 def test_a_file_that_is_none_is_told(desk: Desk, name: str, content: bytes, reason: str) -> None:
@@ -438,6 +440,51 @@ def test_a_row_with_a_recurrence_rule_is_a_series_whole_or_with_its_gaps(desk: D
     assert told["rows"][2]["id"].startswith("ser_")
     assert len(desk.given("bookings")) == 3
     assert verdicts(desk.take("bookings", found[2:3])) == [(1, "known")]
+
+
+def test_a_series_that_skips_names_its_gaps(desk: Desk) -> None:
+    desk.fill()
+    row = a_booking("S1", 2, 4, rrule="FREQ=DAILY;COUNT=3", on_conflict="skip")
+    told = desk.take("bookings", [a_booking("B1", 1, 3), row, a_booking("S2", 5, 6, rrule="FREQ=DAILY;COUNT=2")], "--dry-run")
+    [gap] = told["rows"][1]["skipped"]
+    assert (gap["start"], gap["end"]) == (tomorrow(2).isoformat(), tomorrow(4).isoformat())
+    assert [reason["code"] for reason in gap["reasons"]] == ["slot_taken"]
+    assert [one["start"] for one in gap["conflicts"]] == [tomorrow(2).isoformat()]
+    assert "skipped" not in told["rows"][0]
+    assert "skipped" not in told["rows"][2]
+    lines = desk.run("import", "bookings", str(desk.folder / "bookings.jsonl")).stdout.splitlines()
+    assert [line.startswith("    skipped: ") for line in lines] == [False, False, True, False]
+    assert f"skipped: {gap['start']} to {gap['end']} (slot_taken, taken {gap['start']} to" in lines[2]
+
+
+@pytest.mark.parametrize("form", [Format.JSON, Format.JSONL])
+def test_a_number_with_thousands_of_digits_costs_its_row_only(desk: Desk, form: Format) -> None:
+    desk.fill()
+    found = [json.dumps(a_booking(key, hour, hour + 1)) for key, hour in (("B1", 1), ("B2", 2), ("B3", 3), ("B4", 5))]
+    found[1] = found[1].replace("}", ', "quantity": 1' + "0" * 5000 + "}")
+    found[2] = found[2].replace("}", ', "quantity": 1' + "0" * 4000 + "}")
+    file = desk.folder / f"big.{form}"
+    file.write_text(f"[{','.join(found)}]" if form is Format.JSON else "\n".join(found))
+    told = desk.answer("import", "bookings", str(file))
+    assert [verdict for _, verdict in verdicts(told)] == ["made", "refused", "refused", "made"]
+    assert "more digits" in told["rows"][1]["reasons"][0]["detail"]
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_a_row_that_is_not_utf_8_is_told_as_such_and_harms_no_other(desk: Desk, form: Format) -> None:
+    desk.fill()
+    rows = [a_booking("B1", 1, 2), a_booking("B2", 3, 4, purpose="喷雾干燥")]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = {
+        Format.CSV: "\n".join([",".join([*rows[0], "purpose"]), *(",".join(row.values()) for row in rows)]),
+        Format.JSON: f"[{','.join(lines)}]",
+        Format.JSONL: "\n".join(lines),
+    }[form]
+    file = desk.folder / f"gbk.{form}"
+    file.write_bytes(text.encode("gbk"))
+    told = desk.answer("import", "bookings", str(file))
+    assert [verdict for _, verdict in verdicts(told)] == ["made", "refused"]
+    assert "not UTF-8" in told["rows"][1]["reasons"][0]["detail"]
 
 
 def shown(desk: Desk) -> None:
