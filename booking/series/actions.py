@@ -15,9 +15,9 @@ from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, o
 from booking.beside import actions as beside
 from booking.occupancy import Ledger, Taken
 from booking.places import Place, get_place, lock_place
-from booking.quotas import Use
 from booking.recurrence import Skipped, occurrences
 from booking.series import telling
+from booking.standing import Standing
 from booking.tables import Booking, BookingSeries, OnConflict
 from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking, spans_of
 from marketplace import audit
@@ -160,29 +160,36 @@ def admit_all(
 
     Claims and uses of the bookings `ignoring` count for nothing.
     """
-    slots = [slot for _, slot in asked if isinstance(slot, Slot)]
-    reach = Slot(min(slot.start for slot in slots), max(slot.end for slot in slots)) if slots else None
-    ledger = Ledger(queries.taken(session, place.claimed, within=reach, ignoring=ignoring) if reach else {})
-    found: list[Granted | Gap] = []
-    granted: list[Use] = []
+    return list(_verdicts(session, place, asked, now, ignoring)) if asked else []
+
+
+def _verdicts(
+    session: Session, place: Place, asked: Sequence[Asked], now: datetime, ignoring: Collection[str]
+) -> Iterator[Granted | Gap]:
+    """One after the other, so that who wants to hear no refusal need not hear the rest."""
+    slots = [slot if isinstance(slot, Slot) else wish.slot for wish, slot in asked]
+    reach = Slot(min(slot.start for slot in slots), max(slot.end for slot in slots))
+    ledger = Ledger(queries.taken(session, place.claimed, within=reach, ignoring=ignoring))
+    standing = Standing(session, place, reach=reach, ignoring=ignoring)
+    granted = 0
     for wish, slot in asked:
         if isinstance(slot, Skipped):
-            found.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason(NO_SUCH_TIME)]))
+            yield Gap(_nearest(slot, place.zone, wish.slot), [Reason(NO_SUCH_TIME)])
             continue
         one = replace(wish, slot=slot)
         around = ledger.around(place.claimed, slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER))
-        verdict = decide(session, place, one, around, now=now, ignoring=ignoring, beside=granted)
+        verdict = decide(session, place, one, around, now=now, ignoring=ignoring, standing=standing)
         if verdict.clashes and granted:
             others = {at: [taken for taken in held if not taken.owner.startswith(OCCURRENCE)] for at, held in around.items()}
-            if not decide(session, place, one, others, now=now, ignoring=ignoring, beside=granted).clashes:
+            if not decide(session, place, one, others, now=now, ignoring=ignoring, standing=standing).clashes:
                 verdict = replace(verdict, reasons=of_its_own(verdict.reasons), clashes=())
         if verdict.reasons:
-            found.append(Gap(slot, verdict.reasons, verdict.clashes))
+            yield Gap(slot, verdict.reasons, verdict.clashes)
             continue
-        found.append(Granted(one, verdict.units, verdict.aside))
-        granted.append(use_of(one))
-        _note(ledger, place, verdict.units, Taken(f"{OCCURRENCE}{len(granted)}", 0, 0, slot))
-    return found
+        yield Granted(one, verdict.units, verdict.aside)
+        granted += 1
+        standing.grant(use_of(one))
+        _note(ledger, place, verdict.units, Taken(f"{OCCURRENCE}{granted}", 0, 0, slot))
 
 
 def _note(ledger: Ledger, place: Place, units: Units, taken: Taken) -> None:
@@ -238,7 +245,10 @@ def _all_fit(
         asked = with_first(first)
     except Invalid:
         return False
-    return all(isinstance(one, Granted) for one in admit_all(session, place, asked, now=now, ignoring=ignoring))
+    window = place.rules.window(now)
+    if any(isinstance(slot, Skipped) or not (wish.override or window.contains(slot)) for wish, slot in asked):
+        return False  # told without judging those before it
+    return all(isinstance(one, Granted) for one in _verdicts(session, place, asked, now, ignoring))
 
 
 def _with_first(place: Place, wish: Wish, rrule: str) -> Callable[[Slot], Sequence[Asked]]:
