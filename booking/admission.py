@@ -96,7 +96,8 @@ def decide(
         aside = [reason.code for reason in reasons if reason.override_by]
         firm = [reason for reason in reasons if not reason.override_by and reason.code != "starts_in_past"]
         reasons = [*terms.reasons_in_spite(wish.slot, zone=place.zone, now=now), *firm]
-    units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
+    own = standing.beside(wish.slot, wish.organisation_id) if standing else _beside(session, place, wish, ignoring)
+    units, clashes = _units(place, wish, claims, own)
     if clashes:
         reasons.append(Reason("slot_taken"))
     if place.attended:
