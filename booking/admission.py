@@ -16,6 +16,7 @@ from booking.qualifications import queries as qualifications
 from booking.queries import Claims, Sight
 from booking.quotas import Use
 from booking.rules import queries as rules
+from booking.standing import Standing
 from booking.tables import Category
 from booking.waiving import Beside
 from marketplace.ids import is_operator
@@ -81,19 +82,22 @@ def decide(
     now: datetime,
     ignoring: Collection[str] = (),
     beside: Sequence[Use] = (),
+    standing: Standing | None = None,
 ) -> Decision:
     """The verdict on `wish`, given the active claims around it; `beside` is what the customer is granted with it.
 
+    Where many are judged, `standing` knows what the customer has and was granted, so that it is not read for each.
     A wish with `override` is held to what nobody may override only: taken time, the past, the capacity, far years.
     """
     place = place.attended_for(wanted=wish.assisted)
-    reasons = _against_rules(session, place, wish, now, ignoring, beside)
+    reasons = _against_rules(session, place, wish, now, ignoring, beside, standing)
     aside: list[str] = []
     if wish.override is not None:
         aside = [reason.code for reason in reasons if reason.override_by]
         firm = [reason for reason in reasons if not reason.override_by and reason.code != "starts_in_past"]
         reasons = [*terms.reasons_in_spite(wish.slot, zone=place.zone, now=now), *firm]
-    units, clashes = _units(place, wish, claims, _beside(session, place, wish, ignoring))
+    own = standing.beside(wish.slot, wish.organisation_id) if standing else _beside(session, place, wish, ignoring)
+    units, clashes = _units(place, wish, claims, own)
     if clashes:
         reasons.append(Reason("slot_taken"))
     if place.attended:
@@ -163,7 +167,13 @@ def overridden(session: Session, place: Place, wish: Wish, *, now: datetime, ign
 
 
 def _against_rules(
-    session: Session, place: Place, wish: Wish, now: datetime, ignoring: Collection[str], beside: Sequence[Use] = ()
+    session: Session,
+    place: Place,
+    wish: Wish,
+    now: datetime,
+    ignoring: Collection[str],
+    beside: Sequence[Use] = (),
+    standing: Standing | None = None,
 ) -> list[Reason]:
     buffers = place.rules.buffers
     opened = open_slots(place.rules.hours, place.zone, judged(wish.slot).widen(buffers.setup, buffers.cleaning))
@@ -173,6 +183,8 @@ def _against_rules(
     if not 1 <= wish.quantity <= place.capacity:
         reasons.append(Reason("beyond_capacity", {"capacity": place.capacity}))
     reasons += [*_against_audience(session, place, wish), *_against_record(session, place, wish)]
+    if standing and place.rules.quotas:
+        return [*reasons, *standing.over_quota(_use(session, place, wish))]
     return [*reasons, *_against_quotas(session, place, wish, ignoring, beside)]
 
 
@@ -229,7 +241,7 @@ def use_of(wish: Wish) -> Use:
 
 
 def _uses(session: Session, place: Place, asked: Use, within: Slot, ignoring: Collection[str]) -> list[Use]:
-    groups = [quota.members for quota in place.rules.quotas if quota.members and quotas.concerns(quota, asked)]
+    groups = quotas.groups_of(place.rules.quotas, asked)
     return rules.uses_of(session, place.resource_id, asked, within=within, ignoring=ignoring, groups=groups)
 
 

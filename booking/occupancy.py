@@ -60,6 +60,10 @@ class Ledger:
         for day in _days(claim.slot):
             self._days[resource_id, day].append(claim)
 
+    def remove(self, resource_id: str, claim: Taken) -> None:
+        for day in _days(claim.slot):
+            self._days[resource_id, day].remove(claim)
+
     def around(self, resource_ids: Iterable[str], reach: Slot) -> dict[str, list[Taken]]:
         """By resource, every claim that touches `reach`, and some beside it."""
         days = _days(reach)

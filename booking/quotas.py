@@ -1,6 +1,7 @@
 """How much one customer may book of a resource in a day, a week or a month of its local time."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -108,13 +109,35 @@ def reasons(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], zone: Zo
     `others` must hold all of the customer's uses that touch `reach`. A use counts in each period it touches: one booking in
     each, its hours in the one in which they lie.
     """
-    found = []
-    quotas = [quota for quota in quotas if concerns(quota, asked)]
-    for quota in quotas:
-        over = (period for period in periods(quota.per, judged(asked.slot), zone) if _over(quota, period, asked, others))
-        if period := next(over, None):
-            found.append(_reason(quota, period, asked, others))
-    return found
+    return _broken(quotas, asked, zone, lambda quota, period: _used(quota, period, asked, others))
+
+
+class Tally:
+    """What is used of each quota in each period, kept as uses are added: one more is judged without counting them all again."""
+
+    def __init__(self, quotas: Sequence[Quota], uses: Iterable[Use], zone: ZoneInfo) -> None:
+        self._quotas, self._zone = quotas, zone
+        self._sums: Counter[tuple[Quota, str | None, date]] = Counter()
+        for use in uses:
+            self.add(use)
+
+    def add(self, use: Use) -> None:
+        """It counts for all that are judged after it."""
+        for quota in dict.fromkeys(self._quotas):
+            if concerns(quota, use):
+                for period in periods(quota.per, use.slot, self._zone):
+                    self._sums[quota, _sharer(quota, use), period.first] += _share(quota, period, use)
+
+    def reasons(self, asked: Use) -> list[Reason]:
+        """As `reasons` beside all that were added."""
+        return _broken(
+            self._quotas, asked, self._zone, lambda quota, period: self._sums[quota, _sharer(quota, asked), period.first]
+        )
+
+
+def groups_of(quotas: Iterable[Quota], asked: Use) -> list[Members]:
+    """With whom together the use counts."""
+    return [quota.members for quota in quotas if quota.members and concerns(quota, asked)]
 
 
 def full(quotas: Iterable[Quota], asked: Use, others: Sequence[Use], within: Slot, zone: ZoneInfo) -> list[Slot]:
@@ -163,20 +186,30 @@ def _period(per: Per, first: date, zone: ZoneInfo) -> Period:
     return Period(first, after - ONE_DAY, Slot(local_midnight(first, zone), local_midnight(after, zone)))
 
 
-def _together(quota: Quota, asked: Use, other: Use) -> bool:
+def _broken(quotas: Iterable[Quota], asked: Use, zone: ZoneInfo, used_in: Callable[[Quota, Period], int]) -> list[Reason]:
+    found = []
+    for quota in quotas:
+        for period in periods(quota.per, judged(asked.slot), zone) if concerns(quota, asked) else ():
+            used, share = used_in(quota, period), _share(quota, period, asked)
+            if used + share > _most(quota):
+                found.append(_reason(quota, period, used, share))
+                break
+    return found
+
+
+def _sharer(quota: Quota, use: Use) -> str | None:
+    """Whose uses count together with it: by name, None for the members and for the house's staff."""
     if quota.members is not None:
-        return quota.members.hold(other)
-    if quota.by is By.PERSON:
-        return asked.person_id == other.person_id
-    return asked.organisation_id == other.organisation_id
+        return None
+    return use.person_id if quota.by is By.PERSON else use.organisation_id
+
+
+def _together(quota: Quota, asked: Use, other: Use) -> bool:
+    return concerns(quota, other) and _sharer(quota, asked) == _sharer(quota, other)
 
 
 def _used(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> int:
     return sum(_share(quota, period, other) for other in others if _together(quota, asked, other))
-
-
-def _over(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> bool:
-    return _used(quota, period, asked, others) + _share(quota, period, asked) > _most(quota)
 
 
 def _most(quota: Quota) -> int:
@@ -193,8 +226,8 @@ def _weight(quota: Quota, slot: Slot, quantity: int) -> int:
     return 1 if quota.unit is Unit.COUNT else slot.duration // TICK * quantity
 
 
-def _reason(quota: Quota, period: Period, asked: Use, others: Iterable[Use]) -> Reason:
-    counts = {"used": _used(quota, period, asked, others), "asked": _share(quota, period, asked)}
+def _reason(quota: Quota, period: Period, used: int, asked: int) -> Reason:
+    counts = {"used": used, "asked": asked}
     values = {
         "limit": quota.limit,
         **{name: count if quota.unit is Unit.COUNT else _hours(count) for name, count in counts.items()},

@@ -134,7 +134,7 @@ def cancel_series(
 
 def _end(session: Session, actor: Actor, rows: Sequence[Booking], own: Collection[str], now: datetime) -> dict[str, Money]:
     """Cancel all of them and offer what became free; the fees by booking."""
-    together, alone = ending.splits(session, rows)
+    together, alone = ending.splits(rows)
     fees = {one.id: cancel(session, actor=actor, booking_id=one.id, now=now, told=Told.TOGETHER)[1] for one in alone}
     if not together:
         return fees

@@ -1,22 +1,26 @@
 """Keeps the ledger true where one customer's bookings touch: their buffers go when they meet and come back when one leaves."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from booking import queries
 from booking.admission import Units
-from booking.occupancy import Taken
-from booking.places import Place, as_rules
+from booking.beside import queries
+from booking.beside.board import Holder, Key
+from booking.places import Place, rules_of_versions
 from booking.pools import actions as pools
-from booking.rules import queries as rules
-from booking.tables import Booking, Claim, RuleVersion
-from booking.waiving import regrown, trim
+from booking.tables import Booking, Claim
 from booking.writing import CLAIMS, claim_rows
 from marketplace.ids import is_operator
 from marketplace.slot import Slot
+
+AT_ONCE = 500
+UNSEEN = {"synchronize_session": False}
+"""Nobody looks at the claims again."""
+Rows = list[dict[str, Any]]
 
 
 def claim(session: Session, place: Place, booking: Booking, units: Units, *, taken: Exception) -> None:
@@ -28,34 +32,56 @@ def claim(session: Session, place: Place, booking: Booking, units: Units, *, tak
     """
     if place.rules.pooled:
         units = {**units, place.resource_id: pools.make_room(session, place, booking.slot, booking.quantity, taken=taken)}
-    rows = claim_rows(booking, units, place.rules.buffers)
+    _claim(session, place, [booking], [units], taken)
+
+
+def claim_all(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], *, taken: Exception) -> None:
+    """`claim` of one after the other, what is near them all being read once."""
+    if not place.rules.pooled:
+        _claim(session, place, bookings, units, taken)
+        return
+    for booking, chosen in zip(bookings, units, strict=True):
+        claim(session, place, booking, chosen, taken=taken)
+
+
+def _claim(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], taken: Exception) -> None:
+    rows = [claim_rows(booking, chosen, place.rules.buffers) for booking, chosen in zip(bookings, units, strict=True)]
     if place.rules.waive_own_buffers:
-        rows = make_room(session, booking, rows)
-    CLAIMS.add(session, rows, refused={"claims_no_overlap": taken})
+        rows = make_room(session, bookings, rows)
+    CLAIMS.add(session, [row for some in rows for row in some], refused={"claims_no_overlap": taken})
 
 
-def make_room(session: Session, booking: Booking, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a new booking's claims less the buffers towards the customer's own bookings on the same units.
+def make_room(session: Session, bookings: Sequence[Booking], rows: Sequence[Rows]) -> list[Rows]:
+    """The rows of new bookings' claims less the buffers towards the customer's own bookings on the same units.
 
-    The buffers of those towards it are given up. The resources' rows are locked.
+    The buffers of those towards them are given up. The resources' rows are locked.
     """
-    resource_ids = {row["resource_id"] for row in rows if not is_operator(row["resource_id"])}
-    beside = rules.beside(session, resource_ids, booking.slot, booking.organisation_id, ignoring=[booking.id])
-    met: set[tuple[str, int, str]] = set()
-    units = {(row["resource_id"], row["unit"]) for row in rows}
-    for resource_id, claims in queries.taken(session, resource_ids, within=booking.slot).items():
-        for claim in claims:
-            if (resource_id, claim.unit) in units and claim.owner in {*beside.before, *beside.after}:
-                met.add((resource_id, claim.unit, "before" if claim.owner in beside.before else "after"))
-                _resize(session, resource_id, claim, trim(claim, booking.slot, beside).slot)
-    return [_less(row, booking.slot, met) for row in rows]
+    resource_ids = {row["resource_id"] for some in rows for row in some}
+    board = queries.board(session, resource_ids, reach=_reach(bookings))
+    spans: dict[Key, Slot] = {}
+    for booking, some in zip(bookings, rows, strict=True):
+        asked = {_key(row): Slot(row["starts_at"], row["ends_at"]) for row in some}
+        spans |= board.put(booking.id, booking.slot, booking.organisation_id, asked)
+        board.hold(booking.id, Holder(booking.slot, booking.organisation_id, booking.rules_id))
+    spans |= {key: span for key, span in board.changed.items() if key in spans}
+    _resize(session, {key: span for key, span in board.changed.items() if key not in spans})
+    return [[{**row, "starts_at": spans[_key(row)].start, "ends_at": spans[_key(row)].end} for row in some] for some in rows]
 
 
 def leave(session: Session, booking: Booking) -> None:
     """Release all claims of the booking as `leave_resource` does."""
-    held = select(Claim.resource_id).where(Claim.booking_id == booking.id, Claim.active).distinct()
-    for resource_id in session.scalars(held).all():
-        leave_resource(session, booking, resource_id)
+    leave_all(session, [booking])
+
+
+def leave_all(session: Session, bookings: Sequence[Booking]) -> None:
+    """`leave` of one after the other, what is near them all being read once."""
+    ids = [one.id for one in bookings]
+    held: dict[str, list[str]] = defaultdict(list)
+    for some in (ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)):
+        found = select(Claim.booking_id, Claim.resource_id).where(Claim.booking_id.in_(some), Claim.active).distinct()
+        for booking_id, resource_id in session.execute(found):
+            held[str(booking_id)].append(resource_id)
+    _leave(session, [one for one in bookings if one.id in held], held)
 
 
 def leave_resource(session: Session, booking: Booking, resource_id: str) -> None:
@@ -64,42 +90,45 @@ def leave_resource(session: Session, booking: Booking, resource_id: str) -> None
     As far as there is room: between two of one customer that are then close to each other the whole gap is claimed. The
     resource's row is locked.
     """
-    mine = (Claim.booking_id == booking.id, Claim.resource_id == resource_id, Claim.active)
-    claims = queries.taken(session, [resource_id], within=booking.slot).get(resource_id, ())
-    session.execute(update(Claim).where(*mine).values(active=False))
-    if is_operator(resource_id):
+    _leave(session, [booking], {booking.id: [resource_id]})
+
+
+def _leave(session: Session, bookings: Sequence[Booking], held: Mapping[str, Collection[str]]) -> None:
+    resource_ids = {one for booking in bookings for one in held[booking.id]}
+    if not resource_ids:
         return
-    left = [claim for claim in claims if claim.owner == booking.id]
-    present = [claim for claim in claims if claim.owner != booking.id]
-    own = rules.of_organisation(session, _met(left, present), booking.organisation_id)
-    for number, claim in enumerate(present):
-        if claim.owner in own:
-            unit = [other for other in present if other.unit == claim.unit]
-            present[number] = claim._replace(slot=regrown(claim, _wanted(session, claim), unit))
-            _resize(session, resource_id, claim, present[number].slot)
+    board = queries.board(session, resource_ids, reach=_reach(bookings))
+    _release(session, held)
+    rules = rules_of_versions(session, {holder.rules_id for holder in board.holders.values()})
+    wanted = {owner: rules[holder.rules_id].buffers.spans(holder.slot) for owner, holder in board.holders.items()}
+    for booking in bookings:
+        for resource_id in held[booking.id]:
+            if not is_operator(resource_id):
+                board.leave(booking.id, resource_id, wanted)
+    _resize(session, {key: span for key, span in board.changed.items() if key.resource_id not in held.get(key.owner, ())})
 
 
-def _met(left: Sequence[Taken], others: Sequence[Taken]) -> set[str]:
-    """The owners of claims that end where one of `left` begins on their unit, or begin where it ends."""
-    starts = {(claim.unit, claim.slot.start) for claim in left}
-    ends = {(claim.unit, claim.slot.end) for claim in left}
-    return {claim.owner for claim in others if (claim.unit, claim.slot.end) in starts or (claim.unit, claim.slot.start) in ends}
+def _release(session: Session, held: Mapping[str, Collection[str]]) -> None:
+    of_resource: dict[str, list[str]] = defaultdict(list)
+    for booking_id, resource_ids in held.items():
+        for resource_id in resource_ids:
+            of_resource[resource_id].append(booking_id)
+    for resource_id, ids in of_resource.items():
+        for some in (ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)):
+            mine = update(Claim).where(Claim.booking_id.in_(some), Claim.resource_id == resource_id, Claim.active)
+            session.execute(mine.values(active=False), execution_options=UNSEEN)
 
 
-def _wanted(session: Session, claim: Taken) -> Slot:
-    """What it would claim by the rules of its acceptance."""
-    booking = queries.get_booking(session, claim.owner)
-    spans = as_rules(session.get_one(RuleVersion, booking.rules_id)).buffers.spans(booking.slot)
-    return spans[claim.lane] if claim.lane < len(spans) else claim.slot
+def _resize(session: Session, spans: Mapping[Key, Slot]) -> None:
+    for key, span in spans.items():
+        row = (Claim.resource_id == key.resource_id, Claim.booking_id == key.owner, Claim.unit == key.unit)
+        mine = update(Claim).where(*row, Claim.lane == key.lane, Claim.active)
+        session.execute(mine.values(starts_at=span.start, ends_at=span.end), execution_options=UNSEEN)
 
 
-def _resize(session: Session, resource_id: str, claim: Taken, span: Slot) -> None:
-    row = (Claim.booking_id == claim.owner, Claim.resource_id == resource_id, Claim.unit == claim.unit, Claim.lane == claim.lane)
-    session.execute(update(Claim).where(*row, Claim.active).values(starts_at=span.start, ends_at=span.end))
+def _key(row: Mapping[str, Any]) -> Key:
+    return Key(row["resource_id"], row["booking_id"], row["unit"], row["lane"])
 
 
-def _less(row: dict[str, Any], slot: Slot, met: Collection[tuple[str, int, str]]) -> dict[str, Any]:
-    unit = (row["resource_id"], row["unit"])
-    start = max(row["starts_at"], slot.start) if (*unit, "before") in met else row["starts_at"]
-    end = min(row["ends_at"], slot.end) if (*unit, "after") in met else row["ends_at"]
-    return {**row, "starts_at": start, "ends_at": end}
+def _reach(bookings: Sequence[Booking]) -> Slot:
+    return Slot(min(one.starts_at for one in bookings), max(one.ends_at for one in bookings))

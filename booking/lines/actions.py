@@ -135,4 +135,4 @@ def _claim(session: Session, part_id: str, units: Sequence[int], booking: Bookin
     rules = as_rules(session.get_one(RuleVersion, booking.rules_id))
     rows = claim_rows(booking, {part_id: units}, rules.buffers)
     with refused_by("claims_no_overlap", taken):
-        session.execute(insert(Claim), beside.make_room(session, booking, rows) if rules.waive_own_buffers else rows)
+        session.execute(insert(Claim), beside.make_room(session, [booking], [rows])[0] if rules.waive_own_buffers else rows)

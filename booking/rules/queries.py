@@ -123,11 +123,3 @@ def beside(
         before={booking_id for booking_id, end in found if end == slot.start},
         after={booking_id for booking_id, end in found if end != slot.start},
     )
-
-
-def of_organisation(session: Session, booking_ids: Collection[str], organisation_id: str | None) -> set[str]:
-    """Which of the bookings are the organisation's; staff who book for their house are one."""
-    if not booking_ids:
-        return set()
-    theirs = Booking.organisation_id.is_not_distinct_from(organisation_id)
-    return set(session.scalars(select(Booking.id).where(Booking.id.in_(booking_ids), theirs)))

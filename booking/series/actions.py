@@ -9,17 +9,16 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from booking import queries, terms
+from booking import terms
 from booking.actions import record_override
 from booking.admission import SlotRefused, Units, Wish, decide, find_ways_out, of_its_own, use_of
 from booking.beside import actions as beside
-from booking.occupancy import Ledger, Taken
 from booking.places import Place, get_place, lock_place
-from booking.quotas import Use
 from booking.recurrence import Skipped, occurrences
 from booking.series import telling
+from booking.standing import Standing
 from booking.tables import Booking, BookingSeries, OnConflict
-from booking.writing import BOOKINGS, CLAIMS, claim_rows, new_booking, spans_of
+from booking.writing import BOOKINGS, new_booking, spans_of
 from marketplace import audit
 from marketplace.ids import new_id
 from marketplace.refusals import Invalid, Reason, Refused
@@ -144,13 +143,7 @@ def add_bookings(
 def claim_all(session: Session, place: Place, bookings: Sequence[Booking], units: Sequence[Units], *, wish: Wish) -> None:
     """Raises, at the flush: SeriesRefused, should the ledger itself refuse what was admitted."""
     taken = SeriesRefused(wish, [Gap(wish.slot, [Reason("slot_taken")], [wish.slot])], [])
-    pairs = list(zip(bookings, units, strict=True))
-    if place.rules.waive_own_buffers or place.rules.pooled:
-        for booking, chosen in pairs:
-            beside.claim(session, place, booking, chosen, taken=taken)
-        return
-    rows = [row for one, chosen in pairs for row in claim_rows(one, chosen, place.rules.buffers)]
-    CLAIMS.add(session, rows, refused={"claims_no_overlap": taken})
+    beside.claim_all(session, place, bookings, units, taken=taken)
 
 
 def admit_all(
@@ -160,37 +153,43 @@ def admit_all(
 
     Claims and uses of the bookings `ignoring` count for nothing.
     """
-    slots = [slot for _, slot in asked if isinstance(slot, Slot)]
-    reach = Slot(min(slot.start for slot in slots), max(slot.end for slot in slots)) if slots else None
-    ledger = Ledger(queries.taken(session, place.claimed, within=reach, ignoring=ignoring) if reach else {})
-    found: list[Granted | Gap] = []
-    granted: list[Use] = []
+    return list(_verdicts(session, place, asked, now, ignoring)) if asked else []
+
+
+def _verdicts(
+    session: Session, place: Place, asked: Sequence[Asked], now: datetime, ignoring: Collection[str]
+) -> Iterator[Granted | Gap]:
+    """One after the other, so that who wants to hear no refusal need not hear the rest."""
+    slots = [slot if isinstance(slot, Slot) else wish.slot for wish, slot in asked]
+    reach = Slot(min(slot.start for slot in slots), max(slot.end for slot in slots))
+    standing = Standing(session, place, reach=reach, ignoring=ignoring)
+    granted = 0
     for wish, slot in asked:
         if isinstance(slot, Skipped):
-            found.append(Gap(_nearest(slot, place.zone, wish.slot), [Reason(NO_SUCH_TIME)]))
+            yield Gap(_nearest(slot, place.zone, wish.slot), [Reason(NO_SUCH_TIME)])
             continue
         one = replace(wish, slot=slot)
-        around = ledger.around(place.claimed, slot.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER))
-        verdict = decide(session, place, one, around, now=now, ignoring=ignoring, beside=granted)
+        around = standing.around(slot)
+        verdict = decide(session, place, one, around, now=now, ignoring=ignoring, standing=standing)
         if verdict.clashes and granted:
             others = {at: [taken for taken in held if not taken.owner.startswith(OCCURRENCE)] for at, held in around.items()}
-            if not decide(session, place, one, others, now=now, ignoring=ignoring, beside=granted).clashes:
+            if not decide(session, place, one, others, now=now, ignoring=ignoring, standing=standing).clashes:
                 verdict = replace(verdict, reasons=of_its_own(verdict.reasons), clashes=())
         if verdict.reasons:
-            found.append(Gap(slot, verdict.reasons, verdict.clashes))
+            yield Gap(slot, verdict.reasons, verdict.clashes)
             continue
-        found.append(Granted(one, verdict.units, verdict.aside))
-        granted.append(use_of(one))
-        _note(ledger, place, verdict.units, Taken(f"{OCCURRENCE}{len(granted)}", 0, 0, slot))
-    return found
+        yield Granted(one, verdict.units, verdict.aside)
+        granted += 1
+        standing.grant(f"{OCCURRENCE}{granted}", use_of(one), _spans(place, verdict.units, slot))
 
 
-def _note(ledger: Ledger, place: Place, units: Units, taken: Taken) -> None:
-    """Put what was granted into the ledger, buffers included."""
-    for resource_id, chosen in units.items():
-        for unit in chosen:
-            for lane, span in enumerate(spans_of(resource_id, taken.slot, place.rules.buffers)):
-                ledger.add(resource_id, taken._replace(unit=unit, lane=lane, slot=span))
+def _spans(place: Place, units: Units, slot: Slot) -> dict[tuple[str, int], list[Slot]]:
+    """What is claimed of each unit, buffers included."""
+    return {
+        (resource_id, unit): spans_of(resource_id, slot, place.rules.buffers)
+        for resource_id, chosen in units.items()
+        for unit in chosen
+    }
 
 
 def _nearest(skipped: Skipped, zone: ZoneInfo, like: Slot) -> Slot:
@@ -238,7 +237,10 @@ def _all_fit(
         asked = with_first(first)
     except Invalid:
         return False
-    return all(isinstance(one, Granted) for one in admit_all(session, place, asked, now=now, ignoring=ignoring))
+    window = place.rules.window(now)
+    if any(isinstance(slot, Skipped) or not (wish.override or window.contains(slot)) for wish, slot in asked):
+        return False  # told without judging those before it
+    return all(isinstance(one, Granted) for one in _verdicts(session, place, asked, now, ignoring))
 
 
 def _with_first(place: Place, wish: Wish, rrule: str) -> Callable[[Slot], Sequence[Asked]]:

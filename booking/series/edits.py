@@ -188,8 +188,7 @@ def _leave(session: Session, place: Place, bookings: Sequence[Booking]) -> None:
     for booking in bookings:
         actions.lock_operator(session, booking, place)
     if series_queries.waived_in(session, [place.institution_id]):
-        for booking in bookings:
-            beside.leave(session, booking)
+        beside.leave_all(session, bookings)
         return
     mine = update(Claim).where(Claim.booking_id.in_([one.id for one in bookings]), Claim.active)
     session.execute(mine.values(active=False).execution_options(synchronize_session=False))

@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from booking.actions import facts
+from booking.beside import actions as beside
 from booking.outages import actions as outages
 from booking.requests.tables import Grounds, RequestEnd
 from booking.series import queries as series_queries
@@ -20,10 +21,8 @@ UNSEEN = {"synchronize_session": False}
 """Nobody looks at the claims again."""
 
 
-def splits(session: Session, bookings: Sequence[Booking]) -> tuple[list[Booking], list[Booking]]:
-    """Those that can be ended together, and those whose claims hang on others: an operator's time, buffers that come back."""
-    if series_queries.waived_in(session, {row.institution_id for row in bookings}):
-        return [], list(bookings)
+def splits(bookings: Sequence[Booking]) -> tuple[list[Booking], list[Booking]]:
+    """Those that can be ended together, and those whose claims hang on others: an operator's time."""
     return [row for row in bookings if not row.assisted], [row for row in bookings if row.assisted]
 
 
@@ -53,6 +52,8 @@ def cancel_together(
 def _release(session: Session, bookings: Sequence[Booking]) -> None:
     """Free the slots; where an outage had spared one, it is closed now."""
     ids = [row.id for row in bookings]
+    if series_queries.waived_in(session, {row.institution_id for row in bookings}):
+        beside.leave_all(session, bookings)
     for some in (ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)):
         mine = update(Claim).where(Claim.booking_id.in_(some), Claim.active)
         session.execute(mine.values(active=False), execution_options=UNSEEN)

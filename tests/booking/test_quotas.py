@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, product
-from time import perf_counter
+from time import perf_counter, process_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +19,7 @@ from booking.actions import CancelledBy
 from booking.admission import SlotRefused, Wish, admit
 from booking.audience import Group
 from booking.places import get_place
-from booking.quotas import By, Members, Per, Quota, Unit, Use, full, periods, reach, reasons
+from booking.quotas import By, Members, Per, Quota, Tally, Unit, Use, full, periods, reach, reasons
 from booking.rules.actions import Further, RuleSet, set_rules
 from booking.series.actions import book_series
 from booking.states import BookingState
@@ -112,6 +112,20 @@ def test_a_quota_is_broken_where_a_count_minute_by_minute_says_so(case: tuple[Zo
     broken = reasons([quota], asked, others, zone)
     assert bool(broken) == naive_breaks(quota, asked, others, zone)
     assert all(reason.override_by for reason in broken)
+
+
+@settings(max_examples=120)
+@given(cases, st.lists(quotas_, max_size=3))
+def test_sums_that_are_kept_say_what_counting_all_anew_says(
+    case: tuple[ZoneInfo, Quota, Use, list[Use]], more: list[Quota]
+) -> None:
+    zone, quota, asked, others = case
+    several = [quota, *more, quota]
+    tally = Tally(several, others[:2], zone)
+    for number in range(2, len(others) + 1):
+        assert tally.reasons(asked) == reasons(several, asked, others[:number], zone)
+        for one in others[number : number + 1]:
+            tally.add(one)
 
 
 @pytest.mark.laws
@@ -375,3 +389,24 @@ def test_a_class_of_customers_shares_a_quota_with_alternatives_and_series(db: Se
     )
     made = book_series(db, wish=wish, rrule="FREQ=DAILY;COUNT=3", on_conflict=OnConflict.SKIP, now=NOW)
     assert len(made.bookings) == 3
+
+
+def test_a_long_series_is_judged_by_sums_that_are_kept(db: Session) -> None:
+    day = {"limit": 24, "unit": "hours", "per": "day", "by": "person"}
+    many = [day, {"limit": 500, "unit": "count", "per": "month", "by": "organisation"}]
+    took = {}
+    for quotas in ([], many):
+        resource, who, firm = a_resource(db), a_person(db), an_organisation(db)
+        rules, further = RuleSet(horizon_days=730), Further(quotas=quotas)
+        set_rules(db, resource_id=resource.id, rules=rules, further=further, actor_id=None, now=NOW)
+        started = process_time()
+        made = book_series(
+            db,
+            wish=wanted(resource, hours(1, 2), who, firm),
+            rrule="FREQ=DAILY;COUNT=700",
+            on_conflict=OnConflict.REFUSE,
+            now=NOW,
+        )
+        took[len(quotas)] = process_time() - started
+        assert len(made.bookings) == 700
+    assert took[2] < 4 * took[0]
