@@ -110,7 +110,7 @@ def move(
     booking = _fresh(session, booking_id)
     if booking.version != version or booking.resource_id != left_place:
         raise Stale(version=booking.version)
-    if is_over(booking, now):
+    if booking.is_over(now):
         after(BookingState.EXPIRED, Move.CANCEL)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
@@ -127,12 +127,6 @@ def move(
     _record(session, booking, "move", before, now, actor_id, told)
     _record_override(session, booking, place, wish, now, actor_id)
     return booking
-
-
-def is_over(booking: Booking, now: datetime) -> bool:
-    """Whether the time to pay or to answer is over, whether a timer has seen it or not."""
-    unpaid = booking.state is BookingState.HELD and booking.hold_until is not None and booking.hold_until <= now
-    return unpaid or (booking.state is BookingState.REQUESTED and booking.answer_by <= now)
 
 
 def _only_longer(booking: Booking, slot: Slot, now: datetime) -> bool:
@@ -183,7 +177,7 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
 def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
     """Raises: NotFound, WrongState (also from its start or its deadline on, whether a timer has seen it or not)."""
     booking = refresh_locked(session, booking_id)
-    if is_over(booking, now):
+    if booking.is_over(now):
         after(BookingState.EXPIRED, Move.APPROVE)
     return _advance(session, booking, Move.APPROVE, "approve", now, actor_id)
 

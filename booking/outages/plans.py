@@ -50,9 +50,10 @@ Placed = tuple[Proposal, Place]
 def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, suits: Suits = at_home) -> list[Proposal]:
     """The mildest step for each booking that an outage of `slot` would meet, in order; a line's is shifted or moved as a whole.
 
-    What has begun is kept. The others are shifted to the same hours of a day within a week or to the nearest time within two,
-    moved to a like machine of the house that costs no more, or to one of another institution that `suits` and confirms at once,
-    or cancelled. Together they can be carried out in this order. Raises: NotFound.
+    What has begun is kept, and what only waits for a timer to end it. The others are shifted to the same hours of a day within a
+    week or to the nearest time within two, moved to a like machine of the house that costs no more, or to one of another
+    institution that `suits` and confirms at once, or cancelled. Admission grants each of them: together they can be carried out
+    in this order. Raises: NotFound.
     """
     closed = {resource_id: [Taken("outage", unit, 0, slot) for unit in range(get_place(session, resource_id).capacity)]}
     met = affected_by(session, resource_id=resource_id, slot=slot)
@@ -83,7 +84,7 @@ def _mildest(
     like: Substitutes,
     now: datetime,
 ) -> Placed:
-    if booking.starts_at <= now:
+    if booking.starts_at <= now or booking.is_over(now):
         return Proposal(booking, Step.KEEP), place
     codes = broken(session, place, booking, now=now)
     stays = replace(wish_of(booking), override="" if codes else None, only=codes)

@@ -158,3 +158,10 @@ def test_one_that_is_asked_for_may_be_shifted_by_its_provider(db: Session, house
     booked(db, place, hours(8, 9))
     a_rule_version(db, place, number=2, created_at=NOW, approval=Approval.REQUEST)
     assert carried_out(db, place) == [Step.SHIFT]
+
+
+def test_a_hold_that_nobody_paid_in_time_is_left_to_its_timer(db: Session, house: Institution) -> None:
+    place = a_resource(db, institution=house)
+    wish = Wish(place.id, hours(8, 9), a_person(db).id, an_organisation(db).id, Category.EXT)
+    actions.book(db, wish=wish, hold_until=NOW, now=NOW)
+    assert carried_out(db, place) == [Step.KEEP]

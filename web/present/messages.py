@@ -75,7 +75,7 @@ def named(data: Mapping[str, Any], lang: Lang) -> str:
 
 
 def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
-    """What and when, the time before a move, and the amount of a statement."""
+    """What and when, the time before a move, the amount of a statement, and how many more bookings are met by an outage."""
     formats, zone = Formats(lang), place.timezone
     slot, was = slot_of(data), slot_of(data.get("was", {}))
     when = formats.span(slot, zone) if slot else ""
@@ -83,7 +83,8 @@ def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
         when = f"{formats.span(was, zone)} → {when}"
     amount = formats.money(Money(data["minor"], data["currency"])) if "minor" in data else ""
     calendar = data["name"] if "calendar_id" in data else ""
-    return " · ".join(part for part in (names.name_of(place, lang), calendar, when, amount) if part)
+    more = translator(lang)("{count} more").format(count=len(data["parts"])) if "became" in data else ""
+    return " · ".join(part for part in (names.name_of(place, lang), calendar, when, amount, more) if part)
 
 
 def slot_of(data: Mapping[str, Any]) -> Slot | None:
