@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from billing.queries import find_quote
@@ -18,9 +18,9 @@ from booking.tables import Approval, Booking, Category
 from marketplace.permissions import Actor, Grant
 from marketplace.roles import Role
 from marketplace.slot import Slot
-from marketplace.tables import AuditEntry, Institution, Person, Resource
+from marketplace.tables import AuditEntry, Institution, Message, Person, Resource
 from tests.booking.asking import NOW, booked, hours
-from tests.builders import a_person, a_resource, a_rule_version, an_institution, an_organisation
+from tests.builders import a_member, a_person, a_resource, a_rule_version, an_institution, an_organisation
 from web.outages import PlannedOutage, PlanRefused, record_outage
 from web.running import audit
 
@@ -165,3 +165,20 @@ def test_a_hold_that_nobody_paid_in_time_is_left_to_its_timer(db: Session, house
     wish = Wish(place.id, hours(8, 9), a_person(db).id, an_organisation(db).id, Category.EXT)
     actions.book(db, wish=wish, hold_until=NOW, now=NOW)
     assert carried_out(db, place) == [Step.KEEP]
+
+
+def test_managers_hear_of_each_request_that_a_plan_moves_as_before_and_its_booker_of_all_at_once(
+    db: Session, house: Institution
+) -> None:
+    manager = a_member(db, Role.MANAGER, institution=house)
+    place = a_resource(db, institution=house, rules={"approval": Approval.REQUEST})
+    person, firm = a_person(db), an_organisation(db)
+    asked = [
+        actions.book(db, wish=Wish(place.id, hours(8 + n, 9 + n), person.id, firm.id, Category.EXT), now=NOW) for n in range(2)
+    ]
+    db.execute(delete(Message))
+    assert carried_out(db, place) == [Step.SHIFT, Step.SHIFT]
+    told = [(one.person_id, one.kind, one.data["booking_id"]) for one in db.scalars(select(Message))]
+    assert sorted(told) == sorted(
+        [(person.id, "booking_replanned", asked[0].id), *((manager.id, "request_to_decide", one.id) for one in asked)]
+    )
