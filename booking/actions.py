@@ -67,6 +67,7 @@ def take(
     seek: bool = True,
     instead_of: Booking | None = None,
     actor_id: str | None = None,
+    told: Told = Told.ALONE,
     now: datetime,
 ) -> Booking:
     """`book` where the rows of the place and its parts are locked already, and it was maybe seen after that.
@@ -79,7 +80,7 @@ def take(
     [booking] = BOOKINGS.add_objects(session, [{**row, "bundle_id": bundle_id}])
     beside.claim(session, place, booking, units, taken=taken_after_all(wish))
     if instead_of is not None:
-        _record(session, booking, "substitute", None, now, actor_id, instead_of=instead_of.id)
+        _record(session, booking, "substitute", None, now, actor_id, told, instead_of=instead_of.id)
     else:
         _record(session, booking, "book", None, now)
     _record_override(session, booking, place, wish, now, wish.person_id)
@@ -96,17 +97,20 @@ def move(
     now: datetime,
     resource_id: str | None = None,
     override: str | None = None,
+    only: frozenset[str] | None = None,
+    told: Told = Told.ALONE,
 ) -> Booking:
     """Put a booking on another slot or resource; every rule of creation holds, its own claims do not stand in its way.
 
-    One that runs may be extended. Raises: NotFound, Stale, WrongState (begun, and not just to end later; over), SlotRefused.
+    One that runs may be extended. With `only` these rules alone are set aside by `override`.
+    Raises: NotFound, Stale, WrongState (begun, and not just to end later; over), SlotRefused.
     """
     left_place = queries.get_booking(session, booking_id).resource_id
     places = lock_places(session, {left_place, resource_id or left_place})
     booking = _fresh(session, booking_id)
     if booking.version != version or booking.resource_id != left_place:
         raise Stale(version=booking.version)
-    if is_over(booking, now):
+    if booking.is_over(now):
         after(BookingState.EXPIRED, Move.CANCEL)
     if booking.state not in HOLDING:
         after(booking.state, Move.CANCEL)
@@ -115,20 +119,14 @@ def move(
     begun = booking.starts_at <= now
     if begun and not (_only_longer(booking, slot, now) and place.resource_id == left_place):
         raise WrongState(state="begun", move="move")
-    wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override)
+    wish = replace(wish_of(booking, resource_id=place.resource_id, slot=slot), override=override, only=only)
     units = _admit_anew(session, place, booking, wish, now)
     before, left = facts(booking), booking.slot
     resettle(session, place=place, booking=booking, wish=wish, units=units)
     outages.close_what_is_left(session, resource_id=left_place, around=left)
-    _record(session, booking, "move", before, now, actor_id)
+    _record(session, booking, "move", before, now, actor_id, told)
     _record_override(session, booking, place, wish, now, actor_id)
     return booking
-
-
-def is_over(booking: Booking, now: datetime) -> bool:
-    """Whether the time to pay or to answer is over, whether a timer has seen it or not."""
-    unpaid = booking.state is BookingState.HELD and booking.hold_until is not None and booking.hold_until <= now
-    return unpaid or (booking.state is BookingState.REQUESTED and booking.answer_by <= now)
 
 
 def _only_longer(booking: Booking, slot: Slot, now: datetime) -> bool:
@@ -179,7 +177,7 @@ def confirm_hold(session: Session, *, booking_id: str, now: datetime) -> Booking
 def approve(session: Session, *, booking_id: str, actor_id: str, now: datetime) -> Booking:
     """Raises: NotFound, WrongState (also from its start or its deadline on, whether a timer has seen it or not)."""
     booking = refresh_locked(session, booking_id)
-    if is_over(booking, now):
+    if booking.is_over(now):
         after(BookingState.EXPIRED, Move.APPROVE)
     return _advance(session, booking, Move.APPROVE, "approve", now, actor_id)
 
@@ -306,8 +304,7 @@ def _record(
         after=after,
         now=now,
     )
-    if told is Told.ALONE:
-        tell(session, booking, action=action, before=before, facts=after, now=now)
+    tell(session, booking, action=action, before=before, facts=after, now=now, told=told)
 
 
 def _record_override(session: Session, booking: Booking, place: Place, wish: Wish, now: datetime, actor_id: str) -> None:

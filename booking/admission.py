@@ -44,8 +44,14 @@ class Wish:
     purpose: str | None = None
     override: str | None = None
     """Why the publisher's own rules do not count this time; only who may set them aside gives one."""
+    only: frozenset[str] | None = None
+    """Codes of the rules that `override` sets aside; None: all that a publisher may."""
     assisted: bool = False
     """Somebody of the house is to stand by."""
+
+    def sets_aside(self, reason: Reason) -> bool:
+        """Whether that reason does not count, as its publisher has said why."""
+        return self.override is not None and bool(reason.override_by) and (self.only is None or reason.code in self.only)
 
 
 class SlotRefused(Refused):
@@ -84,7 +90,7 @@ def decide(
     beside: Sequence[Use] = (),
     standing: Standing | None = None,
 ) -> Decision:
-    """The verdict on `wish`, given the active claims around it; `beside` is what the customer is granted with it.
+    """The verdict on `wish`, given the active claims around it; `beside` is what is granted with it.
 
     Where many are judged, `standing` knows what the customer has and was granted, so that it is not read for each.
     A wish with `override` is held to what nobody may override only: taken time, the past, the capacity, far years.
@@ -93,9 +99,10 @@ def decide(
     reasons = _against_rules(session, place, wish, now, ignoring, beside, standing)
     aside: list[str] = []
     if wish.override is not None:
-        aside = [reason.code for reason in reasons if reason.override_by]
-        firm = [reason for reason in reasons if not reason.override_by and reason.code != "starts_in_past"]
-        reasons = [*terms.reasons_in_spite(wish.slot, zone=place.zone, now=now), *firm]
+        aside = [reason.code for reason in reasons if wish.sets_aside(reason)]
+        in_spite = terms.reasons_in_spite(wish.slot, zone=place.zone, now=now)
+        told = {reason.code for reason in in_spite}
+        reasons = [*in_spite, *(one for one in reasons if one.code not in told and not wish.sets_aside(one))]
     own = standing.beside(wish.slot, wish.organisation_id) if standing else _beside(session, place, wish, ignoring)
     units, clashes = _units(place, wish, claims, own)
     if clashes:
@@ -163,7 +170,7 @@ def overridden(session: Session, place: Place, wish: Wish, *, now: datetime, ign
     """The codes of the rules that a wish with `override` breaks; none without one."""
     if wish.override is None:
         return []
-    return [reason.code for reason in _against_rules(session, place, wish, now, ignoring) if reason.override_by]
+    return [reason.code for reason in _against_rules(session, place, wish, now, ignoring) if wish.sets_aside(reason)]
 
 
 def _against_rules(
@@ -225,8 +232,16 @@ def _against_quotas(session: Session, place: Place, wish: Wish, ignoring: Collec
         return []
     asked = _use(session, place, wish)
     within = quotas.reach(place.rules.quotas, wish.slot, place.zone)
-    others = [*_uses(session, place, asked, within, ignoring), *(replace(use, group=asked.group) for use in beside)]
-    return quotas.reasons(place.rules.quotas, asked, others, place.zone)
+    near = [_grouped(session, place, use, asked) for use in beside if use.slot.overlaps(within)]
+    return quotas.reasons(place.rules.quotas, asked, [*_uses(session, place, asked, within, ignoring), *near], place.zone)
+
+
+def _grouped(session: Session, place: Place, use: Use, asked: Use) -> Use:
+    """With its group where that of `asked` is known too."""
+    if asked.group is None or use.organisation_id == asked.organisation_id:
+        return replace(use, group=asked.group)
+    house = rules.customer_of(session, use.organisation_id, institution_id=place.institution_id)
+    return replace(use, group=house.group)
 
 
 def _use(session: Session, place: Place, wish: Wish) -> Use:

@@ -35,6 +35,16 @@ class Assistance:
 
 
 NO_ASSISTANCE = Assistance()
+CODES = frozenset(
+    {
+        "no_assistance_offered",
+        "supervised_run_first",
+        "qualification_expired",
+        "qualification_too_low",
+        "qualification_missing",
+    }
+)
+"""Of every reason that `reasons` gives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,11 @@ class Booking(Base):
         """From when on a request is over: its deadline, at the latest its start."""
         return min(self.decide_by or self.starts_at, self.starts_at)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether the time to pay or to answer is over, whether a timer has seen it or not."""
+        unpaid = self.state is BookingState.HELD and self.hold_until is not None and self.hold_until <= now
+        return unpaid or (self.state is BookingState.REQUESTED and self.answer_by <= now)
+
 
 class MovedOccurrence(Base):
     """A booking that was moved alone and stays in its series: where the series' rule has it."""

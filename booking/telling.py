@@ -18,6 +18,8 @@ class Told(StrEnum):
 
     ALONE = "alone"
     TOGETHER = "together"
+    MANAGERS = "managers"
+    """The managers by itself, its booker together."""
 
 
 TOLD = {
@@ -41,13 +43,22 @@ SHORT_NOTICE = timedelta(hours=48)
 
 
 def tell(
-    session: Session, booking: Booking, *, action: str, before: dict[str, Any] | None, facts: dict[str, Any], now: datetime
+    session: Session,
+    booking: Booking,
+    *,
+    action: str,
+    before: dict[str, Any] | None,
+    facts: dict[str, Any],
+    now: datetime,
+    told: Told = Told.ALONE,
 ) -> None:
     """Queue what `action` makes worth telling: one message a person, none twice. `facts` are the booking's as of now."""
+    if told is Told.TOGETHER:
+        return
     data = {"booking_id": booking.id, "resource_id": booking.resource_id, **facts}
     if action in {"move", "swap"} and before:
         data["was"] = {"start": before["start"], "end": before["end"]}
-    if kind := TOLD.get(action, {}).get(booking.state):
+    if told is Told.ALONE and (kind := TOLD.get(action, {}).get(booking.state)):
         cause = f"{booking.id}:{kind}:{booking.version}"
         outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
     if kind := for_managers(booking, action, before, now):

@@ -1,8 +1,9 @@
 """Every reason for a "no" that a resource's rules give, and the nearest slots they would allow."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from booking.audience import Welcome
@@ -72,6 +73,19 @@ class Rules:
 
 
 AT_MOST = Rules(max_min=366 * 24 * 60, horizon_days=5 * 366)
+
+
+def eased(rules: Rules, codes: Collection[str]) -> Rules:
+    """Without those limits of length, grid, horizon and hours that have such a code: where to look for what may break them."""
+    changes: Mapping[str, dict[str, Any]] = {
+        "too_short": {"min_min": AT_MOST.min_min},
+        "too_long": {"max_min": AT_MOST.max_min},
+        "off_step": {"step_min": AT_MOST.step_min},
+        "beyond_horizon": {"horizon_days": AT_MOST.horizon_days},
+        "outside_hours": {"hours": ALWAYS},
+        "buffers_outside_hours": {"buffers_in_closed": True},
+    }
+    return replace(rules, **{name: value for code in codes for name, value in changes.get(code, {}).items()})
 
 
 def bookable_hours(rules: Rules, zone: ZoneInfo, within: Slot) -> list[Slot]:

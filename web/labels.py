@@ -287,6 +287,7 @@ MESSAGE = {
     "booking_refused": _("Your booking request was declined"),
     "booking_changed": _("Your booking was moved"),
     "booking_cancelled": _("Your booking is cancelled"),
+    "booking_replanned": _("What becomes of your bookings in an outage"),
     "booking_substituted": _("Your booking goes to another institution"),
     "series_booked": _("Your series of bookings is confirmed"),
     "series_requested": _("Your series of requests was sent"),

@@ -1,6 +1,6 @@
 """Takes a resource out of use, and carries out what was approved for the bookings that it meets."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,20 +14,19 @@ from booking import actions
 from booking.actions import CancelledBy
 from booking.admission import SlotRefused
 from booking.outages import actions as outages
-from booking.outages import ending, plans
+from booking.outages import ending, plans, telling
 from booking.outages.plans import Proposal, Step, wish_of
 from booking.outages.queries import get_outage
 from booking.outages.substitutes import at_home, like
-from booking.places import get_place, lock_places
-from booking.queries import get_series
-from booking.series import telling as series
+from booking.outages.telling import Replanned
+from booking.places import get_place, load_places, lock_places
 from booking.states import BookingState
 from booking.tables import Booking, Outage
 from booking.telling import Told
 from booking.waiting import offers
 from marketplace.catalogue import queries as catalogue
 from marketplace.permissions import Action, Actor, may, require
-from marketplace.refusals import Invalid, NotFound, Stale
+from marketplace.refusals import Invalid, NotFound, Reason, Refused, Stale
 from marketplace.slot import Slot
 from web import checkout
 
@@ -73,7 +72,7 @@ def record_outage(
     """Take a resource out of use and carry out what was approved for the bookings it meets, in one transaction.
 
     What they leave is offered to who waits once all of them have their place; offers in the outage's time are taken back.
-    Raises: NotFound, Invalid (a step that does not go with its booking), Stale, SlotRefused, WrongState.
+    Raises: NotFound, Invalid (a step that does not go with its booking), Stale, PlanRefused, WrongState.
     """
     lock_planned(session, resource_id, plan)
     offers.recall(session, resource_id=resource_id, slot=outage.slot, now=now)
@@ -86,7 +85,7 @@ def record_outage(
         actor_id=actor.known_id,
         now=now,
     )
-    carry_out(session, actor=actor, plan=plan, closed=outage.slot, now=now)
+    carry_out(session, actor=actor, plan=plan, closing=Closing(outage.slot, outage.reason, outage.slot), now=now)
     return made
 
 
@@ -100,40 +99,86 @@ def lock_planned(session: Session, resource_id: str, plan: Sequence[Proposal]) -
             raise Stale(version=one.booking.version)
 
 
-def carry_out(session: Session, *, actor: Actor, plan: Sequence[Proposal], closed: Slot, now: datetime) -> None:
-    """Each step of a plan for `closed` time; what was left is offered to who waits once all of them have their place.
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Time that is closed, why, and when customers are told that it is: None for good."""
 
-    Of a series' bookings that end people hear in one message.
-    Raises: NotFound, NotAllowed, Invalid (a step that does not go with its booking), SlotRefused, WrongState.
+    slot: Slot
+    reason: str
+    told: Slot | None
+
+
+class PlanRefused(Refused):
+    """A step that the rules or others' time do not let a booking take, each reason naming it as `plan.{n}`."""
+
+    code = "plan_refused"
+
+    def __init__(self, number: int, booking: Booking, refused: SlotRefused) -> None:
+        field = f"plan.{number}"
+        named = {"field": field, "booking_id": booking.id}
+        reasons = [Reason(one.code, {**one.values, **named}, one.override_by) for one in refused.reasons]
+        super().__init__(reasons, refused.conflicts, refused.alternatives)
+        self.values, self.booking = {**self.values, **named}, booking
+
+
+def carry_out(session: Session, *, actor: Actor, plan: Sequence[Proposal], closing: Closing, now: datetime) -> None:
+    """Each step of a plan for closed time; what was left is offered to who waits once all of them have their place.
+
+    A person of whose bookings several are met hears of all of them in one message. Of the rules that a booking breaks where it
+    stands none forbids a step within the house (booking.outages.plans.broken): they are set aside on record.
+    Raises: NotFound, NotAllowed, Invalid (a step that does not go with its booking), PlanRefused, WrongState.
     """
-    left = [(one.booking.resource_id, one.booking.slot) for one in plan if one.step is not Step.KEEP]
-    ending = Counter(one.booking.series_id for one in plan if one.step is Step.CANCEL)
-    ended = defaultdict[str, list[Booking]](list)
-    for number, one in enumerate(plan):
-        if one.step is Step.CANCEL:
-            series_id = one.booking.series_id if ending[one.booking.series_id] > 1 else None
-            told = Told.TOGETHER if series_id else Told.ALONE
-            row, _ = checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER, told=told)
-            if series_id:
-                ended[series_id].append(row)
-        elif one.step is Step.MOVE and _goes_elsewhere(session, actor, one):
-            _substitute(session, actor, one, number, now)
-        elif one.step is not Step.KEEP:
-            _check_step(one, number, closed)
-            booking = actions.move(
-                session,
-                booking_id=one.booking.id,
-                slot=one.slot or one.booking.slot,
-                version=one.booking.version,
-                resource_id=one.resource_id,
-                actor_id=actor.known_id,
-                now=now,
-            )
-            quotes.requote_booking(session, booking=booking, now=now)
-    for series_id, rows in ended.items():
-        series.cancelled(session, get_series(session, series_id), rows, now)
+    steps = [(number, one) for number, one in enumerate(plan) if one.step is not Step.KEEP]
+    left = [(one.booking.resource_id, one.booking.slot) for _, one in steps]
+    met = Counter(one.booking.person_id for _, one in steps)
+    several = {person_id for person_id, count in met.items() if count > 1}
+    places = load_places(session, {one.booking.resource_id for _, one in steps})
+    broken = [plans.broken(session, places[one.booking.resource_id], one.booking, now=now) for _, one in steps]
+    together = list[Replanned]()
+    for (number, one), codes in zip(steps, broken, strict=True):
+        told = Told.MANAGERS if one.booking.person_id in several else Told.ALONE
+        found = _carry_out(session, actor, one, number, closing, codes, told, now)
+        together += [found] if told is Told.MANAGERS else []
+    telling.replanned(session, together, closed=closing.told, now=now)
     for left_place, slot in left:
         offers.offer_freed(session, resource_id=left_place, freed=slot, now=now)
+
+
+def _carry_out(
+    session: Session,
+    actor: Actor,
+    one: Proposal,
+    number: int,
+    closing: Closing,
+    codes: frozenset[str],
+    told: Told,
+    now: datetime,
+) -> Replanned:
+    """One step; `codes` are the rules that do not count for it."""
+    was, left = one.booking.slot, one.booking.resource_id
+    if one.step is Step.CANCEL:
+        row, _ = checkout.give_up(session, actor, one.booking.id, now, CancelledBy.PROVIDER, told=told)
+        return Replanned(row, was, left)
+    if one.step is Step.MOVE and _goes_elsewhere(session, actor, one):
+        return Replanned(_substitute(session, actor, one, number, told, now), was, left, instead_of=one.booking)
+    _check_step(one, number, closing.slot)
+    try:
+        booking = actions.move(
+            session,
+            booking_id=one.booking.id,
+            slot=one.slot or was,
+            version=one.booking.version,
+            resource_id=one.resource_id,
+            actor_id=actor.known_id,
+            override=closing.reason if codes else None,
+            only=codes,
+            told=told,
+            now=now,
+        )
+    except SlotRefused as refused:
+        raise PlanRefused(number, one.booking, refused) from refused
+    quotes.requote_booking(session, booking=booking, now=now)
+    return Replanned(booking, was, left)
 
 
 def end_outage(session: Session, *, outage_id: str, end: datetime | None, actor_id: str, now: datetime) -> Outage:
@@ -171,7 +216,7 @@ def _goes_elsewhere(session: Session, actor: Actor, one: Proposal) -> bool:
     return house is not None and house != one.booking.institution_id
 
 
-def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now: datetime) -> None:
+def _substitute(session: Session, actor: Actor, one: Proposal, number: int, told: Told, now: datetime) -> Booking:
     """End the booking free of charge, and book the same time at another institution in its place, by that one's rules and policy.
 
     Its person gets one message of both. Why that one does not take it is not told: it is not the actor's house.
@@ -197,11 +242,13 @@ def _substitute(session: Session, actor: Actor, one: Proposal, number: int, now:
             seek=False,
             instead_of=old,
             actor_id=who,
+            told=told,
             now=now,
         )
     except SlotRefused as refused:
         raise Invalid(field=f"plan.{number}.resource_id", reason="does not take this booking") from refused
     quotes.quote_booking(session, booking=made, organisation=offer.buyer, payment_method=None, offer=offer, now=now)
+    return made
 
 
 def _check_step(one: Proposal, number: int, outage: Slot) -> None:

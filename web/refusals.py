@@ -67,6 +67,7 @@ TITLES: Mapping[str, str] = {
     "slot_taken": _("That time has just been taken"),
     "bundle_refused": _("Not all parts can be had"),
     "series_refused": _("Not every time of the series can be had"),
+    "plan_refused": _("A step of the plan cannot be done"),
     "lies_ahead": _("Something lies ahead of it"),
     "free_now": _("That is free now"),
     "waiting_in_vain": _("Waiting would be in vain"),
@@ -106,6 +107,9 @@ SENTENCES: Mapping[str, str] = {
     "too_many_requests": _("There were too many attempts from here. Wait {retry_after_s} seconds and try again."),
     "refused_by_rules": _("Nothing was changed or charged; what you had booked stays. Choose another time."),
     "series_refused": _("Not every time of the series can be had, so nothing was booked. Choose other times, or skip those."),
+    "plan_refused": _(
+        "The step at {field} cannot be done for its booking. Nothing was entered or changed. Choose another for it."
+    ),
     "free_now": _("This can be booked now, so you were not put in the line. Book it."),
     "waiting_in_vain": _("It would be refused even if it were free. You were not put in the line. Choose another time."),
     "already_waiting": _("You are in the line for exactly this time. Nothing was changed."),

@@ -18,10 +18,14 @@ from marketplace.permissions import Actor
 from marketplace.refusals import Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.outages import carry_out, lock_planned
+from web.outages import Closing, carry_out, lock_planned
 
 FOR_GOOD = timedelta(days=6 * 366)
 """Longer than anything may lie ahead, whoever sets the rules aside."""
+
+
+WHY = "退役 / retired"
+"""On record where a booking is put elsewhere in spite of a rule."""
 
 
 class LiesAhead(Refusal):
@@ -62,7 +66,7 @@ def retire(session: Session, *, actor: Actor, resource_id: str, plan: Sequence[P
 
     Whoever waits for it is told that nothing more is to come.
     Raises: NotFound, NotAllowed, WrongState, LiesAhead (nothing was decided, or not of what lies ahead by now), Invalid, Stale,
-    SlotRefused.
+    PlanRefused.
     """
     lock_planned(session, resource_id, plan or [])
     found = ahead_of(session, resource_id, now)
@@ -72,5 +76,5 @@ def retire(session: Session, *, actor: Actor, resource_id: str, plan: Sequence[P
     if not decided and (plan or any(found.counts.values())):
         raise LiesAhead(**found.counts)
     close_line(session, resource_id=resource_id, actor_id=actor.known_id, now=now)
-    carry_out(session, actor=actor, plan=plan or [], closed=for_good(now), now=now)
+    carry_out(session, actor=actor, plan=plan or [], closing=Closing(for_good(now), WHY, told=None), now=now)
     return row

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from booking import queries
-from booking.actions import facts, is_over, lock_operator
+from booking.actions import facts, lock_operator
 from booking.admission import SlotRefused, Units, Wish, admit
 from booking.beside import actions as beside
 from booking.bundles import shifts, telling
@@ -47,7 +47,7 @@ def version_of(rows: Sequence[Booking]) -> int:
 
 def movable(rows: Sequence[Booking], now: datetime) -> list[Booking]:
     """Those that lie ahead; what has begun stays where it is."""
-    return [row for row in rows if row.state in HOLDING and row.starts_at > now and not is_over(row, now)]
+    return [row for row in rows if row.state in HOLDING and row.starts_at > now and not row.is_over(now)]
 
 
 def move_bundle(session: Session, *, bundle_id: str, by: timedelta, version: int, mover: Mover, now: datetime) -> Moved:

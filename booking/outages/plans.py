@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from booking import queries, terms
-from booking.admission import LOOK_AROUND, Wish, decide, use_of
+from booking import competence, queries, terms
+from booking.admission import LOOK_AROUND, Wish, decide, overridden, use_of
 from booking.occupancy import Taken
 from booking.outages.actions import affected_by
 from booking.outages.substitutes import Substitutes, Suits, at_home
@@ -50,9 +50,10 @@ Placed = tuple[Proposal, Place]
 def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, suits: Suits = at_home) -> list[Proposal]:
     """The mildest step for each booking that an outage of `slot` would meet, in order; a line's is shifted or moved as a whole.
 
-    What has begun is kept. The others are shifted to the same hours of a day within a week or to the nearest time within two,
-    moved to a like machine of the house that costs no more, or to one of another institution that `suits` and confirms at once,
-    or cancelled. Together they can be carried out in this order. Raises: NotFound.
+    What has begun is kept, and what only waits for a timer to end it. The others are shifted to the same hours of a day within a
+    week or to the nearest time within two, moved to a like machine of the house that costs no more, or to one of another
+    institution that `suits` and confirms at once, or cancelled. Admission grants each of them: together they can be carried out
+    in this order. Raises: NotFound.
     """
     closed = {resource_id: [Taken("outage", unit, 0, slot) for unit in range(get_place(session, resource_id).capacity)]}
     met = affected_by(session, resource_id=resource_id, slot=slot)
@@ -61,6 +62,17 @@ def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, su
     for booking in met:
         found.append(_mildest(session, places[booking.resource_id], booking, closed, found, substitutes, now))
     return [proposal for proposal, _ in found]
+
+
+def broken(session: Session, place: Place, booking: Booking, *, now: datetime) -> frozenset[str]:
+    """Codes of rules that a booking breaks where it stands: they do not forbid its provider to put it elsewhere for an outage.
+
+    They bind the customer and were met, or set aside, when it was accepted; where one forbids the same length or hours today it
+    is the provider's own outage that asks again. So a step by plan counts as the publisher's override of these, and of no other:
+    not of taken time, capacity or the past, which nobody sets aside, nor of what the booker lacks to work there safely.
+    """
+    stays = replace(wish_of(booking), override="")
+    return frozenset(overridden(session, place, stays, now=now, ignoring=[booking.id])) - competence.CODES
 
 
 def _mildest(
@@ -72,30 +84,45 @@ def _mildest(
     like: Substitutes,
     now: datetime,
 ) -> Placed:
-    if booking.starts_at <= now:
+    if booking.starts_at <= now or booking.is_over(now):
         return Proposal(booking, Step.KEEP), place
-    if slot := _nearest(session, place.attended_for(wanted=booking.assisted), booking, closed, earlier, now):
+    codes = broken(session, place, booking, now=now)
+    stays = replace(wish_of(booking), override="" if codes else None, only=codes)
+    if slot := _nearest(session, place.attended_for(wanted=booking.assisted), booking, stays, closed, earlier, now):
         return Proposal(booking, Step.SHIFT, slot=slot), place
     for other in like.of(place, booking):
+        at_home = other.institution_id == place.institution_id
+        wish = replace(stays if at_home else wish_of(booking), resource_id=other.resource_id)
         claims = _claims(session, other, booking.slot, booking, closed, earlier)
-        wish, beside = wish_of(booking, resource_id=other.resource_id), _beside(other, booking, earlier)
-        if not decide(session, other, wish, claims, now=now, ignoring=[booking.id], beside=beside).reasons:
+        if _grants(session, other, wish, claims, booking, earlier, now):
             return Proposal(booking, Step.MOVE, slot=booking.slot, resource_id=other.resource_id), other
     return Proposal(booking, Step.CANCEL), place
 
 
 def _nearest(
-    session: Session, place: Place, booking: Booking, closed: Claims, earlier: Sequence[Placed], now: datetime
+    session: Session, place: Place, booking: Booking, stays: Wish, closed: Claims, earlier: Sequence[Placed], now: datetime
 ) -> Slot | None:
-    window = booking.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(place.rules.window(now))
+    """Of the times that look free the first one that admission grants."""
+    eased = replace(place, rules=terms.eased(place.rules, stays.only or ()))
+    possible = eased.rules.window(now)
+    window = booking.slot.widen(LOOK_AROUND, LOOK_AROUND).clip(possible)
     if window is None or place.state is not ListingState.PUBLISHED:
         return None
-    free = queries.free_in(place, _claims(session, place, window, booking, closed, earlier), window, booking.quantity)
-    for days in DAYS_AROUND:
-        there = same_hours(booking.slot, days, place.zone)
-        if any(span.contains(there) for span in free) and place.rules.window(now).contains(there):
-            return there
-    return next(iter(terms.alternatives(free, booking.slot, rules=place.rules, zone=place.zone, now=now)), None)
+    claims = _claims(session, place, window, booking, closed, earlier)
+    free = queries.free_in(eased, claims, window, booking.quantity)
+    days = [same_hours(booking.slot, days, place.zone) for days in DAYS_AROUND]
+    near = [there for there in days if possible.contains(there) and any(span.contains(there) for span in free)]
+    found = [*near, *terms.alternatives(free, booking.slot, rules=eased.rules, zone=place.zone, now=now)]
+    wishes = (replace(stays, slot=slot) for slot in found)
+    return next((wish.slot for wish in wishes if _grants(session, place, wish, claims, booking, earlier, now)), None)
+
+
+def _grants(
+    session: Session, place: Place, wish: Wish, claims: Claims, booking: Booking, earlier: Sequence[Placed], now: datetime
+) -> bool:
+    """Whether the place takes the booking by `wish`, once the earlier proposals are carried out."""
+    gone, beside = [booking.id, *_gone(earlier)], _beside(place, earlier)
+    return not decide(session, place, wish, claims, now=now, ignoring=gone, beside=beside).reasons
 
 
 def same_hours(slot: Slot, days: int, zone: ZoneInfo) -> Slot:
@@ -113,7 +140,7 @@ def same_hours(slot: Slot, days: int, zone: ZoneInfo) -> Slot:
 
 def _claims(session: Session, place: Place, within: Slot, booking: Booking, closed: Claims, earlier: Sequence[Placed]) -> Claims:
     """What stands in the way once the outage and the earlier proposals are carried out: what those leave is free."""
-    gone = [one.booking.id for one, _ in earlier if one.step is not Step.KEEP]
+    gone = _gone(earlier)
     claims: dict[str, list[Taken]] = defaultdict(list)
     for known in (queries.taken(session, place.claimed, within=within, ignoring=[booking.id, *gone]), closed):
         for resource_id in known.keys() & set(place.claimed):
@@ -127,14 +154,17 @@ def _claims(session: Session, place: Place, within: Slot, booking: Booking, clos
     return claims
 
 
-def _beside(place: Place, booking: Booking, earlier: Sequence[Placed]) -> list[Use]:
-    """What the same customer gets of the place by earlier proposals: it counts against their quotas there."""
+def _gone(earlier: Sequence[Placed]) -> list[str]:
+    """The bookings that are not where they were by then."""
+    return [one.booking.id for one, _ in earlier if one.step is not Step.KEEP]
+
+
+def _beside(place: Place, earlier: Sequence[Placed]) -> list[Use]:
+    """What is had of the place by earlier proposals: it counts against quotas there."""
     return [
         use_of(wish_of(one.booking, slot=one.slot))
         for one, target in earlier
-        if target.resource_id == place.resource_id
-        and one.booking.resource_id != place.resource_id
-        and one.booking.organisation_id == booking.organisation_id
+        if one.slot is not None and target.resource_id == place.resource_id
     ]
 
 

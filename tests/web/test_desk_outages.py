@@ -6,10 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from booking.outages import plans
+from booking.outages.actions import affected_by
+from booking.outages.plans import Proposal, Step
 from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Outage
 from marketplace import clock
+from marketplace.slot import Slot
 from marketplace.tables import Resource
 from tests.builders import a_resource, an_institution
 from tests.web.desks import Desk, error_beside
@@ -126,6 +131,30 @@ def test_what_is_proposed_is_carried_out_as_it_was_shown(desk: Desk) -> None:
     assert "Confirmed" in desk.reader("customer").get(f"/bookings/{booking}").text
     again = reader.get(address).text
     assert "1 booking lies" not in again
+
+
+def test_a_plan_that_cannot_be_carried_out_is_told_in_the_form_with_what_was_typed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = a_booking(desk)
+    reader, address = desk.reader("manager"), f"/desk/resources/{desk.resource}/outages"
+    taken = Slot(day(13), day(15))
+
+    def outdated(session: Session, *, resource_id: str, slot: Slot, **_: object) -> list[Proposal]:
+        return [Proposal(row, Step.SHIFT, slot=taken) for row in affected_by(session, resource_id=resource_id, slot=slot)]
+
+    a_booking(desk, 13)
+    monkeypatch.setattr(plans, "propose", outdated)
+    found = re.search(r'name="proposed" value="([^"]+)"', reader.post(address, **asked()).text)
+    assert found
+    answer = reader.post(address, **asked(plan="proposed", seen=booking, proposed=found[1]))
+    assert answer.status_code == 409
+    assert "Nothing was saved yet" in answer.text
+    assert "That time is taken." in error_beside(answer.text, "plan")
+    assert f'value="{asked()["start"]}"' in answer.text
+    assert 'value="季度保养"' in answer.text
+    assert re.search(r'value="proposed" selected', answer.text)
+    assert "None. The equipment can be booked" in reader.get(address).text
 
 
 def test_a_booking_that_goes_to_another_institution_is_shown_with_its_name(desk: Desk) -> None:

@@ -23,7 +23,7 @@ from marketplace.permissions import Actor, Grant
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.slot import Slot
-from marketplace.tables import Message, Resource
+from marketplace.tables import Institution, Message, Resource
 from marketplace.topics import Delivery, Topic
 from tests.builders import a_booking, a_member, a_resource, a_rule_version, an_institution, an_organisation
 from tests.mailbox import Mailbox, a_mailbox, calendar_of, events_of, text_of
@@ -216,6 +216,74 @@ def test_who_is_sent_to_another_institution_by_an_outage_gets_one_letter_of_both
     new, old = (events_of(part.get_payload(decode=True)) for part in mail.iter_attachments())  # type: ignore[arg-type]
     assert [event["STATUS"] for event in (*new, *old)] == ["CONFIRMED", "CANCELLED"]
     assert (old[0]["UID"].startswith(booking_id), new[0]["UID"] == old[0]["UID"]) == (True, False)
+
+
+def test_an_outage_tells_a_person_of_several_bookings_in_one_letter(firm: Firm) -> None:
+    moved, ended, gone, shifted = (firm.booked(Slot(START + n * 2 * HOUR, START + (n + 1) * 2 * HOUR)) for n in range(4))
+    firm.letters()
+    later = Slot(START + 30 * HOUR, START + 32 * HOUR)
+    with firm.sessions.begin() as session:
+        rows = {one: session.get_one(Booking, one) for one in (moved, ended, gone, shifted)}
+        own = session.get_one(Institution, rows[moved].institution_id)
+        sister = a_resource(session, institution=own, name="喷雾干燥机三号", price_minor=20000).id
+        other = an_institution(session, name="成都分析测试中心")
+        there = a_resource(session, institution=other, name="喷雾干燥机", name_en="Spray dryer 2", price_minor=20000).id
+        plan = [
+            Proposal(rows[moved], Step.MOVE, resource_id=sister),
+            Proposal(rows[ended], Step.CANCEL),
+            Proposal(rows[gone], Step.MOVE, resource_id=there),
+            Proposal(rows[shifted], Step.SHIFT, slot=later),
+        ]
+        manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=own.id)}))
+        outage = PlannedOutage(Slot(START, START + 8 * HOUR), planned=True, reason="真空泵漏油")
+        record_outage(session, actor=manager, resource_id=firm.resource, outage=outage, plan=plan, now=clock.now())
+    (mail,) = firm.letters()
+    lines = text_of(mail).splitlines()
+    assert lines[0] == "设备停机，您的预约安排如下"
+    assert lines[2].startswith("理由：停机时间为 ")
+    assert "真空泵漏油" not in text_of(mail)
+    assert [line for line in lines if line.startswith("结果：")] == [
+        "结果：改用这台设备，价格按原约定",
+        "结果：由机构取消，不收费",
+        "结果：已改由另一家机构提供",
+        "结果：改到其他时间，价格按原约定",
+    ]
+    assert [line for line in lines if line.startswith("设备：")] == [
+        "设备：喷雾干燥机三号",
+        f"设备：{NAME}",
+        "设备：喷雾干燥机",
+        f"设备：{NAME}",
+    ]
+    assert len([line for line in lines if line.startswith(("原时间：", "新时间："))]) == 2
+    assert "价格：最多 ¥1,600.00" in lines
+    assert lines[-1] == "打开查看：https://pilot.example/zh/bookings"
+    entries = [events_of(part.get_payload(decode=True))[0] for part in mail.iter_attachments()]  # type: ignore[arg-type]
+    statuses = {entry["UID"].split("@")[0]: entry["STATUS"] for entry in entries}
+    assert (statuses[moved], statuses[ended], statuses[gone], statuses[shifted]) == (
+        "CONFIRMED",
+        "CANCELLED",
+        "CANCELLED",
+        "CONFIRMED",
+    )
+    assert len(entries) == 5
+
+
+def test_a_person_with_one_booking_in_an_outage_and_another_with_two_get_a_letter_each(firm: Firm) -> None:
+    mine = [firm.booked(Slot(START + n * 2 * HOUR, START + (n + 1) * 2 * HOUR)) for n in range(2)]
+    first, firm.member = firm.member, ""
+    with firm.sessions.begin() as session:
+        firm.member = a_member(session, Role.MEMBER, organisation=an_organisation(session)).id
+    alone = firm.booked(Slot(START + 4 * HOUR, START + 6 * HOUR))
+    firm.letters()
+    with firm.sessions.begin() as session:
+        rows = [session.get_one(Booking, one) for one in (*mine, alone)]
+        manager = Actor("per_1", grants=frozenset({Grant(Role.MANAGER, institution_id=rows[0].institution_id)}))
+        outage = PlannedOutage(Slot(START, START + 8 * HOUR), planned=True, reason="检修")
+        plan = [Proposal(row, Step.CANCEL) for row in rows]
+        record_outage(session, actor=manager, resource_id=firm.resource, outage=outage, plan=plan, now=clock.now())
+        told = session.scalars(select(Message).where(Message.sent_at.is_(None))).all()
+        assert {one.person_id: one.kind for one in told} == {first: "booking_replanned", firm.member: "booking_cancelled"}
+    assert len(firm.letters()) == 2
 
 
 def test_a_message_is_sent_once_and_a_letter_that_is_turned_away_keeps_no_other_back(firm: Firm) -> None:

@@ -81,11 +81,11 @@ def outage(
     require(actor, Action.MANAGE_OUTAGES, institution_id=resource.institution_id)
     wanted = PlannedOutage(read_slot(body.start, body.end), body.planned, body.reason)
     if dry_run:
-        plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "proposed", now)
+        plan = read_plan(db, actor, resource_id, wanted.slot, "proposed" if body.plan is None else body.plan, now)
         return once.answer(200, lambda: {"affected": [step_told(one) for one in plan]})
 
     def make() -> dict[str, Any]:
-        plan = read_plan(db, actor, resource_id, wanted.slot, body.plan or "keep", now)
+        plan = read_plan(db, actor, resource_id, wanted.slot, "keep" if body.plan is None else body.plan, now)
         told = [step_told(one) for one in plan]
         made = record_outage(db, actor=actor, resource_id=resource_id, outage=wanted, plan=plan, now=now)
         facts = {"planned": made.planned, "reason": made.reason}
@@ -102,7 +102,10 @@ def read_plan(
     plan: str | Sequence[shapes.PlanIn | shapes.ProposedIn],
     now: datetime,
 ) -> list[Proposal]:
-    """A step for every booking in the way: the same for all, as proposed, or as given. Raises: Invalid."""
+    """A step for every booking in the way: the same for all, as proposed, or as given, where an empty list says that none is.
+
+    Raises: Invalid.
+    """
     if plan == "proposed":
         return propose(db, actor=actor, resource_id=resource_id, slot=slot, now=now)
     met = {row.id: row for row in outages.affected_by(db, resource_id=resource_id, slot=slot)}

@@ -37,7 +37,7 @@ def retire(
     require_to_list(db, actor, resource_id)
     wanted = body.plan if body else None
     if dry_run:
-        plan = read_plan(db, actor, resource_id, for_good(now), wanted or "proposed", now)
+        plan = read_plan(db, actor, resource_id, for_good(now), "proposed" if wanted is None else wanted, now)
         found = retiring.ahead_of(db, resource_id, now)
         return once.answer(200, lambda: {"ahead": found.counts, "affected": [step_told(one) for one in plan]})
 

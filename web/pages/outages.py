@@ -9,18 +9,19 @@ from fastapi import APIRouter, Response
 from booking.outages.plans import Proposal, Step
 from marketplace.people.text import clean
 from marketplace.permissions import Action
-from marketplace.refusals import Invalid
+from marketplace.refusals import Invalid, Stale, WrongState
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
-from web.outages import PlannedOutage, propose, record_outage
+from web.outages import PlannedOutage, PlanRefused, propose, record_outage
 from web.pages import outage_changes
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, text, typed
 from web.pages.outage_changes import Change, Said
 from web.present import outages
 from web.present.turns import errors_of
+from web.refusals import status_of
 from web.views.frame import Area, FieldError, Form, Lang
 from web.wall import find_moment
 
@@ -49,7 +50,13 @@ def enter(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedI
         view = outages.outages(db, place, actor, lang=pen.lang, now=now, met=met, form=Form(typed(fields)))
         return pen.page("outages.html", view, status=409, area=Area.DESK, zone=place.timezone)
     plan = chosen(text(fields, "plan"), met)
-    record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
+    try:
+        with db.begin_nested():
+            record_outage(db, actor=actor, resource_id=place.id, outage=wish, plan=plan, now=now)
+    except (Invalid, PlanRefused, Stale, WrongState) as refusal:
+        form = Form(typed(fields), outages.refused(db, refusal, zone=place.timezone, lang=pen.lang))
+        view = outages.outages(db, place, actor, lang=pen.lang, now=now, met=met, form=form)
+        return pen.page("outages.html", view, status=status_of(refusal), area=Area.DESK, zone=place.timezone)
     return pen.go(f"/desk/resources/{place.id}/outages", "outage")
 
 

@@ -30,7 +30,7 @@ from web import labels
 from web.calendar import Method, Parties, Status, invitation
 from web.i18n import Formats, translator
 from web.mail import Attachment, Letter
-from web.present import attestations, calendars, external, messages, names
+from web.present import attestations, calendars, external, messages, names, replanned
 from web.present.series_letters import enclosed
 from web.views.frame import Lang
 
@@ -95,15 +95,21 @@ def letter(session: Session, message: Message, *, base_url: str, organiser: str,
         return _of_calendar(session, message, reader, said, link)
     if not message.data.get("booking_id"):
         return Letter(message.id, reader.email, said, _text(lang, said, _qualification(session, message, reader, lang), link))
-    matter = matter_of(session, message, lang)
+    about = [message.data, *message.data.get("parts", ())]
+    matters = [_matter(session, message.kind, one, lang) for one in about]
+    matter, ended = matters[0], [_ended(session, data, one) for data, one in zip(about, matters, strict=True)]
     subject = matter.say("{said}: {what}, {when}").format(
         said=said, what=names.name_of(matter.place, lang), when=matter.formats.span(matter.slot, matter.place.timezone)
     )
-    ended, parts = _ended(session, message, matter), _parts(session, message, lang)
-    times = [fact for one in (matter, *parts) for fact in _place_and_time(one)]
+    told = [
+        fact
+        for data, one, gone in zip(about, matters, ended, strict=True)
+        for fact in (*_place_and_time(one), *replanned.outcome(session, data, lang), *_instead(gone))
+    ]
     series = enclosed(session, message, lang=lang, base_url=base_url, organiser=organiser)
-    facts = [*times, *_instead(ended), *_more(session, message, [matter, *parts], now), *series.facts(lang)]
-    entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in (matter, *parts, *ended))
+    facts = [*replanned.why(message.data, matter.when, lang), *told, *_more(session, message, matters, now), *series.facts(lang)]
+    listed = (*matters, *(one for gone in ended for one in gone))
+    entries = (_calendar(one, base_url, Parties(organiser, reader.email)) for one in listed)
     attached = [*(one for one in entries if one), *series.calendars]
     return Letter(message.id, reader.email, subject, _text(lang, said, facts, link), attached)
 
@@ -182,20 +188,11 @@ def language_of(reader: Person) -> Lang:
     return Lang.EN if reader.locale == "en" else Lang.ZH
 
 
-def matter_of(session: Session, message: Message, lang: Lang) -> Matter:
-    """Raises: NotFound."""
-    return _matter(session, message.kind, message.data, lang)
-
-
-def _parts(session: Session, message: Message, lang: Lang) -> list[Matter]:
-    """The others that were booked together with what the message is about, and moved with it."""
-    return [_matter(session, message.kind, data, lang) for data in message.data.get("parts", ())]
-
-
 def _matter(session: Session, kind: str, data: Mapping[str, Any], lang: Lang) -> Matter:
+    """Raises: NotFound."""
     row = booking.get_booking(session, data["booking_id"])
     return Matter(
-        kind=kind,
+        kind=data.get("became", kind),
         row=row,
         place=catalogue.get_resource(session, row.resource_id),
         house=people.get_institution(session, row.institution_id),
@@ -226,9 +223,9 @@ def _place_and_time(matter: Matter) -> Facts:
     return [*facts, (_("When"), matter.when(matter.slot)), *times]
 
 
-def _ended(session: Session, message: Message, matter: Matter) -> list[Matter]:
+def _ended(session: Session, data: Mapping[str, Any], matter: Matter) -> list[Matter]:
     """The booking that an outage ended for this one at another institution."""
-    if (gone := message.data.get("instead_of")) is None:
+    if (gone := data.get("instead_of")) is None:
         return []
     row = booking.get_booking(session, gone)
     place, house = catalogue.get_resource(session, row.resource_id), people.get_institution(session, row.institution_id)
@@ -259,7 +256,7 @@ def _more(session: Session, message: Message, matters: Sequence[Matter], now: da
     if message.kind in SEEN:
         return _seen(session, message, matter)
     alone = [*_check_in(session, matter, now), *_way_out(session, matter, now)] if len(matters) == 1 else []
-    return [*_price(session, matters), *alone]
+    return [*_price(session, [one for one in matters if one.kind not in ENDS]), *alone]
 
 
 def _check_in(session: Session, matter: Matter, now: datetime) -> Facts:
@@ -303,10 +300,11 @@ def _to_decide(matter: Matter) -> Facts:
 
 def _price(session: Session, matters: Sequence[Matter]) -> Facts:
     """Of all together, one sum a currency."""
-    matter, quotes = matters[0], bills.quotes_of_bookings(session, [one.row.id for one in matters]).values()
+    quotes = bills.quotes_of_bookings(session, [one.row.id for one in matters]).values()
     if not quotes:
         return []
     sums = by_currency([Money(quote.quote_minor, quote.currency) for quote in quotes])
+    matter = matters[0]
     amount = " + ".join(matter.formats.money(one) for one in sums)
     return [(matter.say("Price"), matter.say("at most {amount}").format(amount=amount))]
 

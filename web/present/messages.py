@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
+from booking.outages.telling import KIND as REPLANNED
 from marketplace.catalogue import queries as catalogue
 from marketplace.inbox import queries as inbox
 from marketplace.money import Money
@@ -74,7 +75,7 @@ def named(data: Mapping[str, Any], lang: Lang) -> str:
 
 
 def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
-    """What and when, the time before a move, and the amount of a statement."""
+    """What and when, the time before a move, the amount of a statement, and how many more bookings are met by an outage."""
     formats, zone = Formats(lang), place.timezone
     slot, was = slot_of(data), slot_of(data.get("was", {}))
     when = formats.span(slot, zone) if slot else ""
@@ -82,7 +83,8 @@ def _about(data: Mapping[str, Any], place: Resource, lang: Lang) -> str:
         when = f"{formats.span(was, zone)} → {when}"
     amount = formats.money(Money(data["minor"], data["currency"])) if "minor" in data else ""
     calendar = data["name"] if "calendar_id" in data else ""
-    return " · ".join(part for part in (names.name_of(place, lang), calendar, when, amount) if part)
+    more = translator(lang)("{count} more").format(count=len(data["parts"])) if "became" in data else ""
+    return " · ".join(part for part in (names.name_of(place, lang), calendar, when, amount, more) if part)
 
 
 def slot_of(data: Mapping[str, Any]) -> Slot | None:
@@ -99,16 +101,22 @@ def path_of(message: Message, lang: Lang) -> str:
         page = "invitations" if message.kind == "invitation" else "reset"
         return f"/{lang.value}/{page}/{secret}"
     if booking_id := data.get("booking_id"):
-        if message.kind.startswith("series_"):
-            return f"/{lang.value}/series/{message.data['series_id']}"
-        if message.kind.startswith("attestation_"):
-            return f"/{lang.value}/bookings/{booking_id}/attestations"
-        tail = "/statement" if message.kind.startswith("statement") else ""
-        return f"/{lang.value}/bookings/{booking_id}{tail}"
+        return f"/{lang.value}/{_of_booking(message, booking_id)}"
     if "calendar_id" in data:
         return f"/{lang.value}/desk/resources/{data['resource_id']}/external"
     page = "waiting" if "waiting_id" in data else "account" if "qualification_id" in data else "messages"
     return f"/{lang.value}/{page}"
+
+
+def _of_booking(message: Message, booking_id: str) -> str:
+    """The page of a message about a booking, or about several."""
+    if message.kind == REPLANNED:
+        return "bookings"
+    if message.kind.startswith("series_"):
+        return f"series/{message.data['series_id']}"
+    if message.kind.startswith("attestation_"):
+        return f"bookings/{booking_id}/attestations"
+    return f"bookings/{booking_id}" + ("/statement" if message.kind.startswith("statement") else "")
 
 
 def choices(session: Session, actor: Actor, *, lang: Lang, form: Form) -> MessageChoicesView:

@@ -11,14 +11,18 @@ from booking.tables import Outage
 from marketplace.catalogue import queries as catalogue
 from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
+from marketplace.refusals import Invalid, Refusal
 from marketplace.slot import Slot
 from marketplace.tables import Resource
-from web.i18n import instant, translator
+from web.i18n import Formats, instant, translator
+from web.outages import PlanRefused
 from web.present import names
 from web.present.desk import customers
+from web.present.series import reasons_of
 from web.present.turns import ENDS, asking, of_instants
+from web.reasons import beside, sentence
 from web.retiring import Ahead
-from web.views.frame import EMPTY_FORM, Choice, Form, Lang
+from web.views.frame import EMPTY_FORM, Choice, FieldError, Form, Lang
 from web.views.outages import MetBooking, OutageRow, OutagesView, RetireView
 from web.wall import turn_of
 
@@ -108,6 +112,17 @@ def _met(one: Proposal, customer: str, places: Mapping[str, str], houses: Mappin
         house=houses.get(one.resource_id or ""),
         of=places.get(row.resource_id),
     )
+
+
+def refused(session: Session, refusal: Refusal, *, zone: str, lang: Lang) -> list[FieldError]:
+    """Why a plan was not carried out, with whose booking it is about where one is, beside the choice of a plan."""
+    _ = translator(lang)
+    if not isinstance(refusal, PlanRefused):
+        said = beside(refusal.values, _) if isinstance(refusal, Invalid) else sentence(refusal.code, refusal.values, _)
+        return [FieldError("plan", said)]
+    row = refusal.booking
+    whose = f"{customers(session, [row])[row.id]} · {Formats(lang).span(row.slot, zone)}"
+    return [FieldError("plan", _("{label}: {value}").format(label=whose, value=why)) for why in reasons_of(refusal, zone, lang)]
 
 
 def tokens(plan: Sequence[Proposal]) -> str:

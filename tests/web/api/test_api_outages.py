@@ -121,3 +121,16 @@ def test_an_absence_ends_earlier_and_one_to_come_is_withdrawn(world: World) -> N
     assert world.post(f"/outages/{away['id']}/withdraw", world.manager).status_code == 200
     world.made(book, world.member, span(tomorrow(1)))
     assert world.get(path, world.manager).json()["items"] == []
+
+
+def test_an_empty_plan_was_seen_before_a_booking_came_and_is_refused(world: World) -> None:
+    path = f"/resources/{world.resource}/outages"
+    body = {**span(tomorrow(0), 8), "planned": True, "reason": "保养"}
+    seen = world.post(f"{path}?dry_run=true", world.manager, json=body).json()["affected"]
+    assert seen == []
+    booked = world.a_booking(**span(tomorrow(1)))
+    late = refused(world.post(path, world.manager, json={**body, "plan": seen}), 422, "invalid")
+    assert fields(late) == {"plan"}
+    assert world.get(path, world.manager).json()["items"] == []
+    kept = world.made(path, world.manager, body)["affected"]
+    assert [(one["booking_id"], one["proposal"]["action"]) for one in kept] == [(booked["id"], "keep")]
