@@ -6,8 +6,9 @@ from fractions import Fraction
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
+from billing.exact import as_decimal
 from billing.lookback import Effect
-from billing.policy import MOST_TIERS, OVERRUN_MAX_MIN, Basis, Policy, Tier, as_decimal
+from billing.policy import MOST_TIERS, OVERRUN_MAX_MIN, Basis, Policy, Tier
 from marketplace.money import by_currency
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
