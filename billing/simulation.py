@@ -176,7 +176,7 @@ def parse(document: Mapping[str, Any]) -> Request:
         raise Invalid(field="end", reason="must be after start")
     if end - start > LONGEST:
         raise Invalid(field="end", reason="a slot is at most 366 days long")
-    price = _price(document)
+    price = read_price(document)
     cancelled = None if document.get("cancelled_at") is None else _instant("cancelled_at", document["cancelled_at"])
     found, zone = _policy(document.get("policy")), _zone(document.get("timezone"), start, cancelled)
     return Request(
@@ -214,8 +214,8 @@ def _policy(value: Any) -> Policy:
     return policy.DEFAULT if value is None else policy.parse(_mapping("policy", value))
 
 
-def _price(document: Mapping[str, Any]) -> Money:
-    """Minor units, or Money; the currency must be said, and said alike."""
+def read_price(document: Mapping[str, Any]) -> Money:
+    """Minor units, or Money; the currency must be said, and said alike. Raises: Invalid."""
     price, currency = document.get("price_per_hour"), document.get("currency")
     if isinstance(price, Mapping):
         _known("price_per_hour.", price, MONEY)
