@@ -18,6 +18,11 @@ def _(text: str) -> str:
 
 FIELDS: Mapping[str, str] = {
     "address": _("Address"),
+    "each": _("Price per hour"),
+    "begins": _("From"),
+    "ends": _("To"),
+    "step": _("From so many hours booked"),
+    "tax_rate": _("VAT"),
     "amount": _("Amount"),
     "approval": _("A booking stands"),
     "basis": _("Billed is"),
@@ -227,6 +232,9 @@ REASONS = (
     _("not a time with offset such as 2026-03-10T09:00:00+08:00"),
     _("not a time"),
     _("not after start"),
+    _("name a condition: what holds without one is the list price"),
+    _("rows {one} and {other} name equally many conditions and can both apply"),
+    _("must differ from its start"),
     _("not an address"),
     _("not an amount such as 525.00"),
     _("not an IANA time zone such as Asia/Shanghai"),

@@ -158,7 +158,7 @@ def _window(path: str, value: Any) -> Window:
     start, end = _minute(f"{path}.from", value.get("from"), 0), _minute(f"{path}.to", value.get("to"), DAY_MIN)
     if start in {end, DAY_MIN}:
         raise Invalid(field=f"{path}.to", reason="must differ from its start")
-    return Window(chosen, start, end)
+    return Window(chosen, start, end or DAY_MIN)
 
 
 def _minute(path: str, value: Any, default: int) -> int:

@@ -35,7 +35,7 @@ from web import checkout
 from web.checkout import Order
 from web.finding import use_at
 from web.i18n import Formats, translator
-from web.present import names, policy
+from web.present import names, policy, tariffs
 from web.present.training import titled
 from web.reasons import sentence
 from web.refusals import title
@@ -108,6 +108,7 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         ],
         terms=policy.facts(bills.policy_of(session, row.id), lang),
         class_prices=list(class_prices_of(session, row.id).items()),
+        tariff=tariffs.told(bills.policy_of(session, row.id), row.currency, lang),
         price=row.price,
         week=shown,
         shown_days=first_days(shown, asked, place),

@@ -97,7 +97,7 @@ def view(
 
 
 SHOWN = {"min", "max", "notice", "confirmation", "check_in", "overrun"}
-BILLED = {"billed", "unused", "overtime"}
+BILLED = {"billed", "unused", "overtime", "tax"}
 """What cancelling costs is told with its dates."""
 
 
