@@ -15,9 +15,11 @@ from billing.corrections.limits import not_charged
 from billing.journal.actions import post
 from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
+from billing.quotes.queries import frozen_prices
 from billing.settlement import Funding
 from billing.simulation import line_json
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
+from billing.tariffs.choosing import PriceList
 from billing.telling import tell, tell_corrected
 from booking.queries import bookings_of_resource, get_booking
 from booking.states import BookingState
@@ -134,17 +136,21 @@ def _rebooked(session: Session, booking: Booking, quoted: Slot) -> list[Slot]:
 
 
 def charge_of(
-    quote: BookingQuote, use: ConfirmedUse, rebooked: Sequence[Slot] = (), terms: policies.Policy | None = None
+    quote: BookingQuote,
+    use: ConfirmedUse,
+    rebooked: Sequence[Slot] = (),
+    terms: policies.Policy | None = None,
+    prices: PriceList | None = None,
 ) -> Charge:
-    """What a confirmed use costs under the booking's own price and policy, or by other `terms` than its own."""
+    """What a confirmed use costs under the booking's own prices and policy, or by other `terms` and `prices` than its own."""
     pieces = [
         Piece(Slot(datetime.fromisoformat(piece["start"]), datetime.fromisoformat(piece["end"])), UseState(piece["state"]))
         for piece in use.pieces
     ]
-    price, terms = Money(quote.price_minor, quote.currency), terms or policies.parse(quote.policy)
-    verdict = Outcome(use.verdict.value)
-    found = pricing.charge_for_use(price, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
-    return pricing.missed_at_least(found, Money(quote.owed_minor, quote.currency))
+    terms = terms or policies.parse(quote.policy)
+    prices, verdict = prices or frozen_prices(quote, terms), Outcome(use.verdict.value)
+    found = pricing.charge_for_use(prices, quote.slot, pieces, terms, quantity=quote.quantity, rebooked=rebooked, verdict=verdict)
+    return pricing.missed_at_least(found, Money(quote.owed_minor, quote.currency), terms.tax)
 
 
 def _draft(
@@ -177,7 +183,8 @@ def _draft(
         lines=lines,
         currency=quote.currency,
         charge_minor=added.minor,
-        fee_minor=(settlement.platform_fee(owed, terms.fee_rate) - taken).minor,
+        fee_minor=(settlement.platform_fee(owed - terms.tax.within(owed), terms.fee_rate) - taken).minor,
+        tax_minor=terms.tax.within(owed).minor - queries.accepted_tax(session, booking.id),
         booked_s=quote.slot.seconds,
         logged_s=use.early_s + use.confirmed_s + use.overrun_s if use else 0,
         confirmed_s=use.confirmed_s if use else 0,
@@ -216,7 +223,8 @@ def _accept(session: Session, statement: Statement, actor_id: str | None, now: d
     booking = get_booking(session, statement.booking_id)
     charge, fee = Money(statement.charge_minor, statement.currency), Money(statement.fee_minor, statement.currency)
     direct = statement.funding is Funding.BANK
-    entry = ledger.direct_charge(charge, fee) if direct else ledger.usage_charge(charge, fee)
+    tax = Money(statement.tax_minor, statement.currency)
+    entry = ledger.direct_charge(charge, fee, tax) if direct else ledger.usage_charge(charge, fee, tax=tax)
     post(session, entry, source_type="statement", source_id=statement.id, booking=booking, now=now)
     seal_use(session, statement, booking, now)
     payments.collect(session, statement=statement, now=now)
@@ -250,8 +258,10 @@ def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor
     booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
     before, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
     terms = policies.parse(quote.policy)
-    fee = settlement.platform_fee(before + charge, terms.fee_rate) - taken
+    tax = terms.tax.within(before + charge)
+    fee = settlement.platform_fee(before + charge - tax, terms.fee_rate) - taken
     resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
+    resolved.tax_minor = tax.minor - queries.accepted_tax(session, booking.id)
     statement.state = StatementState.SUPERSEDED
     session.add(resolved)
     session.flush()

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from billing import policy as policies
 from billing import pricing, queries
 from billing.actions import charge_at_once
 from billing.payments import actions as payments
@@ -40,7 +41,8 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
         lost := queries.fee_of_quote(quote, now)
     ):  # what is owed beyond this was for another time
         session.add(_credit_to_decide(booking, quote, lost, now))
-    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
+    charge = pricing.charge_for_cancellation(fee, tax=policies.parse(quote.policy).tax)
+    charge_at_once(session, booking=booking, charge=charge, now=now)
     return fee
 
 
@@ -52,7 +54,8 @@ def settle_refusal(session: Session, *, booking: Booking, now: datetime) -> Mone
         payments.release_all(session, booking=booking, now=now)
         return fee
     session.add(_credit_to_decide(booking, left, fee, now))
-    charge_at_once(session, booking=booking, charge=pricing.charge_for_cancellation(fee), now=now)
+    charge = pricing.charge_for_cancellation(fee, tax=policies.parse(left.policy).tax)
+    charge_at_once(session, booking=booking, charge=charge, now=now)
     return fee
 
 

@@ -149,7 +149,7 @@ def _settled_but_open() -> Select[Any]:
 
 
 def _share_after_paid_back() -> Select[Any]:
-    """IP of a booking of which something was paid back, all is settled, all calls are done and nothing came by bank.
+    """IP and TAX of a booking of which something was paid back, all is settled, all calls are done and nothing came by bank.
 
     Off by more than the rounding of one step of the currency.
     """
@@ -161,7 +161,7 @@ def _share_after_paid_back() -> Select[Any]:
     return (
         select(JournalEntry.booking_id)
         .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
-        .where(JournalLeg.account == Account.IP, returned, ~waiting, ~under_way, ~by_bank)
+        .where(JournalLeg.account.in_([Account.IP, Account.TAX]), returned, ~waiting, ~under_way, ~by_bank)
         .group_by(JournalEntry.booking_id)
         .having(func.abs(func.sum(JournalLeg.amount_minor)) >= max(STEPS.values()))
     )

@@ -72,26 +72,28 @@ def _move(kind: EntryKind, amount: Money, debit: Account, credit: Account) -> En
 A, K = Account, EntryKind
 
 
-def usage_charge(charge: Money, fee: Money, programme: Money | None = None) -> Entry:
+def usage_charge(charge: Money, fee: Money, programme: Money | None = None, tax: Money | None = None) -> Entry:
     """The firm, and a programme for its part, owe; the institution is owed the rest after the fee.
 
-    The fee comes from the firm's part first; what a programme finances is conditional until it pays.
+    The fee comes from the firm's part first; what a programme finances is conditional until it pays. `tax` is what the charge
+    contains: the institution owes it on, so it goes out to it with the rest, and what it is owed is IP and TAX together.
 
     >>> dict(usage_charge(Money(52500, "CNY"), Money(4200, "CNY")).legs)[Account.IP]
     -48300
     """
-    paid_for = programme or zero(charge.currency)
-    cash = charge - paid_for
-    sure = max(zero(charge.currency), cash - fee) if paid_for else charge - fee  # a correction may be negative
-    conditional = charge - fee - sure
+    paid_for, taxed = programme or zero(charge.currency), tax or zero(charge.currency)
+    net, cash = charge - taxed, charge - paid_for
+    sure = max(zero(charge.currency), cash - taxed - fee) if paid_for else net - fee  # a correction may be negative
+    conditional = net - fee - sure
     legs = {A.AR: cash.minor, A.VR: paid_for.minor, A.IP: -sure.minor, A.IPC: -conditional.minor, A.FEE: -fee.minor}
-    return _entry(K.USAGE_CHARGE, charge.currency, legs)
+    return _entry(K.USAGE_CHARGE, charge.currency, {**legs, A.TAX: -taxed.minor})
 
 
-def direct_charge(charge: Money, fee: Money) -> Entry:
-    """The firm owes the institution itself; the platform bills its fee to the institution."""
-    legs = {A.AR: charge.minor, A.IP: -charge.minor, A.IFR: fee.minor, A.FEE: -fee.minor}
-    return _entry(K.DIRECT_CHARGE, charge.currency, legs)
+def direct_charge(charge: Money, fee: Money, tax: Money | None = None) -> Entry:
+    """The firm owes the institution itself, tax included; the platform bills its fee to the institution."""
+    taxed = tax or zero(charge.currency)
+    owed = {A.AR: charge.minor, A.IP: (taxed - charge).minor, A.TAX: -taxed.minor}
+    return _entry(K.DIRECT_CHARGE, charge.currency, {**owed, A.IFR: fee.minor, A.FEE: -fee.minor})
 
 
 def direct_paid(amount: Money) -> Entry:

@@ -2,22 +2,24 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, tzinfo
-from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
+from billing.exact import as_decimal, read_rate, read_whole
+from billing.tariffs import rules, taxes
+from billing.tariffs.choosing import PriceList, for_buyer
+from billing.tariffs.rules import CLASSES, Rule
+from billing.tariffs.taxes import NO_TAX, Tax
+from marketplace.money import Money
 from marketplace.refusals import Invalid
 
 MOST_MINUTES = 31 * 24 * 60
 MOST_RATE = Fraction(100)
 MOST_TIERS = 20
-CLASSES = ("internal", "academic", "industry", "partner")
-"""Of customers."""
 OVERRUN_MAX_MIN = 60
 """Longest run past its end that devices attribute to a booking (their `overrun_max`, 3600 s)."""
 
@@ -76,6 +78,10 @@ class Policy:
     late_data_hours: int = 24
     class_prices: tuple[tuple[str, int], ...] = ()
     """Per hour, minor units of the listing's currency; a class that is not here pays the list price."""
+    tariff: tuple[Rule, ...] = ()
+    """Prices under conditions, beside those by class; no two of them that name equally many can both apply."""
+    tax: Tax = NO_TAX
+    """Of everything that is charged."""
 
     def cancellation_rate(self, start: datetime, cancelled_at: datetime, zone: tzinfo) -> Fraction:
         """The lowest rate of the tiers that are still in time; later than all of them, what a no-show costs.
@@ -105,9 +111,8 @@ RATES = {
     "fee_rate": Fraction(1),
 }
 FLAGS = ("unused_free_if_rebooked", "setup_billed", "cleanup_billed")
-NOT_OFFERED = ("setup_billed", "cleanup_billed")
-DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,18})?")
-"""A decimal string: digits of ASCII with at most one point; no sign, exponent, space or separator."""
+PRICES = ("class_prices", "tariff")
+"""Fields that say what time costs; a document leaves them and `tax` out where they are empty."""
 
 
 def parse(document: Mapping[str, Any]) -> Policy:
@@ -122,8 +127,18 @@ def parse(document: Mapping[str, Any]) -> Policy:
     for name in document:
         if name not in known:
             raise Invalid(field=f"policy.{name}", reason="no such field of a policy")
-    values = {name: _value(name, value) for name, value in document.items() if value is not None}
-    return Policy(**values)
+    values = {name: _value(name, value) for name, value in document.items() if value is not None and name != "tariff"}
+    return _with_tariff(Policy(**values), document.get("tariff") or ())
+
+
+def _with_tariff(policy: Policy, tariff: Any) -> Policy:
+    """A rule that names a class and nothing else is a price by class. Raises: Invalid."""
+    found = rules.read("policy.tariff", tariff, policy.class_prices)
+    plain = {rule.customer_class: rule.price for rule in found if rule.customer_class and rule.specificity == 1}
+    prices = dict(policy.class_prices) | plain
+    ordered = tuple((kind, prices[kind]) for kind in CLASSES if kind in prices)
+    kept = tuple(rule for rule in found if not (rule.customer_class and rule.specificity == 1))
+    return replace(policy, class_prices=ordered, tariff=kept)
 
 
 def _value(name: str, value: Any) -> Any:  # noqa: PLR0911 - one return per kind of field reads best
@@ -138,8 +153,10 @@ def _value(name: str, value: Any) -> Any:  # noqa: PLR0911 - one return per kind
         return _tiers(path, value)
     if name == "class_prices":
         return _class_prices(path, value)
+    if name == "tax":
+        return taxes.read(path, value)
     if name in FLAGS:
-        return _flag(path, value, offered=name not in NOT_OFFERED)
+        return _flag(path, value)
     if name in RATES:
         return read_rate(path, value, most=RATES[name])
     if name in HOURS:
@@ -161,11 +178,9 @@ def _class_prices(path: str, value: Any) -> tuple[tuple[str, int], ...]:
     return tuple((kind, read_whole(f"{path}.{kind}", price, least=0, most=10**13)) for kind, price in prices.items())
 
 
-def _flag(path: str, value: Any, *, offered: bool) -> bool:
+def _flag(path: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise Invalid(field=path, reason="must be true or false")
-    if value and not offered:
-        raise Invalid(field=path, reason="billing set-up or cleaning time is not offered yet")
     return value
 
 
@@ -190,32 +205,18 @@ def _tier(path: str, value: Any) -> Tier:
     return Tier(rate, hours=read_rate(f"{path}.hours", value["hours"], most=Fraction(366 * 24)))
 
 
-def read_whole(path: str, value: Any, *, least: int, most: int) -> int:
-    """Raises: Invalid."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise Invalid(field=path, reason=f"must be a whole number from {least} to {most}")
-    return value
-
-
-def read_rate(path: str, value: Any, *, most: Fraction) -> Fraction:
-    """A decimal string or a whole number, exactly. Raises: Invalid."""
-    reason = f'must be a decimal string from 0 to {most}, such as "0.5"'
-    if isinstance(value, bool) or not isinstance(value, str | int) or not DECIMAL.fullmatch(str(value)):
-        raise Invalid(field=path, reason=reason)
-    exact = Fraction(value)
-    if exact > most:
-        raise Invalid(field=path, reason=reason)
-    return exact
-
-
 def as_json(policy: Policy) -> dict[str, Any]:
-    """The snapshot: every field, rates as decimal strings, prices by class where there are any; `parse` reads it back."""
+    """The snapshot: every field, rates as decimal strings, prices and tax where there are any; `parse` reads it back."""
     document = {field.name: getattr(policy, field.name) for field in fields(Policy)}
     document["basis"] = policy.basis.value
     document["cancel_tiers"] = [_tier_json(tier) for tier in policy.cancel_tiers]
-    prices = document.pop("class_prices")
+    prices, tariff, tax = (document.pop(name) for name in (*PRICES, "tax"))
     if prices:
         document["class_prices"] = dict(prices)
+    if tariff:
+        document["tariff"] = [rules.as_json(one) for one in tariff]
+    if tax.rate:
+        document["tax"] = taxes.as_json(tax)
     return {name: as_decimal(value) if isinstance(value, Fraction) else value for name, value in document.items()}
 
 
@@ -224,14 +225,30 @@ def _tier_json(tier: Tier) -> dict[str, Any]:
     return {**limit, "rate": as_decimal(tier.rate)}
 
 
-def as_decimal(value: Fraction) -> str:
-    """Exact, because every rate was read from a decimal string.
+def price_list(
+    policy: Policy,
+    listed: Money,
+    *,
+    customer_class: str | None,
+    assisted: bool,
+    zone: tzinfo,
+    buffers: tuple[timedelta, timedelta] = (timedelta(), timedelta()),
+) -> PriceList:
+    """What time costs a buyer of that class; `buffers` are set-up and cleaning, whether or not they are billed."""
+    (before, after), own = buffers, dict(policy.class_prices).get(customer_class or "")
+    return PriceList(
+        hour=listed if own is None else Money(own, listed.currency),
+        rules=for_buyer(policy.tariff, customer_class=customer_class, assisted=assisted),
+        zone=zone,
+        setup=before if policy.setup_billed else timedelta(),
+        cleanup=after if policy.cleanup_billed else timedelta(),
+        tax=policy.tax,
+    )
 
-    >>> as_decimal(Fraction(3, 2)), as_decimal(Fraction(48))
-    ('1.5', '48')
-    """
-    number = Decimal(value.numerator) / Decimal(value.denominator)
-    return format(number.normalize(), "f")
+
+def without_prices(policy: Policy) -> Policy:
+    """All but what time costs: what holds for one's own house, which pays nothing."""
+    return replace(policy, class_prices=(), tariff=())
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:

@@ -1,14 +1,20 @@
-"""From minutes to lines. Quote, live meter, statement and bill call the same functions, so their figures cannot differ."""
+"""From minutes to lines. Quote, live meter, statement and bill call the same functions, so their figures cannot differ.
+
+Confirmed minutes are rounded up once, as a total. Under a tariff the billed minutes are then laid out over the booked time
+(`tariffs.choosing.lay_out`), and each price that they meet makes a line of its own, rounded once.
+"""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
 from billing.policy import OVERRUN_MAX_MIN, Basis, Policy
+from billing.tariffs.choosing import PriceList, lay_out, shares
+from billing.tariffs.taxes import NO_TAX, Tax
 from marketplace.money import STEPS, Money, zero
 from marketplace.slot import Slot, intersect, subtract, total, union
 
@@ -32,11 +38,15 @@ class UseState(StrEnum):
 
 class LineCode(StrEnum):
     USAGE = "usage"
+    SETUP = "setup"
+    CLEANUP = "cleanup"
     OVERTIME = "overtime"
     UNUSED = "unused"
     NO_SHOW = "no_show"
     CANCELLATION = "cancellation"
     PROGRAMME = "programme"
+    TAX = "tax"
+    """What is added for it; nothing where the prices contain it."""
     CORRECTION = "correction"
     RESOLD = "resold"
     LATE = "late"
@@ -68,6 +78,10 @@ class Line:
     code: LineCode
     amount: Money
     minutes: Fraction | None = None
+    hour: Money | None = None
+    """What an hour of it costs, where a tariff gives one resource several prices."""
+    taxed: tuple[Fraction, Money] | None = None
+    """Of a line of tax its rate, and how much of the whole charge is tax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,9 @@ class Minutes:
     overtime: Fraction
     fault: Fraction
     unknown: Fraction
+    ran: tuple[Slot, ...] = ()
+    down: tuple[Slot, ...] = ()
+    """Where the confirmed and the faulty minutes lie, disjoint and in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,13 @@ class Charge:
     lines: tuple[Line, ...]
     billable_min: Fraction
     amount: Money
+    tax: Money
+    """Contained in `amount`."""
+
+    @property
+    def net(self) -> Money:
+        """Without tax."""
+        return self.amount - self.tax
 
 
 def minutes_of(span: timedelta) -> Fraction:
@@ -107,28 +131,60 @@ def price_of(price_per_hour: Money, minutes: Fraction, rate: Fraction = Fraction
     return price_per_hour.times(minutes * rate / 60)
 
 
-def price_for(list_price: Money, prices: Mapping[str, int], customer_class: str | None) -> tuple[Money, str | None]:
-    """An hour's price for a customer of that class, and the class where it has a price of its own.
-
-    >>> price_for(Money(30000, "CNY"), {"academic": 20000}, "academic")
-    (Money(minor=20000, currency='CNY'), 'academic')
-    >>> price_for(Money(30000, "CNY"), {"academic": 20000}, "industry")
-    (Money(minor=30000, currency='CNY'), None)
-    """
-    if customer_class is None or customer_class not in prices:
-        return list_price, None
-    return Money(prices[customer_class], list_price.currency), customer_class
-
-
-def quote(price_per_hour: Money, slot: Slot, quantity: int = 1) -> Money:
-    """The booked minutes at the list price."""
-    return _quoted(price_per_hour, slot.duration, quantity)
+def quote(prices: PriceList, slot: Slot, quantity: int = 1) -> Money:
+    """What the booked minutes cost at most, set-up, cleaning and an added tax with them: what somebody pays."""
+    if prices.rules or prices.setup or prices.cleanup:
+        return _total(quote_lines(prices, slot, quantity), prices.hour.currency)
+    return _quoted(prices.hour, prices.tax, slot.duration, quantity)
 
 
 @lru_cache(maxsize=1024)
-def _quoted(price_per_hour: Money, duration: timedelta, quantity: int) -> Money:
+def _quoted(price_per_hour: Money, tax: Tax, duration: timedelta, quantity: int) -> Money:
     """Most slots are of the same few lengths."""
-    return price_of(price_per_hour, minutes_of(duration) * quantity)
+    net = price_of(price_per_hour, minutes_of(duration) * quantity)
+    return net + tax.on(net)
+
+
+def quote_lines(prices: PriceList, slot: Slot, quantity: int = 1) -> list[Line]:
+    """The lines of a bill by which every booked minute is used, and no other."""
+    used = _priced(LineCode.USAGE, prices, [slot], slot.duration, quantity)
+    return _with_tax([*used, *_around(prices, slot, quantity)], prices.tax, prices.hour.currency)
+
+
+def _priced(
+    code: LineCode, prices: PriceList, spans: Iterable[Slot], booked: timedelta, quantity: int, rate: Fraction = Fraction(1)
+) -> list[Line]:
+    """A line for each price that the time of `spans` meets, rounded once."""
+    found = [(share.hour, minutes_of(share.time)) for share in shares(prices, spans, booked)]
+    unit = [Money(hour.minor * quantity, hour.currency) for hour, _ in found]
+    lines = [
+        Line(code, price_of(one, minutes, rate), minutes, hour if prices.rules else None)
+        for one, (hour, minutes) in zip(unit, found, strict=True)
+    ]
+    return [line for line in lines if line.amount]
+
+
+def _around(prices: PriceList, slot: Slot, quantity: int) -> list[Line]:
+    """Set-up and cleaning as far as they are billed."""
+    before = [Slot(slot.start - prices.setup, slot.start)] if prices.setup else []
+    after = [Slot(slot.end, slot.end + prices.cleanup)] if prices.cleanup else []
+    setup = _priced(LineCode.SETUP, prices, before, slot.duration, quantity)
+    return [*setup, *_priced(LineCode.CLEANUP, prices, after, slot.duration, quantity)]
+
+
+def _with_tax(lines: Sequence[Line], tax: Tax, currency: str) -> list[Line]:
+    """Service with its tax: added to the total, or told of it."""
+    net = _total(lines, currency)
+    return [*lines, *_tax_line(tax, tax.on(net), net + tax.on(net))]
+
+
+def _tax_line(tax: Tax, added: Money, gross: Money) -> list[Line]:
+    within = tax.within(gross)
+    return [Line(LineCode.TAX, added, taxed=(tax.rate, within))] if within else []
+
+
+def _total(lines: Iterable[Line], currency: str) -> Money:
+    return sum((line.amount for line in lines), zero(currency))
 
 
 def dearest(budget: Money, minutes: Fraction) -> int:
@@ -157,6 +213,8 @@ def measure(slot: Slot, pieces: Iterable[Piece]) -> Minutes:
         overtime=minutes_of(_overrun(run, slot.end)),
         fault=minutes_of(total(intersect(fault, inside))),
         unknown=minutes_of(total(subtract(intersect(found[UseState.UNKNOWN], inside), seen))),
+        ran=tuple(intersect(run, inside)),
+        down=tuple(intersect(fault, inside)),
     )
 
 
@@ -204,7 +262,7 @@ def overtime(seen: Minutes, policy: Policy) -> Fraction:
 
 
 def charge_for_use(
-    price_per_hour: Money,
+    prices: PriceList,
     slot: Slot,
     pieces: Iterable[Piece],
     policy: Policy,
@@ -219,23 +277,27 @@ def charge_for_use(
     the use amounts to, worked out from the pieces where there is none.
     """
     seen = measure(slot, pieces)
-    unit = Money(price_per_hour.minor * quantity, price_per_hour.currency)
-    outcome = verdict or outcome_of(seen)
+    outcome, currency = verdict or outcome_of(seen), prices.hour.currency
     if outcome is Outcome.NO_SHOW:
-        missed = Line(LineCode.NO_SHOW, price_of(unit, seen.booked).times(policy.no_show_rate))
-        return _charge(outcome, [missed], Fraction(0), unit.currency)
+        missed = quote(prices, slot, quantity).times(policy.no_show_rate)
+        return _penalty(outcome, [Line(LineCode.NO_SHOW, missed)], prices.tax, currency)
     if outcome is not Outcome.FULFILLED:
-        return _charge(outcome, [], Fraction(0), unit.currency)
-    used, late = billable(seen, policy), overtime(seen, policy)
-    idle = max(seen.booked - used - seen.fault, Fraction(0))
-    if policy.unused_free_if_rebooked:
-        idle = max(idle - minutes_of(total(intersect([slot], rebooked))), Fraction(0))
+        return _charge(outcome, [], Fraction(0), currency)
+    used, late = billable(seen, policy), span_of(overtime(seen, policy))
+    billed = lay_out(slot, seen.ran, seen.down, span_of(used))
+    unused = subtract([slot], [*billed, *seen.down, *(rebooked if policy.unused_free_if_rebooked else ())])
+    past = [Slot(slot.end, slot.end + late)] if late else []
     lines = [
-        Line(LineCode.USAGE, price_of(unit, used), used),
-        Line(LineCode.OVERTIME, price_of(unit, late, policy.overtime_mult), late),
-        Line(LineCode.UNUSED, price_of(unit, idle, policy.unused_rate), idle),
+        *_priced(LineCode.USAGE, prices, billed, slot.duration, quantity),
+        *(_around(prices, slot, quantity) if outcome_of(seen) is Outcome.FULFILLED else ()),
+        *_priced(LineCode.OVERTIME, prices, past, slot.duration, quantity, policy.overtime_mult),
+        *_priced(LineCode.UNUSED, prices, unused, slot.duration, quantity, policy.unused_rate),
     ]
-    return _charge(outcome, lines, used, unit.currency)
+    return _charge(outcome, _with_tax(lines, prices.tax, currency), used, currency)
+
+
+def span_of(minutes: Fraction) -> timedelta:
+    return timedelta(microseconds=int(minutes * 60_000_000))
 
 
 def cancellation_fee(quoted: Money, slot: Slot, policy: Policy, *, cancelled_at: datetime, zone: tzinfo) -> Money:
@@ -243,27 +305,35 @@ def cancellation_fee(quoted: Money, slot: Slot, policy: Policy, *, cancelled_at:
     return quoted.times(policy.cancellation_rate(slot.start, cancelled_at, zone))
 
 
-def charge_for_cancellation(fee: Money, credit: Money | None = None, resold: Fraction | None = None) -> Charge:
-    """The fee, less what is given back for `resold` minutes that others took."""
+def charge_for_cancellation(
+    fee: Money, credit: Money | None = None, resold: Fraction | None = None, *, tax: Tax = NO_TAX
+) -> Charge:
+    """The fee, less what is given back for `resold` minutes that others took; a part of the quote, it contains its tax."""
     lines = [Line(LineCode.CANCELLATION, fee), *([Line(LineCode.RESOLD, -credit, resold)] if credit else [])]
-    return _charge(Outcome.CANCELLED, lines, Fraction(0), fee.currency)
+    return _penalty(Outcome.CANCELLED, lines, tax, fee.currency)
+
+
+def _penalty(outcome: Outcome, lines: Sequence[Line], tax: Tax, currency: str) -> Charge:
+    """Parts of the quote, which contains its tax."""
+    told = _tax_line(tax, zero(currency), _total(lines, currency))
+    return _charge(outcome, [*lines, *told], Fraction(0), currency)
 
 
 def _charge(outcome: Outcome, lines: Iterable[Line], billed: Fraction, currency: str) -> Charge:
-    kept = tuple(line for line in lines if line.amount)
-    return Charge(outcome, kept, billed, sum((line.amount for line in kept), zero(currency)))
+    kept = tuple(line for line in lines if line.amount or line.taxed)
+    tax = sum((line.taxed[1] for line in kept if line.taxed), zero(currency))
+    return Charge(outcome, kept, billed, _total(kept, currency), tax)
 
 
-def missed_at_least(charge: Charge, owed: Money) -> Charge:
+def missed_at_least(charge: Charge, owed: Money, tax: Tax = NO_TAX) -> Charge:
     """Who does not come either, pays no less than what cancelling a time given up before would have cost."""
     if charge.outcome is not Outcome.NO_SHOW or charge.amount >= owed:
         return charge
+    missed = [line for line in charge.lines if not line.taxed]
     more = Line(LineCode.CANCELLATION, owed - charge.amount)
-    return replace(charge, lines=(*charge.lines, more), amount=owed)
+    return _penalty(charge.outcome, [*missed, more], tax, owed.currency)
 
 
 def service_amount(charge: Charge) -> Money:
-    """The part of a charge that is service and not penalty: the base of programmes."""
-    penalties = {LineCode.NO_SHOW, LineCode.CANCELLATION, LineCode.RESOLD}
-    lines = [line.amount for line in charge.lines if line.code not in penalties]
-    return sum(lines, zero(charge.amount.currency))
+    """The part of a charge that is service and not penalty, without tax: the base of programmes."""
+    return charge.net if charge.outcome is Outcome.FULFILLED else zero(charge.amount.currency)

@@ -206,6 +206,12 @@ def lock_silent(session: Session, *, now: datetime, limit: int = 200) -> Sequenc
     return session.scalars(oldest.execution_options(populate_existing=True)).all()
 
 
+def accepted_tax(session: Session, booking_id: str) -> int:
+    """What of the charge of all accepted versions is tax, minor units."""
+    found = select(func.coalesce(func.sum(Statement.tax_minor), 0))
+    return int(session.scalar(found.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))) or 0)
+
+
 def accepted_sums(session: Session, booking_id: str) -> tuple[int, int]:
     """Charge and platform fee of all accepted versions, minor units."""
     sums = select(func.coalesce(func.sum(Statement.charge_minor), 0), func.coalesce(func.sum(Statement.fee_minor), 0))

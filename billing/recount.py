@@ -22,8 +22,8 @@ INSIDE = frozenset({EntryKind.PREPAY_APPLIED, EntryKind.REFUND_INITIATED})
 
 def of_statement(row: Statement) -> Entry:
     """What accepting a statement posts."""
-    charge, fee = Money(row.charge_minor, row.currency), Money(row.fee_minor, row.currency)
-    return ledger.direct_charge(charge, fee) if row.funding is Funding.BANK else ledger.usage_charge(charge, fee)
+    charge, fee, tax = (Money(minor, row.currency) for minor in (row.charge_minor, row.fee_minor, row.tax_minor))
+    return ledger.direct_charge(charge, fee, tax) if row.funding is Funding.BANK else ledger.usage_charge(charge, fee, tax=tax)
 
 
 def of_payment(row: Payment) -> Iterator[Entry]:

@@ -68,9 +68,9 @@ def hold_for(quoted: Money) -> Money:
     return quoted.times(HOLD_FACTOR)
 
 
-def platform_fee(charge: Money, rate: Fraction) -> Money:
-    """The platform's share of everything charged, penalties included; programmes do not lessen it."""
-    return charge.times(rate)
+def platform_fee(net: Money, rate: Fraction) -> Money:
+    """The platform's share of everything charged, penalties included and tax left out; programmes do not lessen it."""
+    return net.times(rate)
 
 
 def programme_pays(base: Money, programmes: Sequence[Programme]) -> Money:
@@ -93,8 +93,10 @@ def _share(base: Money, programme: Programme) -> Money:
     return share if programme.remaining is None else min(share, programme.remaining.times_down(Fraction(1)))
 
 
-def settle(*, quoted: Money, charge: Money, programme: Money, fee_rate: Fraction, funding: Funding) -> Settlement:
-    """Split what is owed by how it was secured.
+def settle(
+    *, quoted: Money, charge: Money, programme: Money, fee_rate: Fraction, funding: Funding, tax: Money | None = None
+) -> Settlement:
+    """Split what is owed by how it was secured; `tax` is what the charge contains of it.
 
     >>> yuan = lambda minor: Money(minor, "CNY")
     >>> rate, card = Fraction(2, 25), Funding.CARD
@@ -104,7 +106,7 @@ def settle(*, quoted: Money, charge: Money, programme: Money, fee_rate: Fraction
     """
     nothing = zero(quoted.currency)
     pays = charge - programme
-    fee = platform_fee(charge, fee_rate)
+    fee = platform_fee(charge - (tax or nothing), fee_rate)
     hold, capture, release, refund = nothing, nothing, nothing, nothing
     if funding is Funding.CARD:
         hold = hold_for(quoted)

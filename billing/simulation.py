@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing import ledger, policy, pricing, settlement
+from billing.exact import as_decimal, read_rate, read_whole
 from billing.ledger import Entry
-from billing.policy import CLASSES, Policy
+from billing.policy import Policy
 from billing.pricing import Charge, Line, LineCode, Piece, UseState
 from billing.settlement import Funding, Programme, ProgrammeKind, Settlement
+from billing.tariffs.choosing import PriceList
+from billing.tariffs.rules import CLASSES
 from marketplace.money import EXPONENTS, Money
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
@@ -23,6 +26,7 @@ YEARS = range(1970, 9000)
 
 MOST_PIECES = 10_000
 MOST_PROGRAMMES = 20
+MOST_BUFFER = 2 * 24 * 60
 MOST_MINOR = 10**12
 CLOCK_CHANGERS = (
     "Europe/London",
@@ -41,7 +45,7 @@ _Kind = TypeVar("_Kind", bound=StrEnum)
 
 FIELDS = frozenset(
     {"price_per_hour", "currency", "policy", "start", "end", "timezone", "use", "funding", "class", "quantity"}
-    | {"programmes", "cancelled_at"}
+    | {"programmes", "cancelled_at", "assisted", "setup_min", "cleaning_min"}
 )
 MONEY = frozenset({"minor", "currency"})
 PIECE = frozenset({"start", "end", "state"})
@@ -50,9 +54,9 @@ PROGRAMME = frozenset({"kind", "rate", "remaining", "expires_at", "stack"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a simulation is asked: a price, a policy, a slot, what was seen, how it is paid."""
+    """What a simulation is asked: prices, a policy, a slot, what was seen, how it is paid."""
 
-    price_per_hour: Money
+    prices: PriceList
     slot: Slot
     zone: tzinfo
     policy: Policy = policy.DEFAULT
@@ -93,6 +97,7 @@ class Simulation:
             "platform_fee": settled.platform_fee,
             "transfer": settled.transfer,
             "customer_pays": settled.customer_pays,
+            **({"tax": self.charge.tax} if self.charge.tax else {}),
         }
         return {
             "billable_min": _number(self.charge.billable_min),
@@ -103,11 +108,16 @@ class Simulation:
 
 def simulate(request: Request) -> Simulation:
     """Work the bill out. After the start a cancellation changes nothing: use and no-show decide."""
-    quoted = pricing.quote(request.price_per_hour, request.slot, request.quantity)
+    quoted = pricing.quote(request.prices, request.slot, request.quantity)
     charge = _charge(request, quoted)
     paid_for = settlement.programme_pays(pricing.service_amount(charge), request.programmes)
     settled = settlement.settle(
-        quoted=quoted, charge=charge.amount, programme=paid_for, fee_rate=request.policy.fee_rate, funding=request.funding
+        quoted=quoted,
+        charge=charge.amount,
+        programme=paid_for,
+        fee_rate=request.policy.fee_rate,
+        funding=request.funding,
+        tax=charge.tax,
     )
     return Simulation(request.funding, quoted, charge, paid_for, settled)
 
@@ -116,16 +126,17 @@ def _charge(request: Request, quoted: Money) -> Charge:
     cancelled = request.cancelled_at
     if cancelled is not None and cancelled < request.slot.start:
         fee = pricing.cancellation_fee(quoted, request.slot, request.policy, cancelled_at=cancelled, zone=request.zone)
-        return pricing.charge_for_cancellation(fee)
-    return pricing.charge_for_use(request.price_per_hour, request.slot, request.use, request.policy, quantity=request.quantity)
+        return pricing.charge_for_cancellation(fee, tax=request.policy.tax)
+    return pricing.charge_for_use(request.prices, request.slot, request.use, request.policy, quantity=request.quantity)
 
 
 def journal(simulation: Simulation) -> list[Entry]:
     """The entries that collecting through the platform would post until everything now due is paid."""
-    settled = simulation.settled
-    charged = [ledger.usage_charge(simulation.charge.amount, settled.platform_fee, simulation.programme)]
+    settled, tax = simulation.settled, simulation.charge.tax
+    charged = [ledger.usage_charge(simulation.charge.amount, settled.platform_fee, simulation.programme, tax)]
     if simulation.funding is Funding.BANK:
-        direct = [ledger.direct_charge(settled.customer_pays, settled.platform_fee), ledger.direct_paid(settled.customer_pays)]
+        owed = ledger.direct_charge(settled.customer_pays, settled.platform_fee, tax)
+        direct = [owed, ledger.direct_paid(settled.customer_pays)]
         return [entry for entry in direct if entry.legs]
     payments = [amount for amount in (settled.capture, settled.remainder) if amount]
     if simulation.funding is Funding.WALLET:
@@ -165,23 +176,32 @@ def parse(document: Mapping[str, Any]) -> Request:
         raise Invalid(field="end", reason="must be after start")
     if end - start > LONGEST:
         raise Invalid(field="end", reason="a slot is at most 366 days long")
-    price = _price(document)
+    price = read_price(document)
     cancelled = None if document.get("cancelled_at") is None else _instant("cancelled_at", document["cancelled_at"])
-    if document.get("class") is not None and document["class"] not in CLASSES:
-        raise Invalid(field="class", reason=f"must be one of {', '.join(CLASSES)}")
-    found = _policy(document.get("policy"))
-    price, _ = pricing.price_for(price, dict(found.class_prices), document.get("class"))
+    found, zone = _policy(document.get("policy")), _zone(document.get("timezone"), start, cancelled)
     return Request(
-        price_per_hour=price,
+        prices=_prices(document, price, found, zone),
         slot=Slot(start, end),
-        zone=_zone(document.get("timezone"), start, cancelled),
+        zone=zone,
         policy=found,
         use=_use(document.get("use")),
         funding=_choice("funding", Funding, document.get("funding", Funding.CARD.value)),
         programmes=_programmes(document.get("programmes"), price.currency),
         cancelled_at=cancelled,
-        quantity=policy.read_whole("quantity", document.get("quantity", 1), least=1, most=1000),
+        quantity=read_whole("quantity", document.get("quantity", 1), least=1, most=1000),
     )
+
+
+def _prices(document: Mapping[str, Any], listed: Money, found: Policy, zone: tzinfo) -> PriceList:
+    """What time costs the buyer that is asked for; set-up and cleaning are minutes, nothing where they are not said."""
+    kind, assisted = document.get("class"), document.get("assisted", False)
+    if kind is not None and kind not in CLASSES:
+        raise Invalid(field="class", reason=f"must be one of {', '.join(CLASSES)}")
+    if not isinstance(assisted, bool):
+        raise Invalid(field="assisted", reason="must be true or false")
+    minutes = (read_whole(name, document.get(name, 0), least=0, most=MOST_BUFFER) for name in ("setup_min", "cleaning_min"))
+    before, after = (timedelta(minutes=one) for one in minutes)
+    return policy.price_list(found, listed, customer_class=kind, assisted=assisted, zone=zone, buffers=(before, after))
 
 
 def _known(path: str, document: Mapping[str, Any], names: Collection[str]) -> None:
@@ -194,8 +214,8 @@ def _policy(value: Any) -> Policy:
     return policy.DEFAULT if value is None else policy.parse(_mapping("policy", value))
 
 
-def _price(document: Mapping[str, Any]) -> Money:
-    """Minor units, or Money; the currency must be said, and said alike."""
+def read_price(document: Mapping[str, Any]) -> Money:
+    """Minor units, or Money; the currency must be said, and said alike. Raises: Invalid."""
     price, currency = document.get("price_per_hour"), document.get("currency")
     if isinstance(price, Mapping):
         _known("price_per_hour.", price, MONEY)
@@ -205,7 +225,7 @@ def _price(document: Mapping[str, Any]) -> Money:
         price = price.get("minor")
     if not isinstance(currency, str) or currency not in EXPONENTS:
         raise Invalid(field="currency", reason=f"must be one of {', '.join(EXPONENTS)}")
-    return Money(policy.read_whole("price_per_hour", price, least=0, most=MOST_MINOR), currency)
+    return Money(read_whole("price_per_hour", price, least=0, most=MOST_MINOR), currency)
 
 
 def _instant(field: str, value: Any) -> datetime:
@@ -266,11 +286,11 @@ def _programme(path: str, entry: Mapping[str, Any], currency: str) -> Programme:
         if left.get("currency") != currency:
             raise Invalid(field=f"{path}.remaining", reason="must be in the currency of the price")
         left = left.get("minor")
-    remaining = None if left is None else policy.read_whole(f"{path}.remaining", left, least=0, most=MOST_MINOR)
+    remaining = None if left is None else read_whole(f"{path}.remaining", left, least=0, most=MOST_MINOR)
     expires = entry.get("expires_at")
     return Programme(
         kind=_choice(f"{path}.kind", ProgrammeKind, entry.get("kind")),
-        rate=policy.read_rate(f"{path}.rate", entry.get("rate"), most=Fraction(1)),
+        rate=read_rate(f"{path}.rate", entry.get("rate"), most=Fraction(1)),
         remaining=None if remaining is None else Money(remaining, currency),
         expires_at=None if expires is None else _instant(f"{path}.expires_at", expires),
         stack=None if entry.get("stack") is None else str(entry["stack"]),
@@ -303,9 +323,11 @@ def money_json(amount: Money) -> dict[str, Any]:
 
 
 def line_json(line: Line) -> dict[str, Any]:
-    """A line of the contract: code, minutes where counted, amount."""
+    """A line of the contract: code, minutes where counted, amount; an hour's price where there are several; rate and tax."""
     minutes = {} if line.minutes is None else {"minutes": _number(line.minutes)}
-    return {"code": line.code.value, **minutes, "amount": money_json(line.amount)}
+    hour = {} if line.hour is None else {"price_per_hour": money_json(line.hour)}
+    taxed = {"rate": as_decimal(line.taxed[0]), "tax": money_json(line.taxed[1])} if line.taxed else {}
+    return {"code": line.code.value, **minutes, **hour, **taxed, "amount": money_json(line.amount)}
 
 
 def _number(minutes: Fraction) -> int | float:

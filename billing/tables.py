@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from billing.journal.balancing import keep_balanced
@@ -107,8 +107,13 @@ class BookingQuote(Base):
     policy: Mapped[Document]
     policy_digest: Mapped[Code]
     price_class: Mapped[str | None] = mapped_column(String(40))
-    """The customer class whose own price `price_minor` is; None: the list price, or nothing for one's own house."""
+    """The customer class that the policy has prices of its own for; None: the list's, or nothing for one's own house."""
+    assisted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    setup_s: Mapped[int] = mapped_column(default=0, server_default="0")
+    cleanup_s: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What its claim keeps clear before and after the slot, where the policy bills that; else nothing."""
     quote_minor: Mapped[int]
+    """At most, an added tax with it."""
     owed_minor: Mapped[int] = mapped_column(default=0, server_default="0")
     """What cancelling costs at least: the customer gave up an earlier time when cancelling it was no longer free."""
     created_at: Mapped[datetime]
@@ -143,6 +148,8 @@ class Statement(Base):
     charge_minor: Mapped[int]
     """What this version adds to what earlier accepted ones charged; negative where they charged too much."""
     fee_minor: Mapped[int]
+    tax_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Contained in the charge."""
     booked_s: Mapped[int]
     logged_s: Mapped[int]
     """Everything the equipment logged as run for this booking: early, inside and overrun."""

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from booking.calendar_days import NO_HOLIDAYS, Holidays
 from marketplace.slot import Slot, union
@@ -60,7 +59,7 @@ class Opening:
 ALWAYS = Opening()
 
 
-def open_slots(hours: Opening, zone: ZoneInfo, within: Slot) -> list[Slot]:
+def open_slots(hours: Opening, zone: tzinfo, within: Slot) -> list[Slot]:
     """The open time inside `within`, disjoint and in order.
 
     Hours that fall into a skipped wall-clock hour vanish; in a repeated hour they count twice.
@@ -75,7 +74,7 @@ def open_slots(hours: Opening, zone: ZoneInfo, within: Slot) -> list[Slot]:
 
 
 @lru_cache(maxsize=SPANS_KEPT)
-def _opened(hours: Opening, zone: ZoneInfo, first: date, last: date) -> tuple[Slot, ...]:
+def _opened(hours: Opening, zone: tzinfo, first: date, last: date) -> tuple[Slot, ...]:
     """The open time of the local days from `first` to `last`."""
     days = _days(first, last)
     return tuple(union(piece for day in days for piece in _open_on(day, tuple(hours.on(day)), zone)))
@@ -86,7 +85,7 @@ def judged(slot: Slot) -> Slot:
     return slot if slot.duration <= LONGEST_JUDGED else Slot(slot.start, slot.start + LONGEST_JUDGED)
 
 
-def next_on_grid(instant: datetime, step_min: int, zone: ZoneInfo) -> datetime:
+def next_on_grid(instant: datetime, step_min: int, zone: tzinfo) -> datetime:
     """The first instant at or after `instant` whose wall clock is a whole number of steps after local midnight."""
     local = instant.astimezone(zone)
     if not ((local.hour * 60 + local.minute) % step_min or local.second or local.microsecond):
@@ -99,13 +98,13 @@ def next_on_grid(instant: datetime, step_min: int, zone: ZoneInfo) -> datetime:
     return _later_on_grid(instant, step_min, zone, local.date())
 
 
-def has_plain_grid(within: Slot, step_min: int, zone: ZoneInfo) -> bool:
+def has_plain_grid(within: Slot, step_min: int, zone: tzinfo) -> bool:
     """Whether in all of `within` the grid of local time is that of UTC, so that no instant has to be turned into local time."""
     return DAY_MIN % step_min == 0 and _all_offsets_are_of(step_min, zone, *_edge_days(within, zone))
 
 
 @lru_cache(maxsize=SPANS_KEPT)
-def _all_offsets_are_of(step_min: int, zone: ZoneInfo, first: date, last: date) -> bool:
+def _all_offsets_are_of(step_min: int, zone: tzinfo, first: date, last: date) -> bool:
     return not any(offset % (step_min * MINUTE) for day in _days(first, last) for _, offset in _stretches(day, zone))
 
 
@@ -114,7 +113,7 @@ def is_on_plain_grid(instant: datetime, step_min: int) -> bool:
     return not ((instant.hour * 60 + instant.minute) % step_min or instant.second or instant.microsecond)
 
 
-def _later_on_grid(instant: datetime, step_min: int, zone: ZoneInfo, day: date) -> datetime:
+def _later_on_grid(instant: datetime, step_min: int, zone: tzinfo, day: date) -> datetime:
     """The same where midnight or a change of the clock lies between."""
     midnight = datetime.combine(day, time(), UTC)
     for piece, offset in _stretches(day, zone):
@@ -125,12 +124,12 @@ def _later_on_grid(instant: datetime, step_min: int, zone: ZoneInfo, day: date) 
     return _later_on_grid(instant, step_min, zone, day + timedelta(days=1))
 
 
-def local_days(within: Slot, zone: ZoneInfo) -> list[date]:
+def local_days(within: Slot, zone: tzinfo) -> list[date]:
     """Every local date that `within` touches."""
     return _days(*_edge_days(within, zone))
 
 
-def _edge_days(within: Slot, zone: ZoneInfo) -> tuple[date, date]:
+def _edge_days(within: Slot, zone: tzinfo) -> tuple[date, date]:
     last = (within.end - timedelta(microseconds=1)).astimezone(zone).date()
     return within.start.astimezone(zone).date(), last
 
@@ -139,29 +138,29 @@ def _days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+def local_midnight(day: date, zone: tzinfo) -> datetime:
     """The first instant of the local day, in UTC."""
     return _stretches(day, zone)[0][0].start
 
 
-def local_day(day: date, zone: ZoneInfo) -> Slot:
+def local_day(day: date, zone: tzinfo) -> Slot:
     """The local day as a slot of 23, 24 or 25 hours."""
     return Slot(local_midnight(day, zone), local_midnight(day + timedelta(days=1), zone))
 
 
-def wall_minute(instant: datetime, zone: ZoneInfo) -> int:
+def wall_minute(instant: datetime, zone: tzinfo) -> int:
     """Minutes of the wall clock since 00:00 at `instant`."""
     local = instant.astimezone(zone)
     return local.hour * 60 + local.minute
 
 
-def day_pieces(day: date, zone: ZoneInfo) -> list[Slot]:
+def day_pieces(day: date, zone: tzinfo) -> list[Slot]:
     """The local day cut where the clock is changed."""
     return [piece for piece, _ in _stretches(day, zone)]
 
 
 @lru_cache(maxsize=DAYS_KEPT)
-def _open_on(day: date, spans: tuple[Span, ...], zone: ZoneInfo) -> tuple[Slot, ...]:
+def _open_on(day: date, spans: tuple[Span, ...], zone: tzinfo) -> tuple[Slot, ...]:
     """The open time of a local day that is open for `spans`, disjoint and in order."""
     midnight = datetime.combine(day, time(), UTC)
     opened = (
@@ -173,7 +172,7 @@ def _open_on(day: date, spans: tuple[Span, ...], zone: ZoneInfo) -> tuple[Slot, 
 
 
 @lru_cache(maxsize=DAYS_KEPT)
-def _stretches(day: date, zone: ZoneInfo) -> tuple[tuple[Slot, timedelta], ...]:
+def _stretches(day: date, zone: tzinfo) -> tuple[tuple[Slot, timedelta], ...]:
     """The local day cut where the offset from UTC changes, each piece with its offset."""
     naive = datetime.combine(day, time())
     start = min(naive.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
@@ -192,7 +191,7 @@ def _stretches(day: date, zone: ZoneInfo) -> tuple[tuple[Slot, timedelta], ...]:
     return tuple(found)
 
 
-def _change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
+def _change(start: datetime, end: datetime, zone: tzinfo) -> datetime:
     """The first instant in `(start, end]` at which the offset differs from that at `start`, to the second."""
     offset = _offset(start, zone)
     low, high = 0, int((end - start).total_seconds())
@@ -205,5 +204,5 @@ def _change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
     return start + timedelta(seconds=high)
 
 
-def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
+def _offset(instant: datetime, zone: tzinfo) -> timedelta:
     return instant.astimezone(zone).utcoffset() or timedelta()

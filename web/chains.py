@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
-from billing.quotes.queries import prices_by_class
+from billing.quotes.queries import Terms, terms_of
 from booking import terms
 from booking.admission import Wish, decide
 from booking.finding import chains
@@ -28,7 +28,7 @@ from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, NotAllowed
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource, ResourceKind
-from web.finding import askers_of, hour
+from web.finding import askers_of, prices_in
 
 MOST_STEPS = 8
 MOST_DAYS = 31
@@ -120,7 +120,7 @@ def propose(session: Session, *, actor: Actor, asked: AskedChain, sort: str, lim
         asker,
         finding.read(session, every, wanted=Wanted(asked.within), askers=[asker]),
         {row.id: row for row in catalogue.resources(session, every)},
-        prices_by_class(session, every),
+        terms_of(session, every),
         now,
     )
     steps = [_step(world, step, found) for step, found in zip(asked.steps, rows, strict=True)]
@@ -143,8 +143,8 @@ class _World:
     asker: Asker
     known: Known
     resources: Mapping[str, Resource]
-    prices: Mapping[str, Mapping[str, int]]
-    """By resource and class, of those that have some of their own."""
+    terms: Mapping[str, Terms]
+    """By resource, of those that have a policy of their own."""
     now: datetime
 
 
@@ -191,7 +191,8 @@ def _option(world: _World, row: Row, step: AskedStep) -> Option | None:
     if room is None or first is None:
         return None
     resource = world.resources[row.id]
-    price = quotes.quote_slot(price=hour(resource.price, room, world.prices), slot=first, quantity=step.quantity)
+    prices = prices_in(resource.price, room, world.terms, assisted=step.assisted)
+    price = quotes.quote_slot(prices=prices, slot=first, quantity=step.quantity)
     machines = frozenset(one for one in place.claimed if not is_operator(one))
     favoured = asked.district in {None, row.district}
     return Option(row.id, row.institution_id, price, room.starts, machines, place.rules.buffers, favoured)

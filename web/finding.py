@@ -9,10 +9,12 @@ from sqlalchemy.orm import Session
 from billing import pricing
 from billing.quotes import actions as quotes
 from billing.quotes import queries as offers
-from billing.quotes.queries import Buyer
+from billing.quotes.queries import PLAIN, Buyer, Terms, Use
+from billing.tariffs.choosing import PriceList
 from booking.finding import queries as finding
 from booking.finding.askers import STRANGER, Asker
 from booking.finding.queries import Room, Wanted
+from booking.places import Place
 from marketplace.catalogue.search import ANYTHING, Chosen, Matches, Prices, matching
 from marketplace.money import Money
 from marketplace.people import queries as people
@@ -45,6 +47,7 @@ class Found:
 
     matches: Matches
     rooms: Mapping[str, Room] | None = None
+    assisted: bool = False
 
     @property
     def firsts(self) -> dict[str, Slot]:
@@ -77,7 +80,7 @@ def find(session: Session, search: Search, *, askers: list[Asker], now: datetime
     rooms = finding.rooms(session, bookable, wanted=search.wanted, askers=askers, now=now)
     if search.budget and search.wanted.length:
         rooms = _within_budget(session, matches, rooms, search.budget, search.wanted)
-    return Found(matches.narrowed(rooms), rooms)
+    return Found(matches.narrowed(rooms), rooms, search.wanted.assisted)
 
 
 def _prices(search: Search) -> Prices | None:
@@ -91,12 +94,12 @@ def _within_budget(
     session: Session, matches: Matches, rooms: Mapping[str, Room], budget: Money, wanted: Wanted
 ) -> dict[str, Room]:
     """Those whose whole use costs the asker no more."""
-    prices = offers.prices_by_class(session, rooms)
+    terms, costs = offers.terms_of(session, rooms), {}
     rows = {row.id: row for row in matches.rows if row.id in rooms}
-    costs = {
-        key: pricing.quote(hour(Money(rows[key].price_minor, rows[key].currency), rooms[key], prices), slot, wanted.quantity)
-        for key, slot in _firsts(rooms).items()
-    }
+    for key, slot in _firsts(rooms).items():
+        listed = Money(rows[key].price_minor, rows[key].currency)
+        prices = prices_in(listed, rooms[key], terms, assisted=wanted.assisted)
+        costs[key] = pricing.quote(prices, slot, wanted.quantity)
     return {key: rooms[key] for key, price in costs.items() if price.minor <= budget.minor}
 
 
@@ -126,23 +129,30 @@ def costs_of(
 ) -> dict[str, Money]:
     """By resource, what the asker would be promised for its first slot, where a time was asked for."""
     rooms = found.rooms or {}
-    prices = offers.prices_by_class(session, [row.id for row in rows]) if rooms else {}
-    return {
-        row.id: quotes.quote_slot(price=hour(row.price, rooms[row.id], prices), slot=firsts[row.id], quantity=quantity)
+    terms = offers.terms_of(session, [row.id for row in rows]) if rooms else {}
+    found_prices = (
+        (row.id, prices_in(row.price, rooms[row.id], terms, assisted=found.assisted))
         for row in rows
         if row.id in rooms and row.id in firsts
-    }
+    )
+    return {key: quotes.quote_slot(prices=prices, slot=firsts[key], quantity=quantity) for key, prices in found_prices}
 
 
-def hour(listed: Money, room: Room, prices: Mapping[str, Mapping[str, int]]) -> Money:
-    """What an hour of the resource would cost the asker; `prices` are those by class of all that are looked at."""
-    return hour_for(listed, room.place.resource_id, room.place.institution_id, room.asker, prices)
+def prices_in(listed: Money, room: Room, terms: Mapping[str, Terms], *, assisted: bool) -> PriceList:
+    """What time on the resource would cost the asker; `terms` are those of all that are looked at."""
+    return prices_at(listed, room.place, room.asker, terms, assisted=assisted)
 
 
-def hour_for(listed: Money, resource_id: str, house: str, asker: Asker, prices: Mapping[str, Mapping[str, int]]) -> Money:
+def prices_at(listed: Money, place: Place, asker: Asker, terms: Mapping[str, Terms], *, assisted: bool) -> PriceList:
     """The same of a resource whose free time is not known."""
-    by_class = prices.get(resource_id, {})
-    return offers.hourly(listed, house, by_class, _buyer(asker), own_house=house in asker.houses)[0]
+    house, use = place.institution_id, use_at(place, assisted=assisted)
+    found = terms.get(place.resource_id, PLAIN)
+    return offers.price_list(listed, house, found, _buyer(asker), use, own_house=house in asker.houses)[0]
+
+
+def use_at(place: Place, *, assisted: bool) -> Use:
+    """What a use there would claim, if one asked for an operator or did not."""
+    return Use(place.rules.assistance.attends(wanted=assisted), place.rules.buffers)
 
 
 def _buyer(asker: Asker) -> Buyer | None:

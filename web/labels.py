@@ -113,6 +113,8 @@ STATEMENT = {
 LINE = {
     "usage": _("Confirmed use"),
     "overtime": _("Overtime"),
+    "setup": _("Set-up before use"),
+    "cleanup": _("Clean-down after use"),
     "unused": _("Booked, not used"),
     "no_show": _("Not used at all"),
     "cancellation": _("Cancellation"),
@@ -123,6 +125,7 @@ LINE = {
     "minimum": _("Minimum charge"),
     "operator": _("Operator"),
     "tax": _("VAT"),
+    "tax_included": _("of which VAT"),
     "correction": _("Correction"),
     "resold": _("Given back: taken by others"),
     "late": _("Not charged: found too late, or settled by a dispute"),

@@ -66,6 +66,7 @@ FACT = {
     "billed": _("Billed is"),
     "unused": _("Booked, not used"),
     "overtime": _("Overtime"),
+    "tax": _("VAT"),
     "address": _("Address"),
     "hours": _("Opening hours"),
     "commissioned": _("In service since"),

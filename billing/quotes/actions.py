@@ -1,16 +1,31 @@
 """Writes of quotes: price and policy of a booking, frozen when it is made."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from billing import policy as policies
 from billing import pricing, queries, settlement
 from billing.payments import actions as payments
-from billing.quotes.queries import Buyer, Offer, get_offer, hourly, snapshot_of
+from billing.policy import Policy
+from billing.quotes.queries import (
+    ALONE,
+    Buyer,
+    Offer,
+    Terms,
+    Use,
+    accepted_prices,
+    buffers_of,
+    get_offer,
+    price_list,
+    snapshot_for,
+)
 from billing.settlement import Funding
 from billing.tables import BookingQuote
+from billing.tariffs.choosing import PriceList
 from booking.tables import Booking
 from marketplace.ids import new_id
 from marketplace.money import Money
@@ -24,9 +39,14 @@ KEPT = ("price_minor", "price_class", "currency", "timezone", "funding", "policy
 """Of the quote before, when a booking moves."""
 
 
-def quote_slot(*, price: Money, slot: Slot, quantity: int = 1) -> Money:
-    """The price shown before booking: booked minutes at an hour's price."""
-    return pricing.quote(price, slot, quantity)
+def quote_slot(*, prices: PriceList, slot: Slot, quantity: int = 1) -> Money:
+    """The price shown before booking: what the booked minutes cost at most."""
+    return pricing.quote(prices, slot, quantity)
+
+
+def lines_of_slot(*, prices: PriceList, slot: Slot, quantity: int = 1) -> list[pricing.Line]:
+    """What that price is made of."""
+    return pricing.quote_lines(prices, slot, quantity)
 
 
 def quote_booking(
@@ -59,15 +79,23 @@ def quote_bookings(
     offer: Offer | None = None,
 ) -> list[Money]:
     """Freeze price and policy for bookings of one resource, which nothing secures yet; `offer` where it was read already."""
-    offer = offer or get_offer(session, bookings[0].resource_id)
-    policy = snapshot_of(session, offer.policy_id)
-    prices, own_house = policy.document.get("class_prices", {}), organisation is None
-    price, price_class = hourly(offer.price, offer.institution_id, prices, organisation, own_house=own_house)
-    terms: dict[str, Any] = {"price_minor": price.minor, "price_class": price_class, "currency": price.currency}
-    terms |= {"timezone": offer.timezone, "funding": funding, "policy": policy.document, "policy_digest": policy.digest}
-    rows = [_quote(booking, number=1, terms=terms, now=now) for booking in bookings]
+    offer, own_house = offer or get_offer(session, bookings[0].resource_id), organisation is None
+    found = snapshot_for(session, offer, own_house=own_house)
+    terms = Terms(found.policy, ZoneInfo(offer.timezone))
+    prices, price_class = price_list(offer.price, offer.institution_id, terms, organisation, own_house=own_house)
+    kept: dict[str, Any] = {"price_minor": prices.hour.minor, "price_class": price_class, "currency": prices.hour.currency}
+    kept |= {"timezone": offer.timezone, "funding": funding, "policy": found.document, "policy_digest": found.digest}
+    uses = _uses(session, bookings, [found.policy] * len(bookings))
+    rows = [_quote(one, number=1, terms=kept, use=uses[one.id], policy=found.policy, now=now) for one in bookings]
     QUOTES.add(session, rows)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
+
+
+def _uses(session: Session, bookings: Sequence[Booking], terms: Sequence[Policy]) -> Mapping[str, Use]:
+    """By booking; what its claims keep clear is looked up only where the policy bills it."""
+    billed = [one for one, policy in zip(bookings, terms, strict=True) if policy.setup_billed or policy.cleanup_billed]
+    clear = buffers_of(session, billed) if billed else {}
+    return {one.id: Use(one.assisted, clear.get(one.id, ALONE.buffers)) for one in bookings}
 
 
 def requote_booking(session: Session, *, booking: Booking, given_up: bool = False, now: datetime) -> Money:
@@ -93,10 +121,11 @@ def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere
     if old[0].price_class != old[1].price_class:  # else who pays little would get the dear machine for whoever pays much
         raise Invalid(field="with_booking_id", reason="has the price of another kind of customer")
     gone, kept = [name for name in KEPT if name != "funding"], ("funding", "owed_minor")
-    rows = [
-        _quote(booking, number=own.number + 1, terms=_terms(own, kept) | _terms(theirs, gone), now=now)
-        for booking, own, theirs in zip((one, other), old, reversed(old), strict=True)
-    ]
+    under = [policies.parse(quote.policy) for quote in reversed(old)]
+    uses, rows = _uses(session, (one, other), under), []
+    for booking, own, theirs, policy in zip((one, other), old, reversed(old), under, strict=True):
+        terms = _terms(own, kept) | _terms(theirs, gone)
+        rows.append(_quote(booking, number=own.number + 1, terms=terms, use=uses[booking.id], policy=policy, now=now))
     QUOTES.add(session, rows)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
@@ -116,19 +145,24 @@ def requote_bookings(session: Session, *, bookings: Sequence[Booking], given_up:
 def _requote(
     session: Session, bookings: Sequence[Booking], old: Sequence[BookingQuote], now: datetime, *, given_up: bool = False
 ) -> list[Money]:
-    rows = []
-    for booking, quote in zip(bookings, old, strict=True):
+    under = [policies.parse(quote.policy) for quote in old]
+    rows, uses = [], _uses(session, bookings, under)
+    for booking, quote, policy in zip(bookings, old, under, strict=True):
         left = given_up and booking.decided_at and booking.slot != quote.slot
         late = queries.fee_of_quote(quote, now).minor if left else 0
         owed = {"owed_minor": max(quote.owed_minor, late)}
-        rows.append(_quote(booking, number=quote.number + 1, terms=_terms(quote, KEPT) | owed, now=now))
+        terms = _terms(quote, KEPT) | owed
+        rows.append(_quote(booking, number=quote.number + 1, terms=terms, use=uses[booking.id], policy=policy, now=now))
     QUOTES.add(session, rows)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
 
-def _quote(booking: Booking, *, number: int, terms: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _quote(booking: Booking, *, number: int, terms: dict[str, Any], use: Use, policy: Policy, now: datetime) -> dict[str, Any]:
     """The booking's slot and units at a price and a policy, `terms`."""
-    price = Money(terms["price_minor"], terms["currency"])
+    setup_s, cleanup_s = (span // timedelta(seconds=1) for span in (use.buffers.setup, use.buffers.cleaning))
+    kept = {"assisted": use.assisted, "setup_s": setup_s, "cleanup_s": cleanup_s}
+    price, kind = Money(terms["price_minor"], terms["currency"]), terms["price_class"]
+    prices = accepted_prices(policy, price, kind, terms["timezone"], use)
     return {
         "id": new_id("quo"),
         "booking_id": booking.id,
@@ -136,8 +170,9 @@ def _quote(booking: Booking, *, number: int, terms: dict[str, Any], now: datetim
         "quantity": booking.quantity,
         "starts_at": booking.starts_at,
         "ends_at": booking.ends_at,
-        "quote_minor": pricing.quote(price, booking.slot, booking.quantity).minor,
+        "quote_minor": pricing.quote(prices, booking.slot, booking.quantity).minor,
         "owed_minor": 0,
         "created_at": now,
+        **kept,
         **terms,
     }

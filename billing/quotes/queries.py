@@ -1,17 +1,24 @@
 """Reads of what a resource costs, by which policy, how its money goes, and for whom it would be booked."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
 from billing import pricing, queries
-from billing.tables import PolicyVersion
-from booking.tables import Booking
+from billing.policy import Policy
+from billing.tables import BookingQuote, PolicyVersion
+from billing.tariffs.choosing import PriceList
+from booking.occupancy import Buffers
+from booking.places import get_place
+from booking.tables import Booking, Claim
+from booking.terms import NO_BUFFERS
 from marketplace.money import Money, zero
 from marketplace.prepared import Question, Read
 from marketplace.refusals import NotFound
@@ -61,10 +68,34 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A policy as JSON, whole, with its fingerprint."""
+    """A policy, and as JSON, whole, with its fingerprint."""
 
+    policy: Policy
     document: Mapping[str, Any]
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By which policy a resource is priced, and whose wall clock its windows are of."""
+
+    policy: Policy = policies.DEFAULT
+    zone: tzinfo = UTC
+
+
+PLAIN = Terms()
+"""Of a resource where everybody pays the list price at any hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What of a booking beside its time decides the price."""
+
+    assisted: bool = False
+    buffers: Buffers = NO_BUFFERS
+
+
+ALONE = Use()
 
 
 def get_offer(session: Session, resource_id: str, organisation_id: str | None = None) -> Offer:
@@ -106,9 +137,19 @@ def _default() -> Snapshot:
     return _snapshot(policies.DEFAULT)
 
 
-def _snapshot(policy: policies.Policy) -> Snapshot:
+def _snapshot(policy: Policy) -> Snapshot:
     document = policies.as_json(policy)
-    return Snapshot(document, policies.fingerprint(document))
+    return Snapshot(policy, document, policies.fingerprint(document))
+
+
+def snapshot_for(session: Session, offer: Offer, *, own_house: bool) -> Snapshot:
+    """What a booking there freezes; one's own house is under the same terms of use, without prices."""
+    found = snapshot_of(session, offer.policy_id)
+    return _snapshot(policies.without_prices(found.policy)) if own_house and _names_prices(found.policy) else found
+
+
+def _names_prices(policy: Policy) -> bool:
+    return bool(policy.class_prices or policy.tariff)
 
 
 def class_of(organisation: Buyer | Organisation | None, institution_id: str) -> CustomerClass | None:
@@ -120,49 +161,103 @@ def class_of(organisation: Buyer | Organisation | None, institution_id: str) -> 
     return None if organisation.customer_class is CustomerClass.INTERNAL else organisation.customer_class
 
 
-def hourly(
-    listed: Money, house: str, prices: Mapping[str, int], buyer: Buyer | Organisation | None, *, own_house: bool = False
-) -> tuple[Money, str | None]:
-    """An hour's price there as a booking freezes it, and the class whose own price that is; one's own house pays nothing."""
-    if own_house:
-        return zero(listed.currency), None
-    return pricing.price_for(listed, prices, class_of(buyer, house))
+def price_list(
+    listed: Money, house: str, terms: Terms, buyer: Buyer | Organisation | None, use: Use = ALONE, *, own_house: bool = False
+) -> tuple[PriceList, str | None]:
+    """What time there costs them, and the class that has prices of its own if they buy as one; one's own house pays nothing."""
+    policy = policies.without_prices(terms.policy) if own_house else terms.policy
+    kind = None if own_house else class_of(buyer, house)
+    named = {one for one, _ in policy.class_prices} | {rule.customer_class for rule in policy.tariff}
+    found = policies.price_list(
+        policy,
+        zero(listed.currency) if own_house else listed,
+        customer_class=kind,
+        assisted=use.assisted,
+        zone=terms.zone,
+        buffers=(use.buffers.setup, use.buffers.cleaning),
+    )
+    return found, kind if kind in named else None
+
+
+def frozen_prices(quote: BookingQuote, terms: Policy) -> PriceList:
+    """What time costs a booking by its quote: `terms` are the policy that is frozen with it."""
+    hour, buffers = Money(quote.price_minor, quote.currency), (quote.setup_s, quote.cleanup_s)
+    before, after = (timedelta(seconds=one) for one in buffers)
+    use = Use(quote.assisted, Buffers(before, after))
+    return accepted_prices(terms, hour, quote.price_class, quote.timezone, use)
+
+
+def accepted_prices(terms: Policy, hour: Money, price_class: str | None, timezone: str, use: Use) -> PriceList:
+    """What a quote makes of its price and its policy for a use; the price is its class's own already."""
+    return policies.price_list(
+        replace(terms, class_prices=()),
+        hour,
+        customer_class=price_class,
+        assisted=use.assisted,
+        zone=ZoneInfo(timezone),
+        buffers=(use.buffers.setup, use.buffers.cleaning),
+    )
+
+
+def buffers_of(session: Session, bookings: Collection[Booking]) -> dict[str, Buffers]:
+    """By booking, what its claims keep clear before and after its slot; those that claim nothing are left out."""
+    asked = select(Claim.booking_id, func.min(Claim.starts_at), func.max(Claim.ends_at)).join(
+        Booking, and_(Booking.id == Claim.booking_id, Booking.resource_id == Claim.resource_id)
+    )
+    mine = {one.id: one for one in bookings}
+    rows = session.execute(asked.where(Claim.booking_id.in_(mine), Claim.active).group_by(Claim.booking_id))
+    return {key: Buffers(mine[key].starts_at - start, end - mine[key].ends_at) for key, start, end in rows if key}
 
 
 def is_as_agreed(session: Session, booking: Booking, offer: Offer) -> bool:
     """Whether the offer's buyer would pay no more for the booking's time than was agreed, under the same terms of use."""
-    agreed, document = queries.find_quote(session, booking.id), snapshot_of(session, offer.policy_id).document
+    agreed, found = queries.find_quote(session, booking.id), snapshot_of(session, offer.policy_id)
     if agreed is None:
         return False
-    price, _ = hourly(offer.price, offer.institution_id, document.get("class_prices", {}), offer.buyer)
-    asked = pricing.quote(price, booking.slot, booking.quantity)
+    use, policy = Use(booking.assisted), found.policy
+    if policy.tariff or policy.setup_billed or policy.cleanup_billed:
+        rules = get_place(session, offer.resource_id).rules
+        use = Use(rules.assistance.attends(wanted=booking.assisted), rules.buffers)
+    prices, _ = price_list(offer.price, offer.institution_id, Terms(found.policy, ZoneInfo(offer.timezone)), offer.buyer, use)
+    asked = pricing.quote(prices, booking.slot, booking.quantity)
     cheap = asked.currency == agreed.currency and asked.minor <= agreed.quote_minor
-    return cheap and _without_prices(document) == _without_prices(agreed.policy)
+    return cheap and _without_prices(found.document) == _without_prices(agreed.policy)
 
 
 def _without_prices(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != "class_prices"}
+    return {name: value for name, value in document.items() if name not in policies.PRICES}
 
 
-def price_of(
-    session: Session, resource: Resource, buyer: Buyer | Organisation | None, *, own_house: bool = False
-) -> tuple[Money, str | None]:
-    """What an hour would cost them (None: somebody who is not known), and the class whose own price that is."""
+def prices_for(
+    session: Session, resource: Resource, buyer: Buyer | Organisation | None, use: Use = ALONE, *, own_house: bool = False
+) -> tuple[PriceList, str | None]:
+    """What time would cost them there (None: somebody who is not known), and the class that has prices of its own."""
     offer = get_offer(session, resource.id)
-    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
-    return hourly(offer.price, offer.institution_id, prices, buyer, own_house=own_house)
+    terms = Terms(snapshot_of(session, offer.policy_id).policy, ZoneInfo(offer.timezone))
+    return price_list(offer.price, offer.institution_id, terms, buyer, use, own_house=own_house)
 
 
 def class_prices_of(session: Session, resource_id: str) -> dict[str, Money]:
     """By class, those that differ from the list price."""
     offer = get_offer(session, resource_id)
-    prices = snapshot_of(session, offer.policy_id).document.get("class_prices", {})
-    return {kind: Money(minor, offer.price.currency) for kind, minor in prices.items()}
+    prices = snapshot_of(session, offer.policy_id).policy.class_prices
+    return {kind: Money(minor, offer.price.currency) for kind, minor in prices}
 
 
-def prices_by_class(session: Session, resource_ids: Collection[str]) -> dict[str, Mapping[str, int]]:
-    """By resource, prices per hour by class, minor units; those whose classes all pay the list price are left out."""
+def terms_of(session: Session, resource_ids: Collection[str]) -> dict[str, Terms]:
+    """By resource; those without a policy of their own are left out, they are `PLAIN`."""
     newest = _NEWEST.order_by(PolicyVersion.number.desc()).limit(1).scalar_subquery()
-    asked = select(Resource.id, PolicyVersion.document).join(PolicyVersion, PolicyVersion.id == newest)
-    rows = session.execute(asked.where(Resource.id.in_(resource_ids))) if resource_ids else ()
-    return {key: policy["class_prices"] for key, policy in rows if policy.get("class_prices")}
+    asked = select(Resource.id, Resource.timezone, PolicyVersion.id).join(PolicyVersion, PolicyVersion.id == newest)
+    rows = session.execute(asked.where(Resource.id.in_(resource_ids))).all() if resource_ids else []
+    known = _snapshots_of(session, {policy_id for *_, policy_id in rows})
+    return {key: Terms(known[policy_id].policy, ZoneInfo(zone)) for key, zone, policy_id in rows}
+
+
+def _snapshots_of(session: Session, policy_ids: Collection[str]) -> Mapping[str, Snapshot]:
+    """By version, which never changes; read at once where they are not known."""
+    if missing := set(policy_ids) - SNAPSHOTS.keys():
+        rows = session.execute(select(PolicyVersion.id, PolicyVersion.document).where(PolicyVersion.id.in_(missing)))
+        if len(SNAPSHOTS) > MOST_KNOWN:
+            SNAPSHOTS.clear()
+        SNAPSHOTS.update((key, _snapshot(policies.parse(document))) for key, document in rows)
+    return {key: snapshot_of(session, key) for key in policy_ids}

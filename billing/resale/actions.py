@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from billing import ledger, pricing
+from billing import policy as policies
 from billing import queries as bills
 from billing.actions import charge_at_once
 from billing.journal.actions import post
@@ -54,7 +55,8 @@ def _decide(session: Session, row: FeeCredit, booking: Booking, left: Slot, resa
     if credit:
         whole = Money(bills.accepted_sums(session, booking.id)[0], row.currency)
         resold = pricing.minutes_of(timedelta(seconds=row.resold_s) / booking.quantity)
-        charge = pricing.charge_for_cancellation(whole, credit, resold)
+        tax = policies.parse(bills.quote_to_settle(session, booking).policy).tax
+        charge = pricing.charge_for_cancellation(whole, credit, resold, tax=tax)
         row.correction_id = charge_at_once(session, booking=booking, charge=charge, now=now).id
         tell_credit(session, booking, left, row.correction_id, credit, now)
         _note(session, row, booking, "credit_fee", None, now)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,11 +42,13 @@ B02 = {
 }
 
 
-def a_card_booking(session: Session, *, method: str = "pm_card_visa") -> Booking:
+def a_card_booking(session: Session, *, method: str = "pm_card_visa", policy: Mapping[str, Any] | None = None) -> Booking:
     """A held booking of two hours at 300.00 with an institution that is paid through the platform."""
     house = an_institution(session, settlement=Settlement.PLATFORM_COLLECTS)
     firm = an_organisation(session)
     resource = a_resource(session, institution=house)
+    if policy:
+        actions.set_policy(session, resource_id=resource.id, policy=policy, actor_id="per_1", now=BEFORE)
     booking = a_booking(session, resource=resource, organisation=firm, start=START, state=BookingState.HELD)
     payouts.set_payout_account(session, institution_id=house.id, account_id="acct_test", actor_id=None, now=BEFORE)
     quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=method, now=BEFORE)

@@ -13,6 +13,7 @@ from billing.actions import Receipt, ReceivedBefore
 from billing.ledger import Account
 from billing.quotes import actions as quoting
 from billing.tables import JournalEntry, JournalLeg, Statement, StatementState
+from billing.tariffs.choosing import PriceList
 from booking.states import BookingState
 from booking.tables import Booking
 from devices.matching import Verdict
@@ -240,7 +241,7 @@ def test_a_held_booking_is_cancelled_free(db: Session) -> None:
 def test_the_price_of_a_slot_is_known_before_booking(db: Session) -> None:
     resource = a_resource(db)
     booking = a_booking(db, resource=resource, organisation=an_organisation(db), start=START)
-    assert quoting.quote_slot(price=resource.price, slot=booking.slot) == yuan(60000)
+    assert quoting.quote_slot(prices=PriceList(resource.price), slot=booking.slot) == yuan(60000)
 
 
 @pytest.mark.parametrize("table", [JournalEntry, JournalLeg])

@@ -13,6 +13,7 @@ from billing.policy import Policy, Tier
 from billing.pricing import Piece, UseState
 from billing.settlement import Funding, Programme, ProgrammeKind
 from billing.simulation import Request
+from billing.tariffs.choosing import PriceList
 from marketplace.money import STEPS, Money
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
@@ -130,7 +131,7 @@ def test_less_than_the_provider_takes_goes_on_the_monthly_statement() -> None:
         ({"policy": {"no_show_rate": "1.5"}}, "policy.no_show_rate"),
         ({"policy": {"unused_rate": "NaN"}}, "policy.unused_rate"),
         ({"policy": {"mood": 1}}, "policy.mood"),
-        ({"policy": {"setup_billed": True}}, "policy.setup_billed"),
+        ({"policy": {"setup_billed": "yes"}}, "policy.setup_billed"),
         ({"policy": {"cancel_tiers": [{"rate": "0"}]}}, "policy.cancel_tiers[0]"),
         ({"policy": {"cancel_tiers": [{"hours": 1, "rate": "0"}, {"hours": 1, "rate": "1"}]}}, "policy.cancel_tiers"),
         ({"programmes": [{"kind": "gift", "rate": "0.5"}]}, "programmes[0].kind"),
@@ -182,7 +183,7 @@ def requests(draw: st.DrawFn) -> Request:
     left = st.none() | st.integers(0, 100_000).map(lambda minor: Money(minor, currency))
     programme = st.builds(Programme, st.sampled_from(ProgrammeKind), rates, left)
     return Request(
-        price_per_hour=Money(draw(st.integers(0, 200_000)), currency),
+        prices=PriceList(Money(draw(st.integers(0, 200_000)), currency)),
         slot=Slot(START, START + timedelta(minutes=draw(st.integers(1, 180)))),
         zone=UTC,
         policy=draw(policies),

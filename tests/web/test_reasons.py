@@ -21,7 +21,7 @@ from web.refusals import WRONG_STATE, problem
 from web.views.frame import Lang
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS_ONLY = ("web/api/", "web/deps.py", "web/cli.py", "billing/simulation.py", "billing/policy.py")
+PROGRAMS_ONLY = ("web/api/", "web/deps.py", "web/cli.py", "billing/simulation.py", "billing/policy.py", "billing/tariffs/")
 """What no page leads to."""
 
 

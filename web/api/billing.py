@@ -7,9 +7,11 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
 from billing.tables import Statement
+from billing.tariffs.presets import Preset, presets
 from booking import queries as booking
 from booking.tables import Booking
 from devices import queries as equipment
+from marketplace.money import Money
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
 from web.api import shapes
@@ -23,6 +25,27 @@ router = APIRouter(prefix="/api/v1", tags=["billing"])
 @router.post("/price-simulations")
 def simulate(body: Annotated[dict[str, Any], Body()], _actor: SignedIn) -> dict[str, Any]:
     return simulation.simulate(simulation.parse(body)).as_json()
+
+
+@router.get("/price-presets")
+def price_presets(_actor: SignedIn, price_per_hour: int = 10_000, currency: str = "CNY") -> dict[str, Any]:
+    """Rules of real institutions as policies of a listing at that price, minor units."""
+    listed = simulation.read_price({"price_per_hour": price_per_hour, "currency": currency})
+    return {"items": [_preset(one, listed) for one in presets().values()]}
+
+
+def _preset(one: Preset, listed: Money) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "institution": one.institution,
+        "what": one.what,
+        "source": one.source,
+        "dated": one.dated.isoformat() if one.dated else None,
+        "price_per_hour": one.price_per_hour,
+        "currency": one.currency,
+        "leaves_out": one.leaves_out,
+        "policy": one.terms(listed),
+    }
 
 
 @router.get("/bookings/{booking_id}/statement")

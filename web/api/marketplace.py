@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
+from billing import policy as policies
+from billing import queries as bills
 from billing.quotes.queries import class_prices_of
 from booking import queries as booking
 from booking.lines.queries import shared_by
@@ -235,9 +237,12 @@ def read_resource(resource_id: str, db: ReadDb, actor: AnyActor, response: Respo
     shares = shared_by(db, row.id) if publisher else []
     hours = shapes.hours(version.hours)
     prices = {kind: shapes.money(price) for kind, price in class_prices_of(db, row.id).items()}
+    terms = policies.as_json(bills.policy_of(db, row.id))
     return {
         **resource(row),
         "class_prices": prices,
+        "tariff": terms.get("tariff", []),
+        "tax": terms.get("tax"),
         "shares": shares,
         "step_min": version.step_min,
         "hours": hours,

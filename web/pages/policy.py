@@ -14,12 +14,14 @@ from billing import policy as policies
 from billing import queries as bills
 from billing.lookback import effect
 from billing.policy import MOST_MINUTES, MOST_TIERS, Basis
+from billing.tariffs.taxes import Mode
 from booking.places import lock_place
 from marketplace.permissions import Action
 from marketplace.refusals import Invalid, Stale
 from marketplace.tables import Resource
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.i18n import translator
+from web.pages import tariff_form
 from web.pages.account import again
 from web.pages.desk import own_resource
 from web.pages.drawing import Drawing, Fields, Pen, number, text, typed
@@ -45,9 +47,11 @@ MOST_DAYS = 366
 
 
 @router.get("")
-def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now) -> Response:
+def page(pen: Drawing, resource_id: str, db: ReadDb, actor: SignedIn, now: Now, preset: str = "") -> Response:
+    """With `preset` filled in by the rules of another institution; nothing is saved by that."""
     row = own_resource(db, actor, resource_id, Action.REVIEW_USE)
-    return pen.page("policy.html", policy.editor(db, row, actor, pen.lang, now=now), area=Area.DESK, zone=row.timezone)
+    view = policy.editor(db, row, actor, pen.lang, now=now, form=policy.filled(preset, row))
+    return pen.page("policy.html", view, area=Area.DESK, zone=row.timezone)
 
 
 @router.post("")
@@ -56,7 +60,7 @@ def edit(pen: Drawing, resource_id: str, fields: Fields, db: Db, actor: SignedIn
     row = own_resource(db, actor, resource_id, Action.LIST_RESOURCES)
     if text(fields, "seen") and not text(fields, "look"):
         lock_place(db, row.id)  # of two who save over the same version one comes second
-    asked = read(policies.as_json(bills.policy_of(db, row.id)), fields)
+    asked = read(policies.as_json(bills.policy_of(db, row.id)), fields, row.currency)
     try:
         _check_version(db, row, fields)
     except (Stale, Invalid) as refusal:
@@ -101,9 +105,9 @@ class Asked:
     wrong: list[Invalid]
 
 
-def read(present: Mapping[str, Any], fields: Fields) -> Asked:
+def read(present: Mapping[str, Any], fields: Fields, currency: str) -> Asked:
     """What the page does not show stays."""
-    said = _Said(fields)
+    said, lines = _Said(fields), tariff_form.read(fields, currency)
     tiers = [tier for n in range(MOST_TIERS) if (tier := said.tier(n))]
     changed = {
         **{name: said.whole(name, *bounds) for name, bounds in MOST_WHOLE.items()},
@@ -111,8 +115,17 @@ def read(present: Mapping[str, Any], fields: Fields) -> Asked:
         "basis": said.basis(),
         "unused_free_if_rebooked": bool(text(fields, "unused_free")),
         "cancel_tiers": tiers,
+        **{name: bool(text(fields, name)) for name in ("setup_billed", "cleanup_billed")},
+        "tax": said.tax(),
     }
-    return Asked({**present, **changed}, said.wrong)
+    if lines is None:
+        return Asked({**present, **changed}, said.wrong)
+    wrong = [*said.wrong, *lines.wrong]
+    document = {**present, **changed, "class_prices": {}, "tariff": lines.rules}
+    try:
+        return Asked(document if wrong else policies.as_json(policies.parse(document)), wrong)
+    except Invalid as refusal:
+        return Asked(document, [lines.told(refusal)])
 
 
 @dataclass(slots=True)
@@ -146,6 +159,11 @@ class _Said:
         if found not in set(Basis):
             self.wrong.append(Invalid(field="basis", reason="choose one of the list"))
         return found
+
+    def tax(self) -> dict[str, str] | None:
+        rate = self.percent("tax_rate", 100) if text(self.fields, "tax_rate") else "0"
+        mode = Mode.ADDED if text(self.fields, "tax_mode") == Mode.ADDED else Mode.INCLUDED
+        return {"rate": rate, "mode": mode.value} if Decimal(rate) else None
 
     def tier(self, n: int) -> dict[str, Any] | None:
         """The line's tier; None where nothing is typed into it."""

@@ -321,9 +321,12 @@ def owed_of(session: Session, made: Statement) -> Money:
 
 
 def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
-    count = line.get("minutes")
-    rate = price if count and line["code"] != "resold" else None
-    return StatementLine(line["code"], _line_amount(line), int(count) if count is not None else None, rate)
+    count, amount = line.get("minutes"), _line_amount(line)
+    if "tax" in line and not amount:
+        return StatementLine("tax_included", Money(line["tax"]["minor"], line["tax"]["currency"]))
+    hour = Money(**line["price_per_hour"]) if "price_per_hour" in line else price
+    rate = hour if count and line["code"] != "resold" else None
+    return StatementLine(line["code"], amount, int(count) if count is not None else None, rate)
 
 
 def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:

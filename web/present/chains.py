@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
-from billing.quotes.queries import prices_by_class
+from billing.quotes.queries import terms_of
 from booking.places import load_places
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import Money, by_currency
@@ -21,7 +21,7 @@ from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ResourceKind
 from web import chains
 from web.chains import MOST_STEPS, Answer, AskedChain, AskedStep, Proposal
-from web.finding import hour_for
+from web.finding import prices_at
 from web.present import names
 from web.present.search import YUAN, minor_of, window_of
 from web.views.chains import ChainsView, PartRow, Problem, ProposalCard, ReviewView, StepRow
@@ -221,7 +221,7 @@ def review(
     houses = names.institution_names(session, {row.institution_id for row in rows}, lang)
     asker = chains.asker_for(session, actor, organisation_id or None)
     firm = people.get_organisation(session, asker.organisation_id) if asker.organisation_id else None
-    prices = prices_by_class(session, places)
+    terms = terms_of(session, places)
     live = names.live_of(session, {row.id for row in rows}, now=now)
     drawn = [
         PartRow(
@@ -232,7 +232,9 @@ def review(
             institution=houses.get(row.institution_id, ""),
             slot=part.slot,
             zone=row.timezone,
-            price=quotes.quote_slot(price=hour_for(row.price, row.id, row.institution_id, asker, prices), slot=part.slot),
+            price=quotes.quote_slot(
+                prices=prices_at(row.price, places[row.id], asker, terms, assisted=part.assisted), slot=part.slot
+            ),
             assisted=part.assisted,
             by_request=places[row.id].rules.asks(asker.at(row.institution_id).organisation_id),
             live=live[row.id],

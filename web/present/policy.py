@@ -5,14 +5,18 @@ from fractions import Fraction
 
 from sqlalchemy.orm import Session
 
+from billing import policy as policies
 from billing import queries as bills
+from billing.exact import as_decimal
 from billing.lookback import Effect
-from billing.policy import MOST_TIERS, OVERRUN_MAX_MIN, Basis, Policy, Tier, as_decimal
+from billing.policy import MOST_TIERS, OVERRUN_MAX_MIN, Basis, Policy, Tier
+from billing.tariffs.presets import presets
+from billing.tariffs.rules import MOST_RULES
 from marketplace.money import by_currency
 from marketplace.permissions import Action, Actor, may
 from marketplace.tables import Resource
 from web.i18n import Formats, translator
-from web.present import desk, names
+from web.present import desk, names, tariffs
 from web.present.rules import rows_of
 from web.views.frame import Choice, Form, Lang
 from web.views.policy import EffectView, PolicyView, RebilledRow
@@ -37,7 +41,8 @@ def editor(
 ) -> PolicyView:
     """With what is stored or, after a form was sent, what was typed."""
     _, version = translator(lang), bills.find_policy_version(session, row.id)
-    shown = form or Form(stored(bills.policy_of(session, row.id)))
+    policy = bills.policy_of(session, row.id)
+    shown = form or Form(stored(policy, row.currency))
     return PolicyView(
         id=row.id,
         name=names.name_of(row, lang),
@@ -50,6 +55,9 @@ def editor(
             Choice(Basis.BOOKED, _("The booked time, used or not")),
             Choice(Basis.MAX, _("Whichever of the two is more")),
         ],
+        prices=range(min(rows_of(shown.values, "each"), MOST_RULES)),
+        currency=row.currency,
+        tariff=tariffs.choices(policy, shown.values, lang),
         can_edit=may(actor, Action.LIST_RESOURCES, institution_id=row.institution_id),
         live=names.badge(session, row, lang, now=now),
         form=shown,
@@ -58,9 +66,15 @@ def editor(
     )
 
 
-def stored(policy: Policy) -> dict[str, str]:
+def filled(preset: str, row: Resource) -> Form | None:
+    """The editor's fields by the rules of another institution, at the listing's price; None where there is no such preset."""
+    found = presets().get(preset)
+    return Form({**stored(policies.parse(found.terms(row.price)), row.currency), "preset": preset}) if found else None
+
+
+def stored(policy: Policy, currency: str) -> dict[str, str]:
     """The policy as the editor's fields; rates in per cent, the earliest tier first."""
-    found = {name: str(getattr(policy, name)) for name in WHOLE}
+    found = {name: str(getattr(policy, name)) for name in WHOLE} | tariffs.stored(policy, currency)
     found |= {name: percent(getattr(policy, name)) for name in PERCENT}
     for number, tier in enumerate(in_order(policy)):
         limit = as_decimal(tier.hours) if tier.hours is not None else str(tier.days)
@@ -112,6 +126,7 @@ def facts(policy: Policy, lang: Lang) -> list[Fact]:
         "billed": _billed(policy, lang),
         "unused": _unused(policy, lang),
         "overtime": [_overtime(policy, lang)],
+        "tax": [tariffs.tax_words(policy, lang)] if policy.tax.rate else [],
     }
     return [Fact(code, lines[0], lines[1:]) for code, lines in found.items() if lines]
 
@@ -153,12 +168,14 @@ def _part(rate: Fraction, lang: Lang) -> str:
 
 def _billed(policy: Policy, lang: Lang) -> list[str]:
     _, length = translator(lang), Formats(lang).length
+    around = [(policy.setup_billed, _("Set-up before a use")), (policy.cleanup_billed, _("Clean-down after a use"))]
+    beside = [said for billed, said in around if billed]
     if policy.basis is Basis.BOOKED:
-        return [_("The booked time, used or not")]
+        return [_("The booked time, used or not"), *beside]
     lines = [_("The confirmed use, in steps of {step}").format(step=length(policy.increment_min))]
     if policy.minimum_min > policy.increment_min:
         lines.append(_("At least {least}, never more than was booked").format(least=length(policy.minimum_min)))
-    return [*lines, _("At least the booked time")] if policy.basis is Basis.MAX else lines
+    return [*lines, *([_("At least the booked time")] if policy.basis is Basis.MAX else []), *beside]
 
 
 def _unused(policy: Policy, lang: Lang) -> list[str]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
+from billing.tariffs.choosing import PriceList
 from marketplace.money import Money, zero
 from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, Reason, Refusal
@@ -20,7 +21,6 @@ from web.present.series import gap_row, rule_words
 from web.reasons import beside
 from web.repeats import MOST_TIMES, Repeat, rule_of
 from web.views.frame import Choice, FieldError, Form, Lang
-from web.views.resource import Quote
 from web.views.review import Repeating
 
 
@@ -32,9 +32,9 @@ class Shown(NamedTuple):
 
 
 def view(
-    session: Session, order: Order, repeat: Repeat, quote: Quote, *, actor: Actor, lang: Lang, zone: ZoneInfo, now: datetime
+    session: Session, order: Order, repeat: Repeat, prices: PriceList, *, actor: Actor, lang: Lang, zone: ZoneInfo, now: datetime
 ) -> Shown:
-    """What is foreseen for somebody who is signed in; without, the form as typed. `quote` is that of the first."""
+    """What is foreseen for somebody who is signed in; without, the form as typed. `prices` are what time costs them."""
     try:
         rule = rule_of(repeat, order.slot, zone) if repeat.asked else None
     except Invalid as refusal:
@@ -49,7 +49,7 @@ def view(
         rule=rule_words(rule, zone, lang),
         made=found.made,
         gaps=[gap_row(gap.row(), translator(lang), now) for gap in found.gaps],
-        total=_total(quote, order, found.made),
+        total=_total(prices, order, found.made),
     )
     return Shown(made, found.refusal, [gap.reasons for gap in found.gaps])
 
@@ -66,10 +66,7 @@ def _form(repeat: Repeat, lang: Lang, *errors: FieldError, **found: Any) -> Repe
     )
 
 
-def _total(quote: Quote, order: Order, made: Sequence[Slot]) -> Money | None:
+def _total(prices: PriceList, order: Order, made: Sequence[Slot]) -> Money | None:
     """The prices that `checkout.book_series` would freeze, together."""
-    rate = quote.lines[0].rate
-    if rate is None or not made:
-        return None
-    prices = (quotes.quote_slot(price=rate, slot=slot, quantity=order.quantity) for slot in made)
-    return sum(prices, zero(rate.currency))
+    each = [quotes.quote_slot(prices=prices, slot=slot, quantity=order.quantity) for slot in made]
+    return sum(each, zero(prices.hour.currency)) if each else None

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
-from billing.pricing import cancellation_fee
+from billing.pricing import Line, cancellation_fee
 from billing.quotes import actions as quotes
-from billing.quotes.queries import class_prices_of, price_of
+from billing.quotes.queries import class_prices_of, prices_for
 from billing.settlement import hold_for
+from billing.tariffs.choosing import PriceList
 from booking import queries as booking
 from booking.admission import SlotRefused, lacking
 from booking.availability import MINUTE, local_midnight
@@ -32,8 +33,9 @@ from marketplace.slot import EmptySlot, Slot
 from marketplace.tables import ListingState, Resource
 from web import checkout
 from web.checkout import Order
+from web.finding import use_at
 from web.i18n import Formats, translator
-from web.present import names, policy
+from web.present import names, policy, tariffs
 from web.present.training import titled
 from web.reasons import sentence
 from web.refusals import title
@@ -106,6 +108,7 @@ def view(session: Session, row: Resource, asked: Asked, *, actor: Actor, lang: L
         ],
         terms=policy.facts(bills.policy_of(session, row.id), lang),
         class_prices=list(class_prices_of(session, row.id).items()),
+        tariff=tariffs.told(bills.policy_of(session, row.id), row.currency, lang),
         price=row.price,
         week=shown,
         shown_days=first_days(shown, asked, place),
@@ -239,6 +242,7 @@ def panel(
     )
     beside = Order(row.id, slot, asked.organisation or None, quantity, assisted=True) if slot else None
     lacks, helped = _lacking(session, place, actor, beside, lang, now) if beside else ((), False)
+    prices = prices_to(session, row, place, actor, asked.organisation, assisted=asked.assisted or helped)
     return Panel(
         resource_id=row.id,
         zone=row.timezone,
@@ -246,7 +250,7 @@ def panel(
         starts=choices.starts,
         ends=choices.ends,
         chosen=slot,
-        quote=quote(session, row, slot, actor, asked.organisation, quantity, now=now) if slot else None,
+        quote=quote(session, row, slot, prices, quantity, now=now) if slot else None,
         organisations=_priced(session, row, actor, asked.organisation, lang),
         signed_in=actor.person_id is not None,
         key=key or token_urlsafe(16),
@@ -290,29 +294,42 @@ def _priced(session: Session, place: Resource, actor: Actor, chosen: str, lang: 
     choices = organisation_choices(session, actor, chosen)
     if not choices:
         return []
-    prices = {row.id: price_of(session, place, row)[0] for row in people.organisations(session, actor.organisations)}
+    prices = {row.id: prices_for(session, place, row)[0].hour for row in people.organisations(session, actor.organisations)}
     differ = len(set(prices.values())) > 1
     told = {key: f" · {Formats(lang).price(price)}" if differ else "" for key, price in prices.items()}
     return [Choice(one.value, one.label + told[one.value], one.chosen) for one in choices]
 
 
-def quote(
-    session: Session, row: Resource, slot: Slot, actor: Actor, chosen: str = "", quantity: int = 1, *, now: datetime
-) -> Quote:
-    """The price of `slot`, worked out by the same function that the booking freezes."""
-    terms = bills.policy_of(session, row.id)
+def prices_to(
+    session: Session, row: Resource, place: Place, actor: Actor, chosen: str = "", *, assisted: bool
+) -> tuple[PriceList, str | None]:
+    """What time would cost the actor there, and the class that has prices of its own."""
     buyers = people.organisations(session, actor.organisations)
     buyer = next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
     own_house = buyer is None and row.institution_id in actor.institutions()
-    price, price_class = price_of(session, row, buyer, own_house=own_house)
-    total = quotes.quote_slot(price=price, slot=slot, quantity=quantity)
-    line = QuoteLine("usage", total, slot.seconds // 60, price, quantity)
+    return prices_for(session, row, buyer, use_at(place, assisted=assisted), own_house=own_house)
+
+
+def quote(
+    session: Session, row: Resource, slot: Slot, found: tuple[PriceList, str | None], quantity: int, *, now: datetime
+) -> Quote:
+    """The price of `slot`, worked out by the same function that the booking freezes."""
+    terms, (prices, price_class) = bills.policy_of(session, row.id), found
+    total = quotes.quote_slot(prices=prices, slot=slot, quantity=quantity)
+    lines = [_quote_line(one, prices, quantity) for one in quotes.lines_of_slot(prices=prices, slot=slot, quantity=quantity)]
+    lines = lines or [QuoteLine("usage", total, slot.seconds // 60, prices.hour, quantity)]
     card = billing.takes_cards(session, institution_id=row.institution_id)
     zone = ZoneInfo(row.timezone)
     free_until = terms.free_until(slot.start, zone)
     in_time = free_until if free_until is not None and free_until > now else None
     fee = cancellation_fee(total, slot, terms, cancelled_at=now, zone=zone)
-    return Quote([line], total, in_time, fee, price_class, hold_for(total) if card else None)
+    return Quote(lines, total, in_time, fee, price_class, hold_for(total) if card else None)
+
+
+def _quote_line(line: Line, prices: PriceList, quantity: int) -> QuoteLine:
+    if line.taxed:
+        return QuoteLine("tax", line.amount) if line.amount else QuoteLine("tax_included", line.taxed[1])
+    return QuoteLine(line.code.value, line.amount, int(line.minutes or 0), line.hour or prices.hour, quantity)
 
 
 def refused(found: Panel, refusal: Refusal, lang: Lang) -> Panel:

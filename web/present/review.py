@@ -49,14 +49,14 @@ def view(
 ) -> ReviewView:
     """With the refusal just met, else with what would be refused now."""
     place, house = get_place(session, row.id), people.get_institution(session, row.institution_id)
-    policy, slot = bills.policy_of(session, row.id), order.slot
+    policy, slot, badge = bills.policy_of(session, row.id), order.slot, names.badge(session, row, lang, now=now)
     firms = people.organisations(session, actor.organisations)
     chosen = order.organisation_id or (firms[0].id if firms else None)
-    quote = resource.quote(session, row, slot, actor, chosen or "", order.quantity, now=now)
-    badge = names.badge(session, row, lang, now=now)
+    prices = resource.prices_to(session, row, place, actor, chosen or "", assisted=order.assisted)
+    quote = resource.quote(session, row, slot, prices, order.quantity, now=now)
     asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
     wanted = replace(order, organisation_id=chosen)
-    series = repeating.view(session, wanted, repeat, quote, actor=actor, lang=lang, zone=place.zone, now=now)
+    series = repeating.view(session, wanted, repeat, prices[0], actor=actor, lang=lang, zone=place.zone, now=now)
     found = refusal or series.refusal
     if not found and not repeat.asked and actor.person_id:
         found = checkout.foresee(session, actor=actor, order=wanted, now=now)
@@ -97,7 +97,7 @@ def view(
 
 
 SHOWN = {"min", "max", "notice", "confirmation", "check_in", "overrun"}
-BILLED = {"billed", "unused", "overtime"}
+BILLED = {"billed", "unused", "overtime", "tax"}
 """What cancelling costs is told with its dates."""
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from billing.quotes import actions as quotes
-from billing.quotes.queries import price_of
+from billing.quotes.queries import prices_for
 from booking.availability import MINUTE
 from booking.places import Place, get_place, load_places
 from booking.waiting import queries
@@ -19,6 +19,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.refusals import Refusal
 from marketplace.tables import Resource
+from web.finding import use_at
 from web.i18n import Formats, translator
 from web.present import names
 from web.present.resource import organisation_choices, refusal_panel
@@ -73,7 +74,7 @@ def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[Wa
             offered_until=row.offered_until,
             quantity=row.quantity,
             by_request=known[row.resource_id].rules.asks(row.organisation_id),
-            price=_price(session, row, places[row.resource_id]),
+            price=_price(session, row, places[row.resource_id], known[row.resource_id]),
             booking_id=row.booking_id,
             customer=firms.get(row.organisation_id or "", "") or persons.get(row.person_id, ""),
         )
@@ -81,13 +82,13 @@ def rows(session: Session, found: Sequence[WaitingEntry], lang: Lang) -> list[Wa
     ]
 
 
-def _price(session: Session, row: WaitingEntry, place: Resource) -> Money | None:
+def _price(session: Session, row: WaitingEntry, resource: Resource, place: Place) -> Money | None:
     """At most, as the booking will freeze it; one's own house pays nothing."""
     if row.offer is None:
         return None
     buyer = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
-    price, _ = price_of(session, place, buyer, own_house=buyer is None)
-    return quotes.quote_slot(price=price, slot=row.offer, quantity=row.quantity)
+    prices, _ = prices_for(session, resource, buyer, use_at(place, assisted=row.assisted), own_house=buyer is None)
+    return quotes.quote_slot(prices=prices, slot=row.offer, quantity=row.quantity)
 
 
 def join(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from marketplace.money import Money
 from marketplace.slot import Slot
@@ -35,6 +36,29 @@ class EffectView:
 
 
 @dataclass(frozen=True, slots=True)
+class PresetView:
+    """Whose rules fill the form: what its page says of which equipment, from when on if it says so."""
+
+    institution: str
+    what: str
+    source: str
+    dated: date | None
+    leaves_out: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TariffChoices:
+    """What the columns of a tariff's lines offer, how prices stand to a tax, whose rules one may start from."""
+
+    classes: Sequence[Choice]
+    days: Sequence[Choice]
+    helps: Sequence[Choice]
+    modes: Sequence[Choice]
+    presets: Sequence[Choice]
+    preset: PresetView | None
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyView:
     """GET/POST /{lang}/desk/resources/{id}/policy. Field names and values are in `form`; those of a tier end in `_{number}`."""
 
@@ -46,6 +70,10 @@ class PolicyView:
     tiers: Sequence[int]
     units: Sequence[Choice]
     bases: Sequence[Choice]
+    prices: Sequence[int]
+    """Lines of the tariff: `class`, `days`, `begins`, `ends`, `help`, `step` and the price `each`."""
+    currency: str
+    tariff: TariffChoices
     can_edit: bool
     live: Badge
     form: Form

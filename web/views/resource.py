@@ -201,6 +201,8 @@ class ResourceView:
     week: Week
     panel: Panel
     class_prices: Sequence[tuple[str, Money]] = ()
+    tariff: Sequence[tuple[str, Money]] = ()
+    """Under which conditions, in words, an hour costs what."""
     """Of customer classes that do not pay the list price."""
     listed_on: date | None = None
     live_url: str | None = None

@@ -1,14 +1,14 @@
 """Entries of the journal say how many legs they have, and the database that they sum to zero; states only move forward.
 
 Revision ID: 0050
-Revises: 0045
+Revises: 0046
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0050"
-down_revision = "0045"
+down_revision = "0046"
 branch_labels = None
 depends_on = None
 

@@ -275,3 +275,21 @@ def test_no_words_break_the_search(world: World, text: str) -> None:
 def test_institutions_are_listed_for_everyone(world: World) -> None:
     found = world.get("/institutions", params={"limit": 200}).json()
     assert set(found) == {"items", "next_cursor"}
+
+
+def test_a_listing_takes_a_tariff_and_a_tax_with_its_policy_and_tells_them(world: World) -> None:
+    policy = {
+        "tariff": [
+            {"window": {"from": "22:00", "to": "06:00"}, "price": 20000},
+            {"class": "academic", "from_hours": "8", "price": 100},
+        ],
+        "tax": {"rate": "0.06", "mode": "included"},
+    }
+    path = f"/resources/{world.resource}"
+    etag = world.get(path).headers["etag"]
+    reply = world.ask("PUT", path, token=world.manager, json=world.listing(policy=policy), headers={"if-match": etag})
+    assert reply.status_code == 200, reply.text
+    told = world.get(path).json()
+    assert told["tariff"][0]["window"] == {"weekdays": [0, 1, 2, 3, 4, 5, 6], "from": "22:00", "to": "06:00"}
+    assert told["tariff"][1] == {"class": "academic", "from_hours": "8", "price": 100}
+    assert told["tax"] == policy["tax"]

@@ -160,3 +160,38 @@ def test_a_name_that_no_text_can_hold_is_refused_all_the_same(world: World) -> N
 def test_only_who_is_known_may_ask(world: World) -> None:
     refused(world.post("/price-simulations", json=asked()), 401, "not_signed_in")
     assert world.post("/price-simulations", world.a_person(), json=asked()).status_code == 200
+
+
+NIGHT = {"window": {"weekdays": [1], "from": "10:00", "to": "22:00"}, "price": 20000}
+
+
+def test_a_tariff_and_a_tax_are_simulated_as_they_are_billed(world: World) -> None:
+    policy = {"tariff": [NIGHT], "tax": {"rate": "0.13", "mode": "added"}, "setup_billed": True}
+    found = simulated(world, policy=policy, timezone="Asia/Shanghai", setup_min=30)
+    assert found["lines"] == [
+        {"code": "usage", "minutes": 60, "price_per_hour": yuan(30000), "amount": yuan(30000)},
+        {"code": "usage", "minutes": 45, "price_per_hour": yuan(20000), "amount": yuan(15000)},
+        {"code": "setup", "minutes": 30, "price_per_hour": yuan(30000), "amount": yuan(15000)},
+        {"code": "tax", "rate": "0.13", "tax": yuan(7800), "amount": yuan(7800)},
+    ]
+    assert (found["charge"], found["tax"], found["platform_fee"]) == (yuan(67800), yuan(7800), yuan(4800))
+
+
+def test_two_rules_of_which_none_goes_first_are_refused_by_the_later_one(world: World) -> None:
+    helped = {"assisted": True, "price": 45000}
+    body = refused(world.post("/price-simulations", world.member, json=asked(policy={"tariff": [NIGHT, helped]})), 422, "invalid")
+    assert fields(body) == {"policy.tariff[1]"}
+    assert "rows 1 and 2 name equally many conditions" in str(body)
+
+
+def test_presets_say_where_they_are_from_and_are_policies_at_the_price_that_is_asked_for(world: World) -> None:
+    items = world.get("/price-presets?price_per_hour=50000&currency=CNY", world.member).json()["items"]
+    assert len(items) >= 6
+    for one in items:
+        assert one["source"].startswith("http")
+        simulated(world, policy=one["policy"], price_per_hour=50000)
+    by_key = {one["key"]: one for one in items}
+    assert by_key["ntnu-diffraction"]["policy"]["class_prices"] == {"internal": 15000, "academic": 25000}
+    assert by_key["ntnu-diffraction"]["dated"] == "2023-01-01"
+    refused(world.get("/price-presets"), 401, "not_signed_in")
+    refused(world.get("/price-presets?currency=QQQ", world.member), 422, "invalid")

@@ -66,7 +66,11 @@ LINE = {
             }
         ],
     },
-    "policy": {"cancel_tiers": [{"hours": 48, "rate": "0"}]},
+    "policy": {
+        "cancel_tiers": [{"hours": 48, "rate": "0"}],
+        "tariff": [{"window": {"from": "22:00", "to": "06:00"}, "price": 20000}],
+        "tax": {"rate": "0.06", "mode": "included"},
+    },
 }
 LICENCE = {
     "key": "Q1",
