@@ -216,8 +216,8 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
         session.flush()
         if fact.state is PaymentState.CAPTURED:
             _post_capture(session, payment, booking, now)
-        elif fact.state is PaymentState.RELEASED and (accepted := queries.accepted_statement(session, booking.id)):
-            collect(session, statement=accepted, now=now)  # the hold ended before its capture reached the provider
+        elif accepted := queries.accepted_statement(session, booking.id):
+            collect(session, statement=accepted, now=now)  # the hold came after it, or ended before its capture got there
     _post_fee(session, payment, fact, booking, now)
     if fact.refunded_minor > payment.refunded_minor:
         entry = ledger.refund_settled(Money(fact.refunded_minor - payment.refunded_minor, payment.currency))

@@ -53,6 +53,19 @@ def states(session: Session, booking_id: str, operation: Operation) -> list[Call
     return [call.state for call in queries.calls_of(session, booking_id) if call.operation is operation]
 
 
+def test_a_hold_that_comes_after_its_statement_was_accepted_is_captured(
+    committed_db: sessionmaker[Session], stripe: Stripe
+) -> None:
+    with committed_db.begin() as session:
+        booking_id = a_card_booking(session).id
+    used(committed_db, booking_id)
+    work(committed_db, stripe, AFTER)
+    with committed_db() as session:
+        [payment] = queries.payments_of(session, booking_id)
+        assert (payment.captured_minor, payment.transferred_minor) == (52500, 48300)
+        assert invariants.violations(session) == []
+
+
 def test_an_institution_that_names_its_account_late_gets_its_share(
     committed_db: sessionmaker[Session], stripe: Stripe, booking_id: str
 ) -> None:

@@ -29,7 +29,7 @@ def read(institution_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     return {"institution_id": institution_id, "account_id": row.account_id}
 
 
-@router.put("")
+@router.put("", response_model=None)
 def change(institution_id: str, body: AccountIn, db: Db, actor: SignedIn, now: Now) -> dict[str, Any]:
     """What is owed goes there from now on."""
     _require_operator(actor)
