@@ -136,6 +136,14 @@ def test_nothing_at_all_to_be_had_is_refused_although_gaps_may_be_skipped(ask: A
     assert {one.code for one in ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=3", OnConflict.SKIP).reasons} == {"too_long"}
 
 
+def test_how_many_more_times_cannot_be_had_is_told_where_not_all_are_named(ask: Asks) -> None:
+    ask.rules(max_min=60, step_min=45)
+    each = ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=25").reasons
+    assert [one.code for one in each] == ["too_long", "off_step"] * 25
+    told = ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=60").reasons
+    assert (len(told), told[-1].code, told[-1].values) == (51, "more_times", {"more": 35})
+
+
 @pytest.mark.laws
 def test_a_thousand_occurrences_are_booked_in_two_seconds(committed_db: sessionmaker[Session]) -> None:
     with committed_db.begin() as session:
