@@ -17,14 +17,17 @@ from marketplace.slot import EmptySlot, Slot
 LONGEST = 1000
 """Occurrences of one series."""
 FURTHEST = timedelta(days=3 * 366)
-"""From the first occurrence to the last; nothing is bookable further ahead than two years."""
+"""From the first occurrence to the last: of a daily rule more than LONGEST."""
 LONGEST_TEXT, LONGEST_PERIOD = 500, 366
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 YEARLY_ONLY = {"BYWEEKNO", "BYYEARDAY"}
 PARTS = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST", *YEARLY_ONLY}
 BY_DAY = re.compile(r"([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU)")
+CLOCK = re.compile(r"(BYHOUR|BYMINUTE|BYSECOND)=\d{1,2}(,\d{1,2})*")
+"""Of the standard, but each occurrence has the time of day of the first."""
 NO_RULE = "is no recurrence rule such as FREQ=WEEKLY;COUNT=10"
+NOT_OFFERED = "holds {part}, which is not offered here: every time of a series has the clock times of its first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ def read_rule(text: str, zone: ZoneInfo) -> Rule:
     """Any rule of days, with an end or without. Raises: Invalid."""
     given = [part.partition("=") for part in text.strip().upper().removeprefix("RRULE:").rstrip(";").split(";")]
     parts = {name: value for name, _, value in given}
+    if len(parts) == len(given) and (clock := next((found for part in given if (found := CLOCK.fullmatch("".join(part)))), None)):
+        raise Invalid(field="rrule", reason=NOT_OFFERED, part=clock[1])
     if len(text) > LONGEST_TEXT or len(parts) < len(given) or not all(parts.values()) or not set(parts) <= PARTS:
         raise Invalid(field="rrule", reason=NO_RULE)
     if parts.get("FREQ") not in FREQUENCIES:

@@ -161,6 +161,7 @@ REASONS = (
     _("is no manager or technician of the institution"),
     _("is no other meter of this equipment or of its line"),
     _("is no recurrence rule such as FREQ=WEEKLY;COUNT=10"),
+    _("holds {part}, which is not offered here: every time of a series has the clock times of its first"),
     _("is no TOML: {error}"),
     _("is no word of a mapping"),
     _("is not before its end; for a longer one enter another outage from there"),

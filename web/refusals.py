@@ -142,6 +142,7 @@ SENTENCES: Mapping[str, str] = {
         "Part of this time is taken already. Nothing was changed or charged; what you had booked stays. Choose a free time."
     ),
     "meets_itself": _("The request has this time twice. Nothing was booked. Choose shorter times, or ones further apart."),
+    "more_times": _("How many more of its times cannot be had: {more}."),
     "field": _("{field}: {reason}."),
     "idempotency_key_reused": _("This key was used before for another request. Nothing was changed. Send a new key."),
     "bad_signature": _("The signature does not fit ({reason}). Nothing was saved."),

@@ -15,10 +15,9 @@ from booking.external.lines import Unreadable
 from booking.external.reading import Read, as_document, read
 from booking.external.tables import ExternalBusy, ExternalCalendar
 from booking.outages.actions import Closed, close, close_what_is_left
-from booking.places import Place, lock_place
+from booking.places import Place, get_place, lock_place
 from booking.tables import Claim, ClaimKind
 from marketplace import audit
-from marketplace.catalogue import queries as catalogue
 from marketplace.ids import new_id
 from marketplace.people.text import clean
 from marketplace.refusals import Invalid
@@ -29,7 +28,9 @@ MOST_CALENDARS = 10
 MOST_CLAIMS = 50_000
 """Busy stretches times units."""
 BEHIND, AHEAD = timedelta(days=1), timedelta(days=740)
-"""What is read: a little of the past, and more than two years, beyond which nothing can be booked."""
+"""What is read at least: a little of the past, and more than two years; of what can be booked further ahead, all of that."""
+BEYOND = timedelta(days=10)
+"""Of the horizon: read before the days get there, and clear of what touches its last."""
 REREAD = timedelta(hours=24)
 """A file is read again as days go by: its rules reach further."""
 LEASE = timedelta(minutes=2)
@@ -56,6 +57,7 @@ class Due:
     body: bytes | None
     seen: Seen
     zone: ZoneInfo
+    ahead: timedelta
     ours: Container[str] = ()
     """What the resource's own feed tells."""
 
@@ -100,7 +102,7 @@ def connect(session: Session, *, resource_id: str, name: str, source: Source, ac
             session,
             place,
             row,
-            read(source.body, zone=place.zone, within=window(now), ours=_told(session, place.resource_id, now)),
+            read(source.body, zone=place.zone, within=window(ahead(place), now), ours=_told(session, place.resource_id, now)),
             now,
         )
         row.run_at = now + REREAD
@@ -113,7 +115,7 @@ def replace_file(session: Session, *, calendar_id: str, body: bytes, actor_id: s
     place, row = _locked(session, calendar_id)
     if row.url is not None:
         raise Invalid(field="ics", reason="it is read by its address")
-    found = read(body, zone=place.zone, within=window(now), ours=_told(session, place.resource_id, now))
+    found = read(body, zone=place.zone, within=window(ahead(place), now), ours=_told(session, place.resource_id, now))
     row.body = body
     _audit(session, row, "replace_calendar_file", actor_id, {"name": row.name, "entries": found.entries}, now)
     _apply(session, place, row, found, now)
@@ -152,8 +154,8 @@ def claim_due(session: Session, *, now: datetime) -> Due | None:
         return None
     row.lease_until = now + LEASE
     session.flush()
-    zone, seen = ZoneInfo(catalogue.get_resource(session, row.resource_id).timezone), Seen(row.etag, row.modified)
-    return Due(row.id, row.url, row.body, seen if row.body else Seen(), zone, _told(session, row.resource_id, now))
+    place, seen = get_place(session, row.resource_id), Seen(row.etag, row.modified) if row.body else Seen()
+    return Due(row.id, row.url, row.body, seen, place.zone, ahead(place), _told(session, row.resource_id, now))
 
 
 def understand(due: Due, fetched: Fetched | None, *, now: datetime) -> Outcome:
@@ -164,7 +166,7 @@ def understand(due: Due, fetched: Fetched | None, *, now: datetime) -> Outcome:
             return Outcome(error="unreachable")
         new = fetched if fetched and fetched.body is not None and fetched.body != due.body else None
         seen = fetched.seen if fetched else None
-        return Outcome(read(body, zone=due.zone, within=window(now), ours=due.ours), new.body if new else None, seen)
+        return Outcome(read(body, zone=due.zone, within=window(due.ahead, now), ours=due.ours), new.body if new else None, seen)
     except Unreadable as error:
         return Outcome(error=str(error.values["reason"]))
 
@@ -204,10 +206,15 @@ def record(session: Session, *, calendar_id: str, outcome: Outcome, every: timed
     session.flush()
 
 
-def window(now: datetime) -> Slot:
+def ahead(place: Place) -> timedelta:
+    """How far ahead a calendar of the resource is read."""
+    return max(AHEAD, timedelta(days=place.rules.horizon_days) + BEYOND)
+
+
+def window(far: timedelta, now: datetime) -> Slot:
     """Whole days, so that a calendar that did not change is not written anew all day long."""
     today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
-    return Slot(today - BEHIND, today + AHEAD)
+    return Slot(today - BEHIND, today + far)
 
 
 def _locked(session: Session, calendar_id: str) -> tuple[Place, ExternalCalendar]:
@@ -217,7 +224,7 @@ def _locked(session: Session, calendar_id: str) -> tuple[Place, ExternalCalendar
 
 
 def _told(session: Session, resource_id: str, now: datetime) -> Container[str]:
-    return queries.told_by_feed(session, resource_id, after=window(now).start)
+    return queries.told_by_feed(session, resource_id, after=window(AHEAD, now).start)
 
 
 def _apply(session: Session, place: Place, row: ExternalCalendar, found: Read, now: datetime) -> dict[str, int]:
@@ -227,7 +234,7 @@ def _apply(session: Session, place: Place, row: ExternalCalendar, found: Read, n
     """
     if len(found.busy) * place.capacity > MOST_CLAIMS:
         raise Unreadable(reason="too_many")
-    present = queries.busy_of_calendar(session, row.id, after=window(now).start)
+    present = queries.busy_of_calendar(session, row.id, after=window(AHEAD, now).start)
     said = set(found.busy)
     gone = [busy for busy in present if busy.slot not in said]
     come = sorted(said - {busy.slot for busy in present})

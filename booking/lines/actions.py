@@ -26,8 +26,8 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 
 MOST_SHARED = 20
-FURTHEST = timedelta(days=1100)
-"""Further than an outage may lie."""
+FURTHEST = timedelta(days=1850)
+"""Further than anything can be booked, and than outages and busy time that matter."""
 
 
 def fit(session: Session, *, resource_id: str, now: datetime) -> None:

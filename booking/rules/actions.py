@@ -114,7 +114,7 @@ def _check_rules(rules: RuleSet) -> None:
         "min_min": (1, 44640),
         "max_min": (1, 44640),
         "notice_min": (0, 525600),
-        "horizon_days": (1, 730),
+        "horizon_days": (1, checks.FURTHEST_DAYS),
         "setup_min": (0, 1440),
         "cleaning_min": (0, 1440),
     }

@@ -5,10 +5,13 @@ from typing import Any
 
 from booking.calendar_days import CALENDARS
 from booking.occupancy import Gap
+from booking.terms import AT_MOST
 from marketplace.refusals import Invalid
 
+FURTHEST_DAYS = AT_MOST.horizon_days
+"""Ahead, that a publisher may open to all; further is for nobody (see reasons_in_spite)."""
 MOST_EXCEPTIONS = 800
-"""More than the days of the longest horizon."""
+"""More than two years of single days."""
 MOST_NAMED = 500
 """Organisations that one list names."""
 MOST_QUOTAS = 20

@@ -25,7 +25,7 @@ from marketplace.refusals import Invalid, Reason, Refused
 from marketplace.slot import Slot, union
 
 MOST_REASONS = 50
-"""Reasons told of a series that is refused."""
+"""Reasons told of a series that is refused; of further occurrences how many they are."""
 TRIED = 3
 """Occurrences whose own ways out are tried for the whole series."""
 
@@ -84,7 +84,10 @@ class SeriesRefused(Refused):
             for gap in gaps
             for reason in gap.reasons
         ]
-        super().__init__(named[:MOST_REASONS], union(slot for gap in gaps for slot in gap.conflicts)[:MOST_REASONS], alternatives)
+        told = named[:MOST_REASONS]
+        more = len({gap.slot.start for gap in gaps}) - len({reason.values["start"] for reason in told})
+        told += [Reason("more_times", {"more": more})] if more else []
+        super().__init__(told, union(slot for gap in gaps for slot in gap.conflicts)[:MOST_REASONS], alternatives)
         self.refusals = [SlotRefused(replace(wish, slot=gap.slot), gap.reasons, gap.conflicts, []) for gap in gaps]
         if self.conflicts:
             self.code = "slot_taken"

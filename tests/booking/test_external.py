@@ -251,7 +251,7 @@ def test_managers_hear_once_of_a_calendar_that_goes_on_failing(db: Session) -> N
     house = db.get_one(Institution, place.institution_id)
     manager, technician = (a_member(db, role, institution=house).id for role in (Role.MANAGER, Role.TECHNICIAN))
     row, bad = connect(db, place, at(9, 11)), Outcome(error="unreachable")
-    read = Outcome(actions.read(file(at(9, 11)), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(NOW)))
+    read = Outcome(actions.read(file(at(9, 11)), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(actions.AHEAD, NOW)))
     for hour, outcome in enumerate((bad, bad, read, bad, bad, bad, bad, bad)):
         assert told(db, "calendar_failing") == ([] if hour < 6 else [(manager, None)])
         actions.record(db, calendar_id=row.id, outcome=outcome, every=EVERY, now=NOW + timedelta(hours=hour))
@@ -268,6 +268,6 @@ def test_managers_hear_once_of_bookings_that_a_calendar_comes_to_stand_against(d
         book(db, place, at(first, first + 1))
     row = connect(db, place)
     for said, heard in (((at(9, 15),), [2]), ((at(9, 16),), [2]), ((at(9, 16), at(20, 22)), [2, 1]), ((at(20, 22),), [2, 1])):
-        read = Outcome(actions.read(file(*said), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(NOW)))
+        read = Outcome(actions.read(file(*said), zone=ZoneInfo("Asia/Shanghai"), within=actions.window(actions.AHEAD, NOW)))
         actions.record(db, calendar_id=row.id, outcome=read, every=EVERY, now=NOW)
         assert told(db, "calendar_conflicts") == [(manager, count) for count in heard]

@@ -45,7 +45,7 @@ def wanted(db: Session, resource: Resource, slot: Slot, override: str | None, wh
 
 def records(db: Session, booking_id: str) -> list[AuditEntry]:
     found = select(AuditEntry).where(AuditEntry.object_id == booking_id, AuditEntry.action == "override_rules")
-    return list(db.scalars(found.order_by(AuditEntry.at)))
+    return list(db.scalars(found.order_by(AuditEntry.at, AuditEntry.id)))
 
 
 def codes(db: Session, wish: Wish, now: datetime = NOW) -> list[str]:

@@ -9,7 +9,7 @@ from dateutil.rrule import rrulestr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from booking.recurrence import WEEKDAYS, Skipped, days, occurrences, parse
+from booking.recurrence import NO_RULE, NOT_OFFERED, WEEKDAYS, Skipped, days, occurrences, parse
 from marketplace.refusals import Invalid
 from marketplace.slot import Slot
 
@@ -167,3 +167,21 @@ def test_what_is_no_rule_or_never_ends_or_begins_elsewhere_is_refused(rule: str)
     with pytest.raises(Invalid) as refused:
         occurrences(rule, first, BERLIN)
     assert refused.value.values["field"] == "rrule"
+
+
+@pytest.mark.parametrize(
+    ("rule", "part"),
+    [
+        ("FREQ=DAILY;BYHOUR=9,11;COUNT=9", "BYHOUR"),
+        ("FREQ=WEEKLY;COUNT=9;BYMINUTE=0", "BYMINUTE"),
+        ("BYSECOND=0;FREQ=DAILY;COUNT=2", "BYSECOND"),
+    ],
+)
+def test_a_part_of_the_standard_that_is_not_offered_is_named(rule: str, part: str) -> None:
+    first = Slot(datetime(2027, 3, 14, 8, tzinfo=UTC), datetime(2027, 3, 14, 9, tzinfo=UTC))
+    with pytest.raises(Invalid) as refused:
+        occurrences(rule, first, BERLIN)
+    assert (refused.value.values["reason"], refused.value.values["part"]) == (NOT_OFFERED, part)
+    with pytest.raises(Invalid) as wrong:
+        occurrences(rule.replace("=9,11", "=x").replace("E=0", "E=").replace("D=0", "D=0,"), first, BERLIN)
+    assert wrong.value.values["reason"] == NO_RULE

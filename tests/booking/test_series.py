@@ -19,7 +19,9 @@ from booking.tables import Approval, Booking, BookingSeries, Category, OnConflic
 from marketplace.slot import Slot
 from marketplace.tables import Institution, Message, Resource
 from tests.builders import a_person, a_resource, an_organisation
+from web.present.series import reasons_of
 from web.running import audit
+from web.views.frame import Lang
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -134,6 +136,23 @@ def test_occurrences_stand_in_each_others_way(db: Session, ask: Asks) -> None:
 def test_nothing_at_all_to_be_had_is_refused_although_gaps_may_be_skipped(ask: Asks) -> None:
     ask.rules(max_min=60)
     assert {one.code for one in ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=3", OnConflict.SKIP).reasons} == {"too_long"}
+
+
+def test_how_many_more_times_cannot_be_had_is_told_where_not_all_are_named(ask: Asks) -> None:
+    ask.rules(max_min=60, step_min=45)
+    each = ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=25").reasons
+    assert [one.code for one in each] == ["too_long", "off_step"] * 25
+    told = ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=60").reasons
+    assert (len(told), told[-1].code, told[-1].values) == (51, "more_times", {"more": 35})
+
+
+def test_a_page_names_some_of_a_refused_series_times_and_counts_the_others(ask: Asks) -> None:
+    ask.rules(max_min=60)
+    refused = ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=60")
+    told = reasons_of(refused, "Europe/Berlin", Lang.EN)
+    assert (len(told), told[-1]) == (11, "How many more of its times cannot be had: 50.")
+    assert reasons_of(refused, "Europe/Berlin", Lang.ZH)[-1] == "另有 50 个时段同样无法预约。"
+    assert len(reasons_of(ask.refusal(at("2027-03-14"), "FREQ=DAILY;COUNT=10"), "Europe/Berlin", Lang.EN)) == 10
 
 
 @pytest.mark.laws

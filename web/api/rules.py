@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from booking.occupancy import Gap
 from booking.rules.actions import Further, RuleSet
-from booking.rules.checks import BOUNDS
+from booking.rules.checks import BOUNDS, FURTHEST_DAYS
 from booking.tables import Approval, RuleVersion
 from web.api import shapes
 from web.api.shapes import Day, Flag, Shape, SpanIn, Text, Whole
@@ -109,7 +109,7 @@ class RulesIn(Shape):
     min_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
     max_min: Annotated[Whole, Field(ge=1, le=44640)] | None = None
     notice_min: Annotated[Whole, Field(ge=0, le=525600)] | None = None
-    horizon_days: Annotated[Whole, Field(ge=1, le=730)] | None = None
+    horizon_days: Annotated[Whole, Field(ge=1, le=FURTHEST_DAYS)] | None = None
     setup_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
     cleaning_min: Annotated[Whole, Field(ge=0, le=1440)] | None = None
     buffer_mode: Literal["sum", "max"] | None = None

@@ -137,8 +137,11 @@ def reasons_of(refusal: Refusal | None, zone: str, lang: Lang) -> list[str]:
     if not isinstance(refusal, Refused):
         return []
     _, formats, said = translator(lang), Formats(lang), []
-    for one in refusal.reasons[:MOST_REASONS]:
+    shown = [one for one in refusal.reasons if one.code != "more_times"][:MOST_REASONS]
+    for one in shown:
         text = sentence(one.code, one.values, _) if one.code != "slot_taken" else _("That time is taken.")
         when = formats.moment(datetime.fromisoformat(one.values["start"]), zone) if "start" in one.values else ""
         said.append(_("{label}: {value}").format(label=when, value=text) if when else text)
-    return said
+    times = {one.wish.slot.start for one in refusal.refusals} if isinstance(refusal, SeriesRefused) else set()
+    more = len(times) - len({one.values.get("start") for one in shown})
+    return [*said, sentence("more_times", {"more": more}, _)] if more > 0 else said

@@ -32,6 +32,17 @@ def test_an_edit_needs_the_version_that_was_read_and_answers_with_the_next(world
     refused(edit(world, made), 412, "stale")
 
 
+def test_a_member_books_a_thousand_days_where_the_publisher_opens_them(world: World) -> None:
+    open_for = {"horizon_days": 1830}
+    resource = world.a_resource(rules=open_for)
+    body = {**span(tomorrow(1)), "rrule": "FREQ=DAILY;COUNT=1000"}
+    reply = world.post(f"/resources/{resource}/booking-series", world.member, json=body)
+    assert reply.status_code == 201, reply.text
+    assert len(reply.json()["bookings"]) == 1000
+    wrong = world.post("/resources", world.manager, json=world.listing(rules={"horizon_days": 1831}))
+    refused(wrong, 422, "malformed")
+
+
 def test_this_and_the_following_are_split_off_at_the_price_of_acceptance(world: World) -> None:
     made = a_series(world)
     third = made["bookings"][2]["id"]
