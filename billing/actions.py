@@ -17,7 +17,7 @@ from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
 from billing.quotes.queries import frozen_prices
 from billing.settlement import Funding
-from billing.simulation import line_json
+from billing.simulation import line_json, with_tax
 from billing.tables import BankReceipt, BookingQuote, PolicyVersion, Statement, StatementState
 from billing.tariffs.choosing import PriceList
 from billing.telling import tell, tell_corrected
@@ -166,6 +166,7 @@ def _draft(
         found = corrections.named(session, booking, since=accepted.created_at) if use else []
         because = {"discrepancies": found} if found else {}
         lines += [{**line_json(Line(LineCode.CORRECTION, -charged)), **because}] if charged or because else []
+    lines = with_tax(lines, terms.tax.within(owed))
     added = owed - charged
     if before is not None and before.state not in queries.PAYING:
         before.state = StatementState.SUPERSEDED
@@ -262,6 +263,7 @@ def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor
     fee = settlement.platform_fee(before + charge - tax, terms.fee_rate) - taken
     resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
     resolved.tax_minor = tax.minor - queries.accepted_tax(session, booking.id)
+    resolved.lines = with_tax(resolved.lines, tax)
     statement.state = StatementState.SUPERSEDED
     session.add(resolved)
     session.flush()

@@ -132,18 +132,18 @@ def record(session: Session, outcome: Outcome, *, now: datetime) -> None:
         row.run_at = now + min(timedelta(seconds=10) * 2 ** min(row.attempts, 10), LONGEST_WAIT)
     elif isinstance(outcome, Given):
         row.state, row.last_error, row.done_at = CallState.FAILED, outcome.error, now
-        _given_up(session, row, payment, now)
+        _given_up(session, row, payment, outcome, now)
     else:
         row.generation = outcome.generation
         _record_fact(session, row, payment, outcome.fact, now)
     session.flush()
 
 
-def _given_up(session: Session, row: ProviderCall, payment: Payment, now: datetime) -> None:
+def _given_up(session: Session, row: ProviderCall, payment: Payment, given: Given, now: datetime) -> None:
     if row.operation in {Operation.HOLD, Operation.CHARGE} and payment.state is PaymentState.WANTED:
         payment.state = PaymentState.FAILED
         session.flush()
-        if row.operation is Operation.CHARGE:
+        if row.operation is Operation.CHARGE and given.declined:
             charge_refused(session, payment=payment, now=now)
 
 

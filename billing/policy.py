@@ -134,6 +134,8 @@ def parse(document: Mapping[str, Any]) -> Policy:
 def _with_tariff(policy: Policy, tariff: Any) -> Policy:
     """A rule that names a class and nothing else is a price by class. Raises: Invalid."""
     found = rules.read("policy.tariff", tariff, policy.class_prices)
+    if len(found) + len(policy.class_prices) > rules.MOST_RULES:
+        raise Invalid(field="policy.tariff", reason=f"must be a list of at most {rules.MOST_RULES} rules")
     plain = {rule.customer_class: rule.price for rule in found if rule.customer_class and rule.specificity == 1}
     prices = dict(policy.class_prices) | plain
     ordered = tuple((kind, prices[kind]) for kind in CLASSES if kind in prices)

@@ -333,7 +333,7 @@ def owing_institutions(session: Session, *, refused_before: datetime, limit: int
 
     One whose transfer was refused later than `refused_before` is left out, unless its account is another one since.
     """
-    of_it, share = ProviderCall.payment_id == Payment.id, JournalLeg.account == Account.IP
+    of_it, share = ProviderCall.payment_id == Payment.id, JournalLeg.account.in_([Account.IP, Account.TAX])
     under_way = exists().where(
         of_it,
         ProviderCall.operation == Operation.TRANSFER,

@@ -1,6 +1,6 @@
 """A bill worked out for facts that somebody made up: nothing is read, nothing is stored."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -316,6 +316,11 @@ def _choice(field: str, kind: type[_Kind], value: Any) -> _Kind:
         return kind(value)
     except ValueError:
         raise Invalid(field=field, reason=f"must be one of {', '.join(kind)}") from None
+
+
+def with_tax(lines: Sequence[Mapping[str, Any]], within: Money) -> list[dict[str, Any]]:
+    """The lines of a statement whose sum was set otherwise: what of it is tax said anew."""
+    return [{**line, "tax": money_json(within)} if "tax" in line else dict(line) for line in lines]
 
 
 def money_json(amount: Money) -> dict[str, Any]:

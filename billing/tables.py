@@ -58,7 +58,7 @@ class CallState(StrEnum):
 
 STATEMENT_MOVES = {
     StatementState.OPEN: (StatementState.DISPUTED, StatementState.ACCEPTED, StatementState.SUPERSEDED),
-    StatementState.DISPUTED: (StatementState.SUPERSEDED,),
+    StatementState.DISPUTED: (StatementState.ACCEPTED, StatementState.SUPERSEDED),
     StatementState.ACCEPTED: (StatementState.SETTLED,),
 }
 PAYMENT_MOVES = {

@@ -56,7 +56,7 @@ class Seen:
     answered: bool = True
     """Whether the provider has told anything: without a fact that it has no such payment, or that the event is of none."""
     nothing_new: bool = False
-    """The payment stands where nothing moves it: its call hears of that itself."""
+    """The payment waits for its payer or was declined: its call hears of that itself."""
 
 
 def read_secrets(setting: str) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
     if payment is not None and seen.fact is not None:
         apply_payment(session, payment=payment, fact=seen.fact, now=now)
         event.done_at = now
-    elif not event.object_id.startswith("pi_") or (payment is not None and seen.nothing_new):
+    elif not event.object_id.startswith("pi_") or seen.nothing_new:
         event.done_at = now  # transfers and the like are recorded by the call that made them
     elif payment is None and seen.answered and now - event.received_at >= QUARANTINE:
         event.quarantined_at = now

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from marketplace.slot import Slot, union
 
+LONGEST_BUFFER = timedelta(days=2)
+"""Claims are looked for this far around a window, so that buffers outside it are seen."""
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 

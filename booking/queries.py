@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from booking import fitting, occupancy, pooling, terms
 from booking.availability import open_slots
-from booking.occupancy import Taken
+from booking.occupancy import LONGEST_BUFFER, Taken
 from booking.places import Attendant, Place, claimed_by, load_places, places_asked
 from booking.states import HOLDING, BookingState
 from booking.tables import Booking, BookingSeries, Claim, Outage, RuleVersion
@@ -23,8 +23,6 @@ from marketplace.roles import Role
 from marketplace.slot import Slot, common, subtract, union
 from marketplace.tables import ListingState
 
-LONGEST_BUFFER = timedelta(days=2)
-"""Claims are looked for this far around a window, so that buffers outside it are seen."""
 NEAR = timedelta(hours=6)
 """What most buffers are shorter than: so far around one slot its claims are asked for before its rules are known."""
 FAR = timedelta(days=16)

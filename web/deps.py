@@ -1,6 +1,7 @@
 """What routes are handed: a session that commits with the reply, the actor, the time, the settings, one answer per key."""
 
 import hashlib
+import json
 from asyncio import wrap_future
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -208,8 +209,8 @@ class Once:
 def _asked(body: bytes) -> bytes:
     """One form for the same JSON, however its names are ordered and spaced: a client that writes it anew asks nothing else."""
     try:
-        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
         return body
 
 

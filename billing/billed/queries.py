@@ -1,11 +1,11 @@
 """Statements of an institution or of firms in some time, and their sums by currency as the journal has them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from billing.ledger import Account
@@ -53,30 +53,32 @@ def sums_of(session: Session, which: Which) -> list[Sums]:
     """Of all of them, by currency."""
     billed = _by_currency(session, which)
     outstanding = _by_currency(session, (*which, Statement.state.in_(UNANSWERED)))
-    being_paid = select(Statement.booking_id).where(*which, Statement.state == StatementState.ACCEPTED)
-    owed = select(JournalEntry.currency, func.sum(JournalLeg.amount_minor)).where(*_owed(being_paid))
-    for currency, amount in session.execute(owed.group_by(JournalEntry.currency)):
-        outstanding[currency] += int(amount)
+    being_paid = session.scalars(select(Statement).where(*which, Statement.state == StatementState.ACCEPTED)).all()
+    for one, left in zip(being_paid, open_amounts(session, being_paid), strict=True):
+        outstanding[one.currency] += left.minor
     return [Sums(Money(billed[one], one), Money(outstanding[one], one)) for one in sorted(billed)]
 
 
 def open_amounts(session: Session, statements: Sequence[Statement]) -> list[Money]:
-    """What is still owed for each; what a booking owes stands beside the newest of its accepted versions, once."""
-    accepted = [one.booking_id for one in statements if one.state is StatementState.ACCEPTED]
-    owed = dict(_receivable(session, accepted))
-    found = []
-    for one in statements:
-        accepted_rest = owed.pop(one.booking_id, 0) if one.state is StatementState.ACCEPTED else 0
-        found.append(Money(one.charge_minor if one.state in UNANSWERED else accepted_rest, one.currency))
+    """What is still owed for each; what a booking owes lies on its newest accepted versions, on none more than it charged."""
+    rest = _rests(session, {one.booking_id for one in statements if one.state is StatementState.ACCEPTED})
+    return [Money(one.charge_minor if one.state in UNANSWERED else rest.get(one.id, 0), one.currency) for one in statements]
+
+
+def _rests(session: Session, booking_ids: Collection[str]) -> dict[str, int]:
+    """By version, minor units."""
+    owed = select(JournalEntry.booking_id, func.sum(JournalLeg.amount_minor)).where(*_owed(booking_ids))
+    left = {str(one): int(amount) for one, amount in session.execute(owed.group_by(JournalEntry.booking_id))}
+    accepted = Statement.booking_id.in_(booking_ids), Statement.state == StatementState.ACCEPTED
+    versions = select(Statement.id, Statement.booking_id, Statement.charge_minor).where(*accepted)
+    found = {}
+    for statement_id, booking_id, charge in session.execute(versions.order_by(Statement.booking_id, Statement.number.desc())):
+        found[statement_id] = min(max(charge, 0), max(left.get(booking_id, 0), 0))
+        left[booking_id] = left.get(booking_id, 0) - found[statement_id]
     return found
 
 
-def _receivable(session: Session, booking_ids: Collection[str]) -> Mapping[str, int]:
-    asked = select(JournalEntry.booking_id, func.sum(JournalLeg.amount_minor)).where(*_owed(booking_ids))
-    return {str(one): int(amount) for one, amount in session.execute(asked.group_by(JournalEntry.booking_id))}
-
-
-def _owed(booking_ids: Select[str] | Collection[str]) -> Which:
+def _owed(booking_ids: Collection[str]) -> Which:
     of_them = JournalEntry.booking_id.in_(booking_ids)
     return of_them, JournalLeg.entry_id == JournalEntry.id, JournalLeg.account == Account.AR
 

@@ -20,8 +20,9 @@ def may_rise(*, found_at: datetime, ends_at: datetime, late_data_hours: int) -> 
 def not_charged(amount: Money, ceiling: Money | None) -> Line | None:
     """What of `amount` lies above the ceiling, as the line that takes it off.
 
-    >>> not_charged(Money(60000, "CNY"), Money(52500, "CNY"))
-    Line(code=<LineCode.LATE: 'late'>, amount=Money(minor=-7500, currency='CNY'), minutes=None)
+    >>> line = not_charged(Money(60000, "CNY"), Money(52500, "CNY"))
+    >>> line and (line.code.value, line.amount.minor)
+    ('late', -7500)
     """
     over = amount - ceiling if ceiling is not None else zero(amount.currency)
     return Line(LineCode.LATE, -over) if over.minor > 0 else None

@@ -192,7 +192,8 @@ def charge_refused(session: Session, *, payment: Payment, now: datetime) -> None
     accepted = queries.accepted_statement(session, payment.booking_id)
     if accepted is None:
         return
-    times = sum(call.operation is Operation.CHARGE for call in queries.calls_of(session, payment.booking_id))
+    calls = queries.calls_of(session, payment.booking_id)
+    times = sum(call.operation is Operation.CHARGE and call.state is CallState.FAILED for call in calls)
     again = now + REFUSED_AGAIN if times < MOST_CHARGES else None
     booking, owed = get_booking(session, payment.booking_id), Money(payment.wanted_minor, payment.currency)
     tell_refused(session, booking, accepted, owed, number=payment.number, again=again, now=now)

@@ -12,8 +12,8 @@ from billing.tables import CallState, JournalEntry, JournalLeg, Operation, Payou
 from marketplace.money import Money
 from marketplace.tables import Institution, Settlement
 
-OURS = (Operation.CAPTURE, Operation.RELEASE, Operation.REFUND, Operation.TRANSFER)
-"""What the payer's bank has no say in: refused, it is for the platform's operator to see why."""
+SHOWN = (Operation.CAPTURE, Operation.RELEASE, Operation.REFUND, Operation.TRANSFER, Operation.CHARGE)
+"""Refused, it is for the platform's operator to see why; a hold that is refused ends with its booking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def calls_in_trouble(session: Session, *, limit: int = 100) -> Sequence[Provider
     again = exists().where(
         later.payment_id == ProviderCall.payment_id, later.operation == ProviderCall.operation, later.seq > ProviderCall.seq
     )
-    refused = (ProviderCall.state == CallState.FAILED) & ProviderCall.operation.in_(OURS) & ~again
+    refused = (ProviderCall.state == CallState.FAILED) & ProviderCall.operation.in_(SHOWN) & ~again
     found = select(ProviderCall).where(or_(ProviderCall.state == CallState.MISMATCH, refused))
     return session.scalars(found.order_by(ProviderCall.id.desc()).limit(limit)).all()
 
@@ -69,9 +69,11 @@ def shares(session: Session) -> list[Share]:
 
 
 def _owed(session: Session) -> dict[str, list[Money]]:
-    """What the journal owes them; nothing that is conditional."""
+    """What the journal owes them, their tax with it; nothing that is conditional."""
     legs = select(JournalEntry.institution_id, JournalEntry.currency, func.sum(JournalLeg.amount_minor)).where(
-        JournalLeg.entry_id == JournalEntry.id, JournalLeg.account == Account.IP, JournalEntry.institution_id.in_(_collecting())
+        JournalLeg.entry_id == JournalEntry.id,
+        JournalLeg.account.in_([Account.IP, Account.TAX]),
+        JournalEntry.institution_id.in_(_collecting()),
     )
     found: dict[str, list[Money]] = {}
     for house, currency, amount in session.execute(legs.group_by(JournalEntry.institution_id, JournalEntry.currency)):

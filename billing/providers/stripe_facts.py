@@ -142,7 +142,7 @@ def troubles() -> Iterator[None]:
         raise _declined(error) from error
     except stripe.APIConnectionError as error:
         raise NoAnswer(str(error)) from error
-    except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError) as error:
+    except (stripe.InvalidRequestError, stripe.IdempotencyError) as error:
         raise Rejected(str(error)) from error
     except stripe.StripeError as error:
         if error.http_status == 409:  # a twin is under way: what came of it is not known

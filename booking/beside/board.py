@@ -3,15 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-from booking.occupancy import Ledger, Taken
+from booking.occupancy import LONGEST_BUFFER, Ledger, Taken
 from booking.waiving import Beside, regrown, trim
 from marketplace.slot import Slot
-
-NEAR = timedelta(days=2)
-"""Buffers are never longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Board:
 
     def around(self, resource_ids: Iterable[str], slot: Slot) -> dict[str, list[Taken]]:
         """By resource the claims that matter to a use of `slot`."""
-        return self._ledger.around(resource_ids, slot.widen(NEAR, NEAR))
+        return self._ledger.around(resource_ids, slot.widen(LONGEST_BUFFER, LONGEST_BUFFER))
 
     def beside(self, slot: Slot, organisation_id: str | None) -> Beside:
         """The organisation's bookings that end as `slot` begins or begin as it ends."""

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.beside.board import Board, Holder
+from booking.occupancy import LONGEST_BUFFER
 from booking.tables import Booking, Claim
 from marketplace.ids import is_operator
 from marketplace.slot import Slot
@@ -21,7 +22,7 @@ def board(session: Session, resource_ids: Collection[str], *, reach: Slot, ignor
 def holders(session: Session, resource_ids: Collection[str], *, reach: Slot, ignoring: Collection[str] = ()) -> dict[str, Holder]:
     """The bookings that hold time of the machines among them near `reach`, by id."""
     machines = [one for one in resource_ids if not is_operator(one)]
-    near = reach.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
+    near = reach.widen(LONGEST_BUFFER, LONGEST_BUFFER)
     held = select(Claim.booking_id).where(Claim.active, Claim.resource_id.in_(machines))
     held = held.where(Claim.starts_at < near.end, Claim.ends_at > near.start)
     columns = (Booking.id, Booking.starts_at, Booking.ends_at, Booking.organisation_id, Booking.rules_id)

@@ -20,6 +20,7 @@ from marketplace.slot import Slot
 MOST_OBSERVANCES = 100
 """Of one zone; with two offsets each they fit the 256 kinds of time that the compiled form holds."""
 OFFSET = re.compile(r"([+-])([01]\d|2[0-3])([0-5]\d)([0-5]\d)?", re.ASCII)
+YEARLY = re.compile(r"(?:^|;)\s*FREQ\s*=\s*YEARLY\s*(?:;|$)", re.IGNORECASE)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BEGINNING, END = datetime(2, 1, 1, tzinfo=UTC), datetime(LATEST, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=366)
@@ -38,13 +39,18 @@ class Change:
 
 def zone_defined(defined: Entry, within: Slot, effort: Effort) -> ZoneInfo | None:
     """None where it says no zone. Raises: Unreadable (too much)."""
-    if not 0 < len(defined.parts) <= MOST_OBSERVANCES:
+    if not 0 < len(defined.parts) <= MOST_OBSERVANCES or not all(map(_is_yearly, defined.parts)):
         return None
     try:
         changes = [change for part in defined.parts for change in _changes(part, within, effort)]
     except (BadTime, Invalid, OverflowError):
         return None
-    return _compiled(sorted(changes, key=lambda change: change.at))
+    return _compiled(sorted(changes, key=lambda change: change.at)) if changes else None
+
+
+def _is_yearly(part: Entry) -> bool:
+    """Clocks are changed in no other way; what says so must not use up what the entries of the file may cost."""
+    return all(YEARLY.search(line.value) for line in part.all("RRULE"))
 
 
 def _changes(part: Entry, within: Slot, effort: Effort) -> list[Change]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from booking import queries
 from booking.external import queries as external
+from booking.occupancy import LONGEST_BUFFER
 from booking.places import Place, get_place, lock_place
 from booking.states import HOLDING
 from booking.tables import Booking, Claim, ClaimKind, Outage
@@ -77,7 +78,7 @@ def close_what_is_left(session: Session, *, resource_id: str, around: Slot) -> N
 
     The rows of the resource and its parts are locked by whoever frees the time.
     """
-    near = around.widen(queries.LONGEST_BUFFER, queries.LONGEST_BUFFER)
+    near = around.widen(LONGEST_BUFFER, LONGEST_BUFFER)
     for one in get_place(session, resource_id).claimed:
         for closed in _closed_near(session, one, near):
             close(session, get_place(session, one), closed)

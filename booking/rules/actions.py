@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from booking import queries
+from booking.external.due import read_anew
 from booking.occupancy import Gap
 from booking.operators import queries as operators
 from booking.places import note_change
@@ -74,6 +75,8 @@ def set_rules(
     row.id, row.resource_id, row.number, row.created_at = new_id("rul"), resource_id, len(versions) + 1, now
     session.add(row)
     session.flush()
+    if versions and row.horizon_days > versions[-1].horizon_days:
+        read_anew(session, resource_id, now=now)
     audit.record(
         session,
         actor_id=actor_id,

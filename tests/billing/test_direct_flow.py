@@ -300,3 +300,13 @@ def test_a_correction_leaves_the_fee_of_the_whole_charge(db: Session, first: int
 def test_a_correction_downwards_takes_back_what_the_institution_was_sure_of() -> None:
     """Nothing of it was conditional, where no programme pays."""
     assert dict(ledger.usage_charge(yuan(-7500), yuan(-600)).legs) == {Account.AR: -7500, Account.IP: 6900, Account.FEE: 600}
+
+
+def test_a_firm_takes_its_objection_back_by_accepting(db: Session) -> None:
+    booking = a_quoted_booking(db)
+    a_use(db, booking)
+    statement = drafted(db, booking)
+    actions.dispute_statement(db, statement_id=statement.id, reason="设备停机", actor_id="per_1", now=AFTER)
+    actions.accept_statement(db, statement_id=statement.id, actor_id="per_1", now=AFTER)
+    assert statement.state is StatementState.ACCEPTED
+    assert invariants.violations(db) == []

@@ -19,6 +19,7 @@ from booking.external.lines import Unreadable
 from booking.external.tables import ExternalBusy, ExternalCalendar
 from booking.lines import actions as lines
 from booking.outages import actions as outages
+from booking.rules.actions import RuleSet, set_rules
 from booking.tables import Booking, Category, Claim
 from marketplace.refusals import Invalid, NotFound
 from marketplace.roles import Role
@@ -210,6 +211,18 @@ def test_a_file_reaches_further_as_days_go_by(db: Session) -> None:
     read_as(db, row, actions.understand(due, None, now=later), later)
     assert len(queries.busy_of_calendar(db, row.id)) == first + 2
     assert queries.count_busy(db, [row.id], after=later) == {row.id: first - 1}
+
+
+def test_who_may_book_further_ahead_does_so_by_a_calendar_that_is_read_as_far(db: Session) -> None:
+    place = a_resource(db, rules={"horizon_days": 700})
+    far = Slot(NOW + timedelta(days=900), NOW + timedelta(days=900, hours=2))
+    row = connect(db, place, far)
+    assert queries.busy_of_calendar(db, row.id) == []
+    set_rules(db, resource_id=place.id, rules=RuleSet(horizon_days=1000), actor_id=None, now=NOW)
+    due = actions.claim_due(db, now=NOW)
+    assert due is not None
+    read_as(db, row, actions.understand(due, None, now=NOW), NOW)
+    assert [one.slot for one in queries.busy_of_calendar(db, row.id)] == [far]
 
 
 def test_what_cannot_be_read_or_is_too_much_is_refused_before_anything_is_kept(db: Session) -> None:

@@ -10,7 +10,7 @@ from billing import actions
 from marketplace.permissions import Actor, Grant
 from marketplace.roles import Role
 from marketplace.tables import Institution
-from tests.billing.test_card_flow import AFTER
+from tests.billing.test_card_flow import AFTER, a_use
 from tests.builders import a_member, an_institution, an_organisation
 from tests.web.desks import Desk
 from tests.web.test_income import billed
@@ -74,3 +74,21 @@ def test_the_page_and_its_file_are_there_for_everybody_signed_in(desk: Desk) -> 
     file = reader.get("/bills.csv")
     assert next(csv.reader(io.StringIO(file.text.lstrip("\ufeff"))))[0] == "number"
     assert 'href="/en/bills"' in reader.get("/bookings").text
+
+
+def test_what_is_owed_lies_in_the_month_of_the_version_that_charged_it(db: Session) -> None:
+    house = an_institution(db)
+    booking = billed(db, house)
+    buyer = a_buyer(db, booking.organisation_id or "")
+    first = actions.queries.statement_of_booking(db, booking.id)
+    assert first is not None
+    first.created_at = datetime(2026, 2, 10, tzinfo=UTC)
+    a_use(db, booking, minutes=150, number=2)
+    [more] = actions.draft_statements(db, now=AFTER)
+    actions.accept_statement(db, statement_id=more, actor_id="per_1", now=AFTER)
+    found = []
+    for month in (date(2026, 2, 1), date(2026, 3, 1)):
+        [sums] = bills(db, buyer, Asked(month), lang=Lang.EN, now=AFTER).sums
+        found.append((sums.billed.minor, sums.outstanding.minor, sums.received.minor))
+    later = actions.queries.get_statement(db, more).charge_minor
+    assert found == [(52500, 52500, 0), (later, later, 0)]

@@ -243,10 +243,10 @@ def test_an_outage_tells_a_person_of_several_bookings_in_one_letter(firm: Firm) 
     assert lines[2].startswith("理由：停机时间为 ")
     assert "真空泵漏油" not in text_of(mail)
     assert [line for line in lines if line.startswith("结果：")] == [
-        "结果：改用这台设备，价格按原约定",
+        "结果：改用这台设备，按原约定的计价规则",
         "结果：由机构取消，不收费",
         "结果：已改由另一家机构提供",
-        "结果：改到其他时间，价格按原约定",
+        "结果：改到其他时间，按原约定的计价规则",
     ]
     assert [line for line in lines if line.startswith("设备：")] == [
         "设备：喷雾干燥机三号",

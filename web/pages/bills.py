@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
@@ -32,13 +33,14 @@ def page(
 
 @router.get("/bills.csv")
 def file(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, month: str = "", organisation: str = "") -> Response:
-    """All of the month; amounts as decimals, so that they add up in a spreadsheet."""
+    """Of the month, 20,000 at most; amounts as decimals, so that they add up in a spreadsheet."""
     asked = _asked(db, actor, now, month, organisation, "")
     sheet = io.StringIO()
     writer = csv.writer(sheet)
     writer.writerow(COLUMNS)
     for row in bills.every_row(db, actor, asked, lang=pen.lang):
-        words = [row.number, f"{row.issued_at:%Y-%m-%d}", safe(row.institution), safe(row.resource), safe(row.organisation)]
+        issued = f"{row.issued_at.astimezone(ZoneInfo(row.zone)):%Y-%m-%d}"
+        words = [row.number, issued, safe(row.institution), safe(row.resource), safe(row.organisation)]
         writer.writerow([*words, row.charge.decimal, row.open_amount.decimal, row.charge.currency, row.state])
     headers = {"content-disposition": f'attachment; filename="bills-{asked.month:%Y-%m}.csv"'}
     return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

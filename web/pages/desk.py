@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
@@ -242,7 +243,7 @@ def income_csv(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution:
     writer = csv.writer(sheet)
     writer.writerow(["number", "issued", "customer", "equipment", "charge", "open", "currency", "state"])
     for row in found.rows:
-        words = [row.number, f"{row.issued_at:%Y-%m-%d}", safe(row.customer), safe(row.resource)]
+        words = [row.number, f"{row.issued_at.astimezone(ZoneInfo(row.zone)):%Y-%m-%d}", safe(row.customer), safe(row.resource)]
         writer.writerow([*words, row.charge.decimal, row.open_amount.decimal, row.charge.currency, row.state])
     headers = {"content-disposition": f'attachment; filename="income-{house.id}.csv"'}
     return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

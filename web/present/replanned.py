@@ -16,7 +16,7 @@ def outcome(session: Session, data: Mapping[str, Any], lang: Lang) -> list[tuple
     """What became of one booking; nothing where a message is not about a plan."""
     _ = translator(lang)
     said = {
-        "booking_changed": _("moved to another time, at the price agreed"),
+        "booking_changed": _("moved to another time, by the terms agreed"),
         "booking_cancelled": _("cancelled by the institution, without a fee"),
         "booking_substituted": _("booked with another institution"),
         "booking_requested": _("asked of another institution, which decides"),
@@ -25,7 +25,7 @@ def outcome(session: Session, data: Mapping[str, Any], lang: Lang) -> list[tuple
         return []
     if (left := data.get("left")) is None:
         return [(_("Outcome"), said[became])]
-    moved = _("moved to this equipment, at the price agreed")
+    moved = _("moved to this equipment, by the terms agreed")
     return [(_("Outcome"), moved), (_("Instead of"), names.name_of(catalogue.get_resource(session, left), lang))]
 
 

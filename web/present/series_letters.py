@@ -66,5 +66,6 @@ def _told(session: Session, message: Message) -> list[Booking]:
     series_id: str = (first.series_id if message.kind == LEAVES else None) or message.data["series_id"]
     theirs = [row for row in series.bookings_of(session, series_id) if row.person_id == message.person_id]
     if message.kind == LEAVES:
-        return [row for row in theirs if row.cancelled_at and row.cancelled_at == first.cancelled_at]
+        stood = [row for row in theirs if row.decided_at]
+        return [row for row in stood if row.cancelled_at and row.cancelled_at == first.cancelled_at]
     return [row for row in theirs if row.state in HOLDING and row.ends_at > message.created_at]

@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 MOVES = {
-    "statements": {"open": ("disputed", "accepted", "superseded"), "disputed": ("superseded",), "accepted": ("settled",)},
+    "statements": {"open": ("disputed", "accepted", "superseded"), "disputed": ("accepted", "superseded"), "accepted": ("settled",)},
     "payments": {"wanted": ("authorised", "captured", "released", "failed"), "authorised": ("captured", "released", "failed")},
     "provider_calls": {"waiting": ("done", "failed", "mismatch"), "done": ("mismatch",), "failed": ("mismatch",)},
 }
