@@ -82,12 +82,14 @@ def by_class(prices: Sequence[tuple[str, int]]) -> tuple[Rule, ...]:
     return tuple(Rule(price, customer_class=kind) for kind, price in prices)
 
 
-@lru_cache(maxsize=1024)
-def ambiguous(rules: tuple[Rule, ...]) -> tuple[int, int] | None:
-    """The first two, by their places, that name equally many conditions and can both apply.
+def ambiguous(rules: Sequence[Rule]) -> tuple[int, int] | None:
+    """The first two, by their places, that name equally many conditions and can both apply."""
+    return _ambiguous(tuple(rules))
 
-    Frozen quotes are read again and again, and a hundred rules take a quarter of a second.
-    """
+
+@lru_cache(maxsize=1024)
+def _ambiguous(rules: tuple[Rule, ...]) -> tuple[int, int] | None:
+    """Frozen quotes are read again and again, and a hundred rules take a quarter of a second."""
     ends = [_ends(rule, rules) for rule in rules]
     for a, b in combinations(range(len(rules)), 2):
         one, other = rules[a], rules[b]
@@ -123,7 +125,7 @@ def read(path: str, value: Any, prices: Sequence[tuple[str, int]]) -> tuple[Rule
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MOST_RULES:
         raise Invalid(field=path, reason=f"must be a list of at most {MOST_RULES} rules")
     rules = tuple(_rule(f"{path}[{i}]", entry) for i, entry in enumerate(value))
-    if found := ambiguous((*by_class(prices), *rules)):
+    if found := ambiguous([*by_class(prices), *rules]):
         classes = len(prices)
         one, other = (n - classes + 1 if n >= classes else f"class_prices.{prices[n][0]}" for n in found)
         reason = "rows {one} and {other} name equally many conditions and can both apply"
