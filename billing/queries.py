@@ -12,7 +12,6 @@ from billing import policy, pricing
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
 from billing.policy import Policy
-from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.tables import (
     BankReceipt,
@@ -326,48 +325,6 @@ def holds_ending(session: Session, *, now: datetime, guard: timedelta, limit: in
     )
     found = select(Payment).where(Payment.state == PaymentState.AUTHORISED, Payment.capture_before <= now + guard, ~asked)
     return session.scalars(found.order_by(Payment.capture_before).limit(limit)).all()
-
-
-def owing_institutions(session: Session, *, refused_before: datetime, limit: int = 200) -> list[str]:
-    """Bookings of which an institution with an account has not got its share of what was taken, and nothing goes out.
-
-    One whose transfer was refused later than `refused_before` is left out, unless its account is another one since.
-    """
-    of_it, share = ProviderCall.payment_id == Payment.id, JournalLeg.account.in_([Account.IP, Account.TAX])
-    under_way = exists().where(
-        of_it,
-        ProviderCall.operation == Operation.TRANSFER,
-        or_(
-            ProviderCall.state != CallState.FAILED,
-            and_(ProviderCall.done_at > refused_before, ProviderCall.done_at >= PayoutAccount.created_at),
-        ),
-    )
-    decided = ~exists().where(FeeCredit.booking_id == Payment.booking_id, FeeCredit.decided_at.is_(None))
-    accepted = exists().where(Statement.booking_id == Payment.booking_id, Statement.state.in_(PAYING))
-    found = (
-        select(Payment.booking_id)
-        .join(Booking, Booking.id == Payment.booking_id)
-        .join(PayoutAccount, PayoutAccount.institution_id == Booking.institution_id)
-        .join(JournalEntry, JournalEntry.booking_id == Payment.booking_id)
-        .join(JournalLeg, and_(JournalLeg.entry_id == JournalEntry.id, share))
-        .where(Payment.state == PaymentState.CAPTURED, ~under_way, decided, accepted)
-        .group_by(Payment.booking_id)
-        .having(func.sum(JournalLeg.amount_minor) < 0)
-    )
-    return list(session.scalars(found.order_by(Payment.booking_id).limit(limit)))
-
-
-def refused_charges(session: Session, *, refused_before: datetime, most: int, limit: int = 200) -> list[Statement]:
-    """Accepted statements whose last charge was refused by then, fewer than `most` times in all, and nothing is under way."""
-    of_it = ProviderCall.booking_id == Statement.booking_id
-    waiting = exists().where(of_it, ProviderCall.state.in_([CallState.WAITING, CallState.MISMATCH]))
-    refused = of_it, ProviderCall.operation == Operation.CHARGE, ProviderCall.state == CallState.FAILED
-    times = select(func.count()).select_from(ProviderCall).where(*refused).scalar_subquery()
-    last = select(func.max(ProviderCall.done_at)).where(*refused).scalar_subquery()
-    found = select(Statement).where(
-        Statement.state == StatementState.ACCEPTED, ~waiting, times.between(1, most - 1), last <= refused_before
-    )
-    return list(session.scalars(found.order_by(Statement.id).limit(limit)))
 
 
 def find_payout_account(session: Session, institution_id: str) -> PayoutAccount | None:

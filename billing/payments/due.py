@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from billing import queries, settlement
+from billing.payments import queries as waiting
 from billing.payments.actions import MOST_CHARGES, capture, collect, pay_out
 from billing.payments.payouts import REFUSED_AGAIN
 from booking.queries import get_booking
@@ -33,7 +34,7 @@ def pay_out_due(session: Session, *, now: datetime) -> list[str]:
 
     Returns the bookings for which something goes out now.
     """
-    due = queries.owing_institutions(session, refused_before=now - REFUSED_AGAIN)
+    due = waiting.owing_institutions(session, refused_before=now - REFUSED_AGAIN)
     sent = []
     for booking in (get_booking(session, booking_id) for booking_id in due):
         before = queries.asked_to_transfer(session, booking.id)
@@ -44,7 +45,7 @@ def pay_out_due(session: Session, *, now: datetime) -> list[str]:
 
 def charge_again(session: Session, *, now: datetime) -> list[str]:
     """Ask again for what payers' banks refused, a few times, a day apart; returns the statements for which it did."""
-    due = queries.refused_charges(session, refused_before=now - REFUSED_AGAIN, most=MOST_CHARGES)
+    due = waiting.refused_charges(session, refused_before=now - REFUSED_AGAIN, most=MOST_CHARGES)
     asked = []
     for statement in due:
         before = len(queries.payments_of(session, statement.booking_id))

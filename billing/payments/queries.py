@@ -1,14 +1,29 @@
-"""What of the payments waits for a person: calls that the provider refused, events of nothing known, shares nobody can send."""
+"""What of the payments waits: for its time, or for a person as the provider refused it or nothing is known of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from billing.ledger import Account
-from billing.tables import CallState, JournalEntry, JournalLeg, Operation, PayoutAccount, ProviderCall, ProviderEvent
+from billing.queries import PAYING
+from billing.resale.tables import FeeCredit
+from billing.tables import (
+    CallState,
+    JournalEntry,
+    JournalLeg,
+    Operation,
+    Payment,
+    PaymentState,
+    PayoutAccount,
+    ProviderCall,
+    ProviderEvent,
+    Statement,
+    StatementState,
+)
+from booking.tables import Booking
 from marketplace.money import Money
 from marketplace.tables import Institution, Settlement
 
@@ -84,3 +99,45 @@ def _owed(session: Session) -> dict[str, list[Money]]:
 
 def _collecting() -> Select[str]:
     return select(Institution.id).where(Institution.settlement == Settlement.PLATFORM_COLLECTS)
+
+
+def owing_institutions(session: Session, *, refused_before: datetime, limit: int = 200) -> list[str]:
+    """Bookings of which an institution with an account has not got its share of what was taken, and nothing goes out.
+
+    One whose transfer was refused later than `refused_before` is left out, unless its account is another one since.
+    """
+    of_it, share = ProviderCall.payment_id == Payment.id, JournalLeg.account.in_([Account.IP, Account.TAX])
+    under_way = exists().where(
+        of_it,
+        ProviderCall.operation == Operation.TRANSFER,
+        or_(
+            ProviderCall.state != CallState.FAILED,
+            and_(ProviderCall.done_at > refused_before, ProviderCall.done_at >= PayoutAccount.created_at),
+        ),
+    )
+    decided = ~exists().where(FeeCredit.booking_id == Payment.booking_id, FeeCredit.decided_at.is_(None))
+    accepted = exists().where(Statement.booking_id == Payment.booking_id, Statement.state.in_(PAYING))
+    found = (
+        select(Payment.booking_id)
+        .join(Booking, Booking.id == Payment.booking_id)
+        .join(PayoutAccount, PayoutAccount.institution_id == Booking.institution_id)
+        .join(JournalEntry, JournalEntry.booking_id == Payment.booking_id)
+        .join(JournalLeg, and_(JournalLeg.entry_id == JournalEntry.id, share))
+        .where(Payment.state == PaymentState.CAPTURED, ~under_way, decided, accepted)
+        .group_by(Payment.booking_id)
+        .having(func.sum(JournalLeg.amount_minor) < 0)
+    )
+    return list(session.scalars(found.order_by(Payment.booking_id).limit(limit)))
+
+
+def refused_charges(session: Session, *, refused_before: datetime, most: int, limit: int = 200) -> list[Statement]:
+    """Accepted statements whose last charge was refused by then, fewer than `most` times in all, and nothing is under way."""
+    of_it = ProviderCall.booking_id == Statement.booking_id
+    waiting = exists().where(of_it, ProviderCall.state.in_([CallState.WAITING, CallState.MISMATCH]))
+    refused = of_it, ProviderCall.operation == Operation.CHARGE, ProviderCall.state == CallState.FAILED
+    times = select(func.count()).select_from(ProviderCall).where(*refused).scalar_subquery()
+    last = select(func.max(ProviderCall.done_at)).where(*refused).scalar_subquery()
+    found = select(Statement).where(
+        Statement.state == StatementState.ACCEPTED, ~waiting, times.between(1, most - 1), last <= refused_before
+    )
+    return list(session.scalars(found.order_by(Statement.id).limit(limit)))

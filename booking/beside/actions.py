@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from booking.admission import Units
@@ -114,9 +114,14 @@ def _release(session: Session, held: Mapping[str, Collection[str]]) -> None:
         for resource_id in resource_ids:
             of_resource[resource_id].append(booking_id)
     for resource_id, ids in of_resource.items():
-        for some in (ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)):
-            mine = update(Claim).where(Claim.booking_id.in_(some), Claim.resource_id == resource_id, Claim.active)
-            session.execute(mine.values(active=False), execution_options=UNSEEN)
+        release(session, ids, Claim.resource_id == resource_id)
+
+
+def release(session: Session, booking_ids: Sequence[str], *which: ColumnElement[bool]) -> None:
+    """Release their claims and nothing else: for bookings beside which no buffers were given up."""
+    for some in (booking_ids[at : at + AT_ONCE] for at in range(0, len(booking_ids), AT_ONCE)):
+        mine = update(Claim).where(Claim.booking_id.in_(some), Claim.active, *which)
+        session.execute(mine.values(active=False), execution_options=UNSEEN)
 
 
 def _resize(session: Session, spans: Mapping[Key, Slot]) -> None:

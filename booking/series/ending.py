@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from booking.actions import facts
@@ -12,13 +11,9 @@ from booking.outages import actions as outages
 from booking.requests.tables import Grounds, RequestEnd
 from booking.series import queries as series_queries
 from booking.states import BookingState, Move, after
-from booking.tables import Booking, Claim
+from booking.tables import Booking
 from marketplace import audit
 from marketplace.slot import Slot
-
-AT_ONCE = 500
-UNSEEN = {"synchronize_session": False}
-"""Nobody looks at the claims again."""
 
 
 def splits(bookings: Sequence[Booking]) -> tuple[list[Booking], list[Booking]]:
@@ -51,12 +46,10 @@ def cancel_together(
 
 def _release(session: Session, bookings: Sequence[Booking]) -> None:
     """Free the slots; where an outage had spared one, it is closed now."""
-    ids = [row.id for row in bookings]
     if series_queries.waived_in(session, {row.institution_id for row in bookings}):
         beside.leave_all(session, bookings)
-    for some in (ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)):
-        mine = update(Claim).where(Claim.booking_id.in_(some), Claim.active)
-        session.execute(mine.values(active=False), execution_options=UNSEEN)
+    else:
+        beside.release(session, [row.id for row in bookings])
     for resource_id in sorted({row.resource_id for row in bookings}):
         there = [row for row in bookings if row.resource_id == resource_id]
         reach = Slot(min(row.starts_at for row in there), max(row.ends_at for row in there))

@@ -1,5 +1,6 @@
 """What was refused, came late or could not be read is followed up by the clock, until it is done or a person is told."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from billing import actions, invariants, ledger, outbox, queries, webhooks
 from billing.payments import actions as payments
 from billing.payments import due, payouts
 from billing.providers.base import Broken, Declined, Notice, PaymentFact, Rejected, Trouble
-from billing.tables import CallState, Operation, PayoutAccount, ProviderEvent, StatementState
+from billing.tables import CallState, Operation, PaymentState, PayoutAccount, ProviderEvent, StatementState
 from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.roles import Role
@@ -175,7 +176,7 @@ def test_a_fee_that_is_known_later_is_posted_once(committed_db: sessionmaker[Ses
     for _ in range(2):
         with committed_db.begin() as session:
             [payment] = queries.payments_of(session, booking_id)
-            late = fact_with(fact, fee=1985)
+            late = replace(fact, fee_minor=1985)
             assert payments.apply_payment(session, payment=payment, fact=late, now=AFTER + DAY)
             assert balances(session, booking_id)["PFE"] == 1985
 
@@ -183,15 +184,7 @@ def test_a_fee_that_is_known_later_is_posted_once(committed_db: sessionmaker[Ses
 def captured(stripe: Stripe, object_id: str, *, fee: int) -> PaymentFact:
     """Of the hold, what a capture of 525.00 makes of it."""
     held = stripe.provider.read_payment(object_id)
-    known = {name: getattr(held, name) for name in ("object_id", "authorised_minor", "charge_id", "customer_id", "method_id")}
-    from_payment = payments.PaymentState.CAPTURED
-    return PaymentFact(
-        **known, state=from_payment, captured_minor=52500, refunded_minor=0, fee_minor=fee, capture_before=held.capture_before
-    )
-
-
-def fact_with(fact: PaymentFact, *, fee: int) -> PaymentFact:
-    return PaymentFact(**{name: getattr(fact, name) for name in PaymentFact.__slots__ if name != "fee_minor"}, fee_minor=fee)
+    return replace(held, state=PaymentState.CAPTURED, captured_minor=52500, fee_minor=fee)
 
 
 class Away:

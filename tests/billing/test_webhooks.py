@@ -1,11 +1,7 @@
 """Signatures, clocks, sizes and secrets of webhooks; what the stand-in refuses."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import httpx2
 import pytest
@@ -15,6 +11,7 @@ from billing.providers.fake import sign
 from billing.providers.requests import Description, Undescribed
 from billing.webhooks import BadSignature, NoSecret
 from tests.billing.conftest import Stripe
+from tests.billing.listening import listening
 
 SECRET = "whsec_stand_in"
 NOW = datetime(2026, 3, 10, 4, tzinfo=UTC)
@@ -80,33 +77,14 @@ def test_a_key_used_for_another_request_is_refused(stripe: Stripe) -> None:
     assert stripe.count("customer") == 1
 
 
-@contextmanager
-def a_receiver(got: list[bytes]) -> Iterator[str]:
-    """Something that listens for webhooks and keeps those it can verify."""
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            webhooks.verify(body, self.headers["stripe-signature"], (SECRET,), now=NOW)
-            got.append(body)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_webhooks_are_delivered_signed_doubled_and_turned_round(stripe: Stripe) -> None:
     got: list[bytes] = []
-    with a_receiver(got) as url:
+
+    def keep(signature: str, body: bytes) -> None:
+        webhooks.verify(body, signature, (SECRET,), now=NOW)
+        got.append(body)
+
+    with listening(keep) as url:
         stripe.order(webhook_url=url)
         stripe.order(fault="duplicate_events")
         stripe.order(fault="reorder_events")

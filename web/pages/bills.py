@@ -1,9 +1,6 @@
 """What one's firms were billed, as a page and as a file."""
 
-import csv
-import io
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
@@ -13,6 +10,7 @@ from marketplace.inbox import queries as inbox
 from marketplace.permissions import Actor
 from web.deps import Now, ReadDb, SignedIn
 from web.pages.drawing import Drawing
+from web.pages.sheets import csv_file
 from web.present import bills
 from web.present.bills import Asked
 from web.views.frame import Area
@@ -35,15 +33,11 @@ def page(
 def file(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, month: str = "", organisation: str = "") -> Response:
     """Of the month, 20,000 at most; amounts as decimals, so that they add up in a spreadsheet."""
     asked = _asked(db, actor, now, month, organisation, "")
-    sheet = io.StringIO()
-    writer = csv.writer(sheet)
-    writer.writerow(COLUMNS)
-    for row in bills.every_row(db, actor, asked, lang=pen.lang):
-        issued = f"{row.issued_at.astimezone(ZoneInfo(row.zone)):%Y-%m-%d}"
-        words = [row.number, issued, safe(row.institution), safe(row.resource), safe(row.organisation)]
-        writer.writerow([*words, row.charge.decimal, row.open_amount.decimal, row.charge.currency, row.state])
-    headers = {"content-disposition": f'attachment; filename="bills-{asked.month:%Y-%m}.csv"'}
-    return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    rows = (
+        (row.number, row.issued_on, safe(row.institution), safe(row.resource), safe(row.organisation), *row.amounts, row.state)
+        for row in bills.every_row(db, actor, asked, lang=pen.lang)
+    )
+    return csv_file(f"bills-{asked.month:%Y-%m}.csv", COLUMNS, rows)
 
 
 def _asked(db: Session, actor: Actor, now: datetime, month: str, organisation: str, cursor: str) -> Asked:

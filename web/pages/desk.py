@@ -1,9 +1,6 @@
 """The publisher's desk: today, a machine with five fields, its meters, review of use, income, members."""
 
-import csv
-import io
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
@@ -29,6 +26,7 @@ from web.deps import Db, Now, ReadDb, SignedIn, read_date
 from web.pages.account import again
 from web.pages.bookings import read_money
 from web.pages.drawing import Drawing, Fields, number, text, typed
+from web.pages.sheets import csv_file
 from web.present import desk, opening, week
 from web.present.income import IN_FILE, income
 from web.refusals import status_of
@@ -239,11 +237,6 @@ def income_csv(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, institution:
     house = house_of(db, actor, institution)
     require(actor, Action.HANDLE_MONEY, institution_id=house.id)
     found = income(db, house, actor, lang=pen.lang, now=now, most=IN_FILE)
-    sheet = io.StringIO()
-    writer = csv.writer(sheet)
-    writer.writerow(["number", "issued", "customer", "equipment", "charge", "open", "currency", "state"])
-    for row in found.rows:
-        words = [row.number, f"{row.issued_at.astimezone(ZoneInfo(row.zone)):%Y-%m-%d}", safe(row.customer), safe(row.resource)]
-        writer.writerow([*words, row.charge.decimal, row.open_amount.decimal, row.charge.currency, row.state])
-    headers = {"content-disposition": f'attachment; filename="income-{house.id}.csv"'}
-    return Response("\ufeff" + sheet.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    head = ("number", "issued", "customer", "equipment", "charge", "open", "currency", "state")
+    rows = ((row.number, row.issued_on, safe(row.customer), safe(row.resource), *row.amounts, row.state) for row in found.rows)
+    return csv_file(f"income-{house.id}.csv", head, rows)

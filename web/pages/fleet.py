@@ -1,7 +1,5 @@
 """How all meters do: for an institution its own, for the operator every one."""
 
-import csv
-import io
 from datetime import datetime
 from typing import Annotated
 
@@ -16,6 +14,7 @@ from web.deps import Now, ReadDb, SignedIn
 from web.pages.desk import house_of
 from web.pages.drawing import Drawing, Pen
 from web.pages.operator import require_operator
+from web.pages.sheets import csv_file
 from web.present import fleet
 from web.present.fleet import Asked
 from web.views.frame import Area
@@ -75,15 +74,12 @@ def _drawn(pen: Pen, db: Session, actor: Actor, asked: Asked, now: datetime, bef
 
 def _sheet(pen: Pen, db: Session, asked: Asked, now: datetime) -> Response:
     """Instants in UTC."""
-    made = io.StringIO()
-    writer = csv.writer(made)
-    writer.writerow(HEAD)
+    rows = []
     for row in fleet.exported(db, asked, pen.lang, now=now):
         named = [safe(row.institution), safe(row.resource), safe(row.name), row.key, row.signal]
         times = [_instant(at) for at in (row.last_message_at, row.rejected_at, row.certificate_ends_at)]
-        writer.writerow([*named, times[0], " ".join(row.marks), *times[1:]])
-    headers = {"content-disposition": 'attachment; filename="meters.csv"'}
-    return Response("\ufeff" + made.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+        rows.append([*named, times[0], " ".join(row.marks), *times[1:]])
+    return csv_file("meters.csv", HEAD, rows)
 
 
 def _instant(at: datetime | None) -> str:

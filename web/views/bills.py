@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from billing.billed.queries import Sums
 from marketplace.money import Money
@@ -10,17 +12,33 @@ from web.views.frame import ONE_PAGE, Choice, Paging
 
 
 @dataclass(frozen=True, slots=True)
-class BillRow:
+class IssuedRow:
+    """A statement in a list: who issued or got it is added."""
+
     booking_id: str
     number: str
-    institution: str
     resource: str
-    organisation: str
     issued_at: datetime
     zone: str
     state: str
     charge: Money
     open_amount: Money
+
+    @property
+    def issued_on(self) -> date:
+        """By the wall clock of the equipment, as the page says it."""
+        return self.issued_at.astimezone(ZoneInfo(self.zone)).date()
+
+    @property
+    def amounts(self) -> tuple[Decimal, Decimal, str]:
+        """Charge, what is open, and their currency."""
+        return self.charge.decimal, self.open_amount.decimal, self.charge.currency
+
+
+@dataclass(frozen=True, slots=True)
+class BillRow(IssuedRow):
+    institution: str
+    organisation: str
 
 
 @dataclass(frozen=True, slots=True)

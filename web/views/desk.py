@@ -7,6 +7,7 @@ from datetime import datetime
 from billing.billed.queries import Sums
 from marketplace.money import Money
 from marketplace.slot import Slot
+from web.views.bills import IssuedRow
 from web.views.discovery import NO_DISCOVERY, DiscoveryView
 from web.views.frame import EMPTY_FORM, ONE_PAGE, Badge, Choice, Form, Live, Paging
 
@@ -220,16 +221,8 @@ class UseReviewView:
 
 
 @dataclass(frozen=True, slots=True)
-class IncomeRow:
-    booking_id: str
-    number: str
+class IncomeRow(IssuedRow):
     customer: str
-    resource: str
-    issued_at: datetime
-    zone: str
-    charge: Money
-    open_amount: Money
-    state: str
     funding: str
 
 

@@ -1,11 +1,7 @@
 """Holds, banks that ask, fees that come later, refunds that arrive or come back: what the stand-in does by its clock."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -16,6 +12,7 @@ from billing.tables import Operation, PaymentState
 from billing.webhooks import BadSignature, verify
 from marketplace.ids import new_id
 from tests.billing.conftest import Stripe
+from tests.billing.listening import listening
 from tests.billing.providers.conftest import (
     BACK,
     Asking,
@@ -190,31 +187,9 @@ def test_an_answer_that_comes_too_late_is_no_answer_and_a_twin_is_none_either(st
     assert stripe.count("payment_intent") == 1
 
 
-@contextmanager
-def a_mailbox(got: list[tuple[str, bytes]]) -> Iterator[str]:
-    """Something that keeps every delivery with its signature."""
-
-    class Mailbox(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append((self.headers["stripe-signature"], self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Mailbox)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_a_stale_delivery_is_refused_and_the_next_is_taken(stripe: Stripe) -> None:
     got: list[tuple[str, bytes]] = []
-    with a_mailbox(got) as url:
+    with listening(lambda signature, body: got.append((signature, body))) as url:
         stripe.order(webhook_url=url, fault="stale_events")
         held(stripe.provider, stripe.state.shop.now)
         held(stripe.provider, stripe.state.shop.now)
