@@ -137,6 +137,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
             wait_for(ports[2], broker, "the broker")
             made.start()
             with httpx2.Client(base_url=made.base_url, timeout=30) as client:
+                eventually(lambda: client.get("/readyz").json().get("broker"), 60)
                 yield Plant(made, a_world(client, operator), *ports, folder)
         finally:
             broker.send_signal(signal.SIGTERM)
