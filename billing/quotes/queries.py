@@ -190,7 +190,7 @@ def frozen_prices(quote: BookingQuote, terms: Policy) -> PriceList:
 def accepted_prices(terms: Policy, hour: Money, price_class: str | None, timezone: str, use: Use) -> PriceList:
     """What a quote makes of its price and its policy for a use; the price is its class's own already."""
     return policies.price_list(
-        replace(terms, class_prices=()),
+        replace(terms, class_prices=()) if terms.class_prices else terms,
         hour,
         customer_class=price_class,
         assisted=use.assisted,
