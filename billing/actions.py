@@ -229,74 +229,7 @@ def _accept(session: Session, statement: Statement, actor_id: str | None, now: d
     post(session, entry, source_type="statement", source_id=statement.id, booking=booking, now=now)
     seal_use(session, statement, booking, now)
     payments.collect(session, statement=statement, now=now)
-    _note(session, statement, "accept_statement", actor_id, now)
-
-
-def dispute_statement(session: Session, *, statement_id: str, reason: str, actor_id: str, now: datetime) -> Statement:
-    """The firm disagrees and says why; nothing is taken until it is resolved. Raises: NotFound, WrongState, Invalid."""
-    statement = queries.lock_statement(session, statement_id)
-    if statement.state is not StatementState.OPEN or statement.due_at <= now:
-        raise WrongState(state=statement.state.value, move="dispute")
-    if not reason.strip() or len(reason) > 1000:
-        raise Invalid(field="reason", reason="say in at most 1000 characters what is wrong")
-    statement.state, statement.dispute_reason, statement.disputed_at = StatementState.DISPUTED, reason.strip(), now
-    session.flush()
-    _note(session, statement, "dispute_statement", actor_id, now)
-    return statement
-
-
-def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor_id: str, now: datetime) -> Statement:
-    """The institution sets the amount, as drafted or less, in a new version.
-
-    Raises: NotFound, WrongState, Invalid.
-    """
-    statement = queries.lock_statement(session, statement_id)
-    if statement.state is not StatementState.DISPUTED:
-        raise WrongState(state=statement.state.value, move="resolve")
-    drafted = Money(statement.charge_minor, statement.currency)
-    if charge.currency != drafted.currency or not 0 <= charge.minor <= max(drafted.minor, 0):
-        raise Invalid(field="charge", reason="must lie between nothing and the drafted amount")
-    booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
-    before, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
-    terms = policies.parse(quote.policy)
-    tax = terms.tax.within(before + charge)
-    fee = settlement.platform_fee(before + charge - tax, terms.fee_rate) - taken
-    resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
-    resolved.tax_minor = tax.minor - queries.accepted_tax(session, booking.id)
-    resolved.lines = with_tax(resolved.lines, tax)
-    statement.state = StatementState.SUPERSEDED
-    session.add(resolved)
-    session.flush()
-    _note(session, resolved, "resolve_dispute", actor_id, now)
-    tell(session, booking, resolved, "statement_ready", now)
-    return resolved
-
-
-def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: datetime) -> Statement:
-    """The next version of a disputed statement, with the difference as a correcting line."""
-    reduced = charge - Money(old.charge_minor, old.currency)
-    return Statement(
-        id=new_id("stm"),
-        booking_id=old.booking_id,
-        institution_id=old.institution_id,
-        organisation_id=old.organisation_id,
-        number=old.number + 1,
-        quote_id=old.quote_id,
-        use_id=old.use_id,
-        outcome=old.outcome,
-        state=StatementState.OPEN,
-        funding=old.funding,
-        lines=[*old.lines, *([line_json(Line(LineCode.CORRECTION, reduced))] if reduced else [])],
-        currency=old.currency,
-        charge_minor=charge.minor,
-        fee_minor=fee.minor,
-        booked_s=old.booked_s,
-        logged_s=old.logged_s,
-        confirmed_s=old.confirmed_s,
-        billed_s=old.billed_s,
-        due_at=due_at,
-        created_at=now,
-    )
+    note(session, statement, "accept_statement", actor_id, now)
 
 
 def mark_received(session: Session, *, statement_id: str, receipt: Receipt, actor_id: str, now: datetime) -> BankReceipt:
@@ -324,7 +257,7 @@ def mark_received(session: Session, *, statement_id: str, receipt: Receipt, acto
     booking = get_booking(session, statement.booking_id)
     entry = ledger.direct_paid(receipt.amount) if statement.funding is Funding.BANK else ledger.bank_received(receipt.amount)
     post(session, entry, source_type="bank_receipt", source_id=row.id, booking=booking, now=now)
-    _note(session, statement, "mark_received", actor_id, now)
+    note(session, statement, "mark_received", actor_id, now)
     payments.settle_if_paid(session, booking=booking, now=now)
     return row
 
@@ -337,7 +270,8 @@ def _check_receipt(session: Session, statement: Statement, receipt: Receipt) -> 
         raise Invalid(field="amount", reason="must be more than nothing and at most what is still owed")
 
 
-def _note(session: Session, statement: Statement, action: str, actor_id: str | None, now: datetime) -> None:
+def note(session: Session, statement: Statement, action: str, actor_id: str | None, now: datetime) -> None:
+    """Record what was done with a statement."""
     audit.record(
         session,
         actor_id=actor_id,

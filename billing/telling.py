@@ -48,6 +48,16 @@ def tell_refused(
             outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{cause}:{person_id}", now=now)
 
 
+def tell_disputed(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
+    """The institution's finance, that the firm objects."""
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    for person_id in people.staff_of(session, booking.institution_id, FINANCE):
+        cause = f"statement:{statement.id}:statement_disputed:{person_id}"
+        outbox.queue(session, person_id=person_id, kind="statement_disputed", data=data, cause=cause, now=now)
+
+
 def tell_corrected(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """Both sides, once: late messages have made another use of what was accepted, and by how much the bill changes."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}

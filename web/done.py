@@ -43,6 +43,7 @@ DONE = {
     "gaps_filled": _("Booked what could be had."),
     "accepted": _("The statement is accepted."),
     "disputed": _("Your objection has been sent to the institution."),
+    "resolved": _("Your answer has been sent to the customer."),
     "received": _("The payment is marked as received."),
     "returned": _("The payment back is recorded."),
     "flag_closed": _("The question is closed. It stays on record with your word of why."),

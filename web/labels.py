@@ -306,6 +306,7 @@ MESSAGE = {
     "statement_settled": _("Your statement is settled"),
     "statement_credited": _("Part of your cancellation fee is given back"),
     "statement_corrected": _("A bill was corrected"),
+    "statement_disputed": _("A customer objects to a statement"),
     "statement_refused": _("Your card was refused"),
     "statement_unpaid": _("A customer's card was refused for good"),
     "booking_reminder": _("Your booking begins soon"),

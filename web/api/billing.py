@@ -6,6 +6,8 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
+from billing.objections.queries import objections_to
+from billing.objections.tables import Objection
 from billing.tables import Statement
 from billing.tariffs.presets import Preset, presets
 from booking import queries as booking
@@ -81,11 +83,18 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
             "confirmed": row.confirmed_s / 60,
             "billed": row.billed_s / 60,
         },
+        "objections": [_objection(one) for one in objections_to(db, row.id)],
         "evidence": evidence_of(db, booked, use),
         "due_at": shapes.instant(row.due_at),
         "accepted_at": shapes.instant(row.accepted_at),
         "settled_at": shapes.instant(row.settled_at),
     }
+
+
+def _objection(row: Objection) -> dict[str, Any]:
+    """With the institution's answer, which is in the next version too."""
+    amount = None if row.amount_minor is None else {"minor": row.amount_minor}
+    return {"line": row.line, "reason": row.reason, "amount": amount, "answer": row.answer}
 
 
 def require_customer(actor: Actor, row: Booking) -> None:
@@ -101,31 +110,6 @@ def accept(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) 
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
         return shape(db, actions.accept_statement(db, statement_id=row.id, actor_id=actor.known_id, now=now))
-
-    return once.answer(200, make)
-
-
-@router.post("/bookings/{booking_id}/statement/dispute")
-def dispute(booking_id: str, body: shapes.DisputeIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    require_customer(actor, booking.get_booking_for(db, actor, booking_id))
-
-    def make() -> dict[str, Any]:
-        row = latest(db, booking_id)
-        disputed = actions.dispute_statement(db, statement_id=row.id, reason=body.reason, actor_id=actor.known_id, now=now)
-        return shape(db, disputed)
-
-    return once.answer(200, make)
-
-
-@router.post("/bookings/{booking_id}/statement/resolve")
-def resolve(booking_id: str, body: shapes.ResolveIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    found = booking.get_booking_for(db, actor, booking_id)
-    require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
-
-    def make() -> dict[str, Any]:
-        row = latest(db, booking_id)
-        charge = body.charge.value()
-        return shape(db, actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=actor.known_id, now=now))
 
     return once.answer(200, make)
 

@@ -42,6 +42,7 @@ from web.pages import (
     review,
     rules,
     series,
+    statements,
     timeline,
     together,
     training,
@@ -90,6 +91,7 @@ def include(app: FastAPI) -> None:
         series,
         attestations,
         bills,
+        statements,
     )
     publishers = (
         connect,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -41,6 +40,7 @@ from web.present.bundles import bundle
 from web.present.changes import changes
 from web.present.corrections import because
 from web.present.history import history
+from web.present.objections import lines_of
 from web.reasons import sentence
 from web.views.bookings import (
     BookingRow,
@@ -54,7 +54,7 @@ from web.views.bookings import (
     UseMinutes,
 )
 from web.views.frame import EMPTY_FORM, Form, Lang
-from web.views.statement import BankTransfer, StatementLine, StatementView
+from web.views.statement import BankTransfer, StatementView
 
 OPEN = {BookingState.HELD, BookingState.REQUESTED, BookingState.CONFIRMED}
 
@@ -285,7 +285,7 @@ def statement(
         confirmed_min=made.confirmed_s // 60,
         billed_min=made.billed_s // 60,
         grade=use.grade.value if use and use.grade else "",
-        lines=[_line(one, Money(quote.price_minor, quote.currency)) for one in made.lines],
+        lines=lines_of(session, made, Money(quote.price_minor, quote.currency)),
         charge=charge,
         paid=_charged(session, made) - owed,
         open_amount=owed,
@@ -294,6 +294,7 @@ def statement(
         can_answer=customer and made.state is StatementState.OPEN,
         can_mark_received=by_bank and owed.minor > 0,
         can_mark_returned=finance and made.state is StatementState.ACCEPTED and owed.minor < 0,
+        can_resolve=finance and made.state is StatementState.DISPUTED,
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
@@ -320,18 +321,5 @@ def owed_of(session: Session, made: Statement) -> Money:
     return Money(bills.balance_of(session, Account.AR, booking_id=made.booking_id), made.currency)
 
 
-def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
-    count, amount = line.get("minutes"), _line_amount(line)
-    if "tax" in line and not amount:
-        return StatementLine("tax_included", Money(line["tax"]["minor"], line["tax"]["currency"]))
-    hour = Money(**line["price_per_hour"]) if "price_per_hour" in line else price
-    rate = hour if count and line["code"] != "resold" else None
-    return StatementLine(line["code"], amount, int(count) if count is not None else None, rate)
-
-
 def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:
     return BankTransfer(name, account or "–", reference)
-
-
-def _line_amount(line: Mapping[str, Any]) -> Money:
-    return Money(line["amount"]["minor"], line["amount"]["currency"])

@@ -17,6 +17,14 @@ class StatementLine:
     amount: Money
     minutes: int | None = None
     rate: Money | None = None
+    place: int = 0
+    """Among the lines, from 0."""
+    objection: str | None = None
+    """Why the firm says that it is wrong."""
+    of_code: str | None = None
+    """Of a correction, which line the institution has made cheaper."""
+    answer: str | None = None
+    """And what it says to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class StatementView:
     can_mark_received: bool
     can_mark_returned: bool = False
     """What the firm has paid too much is to be paid back by bank."""
+    can_resolve: bool = False
+    """The firm objects, and the reader answers for the institution."""
     dispute_reason: str | None = None
     corrections: Sequence[str] = ()
     """Earlier numbers of this statement that this one replaces."""
