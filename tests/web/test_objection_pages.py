@@ -1,7 +1,9 @@
 """A statement's page: the firm objects to a line, the institution answers it, the firm reads the answer in the next version."""
 
 from datetime import timedelta
+from decimal import Decimal
 
+import pypdfium2
 import pytest
 
 from billing import actions as billing
@@ -14,6 +16,8 @@ from marketplace.tables import Organisation, Resource
 from tests.billing.test_card_flow import a_use
 from tests.builders import a_booking
 from tests.web.desks import Desk
+from web import papers
+from web.refusals import status_of
 
 START = clock.now().replace(microsecond=0) - timedelta(hours=20)
 WHY, ANSWER = "最后半小时是设备自检", "自检十分钟，其余是使用"
@@ -69,3 +73,27 @@ def test_an_objection_to_the_whole_is_answered_by_one_amount(desk: Desk, page: s
     assert firm.post(f"{page}/resolve", version="1", charge="1").status_code == 403
     assert house.post(f"{page}/resolve", version="1", charge="1.00").status_code == 200
     assert "1.00" in firm.get(page).text
+
+
+def test_a_statement_is_had_as_pdf_and_as_sheet(desk: Desk, page: str) -> None:
+    firm = desk.reader("customer")
+    made = firm.get(f"{page}.pdf", lang="zh")
+    assert (made.status_code, made.headers["content-type"], made.content[:5]) == (200, "application/pdf", b"%PDF-")
+    with pypdfium2.PdfDocument(made.content) as document:
+        said = document[0].get_textpage().get_text_range()
+    assert all(one in said for one in ("用机结算单", "超时", "¥1,485.00", "PB-"))
+    sheet = firm.get(f"{page}.csv")
+    number, line, minutes, hour, amount, currency = sheet.text.splitlines()[2].split(",")
+    assert (number.startswith("PB-"), line, minutes, currency) == (True, "overtime", "30", "CNY")
+    assert Decimal(amount) == Decimal(hour) * 3 / 4
+    assert desk.reader("stranger").get(f"{page}.pdf").status_code == 404
+    month = firm.get("/bills.pdf")
+    assert (month.status_code, month.content[:5]) == (200, b"%PDF-")
+
+
+def test_what_cannot_be_laid_out_is_told(desk: Desk) -> None:
+    with pytest.raises(papers.NoPaper):
+        papers.pdf("<b>" * 20_000)
+    assert status_of(papers.NoPaper()) == 503
+    fetched = papers.pdf('<p>x<img src="file:///etc/hostname"></p>')
+    assert fetched[:5] == b"%PDF-"

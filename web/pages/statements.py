@@ -22,12 +22,14 @@ from web.deps import Db, Now, ReadDb, SignedIn
 from web.pages.account import again
 from web.pages.bookings import check_version, read_money
 from web.pages.drawing import Drawing, Fields, text
+from web.pages.sheets import csv_file
 from web.paying_back import pay_back
 from web.present import bookings
 from web.refusals import status_of
 from web.views.frame import Area, Form
 
 router = APIRouter(prefix="/{lang}")
+COLUMNS = ("number", "line", "minutes", "price_per_hour", "amount", "currency")
 
 
 @router.get("/bookings/{booking_id}/statement")
@@ -41,6 +43,21 @@ def _statement(pen: Drawing, db: ReadDb, row: Booking, form: Form | None = None,
         raise NotFound(kind="statement")
     view = bookings.statement(db, row, made, actor=pen.actor, lang=pen.lang, form=form or Form())
     return pen.page("statement.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
+
+
+@router.get("/bookings/{booking_id}/statement.pdf")
+def as_pdf(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    row = queries.get_booking_for(db, actor, booking_id)
+    view = bookings.statement(db, row, latest(db, booking_id), actor=actor, lang=pen.lang)
+    return pen.paper("statement_paper.html", view, name=f"{view.number}.pdf")
+
+
+@router.get("/bookings/{booking_id}/statement.csv")
+def as_csv(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    """Its lines; amounts as decimals, so that they add up in a spreadsheet."""
+    row = queries.get_booking_for(db, actor, booking_id)
+    view = bookings.statement(db, row, latest(db, booking_id), actor=actor, lang=pen.lang)
+    return csv_file(f"{view.number}.csv", COLUMNS, [(view.number, *line.cells) for line in view.lines])
 
 
 @router.post("/bookings/{booking_id}/statement/accept")

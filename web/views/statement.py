@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 from marketplace.money import Money
 from marketplace.slot import Slot
@@ -25,6 +26,12 @@ class StatementLine:
     """Of a correction, which line the institution has made cheaper."""
     answer: str | None = None
     """And what it says to it."""
+
+    @property
+    def cells(self) -> tuple[str, int | None, Decimal | None, Decimal, str]:
+        """Of a sheet: line, minutes, price per hour, amount, currency."""
+        rate = self.rate.decimal if self.rate else None
+        return self.code, self.minutes, rate, self.amount.decimal, self.amount.currency
 
 
 @dataclass(frozen=True, slots=True)
