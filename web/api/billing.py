@@ -8,6 +8,7 @@ from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
 from billing.objections.queries import objections_to
 from billing.objections.tables import Objection
+from billing.running import read_meter
 from billing.tables import Statement
 from billing.tariffs.presets import Preset, presets
 from booking import queries as booking
@@ -48,6 +49,18 @@ def _preset(one: Preset, listed: Money) -> dict[str, Any]:
         "leaves_out": one.leaves_out,
         "policy": one.terms(listed),
     }
+
+
+@router.get("/bookings/{booking_id}/meter")
+def meter(booking_id: str, db: ReadDb, actor: SignedIn, now: Now) -> dict[str, Any]:
+    """What a running use has come to; 404 before it begins, and once its statement says it."""
+    found = read_meter(db, booking.get_booking_for(db, actor, booking_id), now=now)
+    if found is None:
+        raise NotFound(kind="meter")
+    lines = [simulation.line_json(line) for line in found.charge.lines] if found.charge else []
+    amounts = {"charge": shapes.money(found.amount), "quote": shapes.money(found.quoted)}
+    seconds = {"confirmed_s": found.confirmed_s, "overrun_s": found.overrun_s}
+    return {"at": shapes.instant(found.at), **seconds, "lines": lines, **amounts}
 
 
 @router.get("/bookings/{booking_id}/statement")

@@ -17,6 +17,7 @@ from web.pages import (
     chains,
     changes,
     connect,
+    costs,
     demand,
     desk,
     device,
@@ -91,6 +92,7 @@ def include(app: FastAPI) -> None:
         series,
         attestations,
         bills,
+        costs,
         statements,
     )
     publishers = (

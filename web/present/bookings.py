@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from billing import cancelling
 from billing import queries as bills
 from billing.ledger import Account
+from billing.running import read_meter
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
 from booking.operators.queries import standing_by
@@ -142,6 +143,7 @@ def one(
         quantity=row.quantity,
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
+        meter=read_meter(session, row, now=now),
         sessions=[run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,

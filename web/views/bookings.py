@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from billing.running import Meter
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.calendar import CalendarView
@@ -203,6 +204,15 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterView:
+    """GET /{lang}/bookings/{id}/meter: what a running use has come to."""
+
+    booking_id: str
+    zone: str
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
 class BookingView:
     """GET /{lang}/bookings/{id}."""
 
@@ -244,6 +254,8 @@ class BookingView:
     """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None
     """Why the last step was refused, in words."""
+    meter: Meter | None = None
+    """While it is in use, and until its use is confirmed."""
     live: Live | None = None
     """What the equipment does now; None once the booking is over."""
     live_url: str = ""
