@@ -39,16 +39,21 @@ LOOK_BACK = timedelta(hours=1)
 
 
 class StripeConnect:
-    """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe."""
+    """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe.
 
-    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S) -> None:
+    `http` carries the requests; without one they go over the network.
+    """
+
+    def __init__(
+        self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S, http: stripe.HTTPClient | None = None
+    ) -> None:
         addresses: dict[str, str] = {"api": api_base.rstrip("/")} if api_base else {}
         self._stripe = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses=addresses,  # type: ignore[arg-type]  # a TypedDict of optional addresses
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout_s),
+            http_client=http or stripe.RequestsClient(timeout=timeout_s),
         ).v1
 
     def perform(self, call: Call) -> Fact:
