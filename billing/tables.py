@@ -196,6 +196,7 @@ class JournalEntry(Base):
     __table_args__ = (
         UniqueConstraint("kind", "source_type", "source_id"),
         Index("ix_journal_entries_booking", "booking_id"),  # a booking's journal
+        Index("ix_journal_entries_created", "created_at"),  # a day's, when it is closed
     )
 
 
