@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from billing.ledger import EntryKind
-from billing.reconciling.tables import FindingKind
+
+
+class FindingKind(StrEnum):
+    """What the ledger and the provider do not agree on; the first four are differences of money."""
+
+    UNKNOWN_MOVEMENT = "unknown_movement"
+    """The account moved for something that the ledger does not know, or in a way that it has no entry for."""
+    NOT_POSTED = "not_posted"
+    NOT_THERE = "not_there"
+    """Posted, and the provider's account never moved."""
+    DIFFERS = "differs"
+    OBJECT_UNKNOWN = "object_unknown"
+    """A payment or transfer under one of our keys that the ledger does not know."""
+    OBJECT_MISSING = "object_missing"
 
 
 class Part(StrEnum):

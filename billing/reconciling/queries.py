@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from billing.ledger import Account, EntryKind
 from billing.providers.base import MadeFact
 from billing.reconciling.closing import Closed, Leg, close, span
-from billing.reconciling.matching import POSTED, Booked, Found, Moved
-from billing.reconciling.tables import CheckRun, DayClose, Finding, FindingKind, ProviderMovement
+from billing.reconciling.matching import POSTED, Booked, FindingKind, Found, Moved
+from billing.reconciling.tables import CheckRun, DayClose, Finding, ProviderMovement
 from billing.tables import CallState, JournalEntry, JournalLeg, Operation, Payment, ProviderCall, ProviderEvent
 from marketplace.money import Money
 from marketplace.refusals import NotFound
@@ -25,6 +25,7 @@ MADE_SINCE = timedelta(days=8)
 OVERLAP = timedelta(days=1)
 """So far back the provider is asked again: its clock is not ours."""
 
+KEYS_AT_ONCE = 500
 LONG_AGO = datetime.fromisoformat("2011-01-01T00:00:00+00:00")
 
 
@@ -88,7 +89,10 @@ def under_way(session: Session, *, now: datetime) -> set[str]:
 
 def objects(session: Session, made: Sequence[MadeFact], *, now: datetime) -> list[Found]:
     """Payments and transfers that only one side has, of those made since `MADE_SINCE`."""
-    keys = {row.key: row for row in session.scalars(select(ProviderCall))} if made else {}
+    keys: dict[str, ProviderCall] = {}
+    for first in range(0, len(made), KEYS_AT_ONCE):
+        asked = [one.key for one in made[first : first + KEYS_AT_ONCE]]
+        keys |= {row.key: row for row in session.scalars(select(ProviderCall).where(ProviderCall.key.in_(asked)))}
     ours = payments_by_object(session)
     unknown = [one for one in made if one.holds_money and not _is_known(one, keys.get(one.key), ours)]
     found = [Found(FindingKind.OBJECT_UNKNOWN, one.object_id, None, one.currency, one.amount_minor, 0) for one in unknown]

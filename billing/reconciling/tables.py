@@ -7,22 +7,9 @@ from typing import Any
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from billing.reconciling.matching import FindingKind
 from marketplace.db import Base, Code, Document, Id, Line, Name, choice
 from marketplace.frozen import freeze
-
-
-class FindingKind(StrEnum):
-    """What the ledger and the provider do not agree on; the first four are differences of money."""
-
-    UNKNOWN_MOVEMENT = "unknown_movement"
-    """The account moved for something that the ledger does not know, or in a way that it has no entry for."""
-    NOT_POSTED = "not_posted"
-    NOT_THERE = "not_there"
-    """Posted, and the provider's account never moved."""
-    DIFFERS = "differs"
-    OBJECT_UNKNOWN = "object_unknown"
-    """A payment or transfer under one of our keys that the ledger does not know."""
-    OBJECT_MISSING = "object_missing"
 
 
 class Answered(StrEnum):

@@ -13,8 +13,8 @@ from billing.journal.actions import post
 from billing.providers.base import NoAnswer
 from billing.providers.stand_in import giving, paying
 from billing.reconciling import actions, queries
-from billing.reconciling.matching import Booked, Found, Moved, by_currency, differences
-from billing.reconciling.tables import Answered, DayClose, Finding, FindingKind, ProviderMovement
+from billing.reconciling.matching import Booked, FindingKind, Found, Moved, by_currency, differences
+from billing.reconciling.tables import Answered, DayClose, Finding, ProviderMovement
 from booking.tables import Booking
 from marketplace import audit
 from marketplace.ids import new_id

@@ -9,8 +9,8 @@ from billing.journal.actions import post
 from billing.ledger import transfer_out
 from billing.payments.queries import calls_waiting
 from billing.reconciling import actions, queries
-from billing.reconciling.matching import Found
-from billing.reconciling.tables import Answered, FindingKind
+from billing.reconciling.matching import FindingKind, Found
+from billing.reconciling.tables import Answered
 from billing.tables import Payment
 from marketplace import clock
 from marketplace.db import open_sessions
