@@ -11,6 +11,7 @@ from billing import recount
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
 from billing.payments.actions import GIVEN_UP
+from billing.reconciling import queries as reconciling
 from billing.resale.tables import FeeCredit
 from billing.tables import (
     BankReceipt,
@@ -29,9 +30,16 @@ from booking.tables import Booking
 from devices.discrepancies.tables import Cause, SealedStretch
 from marketplace.money import STEPS
 
+DIFFERING = "the_ledger_says_what_the_provider_says"
+
 
 def violations(session: Session) -> list[str]:
     """Each broken invariant and what breaks it; all that can be told without asking the provider."""
+    return [f"{name}: {at}" for name, found in checked(session).items() for at in found]
+
+
+def checked(session: Session) -> dict[str, list[str]]:
+    """By the name of each invariant what breaks it."""
     checks: Mapping[str, Select[Any]] = {
         "entries_sum_to_zero": _unbalanced(),
         "legs_belong_to_entries": _without_entry(),
@@ -51,8 +59,15 @@ def violations(session: Session) -> list[str]:
         "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
-    broken = [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
-    return broken + [f"the_journal_says_what_its_causes_say: {difference}" for difference in _recounted(session)]
+    return {
+        **{name: [str(at) for at in session.scalars(found)] for name, found in checks.items()},
+        "the_journal_says_what_its_causes_say": _recounted(session),
+        "a_closed_day_stays_as_it_was": reconciling.reopened(session),
+        DIFFERING: [
+            f"{row.kind} {row.subject}: {row.theirs_minor} against {row.ours_minor} {row.currency}"
+            for row in reconciling.open_findings(session)
+        ],
+    }
 
 
 def provider_violations(session: Session, balances: Mapping[str, int]) -> list[str]:

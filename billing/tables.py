@@ -73,6 +73,9 @@ CALL_MOVES = {
 """From each state to the next ones; the database keeps to them."""
 
 
+OPEN = text("done_at IS NULL")
+
+
 class PolicyVersion(Base):
     """One version of a resource's policy. Rows never change."""
 
@@ -193,6 +196,7 @@ class JournalEntry(Base):
     __table_args__ = (
         UniqueConstraint("kind", "source_type", "source_id"),
         Index("ix_journal_entries_booking", "booking_id"),  # a booking's journal
+        Index("ix_journal_entries_created", "created_at"),  # a day's, when it is closed
     )
 
 
@@ -270,7 +274,7 @@ class ProviderCall(Base):
     __table_args__ = (
         UniqueConstraint("key"),
         UniqueConstraint("booking_id", "seq"),
-        Index("ix_provider_calls_due", "run_at", postgresql_where=text("state = 'waiting'")),  # the worker's claim
+        Index("ix_provider_calls_due", "state", "run_at", "seq"),  # the worker's claim, which never walks past what is done
         Index("ix_provider_calls_payment", "payment_id"),  # what was asked of a payment already
     )
 
@@ -292,7 +296,7 @@ class ProviderEvent(Base):
     done_at: Mapped[datetime | None]
     quarantined_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_provider_events_due", "run_at", postgresql_where=text("done_at IS NULL")),)  # the worker's claim
+    __table_args__ = (Index("ix_provider_events_due", "run_at", postgresql_where=OPEN, sqlite_where=OPEN),)  # the worker's claim
 
 
 class PayoutAccount(Base):

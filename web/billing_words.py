@@ -15,6 +15,45 @@ CALL = {
     "transfer": _("Transfer"),
 }
 CALL_STATE = {"failed": _("refused"), "mismatch": _("another amount than was asked")}
+INVARIANT = {
+    "entries_sum_to_zero": _("Entries of the journal sum to zero"),
+    "legs_belong_to_entries": _("Amounts of the journal belong to an entry"),
+    "a_settled_booking_is_owed_nothing": _("Of a settled booking nothing is owed, prepaid or on its way back"),
+    "captured_at_most_authorised": _("No more is taken than was held"),
+    "refunded_at_most_captured": _("No more is given back than was taken"),
+    "transfers_at_most_captured_less_refunds": _("No more goes out than was taken and not given back"),
+    "no_transfer_before_the_statement_closes": _("Nothing goes out before a statement is accepted"),
+    "one_capture_of_a_payment": _("A payment is taken once"),
+    "no_charge_without_booking_quote": _("Nothing is charged without a price that was agreed"),
+    "captures_are_posted": _("What was taken is in the journal"),
+    "transfers_are_posted": _("What went out is in the journal"),
+    "what_an_accepted_statement_rests_on_is_sealed": _("What an accepted statement rests on is sealed"),
+    "what_was_paid_back_leaves_the_institution_its_share": _("What was paid back leaves the institution its share"),
+    "a_fee_is_given_back_by_its_share": _("A cancellation fee is given back by the share that was booked again"),
+    "a_fee_is_given_back_by_one_statement": _("A cancellation fee is given back by one statement"),
+    "a_fee_waits_for_its_credit_before_it_goes_out": _("A cancellation fee goes out when its credit is decided"),
+    "no_call_contradicts_the_provider": _("The provider has taken what was asked"),
+    "the_journal_says_what_its_causes_say": _("The journal says what statements, payments and receipts say"),
+    "a_closed_day_stays_as_it_was": _("A closed day stays as it was closed"),
+    "the_ledger_says_what_the_provider_says": _("The ledger and the provider's account agree"),
+    "units_are_held_once": _("Units are held once, by bookings that may hold them"),
+    "calendars_elsewhere_are_kept_clear": _("Time that is busy in calendars elsewhere is kept clear"),
+    "places_in_line_hold_what_was_offered": _("Places in a waiting line hold what they were offered"),
+    "assisted_bookings_have_an_operator": _("Assisted bookings have one operator's time"),
+    "evidence_is_as_it_was_sealed": _("Messages and proofs are as they were sealed"),
+    "sealed_time_is_as_it_was": _("Sealed time is as it was sealed"),
+    "published_figures_rest_on_sealed_time": _("Published figures rest on sealed time and are answered for"),
+    "the_archive_is_whole": _("The archive of messages is whole"),
+}
+FINDING = {
+    "unknown_movement": _("A movement that the ledger has no entry for"),
+    "not_posted": _("Moved there and not in the ledger"),
+    "not_there": _("In the ledger and never moved there"),
+    "differs": _("Another amount there than here"),
+    "object_unknown": _("Made there under our key and unknown here"),
+    "object_missing": _("Known here and not there"),
+}
+PROVIDER_ANSWER = {"not_set_up": _("not set up"), "answered": _("answered"), "away": _("did not answer")}
 
 COST_WAY = {
     "as_typed": _("As you say"),
@@ -27,4 +66,6 @@ COST_WAY = {
 }
 """What may come of a booked time."""
 
-BILLING_WORDS = {"cost_way": COST_WAY, "call": CALL, "call_state": CALL_STATE}
+BILLING_WORDS = {
+    "cost_way": COST_WAY, "call": CALL, "call_state": CALL_STATE, "invariant": INVARIANT, "finding": FINDING, "provider_answer": PROVIDER_ANSWER,
+}  # fmt: skip

@@ -69,6 +69,7 @@ DONE = {
     ("institution", "set_payout_account"): _("Account for payouts set"),
     ("institution", "declare_related"): _("Related firm declared"),
     ("organisation", "create"): _("Firm created"),
+    ("finding", "resolve"): _("Difference from the provider resolved"),
     ("person", "create"): _("Account created"),
     ("person", "edit"): _("Profile edited"),
     ("person", "change_password"): _("Password changed"),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import stripe
@@ -17,7 +17,9 @@ from billing.providers.base import (
     Confirmation,
     CustomerFact,
     Fact,
+    MadeFact,
     Mark,
+    MovementFact,
     Notice,
     PaymentFact,
     RefundFact,
@@ -25,7 +27,7 @@ from billing.providers.base import (
     SetUpOrder,
     TransferFact,
 )
-from billing.providers.stripe_facts import checkout_of, payment_of, refund_of, setup_of, troubles
+from billing.providers.stripe_facts import checkout_of, made_of, movement_of, payment_of, refund_of, setup_of, troubles
 from billing.tables import Operation, PaymentState
 
 API_VERSION = "2026-10-28.endive"
@@ -39,16 +41,19 @@ LOOK_BACK = timedelta(hours=1)
 
 
 class StripeConnect:
-    """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe."""
+    """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe.
 
-    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S) -> None:
+    `http` carries the requests; without one they go over the network.
+    """
+
+    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S, http: stripe.HTTPClient | None = None) -> None:
         addresses: dict[str, str] = {"api": api_base.rstrip("/")} if api_base else {}
         self._stripe = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses=addresses,  # type: ignore[arg-type]  # a TypedDict of optional addresses
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout_s),
+            http_client=http or stripe.RequestsClient(timeout=timeout_s),
         ).v1
 
     def perform(self, call: Call) -> Fact:
@@ -173,6 +178,21 @@ class StripeConnect:
             for booked in self._stripe.balance_transactions.list({"limit": PAGE}).auto_paging_iter():
                 sums[booked.currency.upper()] += booked.net
             return dict(sums)
+
+    def movements_since(self, moment: datetime) -> list[MovementFact]:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            asked = {"created": {"gte": int(moment.timestamp())}, "limit": PAGE, "expand": ["data.source"]}
+            found = self._stripe.balance_transactions.list(asked)  # type: ignore[arg-type]
+            return [movement_of(booked) for booked in found.auto_paging_iter()]
+
+    def made_since(self, moment: datetime) -> list[MadeFact]:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            since = int(moment.timestamp())
+            intents = self._stripe.payment_intents.list({"created": {"gte": since}, "limit": PAGE}).auto_paging_iter()
+            transfers = self._stripe.transfers.list({"created": {"gte": since}, "limit": PAGE}).auto_paging_iter()
+            return [made for thing in chain[Any](intents, transfers) if (made := made_of(thing)) is not None]
 
     def available(self) -> dict[str, int]:
         """What can be paid out now, by upper-case currency. Raises: NoAnswer, Broken, Rejected."""

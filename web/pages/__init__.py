@@ -10,6 +10,7 @@ from web.dist import Assets
 from web.i18n import translator
 from web.pages import (
     account,
+    accounts,
     approvals,
     attestations,
     bills,
@@ -119,6 +120,7 @@ def include(app: FastAPI) -> None:
         fleet,
         operator,
         payments,
+        accounts,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -1,14 +1,14 @@
 """Objections to single lines of a statement, and the institution's answer to each.
 
 Revision ID: 0057
-Revises: 0050
+Revises: 0056
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0057"
-down_revision = "0050"
+down_revision = "0056"
 branch_labels = None
 depends_on = None
 
