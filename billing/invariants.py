@@ -11,6 +11,8 @@ from billing import recount
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
 from billing.payments.actions import GIVEN_UP
+from billing.programmes import queries as programmes
+from billing.programmes.invariants import of_programmes
 from billing.resale.tables import FeeCredit
 from billing.tables import (
     BankReceipt,
@@ -51,6 +53,7 @@ def violations(session: Session) -> list[str]:
         "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
+    checks = {**checks, **of_programmes()}
     broken = [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
     return broken + [f"the_journal_says_what_its_causes_say: {difference}" for difference in _recounted(session)]
 
@@ -128,7 +131,7 @@ def _recounted(session: Session) -> list[str]:
     posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
     receipts = ((row, funding) for row, funding in received)
     returned = session.scalars(select(FeeCredit)), session.scalars(select(PaidBack))
-    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned)
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned, programmes.paid_shares(session))
     return recount.differences(wanted, recount.joined(posted))
 
 
