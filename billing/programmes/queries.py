@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from billing.programmes.choosing import Mode, Programme
+from billing.programmes.choosing import Bases, Mode, Programme, choose
 from billing.programmes.tables import Entitlement, EntitlementUse, FundingProgramme, ProgrammeShare, ProgrammeYear, ShareState
 from billing.programmes.years import year_of
 from billing.tables import Statement
@@ -155,3 +155,31 @@ def granted_of_year(session: Session, programme_id: str) -> dict[int, int]:
     """By year, what all organisations were granted, minor units."""
     found = select(Entitlement.year, func.sum(Entitlement.granted_minor)).where(Entitlement.programme_id == programme_id)
     return {year: int(amount) for year, amount in session.execute(found.group_by(Entitlement.year))}
+
+
+def foreseen(session: Session, organisation_id: str | None, start: datetime, bases: Bases) -> list[tuple[Offered, Money]]:
+    """What a booking that starts then would reserve of the organisation's programmes."""
+    offered = offered_to(session, [organisation_id]) if organisation_id else []
+    usable = {one.entitlement.id: one for one in offered if one.covers(start, bases.service.currency)}
+    shares = choose(bases, [one.as_programme() for one in usable.values()])
+    return [(usable[share.programme.key], share.amount) for share in shares]
+
+
+def parts_of_booking(session: Session, booking_id: str) -> list[tuple[Offered, EntitlementUse]]:
+    """What a booking has of each programme that it was quoted with."""
+    own = uses_of_bookings(session, [booking_id])
+    found = offered_by_ids(session, {row.entitlement_id for row in own})
+    return [(found[row.entitlement_id], row) for row in own]
+
+
+def entitlements_of_organisations(session: Session, organisation_ids: Collection[str]) -> list[Offered]:
+    """Of published programmes, the newest grant first."""
+    return sorted(offered_to(session, organisation_ids), key=lambda one: one.entitlement.id, reverse=True)
+
+
+def last_shares(session: Session, entitlement_ids: Collection[str], *, limit: int = 200) -> Sequence[ProgrammeShare]:
+    """What accepted bills took of them, the newest first, with what was rejected."""
+    found = select(ProgrammeShare).where(
+        ProgrammeShare.entitlement_id.in_(entitlement_ids), ProgrammeShare.state != ShareState.DRAFTED
+    )
+    return session.scalars(found.where(ProgrammeShare.amount_minor != 0).order_by(ProgrammeShare.id.desc()).limit(limit)).all()

@@ -26,6 +26,7 @@ from web.api import (
     outages,
     payouts,
     profiles,
+    programmes,
     qualifications,
     retiring,
     search,
@@ -57,6 +58,7 @@ def include(app: FastAPI) -> None:
         operators,
         billing,
         payouts,
+        programmes,
         evaluation,
         health,
     ):

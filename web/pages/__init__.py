@@ -36,6 +36,7 @@ from web.pages import (
     own,
     payments,
     policy,
+    programmes,
     public,
     reading,
     retire,
@@ -115,6 +116,7 @@ def include(app: FastAPI) -> None:
         fleet,
         operator,
         payments,
+        programmes,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)
