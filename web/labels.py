@@ -308,6 +308,7 @@ MESSAGE = {
     "statement_corrected": _("A bill was corrected"),
     "statement_disputed": _("A customer objects to a statement"),
     "statement_refused": _("Your card was refused"),
+    "statement_not_funded": _("A programme has refused its part of your bill"),
     "statement_unpaid": _("A customer's card was refused for good"),
     "booking_reminder": _("Your booking begins soon"),
     "booking_delayed": _("The use before yours is not over yet"),

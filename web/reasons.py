@@ -6,6 +6,7 @@ Programs get `web.refusals.words`, in English and with the names that they sent.
 from collections.abc import Mapping
 from typing import Any
 
+from web import billing_words
 from web.labels import BOOKING, LISTING, PLACE_IN_LINE, STATEMENT
 from web.refusals import Translate, fill, words
 from web.rule_words import GROUP
@@ -17,6 +18,7 @@ def _(text: str) -> str:
 
 
 FIELDS: Mapping[str, str] = {
+    **billing_words.FIELDS,
     "account_id": _("Account at the provider"),
     "address": _("Address"),
     "each": _("Price per hour"),
@@ -270,9 +272,19 @@ REASONS = (
     _("from {since} to {until} is the time of another booking, or use that does not reach this one without a break"),
     _("is cut off: its end is missing"),
     _("is larger than {most} MiB"),
+    _("is less than what is used and reserved already"),
+    _("is more than anybody may be granted for this year"),
     _("is no PDF, PNG or JPEG"),
     _("more than {most} stretches"),
+    _("must be a year from 1 to {most}"),
+    _("must be after the beginning and not in the future"),
+    _("must be an IANA zone, such as Asia/Shanghai"),
+    _("must be from 0 to 100"),
+    _("must be in the currency of the programme and not negative"),
     _("must begin and end at whole seconds"),
+    _("must lie within the year of the programme"),
+    _("no single firm has this name; give its credit code"),
+    _("not a date"),
     _("say when it was used, or that it was not used at all"),
     _("the equipment was down from {since} to {until}"),
     _("the meter has confirmed all of that already"),
@@ -280,6 +292,7 @@ REASONS = (
     _("the meter saw it idle or off from {since} to {until}"),
     _("the meter saw it in use from {since} to {until}"),
     _("the meter saw the whole of the booking already"),
+    _("the programme has no rule for this year"),
     _("you belong to both sides, say for which one"),
     _("you belong to several organisations, say for which one"),
     _("{name*} is followed by a slash"),

@@ -13,6 +13,7 @@ from marketplace.idempotency import KeyReused
 from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
+from web import billing_words
 from web.deps import PreconditionRequired
 from web.labels import ELSEWHERE
 from web.papers import NoPaper
@@ -219,6 +220,7 @@ SENTENCES: Mapping[str, str] = {
 
 
 WRONG_STATE: Mapping[str, str] = {
+    **billing_words.WRONG_STATE,
     "begun": _("It has begun, so this step is not possible any more. Nothing was changed. Reload to see where it stands."),
     "not_begun": _("Its time has not begun yet. Nothing was changed. Come back when it has."),
     "over": _("Its time is over, so this step is not possible any more. Nothing was changed."),

@@ -8,16 +8,17 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
-from billing import queries, settlement
-from billing.actions import note
+from billing import queries
+from billing.actions import bill_of, next_version, note
 from billing.objections.queries import objections_to
 from billing.objections.tables import Objection
 from billing.pricing import Line, LineCode
+from billing.programmes import actions as programmes
 from billing.simulation import line_json, with_tax
 from billing.tables import Statement, StatementState
 from billing.telling import tell, tell_disputed
 from booking.queries import get_booking
-from marketplace.ids import new_id
+from devices.tables import ConfirmedUse
 from marketplace.money import Money
 from marketplace.refusals import Invalid, WrongState
 
@@ -137,39 +138,18 @@ def _resolve(
     booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
     before, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
     terms = policies.parse(quote.policy)
-    tax = terms.tax.within(before + charge)
-    fee = settlement.platform_fee(before + charge - tax, terms.fee_rate) - taken
-    resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
-    resolved.tax_minor = tax.minor - queries.accepted_tax(session, booking.id)
-    resolved.lines = with_tax([*statement.lines, *less], tax)
+    bill, use = bill_of(quote, terms, before + charge), session.get(ConfirmedUse, statement.use_id) if statement.use_id else None
+    bases = programmes.bases_of_version(session, statement).at_most(bill.charge - bill.tax)
+    paid = programmes.work_out(session, booking=booking, use=use, bill=bill, bases=bases)
+    resolved = next_version(statement, charge, bill.fee - taken, now + timedelta(hours=terms.dispute_hours), now)
+    resolved.tax_minor = bill.tax.minor - queries.accepted_tax(session, booking.id)
+    resolved.programme_minor, resolved.conditional_minor = paid.deducted.minor, paid.waiting.minor
+    kept = [line for line in statement.lines if line["code"] != LineCode.PROGRAMME.value]
+    resolved.lines = [*with_tax([*kept, *less], bill.tax), *paid.lines]
     statement.state = StatementState.SUPERSEDED
     session.add(resolved)
     session.flush()
+    programmes.store(session, statement=resolved, paid=paid)
     note(session, resolved, "resolve_dispute", actor_id, now)
     tell(session, booking, resolved, "statement_ready", now)
     return resolved
-
-
-def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: datetime) -> Statement:
-    """The next version of a disputed statement, without its lines."""
-    return Statement(
-        id=new_id("stm"),
-        booking_id=old.booking_id,
-        institution_id=old.institution_id,
-        organisation_id=old.organisation_id,
-        number=old.number + 1,
-        quote_id=old.quote_id,
-        use_id=old.use_id,
-        outcome=old.outcome,
-        state=StatementState.OPEN,
-        funding=old.funding,
-        currency=old.currency,
-        charge_minor=charge.minor,
-        fee_minor=fee.minor,
-        booked_s=old.booked_s,
-        logged_s=old.logged_s,
-        confirmed_s=old.confirmed_s,
-        billed_s=old.billed_s,
-        due_at=due_at,
-        created_at=now,
-    )

@@ -27,6 +27,7 @@ from web.api import (
     outages,
     payouts,
     profiles,
+    programmes,
     qualifications,
     retiring,
     search,
@@ -59,6 +60,7 @@ def include(app: FastAPI) -> None:
         billing,
         objections,
         payouts,
+        programmes,
         evaluation,
         health,
     ):

@@ -17,7 +17,7 @@ from devices import queries as equipment
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
-from web.api import shapes
+from web.api import programmes, shapes
 from web.api.basis import evidence_of
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body, read_date
 from web.paying_back import pay_back
@@ -89,6 +89,8 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
         "funding": row.funding.value,
         "lines": row.lines,
         "charge": {"minor": row.charge_minor, "currency": row.currency},
+        "customer_pays": {"minor": row.firm_minor, "currency": row.currency},
+        "programmes": programmes.shares_shape(db, row),
         "platform_fee": {"minor": row.fee_minor, "currency": row.currency},
         "minutes": {
             "booked": row.booked_s / 60,

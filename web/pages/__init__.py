@@ -38,6 +38,7 @@ from web.pages import (
     own,
     payments,
     policy,
+    programmes,
     public,
     reading,
     retire,
@@ -121,6 +122,7 @@ def include(app: FastAPI) -> None:
         operator,
         payments,
         accounts,
+        programmes,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -116,7 +116,7 @@ def _rows(session: Session, made: Sequence[Statement], firms: dict[str, str], la
             issued_at=one.created_at,
             zone=places[rows[one.booking_id].resource_id].timezone,
             state=one.state.value,
-            charge=Money(one.charge_minor, one.currency),
+            charge=Money(one.firm_minor, one.currency),
             open_amount=left,
         )
         for one, left in zip(made, billed.open_amounts(session, made), strict=True)

@@ -35,7 +35,7 @@ from marketplace.tables import Resource
 from web.attesting import may_answer
 from web.checkout import is_own, may_attend
 from web.i18n import translator
-from web.present import names
+from web.present import names, programmes
 from web.present.basis import basis
 from web.present.bundles import bundle
 from web.present.changes import changes
@@ -116,8 +116,7 @@ def one(
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
-    quote = bills.find_quote(session, row.id)
-    use = devices.use_of_booking(session, row.id)
+    quote, use = bills.find_quote(session, row.id), devices.use_of_booking(session, row.id)
     statement = bills.statement_of_booking(session, row.id)
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
@@ -151,6 +150,7 @@ def one(
         history=history(session, row, runs=runs, statement=statement, actor=actor, lang=lang, zone=zone),
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
         can_decide=staff and row.state is BookingState.REQUESTED,
+        programmes=programmes.reserved(session, row.id, _quoted(quote, place), lang),
         version=row.version,
         presence=_presence(session, row, actor, now),
         given_up=given_up(session, row),
@@ -265,7 +265,7 @@ def statement(
     quote, left = bills.quote_of_booking(session, row.id), given_up(session, row)
     customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
-    charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
+    charge, owed = Money(made.firm_minor, made.currency), owed_of(session, made)
     by_bank = finance and made.state is StatementState.ACCEPTED and made.funding is Funding.BANK
     number = number_of(made)
     earlier = [one.number for one in bills.statements_of_booking(session, row.id) if one.number < made.number]
@@ -287,7 +287,7 @@ def statement(
         confirmed_min=made.confirmed_s // 60,
         billed_min=made.billed_s // 60,
         grade=use.grade.value if use and use.grade else "",
-        lines=lines_of(session, made, Money(quote.price_minor, quote.currency)),
+        lines=lines_of(session, made, Money(quote.price_minor, quote.currency), lang),
         charge=charge,
         paid=_charged(session, made) - owed,
         open_amount=owed,
@@ -300,6 +300,7 @@ def statement(
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
+        programmes=programmes.of_statement(session, made, lang),
         basis=basis(session, row, use),
         form=form,
     )
@@ -308,7 +309,7 @@ def statement(
 def _charged(session: Session, made: Statement) -> Money:
     """By all versions that count; by this one alone while it can be answered."""
     counts = made.state in bills.PAYING
-    return Money(bills.accepted_sums(session, made.booking_id)[0] if counts else made.charge_minor, made.currency)
+    return Money(bills.cash_sums(session, made.booking_id)[0] if counts else made.firm_minor, made.currency)
 
 
 def number_of(made: Statement) -> str:
@@ -317,9 +318,9 @@ def number_of(made: Statement) -> str:
 
 
 def owed_of(session: Session, made: Statement) -> Money:
-    """What the firm still owes: the charge until it is posted, then what the journal says."""
+    """What the firm still owes: its part of the charge until it is posted, then what the journal says."""
     if made.state in {StatementState.OPEN, StatementState.DISPUTED}:
-        return Money(made.charge_minor, made.currency)
+        return Money(made.firm_minor, made.currency)
     return Money(bills.balance_of(session, Account.AR, booking_id=made.booking_id), made.currency)
 
 

@@ -10,6 +10,7 @@ from marketplace.slot import Slot
 from web.views.calendar import CalendarView
 from web.views.changes import Changes
 from web.views.frame import ONE_PAGE, Choice, Live, Paging
+from web.views.programmes import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,8 @@ class BookingView:
     given_up: GivenUp | None
     can_decide: bool = False
     """The institution's own staff may approve or refuse a request."""
+    programmes: Parts | None = None
+    """What is reserved for it of the firm's programmes."""
     version: int = 1
     hold_until: datetime | None = None
     """Until when the time is held for a payment that is not secured yet."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.frame import EMPTY_FORM, Form
+from web.views.programmes import ProgrammePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class StatementLine:
     amount: Money
     minutes: int | None = None
     rate: Money | None = None
+    name: str = ""
+    """Of the programme."""
     place: int = 0
     """Among the lines, from 0."""
     objection: str | None = None
@@ -100,6 +103,7 @@ class StatementView:
     grade: str
     lines: Sequence[StatementLine]
     charge: Money
+    """What of it the firm pays itself."""
     paid: Money
     open_amount: Money
     funding: str
@@ -116,6 +120,8 @@ class StatementView:
     """Earlier numbers of this statement that this one replaces."""
     because: Sequence[Because] = ()
     """Late messages that this version answers."""
+    programmes: Sequence[ProgrammePart] = ()
+    """What programmes pay of this version."""
     basis: Basis | None = None
     """None where nothing was measured."""
     form: Form = EMPTY_FORM
