@@ -11,6 +11,8 @@ from billing import recount
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
 from billing.payments.actions import GIVEN_UP
+from billing.programmes import queries as programmes
+from billing.programmes.invariants import of_programmes
 from billing.reconciling import queries as reconciling
 from billing.resale.tables import FeeCredit
 from billing.tables import (
@@ -60,7 +62,7 @@ def checked(session: Session) -> dict[str, list[str]]:
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
     return {
-        **{name: [str(at) for at in session.scalars(found)] for name, found in checks.items()},
+        **{name: [str(at) for at in session.scalars(found)] for name, found in {**checks, **of_programmes()}.items()},
         "the_journal_says_what_its_causes_say": _recounted(session),
         "a_closed_day_stays_as_it_was": reconciling.reopened(session),
         DIFFERING: [
@@ -143,7 +145,7 @@ def _recounted(session: Session) -> list[str]:
     posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
     receipts = ((row, funding) for row, funding in received)
     returned = session.scalars(select(FeeCredit)), session.scalars(select(PaidBack))
-    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned)
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned, programmes.paid_shares(session))
     return recount.differences(wanted, recount.joined(posted))
 
 

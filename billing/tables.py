@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from billing.journal.balancing import keep_balanced
@@ -153,6 +154,10 @@ class Statement(Base):
     fee_minor: Mapped[int]
     tax_minor: Mapped[int] = mapped_column(default=0, server_default="0")
     """Contained in the charge."""
+    programme_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What of the charge programmes deduct from the firm's bill."""
+    conditional_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What of the institution's share waits for them to pay."""
     booked_s: Mapped[int]
     logged_s: Mapped[int]
     """Everything the equipment logged as run for this booking: early, inside and overrun."""
@@ -168,6 +173,11 @@ class Statement(Base):
     """Nobody where silence accepted."""
     settled_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+    @hybrid_property
+    def firm_minor(self) -> int:
+        """What of the charge the firm pays itself."""
+        return self.charge_minor - self.programme_minor
 
     __table_args__ = (
         UniqueConstraint("booking_id", "number"),

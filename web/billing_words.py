@@ -34,6 +34,12 @@ INVARIANT = {
     "a_fee_waits_for_its_credit_before_it_goes_out": _("A cancellation fee goes out when its credit is decided"),
     "no_call_contradicts_the_provider": _("The provider has taken what was asked"),
     "the_journal_says_what_its_causes_say": _("The journal says what statements, payments and receipts say"),
+    "a_closed_booking_reserves_nothing": _("A closed booking reserves nothing of an entitlement"),
+    "use_at_most_granted": _("No more of an entitlement is used than was granted"),
+    "entitlements_are_what_bookings_have_of_them": _("What is reserved and used of entitlements is what bookings have of them"),
+    "used_is_what_accepted_statements_say": _("What programmes pay is what accepted statements say"),
+    "programmes_owe_what_waits_for_them": _("Programmes owe what waits for them in the journal"),
+    "conditional_is_what_waits_for_programmes": _("What institutions get when programmes have paid is what waits for them"),
     "a_closed_day_stays_as_it_was": _("A closed day stays as it was closed"),
     "the_ledger_says_what_the_provider_says": _("The ledger and the provider's account agree"),
     "units_are_held_once": _("Units are held once, by bookings that may hold them"),
@@ -55,6 +61,79 @@ FINDING = {
 }
 PROVIDER_ANSWER = {"not_set_up": _("not set up"), "answered": _("answered"), "away": _("did not answer")}
 
+COST_WAY = {
+    "as_typed": _("As you say"),
+    "whole": _("All of it is used"),
+    "three_quarters": _("Three quarters are used"),
+    "half": _("Half is used"),
+    "over": _("Half an hour over the end"),
+    "missed": _("Nobody comes"),
+    "cancelled": _("Cancelled"),
+}
+"""What may come of a booked time."""
+
+PROGRAMME_KIND = {"voucher": _("Voucher"), "subsidy": _("Subsidy")}
+PROGRAMME_MODE = {"deduct": _("Deducted from the bill"), "reimburse": _("Paid back to the firm")}
+PROGRAMME_BASE = {"service": _("The whole service"), "usage": _("Confirmed use only")}
+SHARE = {
+    "drafted": _("drafted"),
+    "owed": _("to be claimed"),
+    "claimed": _("claimed"),
+    "paid": _("paid"),
+    "rejected": _("rejected"),
+}
+CLAIM = {"submitted": _("Handed in"), "paid": _("Paid"), "rejected": _("Rejected")}
+
 BILLING_WORDS = {
-    "call": CALL, "call_state": CALL_STATE, "invariant": INVARIANT, "finding": FINDING, "provider_answer": PROVIDER_ANSWER,
-}  # fmt: skip
+    "call": CALL,
+    "call_state": CALL_STATE,
+    "invariant": INVARIANT,
+    "finding": FINDING,
+    "provider_answer": PROVIDER_ANSWER,
+    "cost_way": COST_WAY,
+    "programme_kind": PROGRAMME_KIND,
+    "programme_mode": PROGRAMME_MODE,
+    "programme_base": PROGRAMME_BASE,
+    "share": SHARE,
+    "claim": CLAIM,
+}
+
+ANSWERED = _("The claim was answered already. Nothing was changed.")
+WRONG_STATE = {
+    "set_year:published": _(
+        "It is published, and what it says of this year stays. Nothing was changed. Say the rule of a further year."
+    ),
+    "publish_programme:published": _("It is published already. Nothing was changed."),
+    "publish_programme:without_years": _("It has no year yet. Nothing was published. Say the rule of its first year."),
+    "claim:nothing_owed": _("Nothing that was accepted in this time is still to be claimed. Nothing was handed in."),
+    "reject_claim:bill_open": _(
+        "A later version of one of these bills waits for its firm's answer. Nothing was rejected. "
+        "Wait for it, or reject the others."
+    ),
+    "pay_claim": ANSWERED,
+    "reject_claim": ANSWERED,
+    "pass_on": _("Nothing of this claim is to be passed on to this institution. Nothing was changed."),
+}
+"""By "move:state" or move, as web.refusals has the others."""
+
+_YEARS = range(1, 6)
+FIELDS = {
+    "organisation": _("Firm"),
+    "payer": _("Payer"),
+    "stack": _("Adds up with"),
+    "mode": _("How it pays"),
+    "base": _("Of what"),
+    "starts_on": _("First day of its first year"),
+    "number": _("Year"),
+    "year": _("Year"),
+    "rate": _("Share"),
+    "booking_cap": _("At most for a booking"),
+    "year_cap": _("At most for a firm"),
+    "valid_until": _("Last day"),
+    "received_on": _("Received on"),
+    "from": _("Bills accepted from"),
+    **{f"rate_{year}": _("Share") for year in _YEARS},
+    **{f"booking_cap_{year}": _("At most for a booking") for year in _YEARS},
+    **{f"year_cap_{year}": _("At most for a firm") for year in _YEARS},
+}
+"""Labels of forms about programmes and claims, as web.reasons has the others."""

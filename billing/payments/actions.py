@@ -92,7 +92,7 @@ def collect(session: Session, *, statement: Statement, now: datetime) -> None:
         owed -= _take(session, payment, owed, booking, now)
     if settlement.capturable(owed, owed):
         _charge_rest(session, booking, owed, now)
-    if statement.charge_minor < 0:
+    if statement.firm_minor < 0:
         give_back(session, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)
 
@@ -153,7 +153,7 @@ def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
     """
     if not queries.was_corrected(session, booking.id):
         return 0
-    asked, (charge, fee) = 0, queries.accepted_sums(session, booking.id)
+    asked, (charge, fee) = 0, queries.cash_sums(session, booking.id)
     out = queries.asked_to_transfer(session, booking.id) - queries.paid_back(session, booking.id)
     theirs = max(0, out - (charge - fee))
     for payment in queries.lock_payments(session, booking.id):

@@ -18,6 +18,7 @@ from web.pages import (
     chains,
     changes,
     connect,
+    costs,
     demand,
     desk,
     device,
@@ -37,12 +38,14 @@ from web.pages import (
     own,
     payments,
     policy,
+    programmes,
     public,
     reading,
     retire,
     review,
     rules,
     series,
+    statements,
     timeline,
     together,
     training,
@@ -91,6 +94,8 @@ def include(app: FastAPI) -> None:
         series,
         attestations,
         bills,
+        costs,
+        statements,
     )
     publishers = (
         connect,
@@ -117,6 +122,7 @@ def include(app: FastAPI) -> None:
         operator,
         payments,
         accounts,
+        programmes,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -1,14 +1,14 @@
 """What waits for the provider, or came from it, is found without a walk past all that is done.
 
 Revision ID: 0055
-Revises: 0050
+Revises: 0054
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0055"
-down_revision = "0050"
+down_revision = "0054"
 branch_labels = None
 depends_on = None
 
