@@ -13,6 +13,7 @@ from billing.payments.payouts import REFUSED_AGAIN, queue_transfer, transfers_as
 from billing.payments.queries import asked_for, find_card, is_rest, waits_for_its_time
 from billing.payments.refunds import apply_refunds, queue_refund, refunds_asked
 from billing.providers.base import PaymentFact, Purpose
+from billing.settlement import Funding
 from billing.tables import CallState, Operation, Payment, PaymentState, ProviderCall, Statement, StatementState
 from billing.telling import tell_refused, tell_rest, tell_unsecured
 from booking.queries import get_booking
@@ -146,6 +147,8 @@ def pay_out(session: Session, *, booking: Booking, now: datetime) -> None:
 
 def _charge_rest(session: Session, booking: Booking, statement: Statement, owed: Money, now: datetime) -> None:
     """A second charge off-session, with the card that was held or kept; where there is none the firm is asked to pay."""
+    if statement.funding is Funding.BANK:
+        return
     earlier = find_card(session, booking.id)
     if earlier is None:
         tell_rest(session, booking, statement, owed, now)

@@ -253,3 +253,10 @@ def wanting_refunds(session: Session, *, ended_before: datetime, limit: int = 20
     )
     found = select(Payment.id).where(or_(refused, returned), Payment.booking_id.in_(back), ~late, ~lately, ~waiting, ~pending)
     return session.scalars(found.order_by(Payment.id).limit(limit)).all()
+
+
+def captured_at(session: Session, booking_id: str) -> dict[str, datetime]:
+    """When each payment of a booking was taken, as posted."""
+    kinds = JournalEntry.kind.in_([EntryKind.PAYMENT_CAPTURED, EntryKind.PREPAY_CAPTURED])
+    rows = select(JournalEntry.source_id, JournalEntry.created_at).where(JournalEntry.booking_id == booking_id, kinds)
+    return {row[0]: row[1] for row in session.execute(rows)}

@@ -145,6 +145,7 @@ def one(
         sessions=[run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
+        payment_url=f"{base}/payment" if bills.with_payments(session, [row.id]) else None,
         ics_url=f"{base}.ics",
         history=history(session, row, runs=runs, statement=statement, actor=actor, lang=lang, zone=zone),
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
