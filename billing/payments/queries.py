@@ -29,7 +29,7 @@ from booking.tables import Booking
 from marketplace.money import Money
 from marketplace.tables import Institution, Settlement
 
-SHOWN = (Operation.CAPTURE, Operation.RELEASE, Operation.REFUND, Operation.TRANSFER, Operation.CHARGE)
+SHOWN = (Operation.CAPTURE, Operation.RELEASE, Operation.REFUND, Operation.TRANSFER, Operation.CHARGE, Operation.CLOSE)
 """Refused, it is for the platform's operator to see why; a hold that is refused ends with its booking."""
 
 

@@ -1,6 +1,7 @@
 """A payer on the provider's pages, and everything that a worker does in its rounds, by one clock for both sides."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import httpx2
@@ -38,6 +39,7 @@ class Town:
     sessions: sessionmaker[Session]
     stripe: Stripe
     watch: Watch
+    worker: Callable[["Town"], object] = field(default=lambda town: work(town.sessions, town.stripe, town.now))
 
     @property
     def now(self) -> datetime:
@@ -68,7 +70,7 @@ class Town:
                 due.charge_again(session, now=self.now)
                 due.pay_out_due(session, now=self.now)
                 expire_holds(session, self.now)
-            work(self.sessions, self.stripe, self.now)
+            self.worker(self)
 
     def hear(self) -> None:
         """Take in and apply what the provider has to tell, as the sweep does."""
