@@ -171,8 +171,10 @@ def charge_refused(session: Session, *, payment: Payment, now: datetime) -> None
 
 
 def hold_refused(session: Session, *, payment: Payment, now: datetime) -> None:
-    """Tell of a hold that was refused when its time had come; the booking stands (decision 0053)."""
+    """Tell of a hold that was refused when its time had come, or let go by the bank; the booking stands (decision 0053)."""
     booking = get_booking(session, payment.booking_id)
+    if booking.starts_at <= now:
+        return
     tell_unsecured(session, booking, Money(payment.wanted_minor, payment.currency), cause=payment.id, now=now)
 
 
@@ -198,6 +200,8 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
             collect(session, statement=accepted, now=now)  # the hold came after it, or ended before its capture got there
         elif booking.state in GIVEN_UP:
             release_all(session, booking=booking, now=now)  # held on a page while the booking ended
+        elif payment.authorised_minor and fact.state is PaymentState.RELEASED and not _asked(session, payment, Operation.RELEASE):
+            hold_refused(session, payment=payment, now=now)  # banks let go of what they hold as they like
     _post_fee(session, payment, fact, booking, now)
     apply_refunds(session, payment=payment, fact=fact, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)

@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 from billing import queries, settlement
 from billing.payments.actions import still_owed
 from billing.payments.pages import PAGE_LIFE, want_page, ways_for
-from billing.payments.queries import asked_for
 from billing.providers.base import Purpose, Way
 from billing.settlement import Funding
-from billing.tables import Operation, Payment, PaymentState
+from billing.tables import Payment, PaymentState
 from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.money import Money
@@ -27,7 +26,7 @@ class Need(StrEnum):
     """Of an accepted statement."""
 
     HOLD = "hold"
-    """Refused when its time came."""
+    """Refused when its time came, or let go by the bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,7 @@ def what_is_open(session: Session, *, booking: Booking, now: datetime) -> Open |
     held = queries.payments_of(session, booking.id)
     if quote is None or quote.funding is not Funding.CARD or booking.state not in STANDS or booking.starts_at <= now:
         return None
-    refused = any(one.state is PaymentState.FAILED and asked_for(session, one.id, Operation.HOLD) for one in held)
-    if not refused or any(one.state in LIVE for one in held):
+    if not held or any(one.state in LIVE for one in held):
         return None
     return Open(Need.HOLD, settlement.hold_for(Money(quote.quote_minor, quote.currency)))
 

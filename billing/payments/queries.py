@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from billing.ledger import Account, EntryKind
 from billing.payments.tables import Page, Refund
 from billing.providers.base import Purpose, RefundState
-from billing.queries import PAYING
+from billing.queries import PAYING, find_call
 from billing.resale.tables import FeeCredit
 from billing.tables import (
     CallState,
@@ -260,3 +260,27 @@ def captured_at(session: Session, booking_id: str) -> dict[str, datetime]:
     kinds = JournalEntry.kind.in_([EntryKind.PAYMENT_CAPTURED, EntryKind.PREPAY_CAPTURED])
     rows = select(JournalEntry.source_id, JournalEntry.created_at).where(JournalEntry.booking_id == booking_id, kinds)
     return {row[0]: row[1] for row in session.execute(rows)}
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """What of a payment was to go back to the firm and came back from there; nothing is under way."""
+
+    payment_id: str
+    booking_id: str
+    amount: Money
+    failure: str
+    at: datetime
+
+
+def refunds_stuck(session: Session, *, now: datetime) -> list[Stuck]:
+    found = []
+    for payment in (session.get_one(Payment, one) for one in wanting_refunds(session, ended_before=now)):
+        ended = [row for row in refunds_of(session, payment.id) if row.ended_at]
+        refused = find_call(session, payment.id, Operation.REFUND)
+        failure = (ended[-1].failure if ended else refused.last_error if refused else None) or ""
+        at = (ended[-1].ended_at if ended else refused.done_at if refused else None) or payment.created_at
+        amount = Money(came_back(session, payment), payment.currency)
+        if amount.minor > 0:
+            found.append(Stuck(payment.id, payment.booking_id, amount, failure, at))
+    return found

@@ -15,6 +15,7 @@ from billing.telling import tell_refund_failed
 from booking.queries import get_booking
 from booking.tables import Booking
 from marketplace.money import Money
+from marketplace.refusals import NotFound
 
 MOST_TRIES = 3
 """So often a refund that comes back is sent; then a person has to see how the firm gets its money."""
@@ -126,13 +127,22 @@ def tries(session: Session, payment: Payment) -> int:
 
 def refund_again(session: Session, *, now: datetime) -> list[str]:
     """Send out once more what came back a day ago, a few times; the payments of which something goes out now."""
-    sent = []
-    for payment_id in wanting_refunds(session, ended_before=now - SENT_AGAIN):
-        payment = session.get_one(Payment, payment_id)
-        queries.lock_payments(session, payment.booking_id)
-        amount = Money(came_back(session, payment), payment.currency)
-        if amount.minor > 0 and tries(session, payment) < MOST_TRIES:
-            parameters = {**amount_of(amount), AGAIN: True}
-            queue_call(session, payment=payment, operation=Operation.REFUND, parameters=parameters, now=now)
-            sent.append(payment.id)
-    return sent
+    waiting = (session.get_one(Payment, payment_id) for payment_id in wanting_refunds(session, ended_before=now - SENT_AGAIN))
+    return [payment.id for payment in waiting if tries(session, payment) < MOST_TRIES and _send(session, payment, now)]
+
+
+def send_again(session: Session, *, payment_id: str, now: datetime) -> None:
+    """Once more and at once, for who knows that it will arrive now. Raises: NotFound (nothing came back, or it is under way)."""
+    if payment_id not in wanting_refunds(session, ended_before=now):
+        raise NotFound(kind="refund")
+    _send(session, session.get_one(Payment, payment_id), now)
+
+
+def _send(session: Session, payment: Payment, now: datetime) -> bool:
+    queries.lock_payments(session, payment.booking_id)
+    amount = Money(came_back(session, payment), payment.currency)
+    if amount.minor <= 0:
+        return False
+    parameters = {**amount_of(amount), AGAIN: True}
+    queue_call(session, payment=payment, operation=Operation.REFUND, parameters=parameters, now=now)
+    return True

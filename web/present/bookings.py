@@ -298,6 +298,7 @@ def statement(
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
+        payment_url=f"/{lang.value}/bookings/{row.id}/payment" if made.funding is not Funding.BANK else None,
         basis=basis(session, row, use),
         form=form,
     )

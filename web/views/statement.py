@@ -99,6 +99,8 @@ class StatementView:
     """Earlier numbers of this statement that this one replaces."""
     because: Sequence[Because] = ()
     """Late messages that this version answers."""
+    payment_url: str | None = None
+    """Where it is paid through the platform."""
     basis: Basis | None = None
     """None where nothing was measured."""
     form: Form = EMPTY_FORM

@@ -190,3 +190,18 @@ def test_a_crash_keeps_one_card_and_holds_once(town: Town, step: str, later: tim
     assert [town.stripe.count(kind) for kind in ("customer", "setup_intent")] == [1, 1]
     assert town.stripe.count("payment_intent") == (1 if step == "hold" else 0)
     town.assert_sound()
+
+
+def test_a_hold_that_the_bank_lets_go_before_the_start_is_told_and_can_be_made_good(town: Town) -> None:
+    town.watch.now = START - 3 * DAY
+    booking_id = kept(town)
+    town.stripe.order(fault="expired_holds")
+    town.stripe.provider.customer_for("org_any")
+    town.hear()
+    with town.sessions() as session:
+        assert [one.state for one in queries.payments_of(session, booking_id)] == [PaymentState.RELEASED]
+        assert session.scalars(select(Message.kind).where(Message.kind == "payment_hold_refused")).all() != []
+        found = what_is_open(session, booking=session.get_one(Booking, booking_id), now=town.now)
+        assert found is not None
+        assert found.need is Need.HOLD
+    town.assert_sound()

@@ -7,17 +7,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from billing import outbox, queries
+from billing import cancelling, outbox, queries
 from billing.payments.actions import release_all
 from billing.payments.owing import pay_open
 from billing.payments.pages import look
-from billing.payments.queries import refunds_of_booking
+from billing.payments.queries import refunds_of_booking, refunds_stuck
+from billing.payments.refunds import send_again
 from billing.providers.base import RefundState
 from billing.tables import PaymentState
 from booking.states import BookingState
 from booking.tables import Booking
+from marketplace.refusals import NotFound
 from marketplace.tables import Message
+from tests.billing.online.test_paying_the_rest import refuse
 from tests.billing.online.town import Town
+from tests.billing.test_card_flow import START
 
 CASES = json.loads((Path(__file__).parents[2] / "data/billing_cases.json").read_text())["scenarios"]
 B09 = next(case for case in CASES if case["id"] == "B09")
@@ -214,4 +218,40 @@ def test_what_a_wallet_did_not_cover_is_paid_on_a_page(town: Town) -> None:
     assert (
         sum(made["amount"] for made in town.stripe.state.shop.all("transfer")) == 60000 + rest + town.balances(booking_id)["FEE"]
     )
+    town.assert_sound()
+
+
+def test_a_wallet_s_late_cancellation_keeps_the_fee_and_pays_the_rest_back(town: Town) -> None:
+    booking_id = prepaid(town)
+    town.watch.now = START - timedelta(hours=30)
+    with town.sessions.begin() as session:
+        booking = session.get_one(Booking, booking_id)
+        booking.state, booking.cancelled_at = BookingState.CANCELLED, town.now
+        assert cancelling.settle_cancellation(session, booking=booking, free=False, now=town.now).minor == 15000
+    town.wait()
+    town.wait(2 * HOUR)
+    town.hear()
+    assert [made["amount"] for made in town.stripe.state.shop.all("refund")] == [45000]
+    assert town.settled(booking_id) == "settled"
+    town.assert_sound()
+
+
+def test_the_operator_sends_again_what_is_not_sent_by_itself_any_more(town: Town) -> None:
+    booking_id = prepaid(town, choice="alipay_refundFail")
+    town.watch.now += IN_TIME
+    town.use(booking_id, minutes=97)
+    for _ in range(4):
+        town.wait(DAY + HOUR)
+        town.hear()
+    refuse(town, "alipay")
+    with town.sessions.begin() as session:
+        [stuck] = refunds_stuck(session, now=town.now)
+        assert (stuck.amount.minor, stuck.failure) == (7500, "expired_or_canceled_card")
+        send_again(session, payment_id=stuck.payment_id, now=town.now)
+        with pytest.raises(NotFound):
+            send_again(session, payment_id=stuck.payment_id, now=town.now)
+    town.wait()
+    town.wait(2 * HOUR)
+    town.hear()
+    assert (town.balances(booking_id), town.settled(booking_id)) == (B09["end_balances"], "settled")
     town.assert_sound()
