@@ -6,24 +6,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from billing.payments.actions import apply_payment, apply_transfer, charge_refused, hold_refused
-from billing.payments.pages import apply_page, apply_setup, ask_bank
+from billing.payments.actions import apply_transfer, charge_refused, hold_refused
+from billing.payments.applying import apply_fact
+from billing.payments.pages import ask_bank
 from billing.payments.queries import find_page
 from billing.payments.refunds import refund_refused
 from billing.payments.tables import Page
-from billing.providers.base import (
-    Broken,
-    Call,
-    CheckoutFact,
-    Declined,
-    Fact,
-    NoAnswer,
-    PaymentFact,
-    Provider,
-    Rejected,
-    SetupFact,
-    TransferFact,
-)
+from billing.providers.base import Broken, Call, Declined, Fact, NoAnswer, Provider, Rejected, TransferFact
 from billing.tables import CallState, Operation, Payment, PaymentState, ProviderCall
 from booking.queries import get_booking
 
@@ -195,15 +184,9 @@ def _record_fact(session: Session, row: ProviderCall, payment: Payment, fact: Fa
 
 def _applied(session: Session, row: ProviderCall, payment: Payment, fact: Fact, now: datetime) -> bool:
     """False where a fact contradicts what was asked."""
-    match fact:
-        case PaymentFact():
-            return apply_payment(session, payment=payment, fact=fact, now=now)
-        case SetupFact():
-            apply_setup(session, payment=payment, fact=fact, now=now)
-        case CheckoutFact():
-            apply_page(session, payment=payment, fact=fact)
-        case TransferFact():
-            if fact.amount_minor != row.parameters["amount"]:
-                return False
-            apply_transfer(session, payment=payment, amount_minor=fact.amount_minor, now=now)
+    if not isinstance(fact, TransferFact):
+        return apply_fact(session, payment=payment, fact=fact, now=now)
+    if fact.amount_minor != row.parameters["amount"]:
+        return False
+    apply_transfer(session, payment=payment, amount_minor=fact.amount_minor, now=now)
     return True

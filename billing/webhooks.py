@@ -11,10 +11,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from billing import queries
-from billing.payments.actions import apply_payment
-from billing.payments.pages import apply_page, apply_setup
+from billing.payments.applying import PayerFact, apply_fact
 from billing.payments.queries import payment_of_call, payment_of_page
-from billing.providers.base import CheckoutFact, Declined, Fact, Notice, PaymentFact, Provider, Rejected, SetupFact, Trouble
+from billing.providers.base import Declined, Notice, PaymentFact, Provider, Rejected, SetupFact, Trouble
 from billing.providers.stripe_connect import notice_of
 from billing.tables import Payment, ProviderEvent
 from marketplace.refusals import NotFound, Refusal
@@ -57,7 +56,7 @@ class Seen:
     """What was read of the object of an event."""
 
     event_id: str
-    fact: Fact | None
+    fact: PayerFact | None
     answered: bool = True
     """Whether the provider has told anything: without a fact that it has no such object, or that the event is of none of ours."""
     nothing_new: bool = False
@@ -147,7 +146,7 @@ def read(claimed: Claimed, provider: Provider) -> Seen:
         return Seen(claimed.event_id, None, answered=False)
 
 
-def _read(object_id: str, provider: Provider) -> Fact:
+def _read(object_id: str, provider: Provider) -> PayerFact:
     if object_id.startswith("pi_"):
         return provider.read_payment(object_id)
     return provider.read_setup(object_id) if object_id.startswith("seti_") else provider.read_page(object_id)
@@ -162,7 +161,7 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
     event.lease_until = None
     payment = _payment_of(session, event.object_id, seen.fact)
     if payment is not None and seen.fact is not None:
-        _apply(session, payment, seen.fact, now)
+        apply_fact(session, payment=payment, fact=seen.fact, now=now)
         event.done_at = now
     elif not event.object_id.startswith(READ) or seen.nothing_new:
         event.done_at = now  # transfers and the like are recorded by the call that made them
@@ -173,21 +172,11 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
     session.flush()
 
 
-def _payment_of(session: Session, object_id: str, fact: Fact | None) -> Payment | None:
+def _payment_of(session: Session, object_id: str, fact: PayerFact | None) -> Payment | None:
     """By its id or its page's; what was made on a page is known by the mark of the call that asked for the page."""
     found = queries.find_payment(session, object_id) or payment_of_page(session, object_id)
     key = fact.made_by if isinstance(fact, PaymentFact | SetupFact) else None
     return found or (payment_of_call(session, key) if key else None)
-
-
-def _apply(session: Session, payment: Payment, fact: Fact, now: datetime) -> None:
-    match fact:
-        case PaymentFact():
-            apply_payment(session, payment=payment, fact=fact, now=now)
-        case SetupFact():
-            apply_setup(session, payment=payment, fact=fact, now=now)
-        case CheckoutFact():
-            apply_page(session, payment=payment, fact=fact)
 
 
 def look_again(session: Session, *, event_id: str, now: datetime) -> None:

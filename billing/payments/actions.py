@@ -64,6 +64,8 @@ def collect(session: Session, *, statement: Statement, now: datetime) -> None:
     owed = still_owed(session, booking_id=booking.id, currency=statement.currency)
     for payment in held:
         owed -= _take(session, payment, owed, booking, now)
+        if owed.minor < 0 and is_rest(session, payment):
+            close_or_forget(session, payment, now)  # what it asks for is too much by now
     if settlement.capturable(owed, owed):
         _charge_rest(session, booking, statement, owed, now)
     if statement.charge_minor < 0:
@@ -173,7 +175,7 @@ def charge_refused(session: Session, *, payment: Payment, now: datetime) -> None
 def hold_refused(session: Session, *, payment: Payment, now: datetime) -> None:
     """Tell of a hold that was refused when its time had come, or let go by the bank; the booking stands (decision 0053)."""
     booking = get_booking(session, payment.booking_id)
-    if booking.starts_at <= now:
+    if booking.starts_at <= now or booking.state in GIVEN_UP:
         return
     tell_unsecured(session, booking, Money(payment.wanted_minor, payment.currency), cause=payment.id, now=now)
 
@@ -254,8 +256,11 @@ def apply_transfer(session: Session, *, payment: Payment, amount_minor: int, now
 
 
 def settle_if_paid(session: Session, *, booking: Booking, now: datetime) -> None:
-    """Accepted statements are settled once the firm owes nothing, and nothing is on its way back to it or came back from it."""
+    """Accepted statements are settled once the firm owes nothing and has no page open to pay on, and nothing is on its way back
+    to it or came back from it."""
     session.flush()
+    if any(row.state is PaymentState.WANTED and is_rest(session, row) for row in queries.payments_of(session, booking.id)):
+        return
     if any(queries.balance_of(session, account, booking_id=booking.id) for account in (Account.AR, Account.RIT, Account.SUS)):
         return
     for statement in queries.statements_being_paid(session, booking.id):

@@ -295,7 +295,7 @@ class Provider(Protocol):
     def read_payment(self, object_id: str) -> PaymentFact:
         """A payment as it is now."""
 
-    def read_page(self, object_id: str) -> Fact:
+    def read_page(self, object_id: str) -> PaymentFact | SetupFact | CheckoutFact:
         """What came of a page: its payment or its card once there is one, else the page as it is now."""
 
     def read_refund(self, object_id: str) -> RefundFact:

@@ -108,7 +108,7 @@ class StripeConnect:
         with troubles():
             return self._read(object_id)
 
-    def read_page(self, object_id: str) -> Fact:
+    def read_page(self, object_id: str) -> PaymentFact | SetupFact | CheckoutFact:
         """Raises: NoAnswer, Broken, Rejected, Declined."""
         return self._follow(self.read_checkout(object_id))
 
@@ -234,7 +234,7 @@ class StripeConnect:
     def _card_order(self, call: Call) -> SetUpOrder:
         return SetUpOrder(call.parameters["booking"], self._customer_of(call), call.method_id or "", self._back_of(call))
 
-    def _follow(self, page: CheckoutFact) -> Fact:
+    def _follow(self, page: CheckoutFact) -> PaymentFact | SetupFact | CheckoutFact:
         """A page that is done to what it was for. While it is open its payment may be one that was declined."""
         if page.state is CheckoutState.COMPLETE and page.payment_id:
             return self.read_payment(page.payment_id)

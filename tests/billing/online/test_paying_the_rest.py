@@ -4,13 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from billing import actions, outbox, queries
+from billing import actions, ledger, outbox, queries
+from billing.journal.actions import post
+from billing.payments.actions import settle_if_paid
 from billing.payments.owing import Need, pay_open, what_is_open
 from billing.settlement import Funding
 from billing.tables import CallState, Operation, PaymentState
 from booking.states import BookingState
 from booking.tables import Booking
+from marketplace.money import Money
 from marketplace.refusals import WrongState
+from tests.billing.conftest import work
 from tests.billing.online.town import Town
 from tests.billing.test_card_flow import a_use
 
@@ -179,3 +183,32 @@ def test_what_is_held_on_a_page_while_its_booking_ends_is_let_go(town: Town) -> 
     town.hear()
     assert [intent["status"] for intent in town.stripe.state.shop.all("payment_intent")] == ["canceled"]
     town.assert_sound()
+
+
+def test_a_correction_closes_a_page_that_asks_too_much(town: Town, refused: str) -> None:
+    pay(town, refused)
+    with town.sessions.begin() as session:
+        a_use(session, session.get_one(Booking, refused), minutes=145, number=2)
+        actions.draft_statements(session, now=town.now)
+    work(town.sessions, town.stripe, town.now)
+    assert [page["status"] for page in town.stripe.state.shop.all("checkout.session")] == ["expired"]
+    with town.sessions() as session:
+        found = what_is_open(session, booking=session.get_one(Booking, refused), now=town.now)
+        assert found is not None
+        assert found.amount.minor == 10500
+    town.press(pay(town, refused), "pm_card_visa")
+    town.hear()
+    assert town.settled(refused) == "settled"
+    town.assert_sound()
+
+
+def test_nothing_is_settled_while_a_page_is_open(town: Town, refused: str) -> None:
+    pay(town, refused)
+    with town.sessions.begin() as session:
+        booking = session.get_one(Booking, refused)
+        rest = Money(REST, "CNY")
+        post(session, ledger.bank_received(rest), source_type="bank_receipt", source_id="r1", booking=booking, now=town.now)
+        settle_if_paid(session, booking=booking, now=town.now)
+    assert (town.balances(refused).get("AR", 0), town.settled(refused)) == (0, "accepted")
+    town.wait(timedelta(hours=2))
+    assert town.settled(refused) == "settled"

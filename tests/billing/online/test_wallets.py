@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from billing import cancelling, outbox, queries
 from billing.payments.actions import release_all
+from billing.payments.applying import apply_fact
 from billing.payments.owing import pay_open
 from billing.payments.pages import look
 from billing.payments.queries import refunds_of_booking, refunds_stuck
@@ -254,4 +255,25 @@ def test_the_operator_sends_again_what_is_not_sent_by_itself_any_more(town: Town
     town.wait(2 * HOUR)
     town.hear()
     assert (town.balances(booking_id), town.settled(booking_id)) == (B09["end_balances"], "settled")
+    town.assert_sound()
+
+
+def test_a_refund_from_before_refunds_had_rows_is_not_posted_again(town: Town) -> None:
+    booking_id = prepaid(town)
+    town.watch.now += IN_TIME
+    town.use(booking_id, minutes=97)
+    town.wait()
+    town.wait(2 * HOUR)
+    town.hear()
+    before = town.entries(booking_id)
+    with town.sessions.begin() as session:
+        for row in refunds_of_booking(session, booking_id):
+            session.delete(row)
+    town.watch.now += DAY
+    with town.sessions.begin() as session:
+        [payment] = queries.payments_of(session, booking_id)
+        fact = town.stripe.provider.read_payment(str(payment.object_id))
+        apply_fact(session, payment=payment, fact=fact, now=town.now)
+        assert [row.state for row in refunds_of_booking(session, booking_id)] == [RefundState.SUCCEEDED]
+    assert town.entries(booking_id) == before
     town.assert_sound()
