@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from billing import ledger, pricing, queries, settlement
+from billing import ledger, pricing, queries, recount, settlement
 from billing import policy as policies
 from billing.corrections import queries as corrections
 from billing.corrections.actions import seal_use
@@ -15,6 +15,8 @@ from billing.corrections.limits import not_charged
 from billing.journal.actions import post
 from billing.payments import actions as payments
 from billing.pricing import Charge, Line, LineCode, Outcome, Piece, UseState
+from billing.programmes import actions as programmes
+from billing.programmes.actions import Bill
 from billing.quotes.queries import frozen_prices
 from billing.settlement import Funding
 from billing.simulation import line_json, with_tax
@@ -109,6 +111,7 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
     uses = queries.uses_to_bill(session)
     corrected = queries.accepted_before(session, [use.booking_id for use in uses])
     lock_devices(session, set(corrected.values()))
+    queries.lock_unanswered(session, [use.booking_id for use in uses])  # who answers one waits for us before its entitlement
     drafted = []
     for use in uses:
         booking = get_booking(session, use.booking_id)
@@ -121,7 +124,7 @@ def draft_statements(session: Session, *, now: datetime) -> list[str]:
             tell_corrected(session, booking, statement, now)
         else:
             tell(session, booking, statement, "statement_ready", now)
-        if booking.id in corrected and statement.charge_minor <= 0:
+        if booking.id in corrected and statement.firm_minor <= 0:
             _accept(session, statement, None, now)
         drafted.append(statement.id)
     return drafted
@@ -161,13 +164,15 @@ def _draft(
     charged, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
     over = not_charged(charge.amount, corrections.ceiling(session, booking, quote, use))
     owed = charge.amount + over.amount if over else charge.amount
+    bill = bill_of(quote, terms, owed)
+    bases = pricing.bases_of(charge, terms.tax).at_most(bill.charge - bill.tax)
+    paid = programmes.work_out(session, booking=booking, use=use, bill=bill, bases=bases)
     lines = [line_json(line) for line in (*charge.lines, *([over] if over else []))]
     if accepted := queries.accepted_statement(session, booking.id):
         found = corrections.named(session, booking, since=accepted.created_at) if use else []
         because = {"discrepancies": found} if found else {}
-        lines += [{**line_json(Line(LineCode.CORRECTION, -charged)), **because}] if charged or because else []
-    lines = with_tax(lines, terms.tax.within(owed))
-    added = owed - charged
+        earlier = Line(LineCode.CORRECTION, paid.before - charged)
+        lines += [{**line_json(earlier), **because}] if charged or because else []
     if before is not None and before.state not in queries.PAYING:
         before.state = StatementState.SUPERSEDED
     row = Statement(
@@ -181,11 +186,13 @@ def _draft(
         outcome=charge.outcome,
         state=StatementState.OPEN,
         funding=quote.funding,
-        lines=lines,
+        lines=[*with_tax(lines, bill.tax), *paid.lines],
         currency=quote.currency,
-        charge_minor=added.minor,
-        fee_minor=(settlement.platform_fee(owed - terms.tax.within(owed), terms.fee_rate) - taken).minor,
-        tax_minor=terms.tax.within(owed).minor - queries.accepted_tax(session, booking.id),
+        charge_minor=(owed - charged).minor,
+        fee_minor=(bill.fee - taken).minor,
+        tax_minor=bill.tax.minor - queries.accepted_tax(session, booking.id),
+        programme_minor=paid.deducted.minor,
+        conditional_minor=paid.waiting.minor,
         booked_s=quote.slot.seconds,
         logged_s=use.early_s + use.confirmed_s + use.overrun_s if use else 0,
         confirmed_s=use.confirmed_s if use else 0,
@@ -195,7 +202,14 @@ def _draft(
     )
     session.add(row)
     session.flush()
+    programmes.store(session, statement=row, paid=paid)
     return row
+
+
+def bill_of(quote: BookingQuote, terms: policies.Policy, owed: Money) -> Bill:
+    """What is owed for a booking in all, with the platform's fee and the tax in it."""
+    tax = terms.tax.within(owed)
+    return Bill(owed, settlement.platform_fee(owed - tax, terms.fee_rate), tax, quote.funding)
 
 
 def accept_statement(session: Session, *, statement_id: str, actor_id: str, now: datetime) -> Statement:
@@ -222,59 +236,15 @@ def _accept(session: Session, statement: Statement, actor_id: str | None, now: d
     statement.state, statement.accepted_at, statement.accepted_by = StatementState.ACCEPTED, now, actor_id
     session.flush()
     booking = get_booking(session, statement.booking_id)
-    charge, fee = Money(statement.charge_minor, statement.currency), Money(statement.fee_minor, statement.currency)
-    direct = statement.funding is Funding.BANK
-    tax = Money(statement.tax_minor, statement.currency)
-    entry = ledger.direct_charge(charge, fee, tax) if direct else ledger.usage_charge(charge, fee, tax=tax)
-    post(session, entry, source_type="statement", source_id=statement.id, booking=booking, now=now)
+    programmes.consume(session, statement=statement)
+    post(session, recount.of_statement(statement), source_type="statement", source_id=statement.id, booking=booking, now=now)
     seal_use(session, statement, booking, now)
     payments.collect(session, statement=statement, now=now)
-    _note(session, statement, "accept_statement", actor_id, now)
+    note(session, statement, "accept_statement", actor_id, now)
 
 
-def dispute_statement(session: Session, *, statement_id: str, reason: str, actor_id: str, now: datetime) -> Statement:
-    """The firm disagrees and says why; nothing is taken until it is resolved. Raises: NotFound, WrongState, Invalid."""
-    statement = queries.lock_statement(session, statement_id)
-    if statement.state is not StatementState.OPEN or statement.due_at <= now:
-        raise WrongState(state=statement.state.value, move="dispute")
-    if not reason.strip() or len(reason) > 1000:
-        raise Invalid(field="reason", reason="say in at most 1000 characters what is wrong")
-    statement.state, statement.dispute_reason, statement.disputed_at = StatementState.DISPUTED, reason.strip(), now
-    session.flush()
-    _note(session, statement, "dispute_statement", actor_id, now)
-    return statement
-
-
-def resolve_dispute(session: Session, *, statement_id: str, charge: Money, actor_id: str, now: datetime) -> Statement:
-    """The institution sets the amount, as drafted or less, in a new version.
-
-    Raises: NotFound, WrongState, Invalid.
-    """
-    statement = queries.lock_statement(session, statement_id)
-    if statement.state is not StatementState.DISPUTED:
-        raise WrongState(state=statement.state.value, move="resolve")
-    drafted = Money(statement.charge_minor, statement.currency)
-    if charge.currency != drafted.currency or not 0 <= charge.minor <= max(drafted.minor, 0):
-        raise Invalid(field="charge", reason="must lie between nothing and the drafted amount")
-    booking, quote = get_booking(session, statement.booking_id), queries.quote_of_booking(session, statement.booking_id)
-    before, taken = (Money(minor, quote.currency) for minor in queries.accepted_sums(session, booking.id))
-    terms = policies.parse(quote.policy)
-    tax = terms.tax.within(before + charge)
-    fee = settlement.platform_fee(before + charge - tax, terms.fee_rate) - taken
-    resolved = _copy(statement, charge, fee, now + timedelta(hours=terms.dispute_hours), now)
-    resolved.tax_minor = tax.minor - queries.accepted_tax(session, booking.id)
-    resolved.lines = with_tax(resolved.lines, tax)
-    statement.state = StatementState.SUPERSEDED
-    session.add(resolved)
-    session.flush()
-    _note(session, resolved, "resolve_dispute", actor_id, now)
-    tell(session, booking, resolved, "statement_ready", now)
-    return resolved
-
-
-def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: datetime) -> Statement:
-    """The next version of a disputed statement, with the difference as a correcting line."""
-    reduced = charge - Money(old.charge_minor, old.currency)
+def next_version(old: Statement, charge: Money, fee: Money, due_at: datetime, now: datetime) -> Statement:
+    """Of a statement, for another reason than another use; its lines are still to be said."""
     return Statement(
         id=new_id("stm"),
         booking_id=old.booking_id,
@@ -286,7 +256,6 @@ def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: date
         outcome=old.outcome,
         state=StatementState.OPEN,
         funding=old.funding,
-        lines=[*old.lines, *([line_json(Line(LineCode.CORRECTION, reduced))] if reduced else [])],
         currency=old.currency,
         charge_minor=charge.minor,
         fee_minor=fee.minor,
@@ -297,6 +266,20 @@ def _copy(old: Statement, charge: Money, fee: Money, due_at: datetime, now: date
         due_at=due_at,
         created_at=now,
     )
+
+
+def fall_back(
+    session: Session, *, booking: Booking, last: Statement, back: tuple[Money, Money], line: Mapping[str, Any], now: datetime
+) -> Statement:
+    """A version that stands at once: what a programme refused to pay, and what of it was conditional, is the firm's (`back`)."""
+    nothing = Money(0, last.currency)
+    row = next_version(last, nothing, nothing, now, now)
+    row.use_id, row.lines = None, [dict(line)]
+    row.programme_minor, row.conditional_minor = (-one.minor for one in back)
+    session.add(row)
+    session.flush()
+    _accept(session, row, None, now)
+    return row
 
 
 def mark_received(session: Session, *, statement_id: str, receipt: Receipt, actor_id: str, now: datetime) -> BankReceipt:
@@ -324,7 +307,7 @@ def mark_received(session: Session, *, statement_id: str, receipt: Receipt, acto
     booking = get_booking(session, statement.booking_id)
     entry = ledger.direct_paid(receipt.amount) if statement.funding is Funding.BANK else ledger.bank_received(receipt.amount)
     post(session, entry, source_type="bank_receipt", source_id=row.id, booking=booking, now=now)
-    _note(session, statement, "mark_received", actor_id, now)
+    note(session, statement, "mark_received", actor_id, now)
     payments.settle_if_paid(session, booking=booking, now=now)
     return row
 
@@ -337,7 +320,8 @@ def _check_receipt(session: Session, statement: Statement, receipt: Receipt) -> 
         raise Invalid(field="amount", reason="must be more than nothing and at most what is still owed")
 
 
-def _note(session: Session, statement: Statement, action: str, actor_id: str | None, now: datetime) -> None:
+def note(session: Session, statement: Statement, action: str, actor_id: str | None, now: datetime) -> None:
+    """Record what was done with a statement."""
     audit.record(
         session,
         actor_id=actor_id,

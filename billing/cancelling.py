@@ -9,6 +9,7 @@ from billing import policy as policies
 from billing import pricing, queries
 from billing.actions import charge_at_once
 from billing.payments import actions as payments
+from billing.programmes import actions as programmes
 from billing.resale.tables import FeeCredit
 from billing.tables import BookingQuote
 from booking.bundles.queries import is_left_over
@@ -36,6 +37,7 @@ def settle_cancellation(session: Session, *, booking: Booking, free: bool, now: 
     fee = Money(0, quote.currency) if free else fee_if_cancelled(session, booking=booking, now=now)
     if not fee:
         payments.release_all(session, booking=booking, now=now)
+        programmes.release(session, booking_ids=[booking.id])
         return fee
     if not is_left_over(session, booking) and (
         lost := queries.fee_of_quote(quote, now)
@@ -52,6 +54,7 @@ def settle_refusal(session: Session, *, booking: Booking, now: datetime) -> Mone
     fee = Money(quote.owed_minor, quote.currency)
     if left is None:
         payments.release_all(session, booking=booking, now=now)
+        programmes.release(session, booking_ids=[booking.id])
         return fee
     session.add(_credit_to_decide(booking, left, fee, now))
     charge = pricing.charge_for_cancellation(fee, tax=policies.parse(left.policy).tax)
@@ -63,13 +66,15 @@ def settle_cancellations(session: Session, *, bookings: Sequence[Booking], free:
     """The same of many, in their order; `free` are the ids of those that cost nothing. Raises: NotFound."""
     ids = [booking.id for booking in bookings]
     quotes, paid = queries.quotes_of_bookings(session, ids), queries.with_payments(session, ids)
-    fees = []
+    fees, lapsed = [], []
     for booking in bookings:
         quote = quotes.get(booking.id)
         if quote and booking.id not in paid and (booking.id in free or not _fee_of(session, quote, booking, now)):
             fees.append(Money(0, quote.currency))
+            lapsed.append(booking.id)
         else:
             fees.append(settle_cancellation(session, booking=booking, free=booking.id in free, now=now))
+    programmes.release(session, booking_ids=lapsed)
     return fees
 
 

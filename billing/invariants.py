@@ -11,6 +11,9 @@ from billing import recount
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, EntryKind
 from billing.payments.actions import GIVEN_UP
+from billing.programmes import queries as programmes
+from billing.programmes.invariants import of_programmes
+from billing.reconciling import queries as reconciling
 from billing.resale.tables import FeeCredit
 from billing.tables import (
     BankReceipt,
@@ -29,9 +32,16 @@ from booking.tables import Booking
 from devices.discrepancies.tables import Cause, SealedStretch
 from marketplace.money import STEPS
 
+DIFFERING = "the_ledger_says_what_the_provider_says"
+
 
 def violations(session: Session) -> list[str]:
     """Each broken invariant and what breaks it; all that can be told without asking the provider."""
+    return [f"{name}: {at}" for name, found in checked(session).items() for at in found]
+
+
+def checked(session: Session) -> dict[str, list[str]]:
+    """By the name of each invariant what breaks it."""
     checks: Mapping[str, Select[Any]] = {
         "entries_sum_to_zero": _unbalanced(),
         "legs_belong_to_entries": _without_entry(),
@@ -51,8 +61,15 @@ def violations(session: Session) -> list[str]:
         "a_fee_waits_for_its_credit_before_it_goes_out": _out_before_credit(),
         "no_call_contradicts_the_provider": select(ProviderCall.key).where(ProviderCall.state == CallState.MISMATCH),
     }
-    broken = [f"{name}: {at}" for name, found in checks.items() for at in session.scalars(found)]
-    return broken + [f"the_journal_says_what_its_causes_say: {difference}" for difference in _recounted(session)]
+    return {
+        **{name: [str(at) for at in session.scalars(found)] for name, found in {**checks, **of_programmes()}.items()},
+        "the_journal_says_what_its_causes_say": _recounted(session),
+        "a_closed_day_stays_as_it_was": reconciling.reopened(session),
+        DIFFERING: [
+            f"{row.kind} {row.subject}: {row.theirs_minor} against {row.ours_minor} {row.currency}"
+            for row in reconciling.open_findings(session)
+        ],
+    }
 
 
 def provider_violations(session: Session, balances: Mapping[str, int]) -> list[str]:
@@ -128,7 +145,7 @@ def _recounted(session: Session) -> list[str]:
     posted = [((e.kind, e.source_type, e.source_id), e.currency, legs[e.id]) for e in session.scalars(select(JournalEntry))]
     receipts = ((row, funding) for row, funding in received)
     returned = session.scalars(select(FeeCredit)), session.scalars(select(PaidBack))
-    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned)
+    wanted = recount.expected(accepted, session.scalars(select(Payment)), receipts, *returned, programmes.paid_shares(session))
     return recount.differences(wanted, recount.joined(posted))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from billing.programmes.choosing import conditional
 from marketplace.money import Money, zero
 
 
@@ -74,28 +75,31 @@ def _move(kind: EntryKind, amount: Money, debit: Account, credit: Account) -> En
 A, K = Account, EntryKind
 
 
-def usage_charge(charge: Money, fee: Money, programme: Money | None = None, tax: Money | None = None) -> Entry:
+def usage_charge(
+    charge: Money, fee: Money, programme: Money | None = None, tax: Money | None = None, waiting: Money | None = None
+) -> Entry:
     """The firm, and a programme for its part, owe; the institution is owed the rest after the fee.
 
-    The fee comes from the firm's part first; what a programme finances is conditional until it pays. `tax` is what the charge
-    contains: the institution owes it on, so it goes out to it with the rest, and what it is owed is IP and TAX together.
+    `waiting` is what of its share the institution gets only once the programme has paid, worked out where it is not said.
+    `tax` is what the charge contains: the institution owes it on, so it goes out to it with the rest, and what it is owed is IP
+    and TAX together.
 
     >>> dict(usage_charge(Money(52500, "CNY"), Money(4200, "CNY")).legs)[Account.IP]
     -48300
     """
     paid_for, taxed = programme or zero(charge.currency), tax or zero(charge.currency)
-    net, cash = charge - taxed, charge - paid_for
-    sure = max(zero(charge.currency), cash - taxed - fee) if paid_for else net - fee  # a correction may be negative
-    conditional = net - fee - sure
-    legs = {A.AR: cash.minor, A.VR: paid_for.minor, A.IP: -sure.minor, A.IPC: -conditional.minor, A.FEE: -fee.minor}
+    held = conditional(charge, fee, paid_for, taxed) if waiting is None else waiting
+    sure = charge - taxed - fee - held
+    legs = {A.AR: (charge - paid_for).minor, A.VR: paid_for.minor, A.IP: -sure.minor, A.IPC: -held.minor, A.FEE: -fee.minor}
     return _entry(K.USAGE_CHARGE, charge.currency, {**legs, A.TAX: -taxed.minor})
 
 
-def direct_charge(charge: Money, fee: Money, tax: Money | None = None) -> Entry:
-    """The firm owes the institution itself, tax included; the platform bills its fee to the institution."""
-    taxed = tax or zero(charge.currency)
-    owed = {A.AR: charge.minor, A.IP: (taxed - charge).minor, A.TAX: -taxed.minor}
-    return _entry(K.DIRECT_CHARGE, charge.currency, {**owed, A.IFR: fee.minor, A.FEE: -fee.minor})
+def direct_charge(charge: Money, fee: Money, tax: Money | None = None, programme: Money | None = None) -> Entry:
+    """The firm owes the institution itself, tax included, and a programme its part; the platform bills its fee to the house."""
+    taxed, paid_for = tax or zero(charge.currency), programme or zero(charge.currency)
+    owed = {A.AR: (charge - paid_for).minor, A.VR: paid_for.minor, A.IP: (taxed + paid_for - charge).minor}
+    legs = {**owed, A.IPC: -paid_for.minor, A.TAX: -taxed.minor, A.IFR: fee.minor, A.FEE: -fee.minor}
+    return _entry(K.DIRECT_CHARGE, charge.currency, legs)
 
 
 def direct_paid(amount: Money) -> Entry:
@@ -162,6 +166,11 @@ def bank_payout(amount: Money) -> Entry:
 
 def voucher_paid(amount: Money) -> Entry:
     return _move(K.VOUCHER_PAID, amount, A.BANK, A.VR)
+
+
+def voucher_paid_direct(amount: Money) -> Entry:
+    """A programme paid the institution itself."""
+    return _move(K.VOUCHER_PAID, amount, A.IPC, A.VR)
 
 
 def voucher_released(amount: Money) -> Entry:

@@ -99,7 +99,7 @@ def claim(session: Session, *, now: datetime) -> Call | None:
 
 def _is_moot(row: ProviderCall, payment: Payment) -> bool:
     """Nothing is left to release or capture where the hold never came to be, and nothing to do on the page of what is over."""
-    if row.operation in {Operation.LOOK, Operation.CLOSE}:
+    if row.operation in {Operation.READ, Operation.CLOSE}:
         return payment.state is not PaymentState.WANTED
     over = payment.state in {PaymentState.FAILED, PaymentState.RELEASED}
     return over and row.operation in {Operation.RELEASE, Operation.CAPTURE}

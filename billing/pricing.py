@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from billing.policy import OVERRUN_MAX_MIN, Basis, Policy
+from billing.programmes.choosing import Bases
 from billing.tariffs.choosing import PriceList, lay_out, shares
 from billing.tariffs.taxes import NO_TAX, Tax
 from marketplace.money import STEPS, Money, zero
@@ -334,6 +335,20 @@ def missed_at_least(charge: Charge, owed: Money, tax: Tax = NO_TAX) -> Charge:
     return _penalty(charge.outcome, [*missed, more], tax, owed.currency)
 
 
-def service_amount(charge: Charge) -> Money:
-    """The part of a charge that is service and not penalty, without tax: the base of programmes."""
-    return charge.net if charge.outcome is Outcome.FULFILLED else zero(charge.amount.currency)
+USED = frozenset({LineCode.USAGE, LineCode.SETUP, LineCode.CLEANUP})
+
+
+def bases_of(charge: Charge, tax: Tax) -> Bases:
+    """What programmes take their shares of: of the service, never of a penalty, without tax."""
+    nothing = zero(charge.amount.currency)
+    if charge.outcome is not Outcome.FULFILLED:
+        return Bases(nothing, nothing)
+    used = _total((line for line in charge.lines if line.code in USED), nothing.currency)
+    net = used if tax.on(used) else used - tax.within(used)
+    return Bases(charge.net, min(net, charge.net))
+
+
+def bases_of_quote(quoted: Money, tax: Tax) -> Bases:
+    """The same of a quote, by which every booked minute is used."""
+    net = quoted - tax.within(quoted)
+    return Bases(net, net)

@@ -164,6 +164,14 @@ def lock_newest(session: Session, booking_id: str) -> Statement | None:
     return lock_statement(session, newest.id) if newest else None
 
 
+def lock_unanswered(session: Session, booking_ids: Collection[str]) -> None:
+    """Lock the versions that wait for an answer, in one order."""
+    waiting = select(Statement.id).where(
+        Statement.booking_id.in_(booking_ids), Statement.state.in_([StatementState.OPEN, StatementState.DISPUTED])
+    )
+    session.scalars(waiting.order_by(Statement.id).with_for_update()).all()
+
+
 def statements_for(session: Session, actor: Actor, *, after: str | None = None, limit: int = 50) -> Sequence[Statement]:
     """Newest versions that concern the actor: their organisations' and their institutions'; `after` is the last id seen."""
     found = select(Statement).where(Statement.state != StatementState.SUPERSEDED)
@@ -219,6 +227,14 @@ def accepted_sums(session: Session, booking_id: str) -> tuple[int, int]:
     return int(charge), int(fee)
 
 
+def cash_sums(session: Session, booking_id: str) -> tuple[int, int]:
+    """The same without what programmes pay: the firm's part, and what of that does not go to the institution."""
+    charge, fee = accepted_sums(session, booking_id)
+    sums = select(func.coalesce(func.sum(Statement.programme_minor), 0), func.coalesce(func.sum(Statement.conditional_minor), 0))
+    paid, waiting = session.execute(sums.where(Statement.booking_id == booking_id, Statement.state.in_(PAYING))).one()
+    return charge - int(paid), fee - int(paid) + int(waiting)
+
+
 def taken_by_provider(session: Session, booking_id: str) -> int:
     """What the provider has taken of a booking's debt, by capture or prepayment, minor units."""
     found = select(func.coalesce(func.sum(JournalLeg.amount_minor), 0)).join(JournalEntry, JournalEntry.id == JournalLeg.entry_id)
@@ -256,8 +272,8 @@ def balance_of(session: Session, account: Account, *, booking_id: str) -> int:
 
 
 def billed_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, int]:
-    """What each booking costs by all of its statements that count or wait for an answer, minor units."""
-    sums = select(Statement.booking_id, func.sum(Statement.charge_minor)).where(Statement.booking_id.in_(booking_ids))
+    """What the firm pays for each booking by all of its statements that count or wait for an answer, minor units."""
+    sums = select(Statement.booking_id, func.sum(Statement.firm_minor)).where(Statement.booking_id.in_(booking_ids))
     rows = session.execute(sums.where(Statement.state != StatementState.SUPERSEDED).group_by(Statement.booking_id))
     return {booking_id: int(charge) for booking_id, charge in rows}
 

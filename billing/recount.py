@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from billing import ledger
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
+from billing.programmes.tables import ProgrammeShare
 from billing.resale.tables import FeeCredit
 from billing.settlement import Funding
 from billing.tables import BankReceipt, Payment, PaymentState, Statement
@@ -24,7 +25,23 @@ nothing."""
 def of_statement(row: Statement) -> Entry:
     """What accepting a statement posts."""
     charge, fee, tax = (Money(minor, row.currency) for minor in (row.charge_minor, row.fee_minor, row.tax_minor))
-    return ledger.direct_charge(charge, fee, tax) if row.funding is Funding.BANK else ledger.usage_charge(charge, fee, tax=tax)
+    paid_for, waiting = Money(row.programme_minor, row.currency), Money(row.conditional_minor, row.currency)
+    if row.funding is Funding.BANK:
+        return ledger.direct_charge(charge, fee, tax, paid_for)
+    return ledger.usage_charge(charge, fee, paid_for, tax, waiting)
+
+
+def of_share(row: ProgrammeShare, statement: Statement) -> Iterator[Entry]:
+    """What a programme's payment of a share has posted so far; where the firm pays the institution directly, it does too."""
+    amount = Money(row.amount_minor, statement.currency)
+    if statement.funding is Funding.BANK:
+        yield ledger.voucher_paid_direct(amount)
+    else:
+        yield ledger.voucher_paid(amount)
+        conditional = Money(row.conditional_minor, statement.currency)
+        yield ledger.voucher_released(conditional)
+        if row.passed_on_at:
+            yield ledger.bank_payout(conditional)
 
 
 def of_payment(row: Payment) -> Iterator[Entry]:
@@ -58,6 +75,7 @@ def expected(
     receipts: Iterable[tuple[BankReceipt, Funding]],
     credits_: Iterable[FeeCredit],
     paid_back: Iterable[PaidBack] = (),
+    shares: Iterable[tuple[ProgrammeShare, Statement]] = (),
 ) -> dict[Cause, Entry]:
     """By cause, every entry that these rows call for; `statements` are the accepted ones."""
     found = [("statement", row.id, of_statement(row)) for row in statements]
@@ -65,6 +83,7 @@ def expected(
     found += [("bank_receipt", row.id, of_receipt(row, funding)) for row, funding in receipts]
     found += [("fee_credit", row.booking_id, of_return(row)) for row in credits_]
     found += [("paid_back", row.id, of_paid_back(row)) for row in paid_back]
+    found += [("programme_share", row.id, entry) for row, statement in shares for entry in of_share(row, statement)]
     return {(entry.kind, source, number): entry for source, number, entry in found if entry.legs}
 
 

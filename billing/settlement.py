@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
@@ -24,25 +23,6 @@ class Funding(StrEnum):
     CARD = "card"
     WALLET = "wallet"
     BANK = "bank"
-
-
-class ProgrammeKind(StrEnum):
-    VOUCHER = "voucher"
-    SUBSIDY = "subsidy"
-
-
-@dataclass(frozen=True, slots=True)
-class Programme:
-    """A payer of a share of the service, at most what is left of its entitlement.
-
-    Programmes of one `stack` add up; those without exclude every other.
-    """
-
-    kind: ProgrammeKind
-    rate: Fraction
-    remaining: Money | None = None
-    expires_at: datetime | None = None
-    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +51,6 @@ def hold_for(quoted: Money) -> Money:
 def platform_fee(net: Money, rate: Fraction) -> Money:
     """The platform's share of everything charged, penalties included and tax left out; programmes do not lessen it."""
     return net.times(rate)
-
-
-def programme_pays(base: Money, programmes: Sequence[Programme]) -> Money:
-    """What programmes take over of `base`: the largest single one or stack; never more than `base`."""
-    groups: dict[str, Money] = {}
-    for number, programme in enumerate(sorted(programmes, key=_expiry)):
-        group = programme.stack or f"\0{number}"
-        share = _share(base, programme)
-        groups[group] = min(groups.get(group, zero(base.currency)) + share, base)
-    return max(groups.values(), default=zero(base.currency))
-
-
-def _expiry(programme: Programme) -> tuple[bool, float]:
-    """Earlier expiry first, so that it is used first where amounts are equal."""
-    return (programme.expires_at is None, programme.expires_at.timestamp() if programme.expires_at else 0.0)
-
-
-def _share(base: Money, programme: Programme) -> Money:
-    share = base.times_down(programme.rate)
-    return share if programme.remaining is None else min(share, programme.remaining.times_down(Fraction(1)))
 
 
 def settle(

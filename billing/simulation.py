@@ -13,7 +13,8 @@ from billing.exact import as_decimal, read_rate, read_whole
 from billing.ledger import Entry
 from billing.policy import Policy
 from billing.pricing import Charge, Line, LineCode, Piece, UseState
-from billing.settlement import Funding, Programme, ProgrammeKind, Settlement
+from billing.programmes.choosing import Programme, ProgrammeKind, programme_pays
+from billing.settlement import Funding, Settlement
 from billing.tariffs.choosing import PriceList
 from billing.tariffs.rules import CLASSES
 from marketplace.money import EXPONENTS, Money
@@ -110,7 +111,7 @@ def simulate(request: Request) -> Simulation:
     """Work the bill out. After the start a cancellation changes nothing: use and no-show decide."""
     quoted = pricing.quote(request.prices, request.slot, request.quantity)
     charge = _charge(request, quoted)
-    paid_for = settlement.programme_pays(pricing.service_amount(charge), request.programmes)
+    paid_for = programme_pays(pricing.bases_of(charge, request.policy.tax), request.programmes)
     settled = settlement.settle(
         quoted=quoted,
         charge=charge.amount,
@@ -135,7 +136,7 @@ def journal(simulation: Simulation) -> list[Entry]:
     settled, tax = simulation.settled, simulation.charge.tax
     charged = [ledger.usage_charge(simulation.charge.amount, settled.platform_fee, simulation.programme, tax)]
     if simulation.funding is Funding.BANK:
-        owed = ledger.direct_charge(settled.customer_pays, settled.platform_fee, tax)
+        owed = ledger.direct_charge(simulation.charge.amount, settled.platform_fee, tax, simulation.programme)
         direct = [owed, ledger.direct_paid(settled.customer_pays)]
         return [entry for entry in direct if entry.legs]
     payments = [amount for amount in (settled.capture, settled.remainder) if amount]

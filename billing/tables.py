@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, composite, mapped_column
 
 from billing.journal.balancing import keep_balanced
@@ -51,7 +52,7 @@ class Operation(StrEnum):
     TRANSFER = "transfer"
     KEEP = "keep"
     PAGE = "page"
-    LOOK = "look"
+    READ = "read"
     CLOSE = "close"
 
 
@@ -77,6 +78,9 @@ CALL_MOVES = {
     CallState.FAILED: (CallState.MISMATCH,),
 }
 """From each state to the next ones; the database keeps to them."""
+
+
+OPEN = text("done_at IS NULL")
 
 
 class PolicyVersion(Base):
@@ -156,6 +160,10 @@ class Statement(Base):
     fee_minor: Mapped[int]
     tax_minor: Mapped[int] = mapped_column(default=0, server_default="0")
     """Contained in the charge."""
+    programme_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What of the charge programmes deduct from the firm's bill."""
+    conditional_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What of the institution's share waits for them to pay."""
     booked_s: Mapped[int]
     logged_s: Mapped[int]
     """Everything the equipment logged as run for this booking: early, inside and overrun."""
@@ -171,6 +179,11 @@ class Statement(Base):
     """Nobody where silence accepted."""
     settled_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+    @hybrid_property
+    def firm_minor(self) -> int:
+        """What of the charge the firm pays itself."""
+        return self.charge_minor - self.programme_minor
 
     __table_args__ = (
         UniqueConstraint("booking_id", "number"),
@@ -199,6 +212,7 @@ class JournalEntry(Base):
     __table_args__ = (
         UniqueConstraint("kind", "source_type", "source_id"),
         Index("ix_journal_entries_booking", "booking_id"),  # a booking's journal
+        Index("ix_journal_entries_created", "created_at"),  # a day's, when it is closed
     )
 
 
@@ -279,7 +293,7 @@ class ProviderCall(Base):
     __table_args__ = (
         UniqueConstraint("key"),
         UniqueConstraint("booking_id", "seq"),
-        Index("ix_provider_calls_due", "run_at", postgresql_where=text("state = 'waiting'")),  # the worker's claim
+        Index("ix_provider_calls_due", "state", "run_at", "seq"),  # the worker's claim, which never walks past what is done
         Index("ix_provider_calls_payment", "payment_id"),  # what was asked of a payment already
     )
 
@@ -301,7 +315,7 @@ class ProviderEvent(Base):
     done_at: Mapped[datetime | None]
     quarantined_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_provider_events_due", "run_at", postgresql_where=text("done_at IS NULL")),)  # the worker's claim
+    __table_args__ = (Index("ix_provider_events_due", "run_at", postgresql_where=OPEN, sqlite_where=OPEN),)  # the worker's claim
 
 
 class PayoutAccount(Base):

@@ -28,7 +28,7 @@ def tell(session: Session, booking: Booking, statement: Statement, kind: str, no
     """Queue a message of `kind` to who booked; a statement has one of each."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
     time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency}
     cause = f"statement:{statement.id}:{kind}"
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
 
@@ -79,11 +79,21 @@ def tell_refund_failed(
     outbox.queue(session, person_id=booking.person_id, kind="payment_refund_failed", data=data, cause=told, now=now)
 
 
+def tell_disputed(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
+    """The institution's finance, that the firm objects."""
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    for person_id in people.staff_of(session, booking.institution_id, FINANCE):
+        cause = f"statement:{statement.id}:statement_disputed:{person_id}"
+        outbox.queue(session, person_id=person_id, kind="statement_disputed", data=data, cause=cause, now=now)
+
+
 def tell_corrected(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """Both sides, once: late messages have made another use of what was accepted, and by how much the bill changes."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
     time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency}
     for person_id in dict.fromkeys([booking.person_id, *people.staff_of(session, booking.institution_id, FINANCE)]):
         cause = f"statement:{statement.id}:statement_corrected:{person_id}"
         outbox.queue(session, person_id=person_id, kind="statement_corrected", data=data, cause=cause, now=now)

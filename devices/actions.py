@@ -32,6 +32,7 @@ from devices.tables import (
     StateSegment,
     UsageSession,
 )
+from marketplace.collector import COLLECTOR
 from marketplace.ids import new_id
 from marketplace.slot import Slot, subtract
 
@@ -72,7 +73,8 @@ def fold_devices(session: Session, *, now: datetime, limit: int = BATCH_DEVICES)
 def _fold(session: Session, device: Device, now: datetime) -> datetime | None:
     """Since when its states may be others than before; None where it said nothing."""
     profiles = queries.profiles_of(session, device.id)
-    samples, arrivals = _samples(session, device, profiles, now)
+    with COLLECTOR.at_rest():
+        samples, arrivals = _samples(session, device, profiles, now)
     device.folded_at = now
     if device.last_message_at is None or device.last_message_at <= now:
         device.dirty_from = None  # else ingest stored one since the caller looked at the clock: the next fold is for that

@@ -10,11 +10,13 @@ from devices.placing import Arrival, Sample, arrived, place
 from devices.profile import InForce
 from devices.readings import Envelope, Followed, Rejected
 from devices.sessions import Session, fold
+from marketplace.collector import COLLECTOR
 
 
 def runs_of(messages: Iterable[Envelope], profiles: InForce, *, until: datetime) -> list[Session]:
     """What the messages that were received by `until` come to at that moment, in whatever order they are given."""
-    runs, _ = fold(samples_of(messages, profiles, until=until)[1], profiles, now=until)
+    with COLLECTOR.at_rest():
+        runs, _ = fold(samples_of(messages, profiles, until=until)[1], profiles, now=until)
     return runs
 
 
@@ -23,9 +25,10 @@ def samples_of(messages: Iterable[Envelope], profiles: InForce, *, until: dateti
     ordered = sorted(
         (one for one in messages if one.received_at <= until), key=lambda one: (one.received_at, one.topic, one.payload)
     )
-    said = [(one, found) for one, found in followed(ordered, profiles) if not isinstance(found, Rejected)]
-    arrivals = [arrived(one, told) for one, found in said for told in found]
-    return arrivals, place(arrivals, profiles, until=until)[0]
+    with COLLECTOR.at_rest():
+        said = [(one, found) for one, found in followed(ordered, profiles) if not isinstance(found, Rejected)]
+        arrivals = [arrived(one, told) for one, found in said for told in found]
+        return arrivals, place(arrivals, profiles, until=until)[0]
 
 
 def followed(messages: Iterable[Envelope], profiles: InForce, *, since: datetime | None = None) -> Followed:

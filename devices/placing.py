@@ -1,6 +1,6 @@
 """When a sample happened: our clock beside the device's, and what to make of repeats."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -57,8 +57,8 @@ def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) ->
     heard = [a for a in arrivals if a.reading.channel is Channel.TELEMETRY and a.received_at <= until]
     if any(one.series for one in profiles.every):
         heard = [a for a in heard if profiles.at(a.received_at).counts(a.reading.metric)]
-    kept, notes = _first_of_each(sorted(heard, key=lambda a: (a.received_at, a.payload, _marks(a))))
-    placed, more = _placed(kept, profiles)
+    kept, several, notes = _first_of_each(sorted(heard, key=_order))
+    placed, more = _placed(kept, several, profiles)
     notes |= more
     placed.sort(key=itemgetter(0, 1, 2))
     if len({metric for *_, metric, _ in placed}) <= 1:
@@ -67,23 +67,30 @@ def place(arrivals: Iterable[Arrival], profiles: InForce, *, until: datetime) ->
     return as_one(messages, profiles), notes
 
 
+Name = tuple[object, ...]
+"""What the device itself calls a reading."""
+Named = tuple[Arrival, Sequence[Name]]
 Placed = tuple[datetime, datetime, bytes, str, Sample]
 """A sample with what orders it: when it was, when it came, its payload, its series."""
 
 
-def _placed(kept: Iterable[Arrival], profiles: InForce) -> tuple[list[Placed], set[str]]:
-    """Each at its instant; what adds to a measurement that lies at the same one is part of its sample."""
+def _placed(kept: Iterable[Named], several: Container[Name], profiles: InForce) -> tuple[list[Placed], set[str]]:
+    """Each at its instant; what adds to a measurement that lies at the same one is part of its sample.
+
+    `several` are the names under which more than one message is kept.
+    """
     found: list[Placed] = []
     notes: set[str] = set()
-    first: dict[tuple[object, ...], int] = {}
-    for arrival in kept:
+    first: dict[Name, int] = {}
+    for arrival, own in kept:
         at, note = placed_at(arrival, profiles.at(arrival.received_at))
-        notes |= {note} if note else set()
+        if note:
+            notes.add(note)
         if at is None:
             continue
         reading = arrival.reading
-        own = [(at, *name) for name in names(reading)]
-        place = next((first[name] for name in own if name in first), None)
+        shared = [(at, *name) for name in own if name in several] if several else ()
+        place = next((first[name] for name in shared if name in first), None)
         if place is None:
             sample = Sample(at, reading.power_w, reading.energy_wh, reading.state)
             place = len(found)
@@ -91,7 +98,8 @@ def _placed(kept: Iterable[Arrival], profiles: InForce) -> tuple[list[Placed], s
         else:
             *_, sample = found[place]
             found[place] = (*found[place][:4], _filled(sample, reading))
-        first.update((name, place) for name in own if name not in first)
+        for name in shared:
+            first.setdefault(name, place)
     return found, notes
 
 
@@ -159,37 +167,51 @@ def _strength(state: str) -> int:
     return STRENGTH.index(state) if state in STRENGTH else len(STRENGTH)
 
 
-def _marks(arrival: Arrival) -> tuple[bool, bool, bool]:
-    return (arrival.retain, arrival.backlog, arrival.historical)
+def _order(arrival: Arrival) -> tuple[datetime, bytes, bool, bool, bool]:
+    return arrival.received_at, arrival.payload, arrival.retain, arrival.backlog, arrival.historical
 
 
 VALUES = ("power_w", "energy_wh", "state")
 """What a device may tell of one moment, in one message or in several."""
 HEARD = ""
-"""What a heartbeat tells."""
+"""What a heartbeat tells, and what is known under every name."""
 
 
-def _first_of_each(arrivals: Sequence[Arrival]) -> tuple[list[Arrival], set[str]]:
+def _first_of_each(arrivals: Sequence[Arrival]) -> tuple[list[Named], Collection[Name], set[str]]:
     """Of each value the first that was told under the same device time, or the same boot and sequence number; what tells
-    others with it is left with those."""
-    seen: dict[tuple[tuple[object, ...], str], object] = {}
-    kept: list[Arrival] = []
+    others with it is left with those. With the names under which there were several messages, and the notes on them."""
+    once: dict[Name, Reading] = {}
+    several: dict[Name, dict[str, object]] = {}
+    kept: list[Named] = []
     notes: set[str] = set()
     for arrival in arrivals:
         own, reading = names(arrival.reading), arrival.reading
-        told = {value: getattr(reading, value) for value in VALUES if getattr(reading, value) is not None} or {HEARD: None}
-        first = {value: seen[name, value] for name in reversed(own) for value in told if (name, value) in seen}
-        new = [value for value in told if value not in first]
-        if any(told[value] != known for value, known in first.items()):
-            notes.add("conflict")
-        elif not new:
-            notes.add("duplicate")
-        if new:
-            kept.append(arrival._replace(reading=_without(reading, first)) if first else arrival)
-            for name in own:
-                for value in (*new, HEARD):
-                    seen.setdefault((name, value), told.get(value))
-    return kept, notes
+        again = [name for name in own if name in once]
+        if again:
+            told = _values(reading) or {HEARD: None}
+            known: dict[str, object] = {}
+            for name in reversed(again):
+                known |= several.setdefault(name, {**_values(once[name]), HEARD: None})
+            new = [value for value in told if value not in known]
+            if any(value in known and told[value] != known[value] for value in told):
+                notes.add("conflict")
+            elif not new:
+                notes.add("duplicate")
+            if not new:
+                continue
+            reading = _without(reading, known)
+            for name in again:
+                several[name] = {**_values(reading), **several[name]}
+        for name in own:
+            once.setdefault(name, reading)
+        kept.append((arrival._replace(reading=reading) if again else arrival, own))
+    return kept, several, notes
+
+
+def _values(reading: Reading) -> dict[str, object]:
+    """What it tells of its moment; nothing where it is a heartbeat."""
+    told = {value: getattr(reading, value) for value in VALUES}
+    return {value: one for value, one in told.items() if one is not None}
 
 
 def _without(reading: Reading, values: Container[str]) -> Reading:
@@ -200,9 +222,9 @@ def _without(reading: Reading, values: Container[str]) -> Reading:
     )
 
 
-def names(reading: Reading) -> list[tuple[object, ...]]:
+def names(reading: Reading) -> list[Name]:
     """What the device itself calls a reading: by its time, by its number since a start, by both or by nothing."""
-    found: list[tuple[object, ...]] = []
+    found: list[Name] = []
     if reading.measured_at is not None:
         found.append(("ts", reading.metric, reading.measured_at))
     if reading.boot is not None and reading.seq is not None:

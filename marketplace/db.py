@@ -288,6 +288,12 @@ def open_readers(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine.execution_options(reads_only=True, **level), expire_on_commit=False)
 
 
+def open_snapshots(engine: Engine) -> sessionmaker[Session]:
+    """Sessions that change nothing and read one moment, however long they take; on SQLite no writer waits for them."""
+    level = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    return sessionmaker(engine.execution_options(reads_only=True, **level), expire_on_commit=False)
+
+
 TRANSIENT = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL's states for a lost race, a deadlock and a lock not had in time: nothing was done, asking again may succeed."""
 

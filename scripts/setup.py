@@ -58,14 +58,20 @@ def has_program(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin") is not None
 
 
+def has_library(name):
+    return any(Path("/usr/lib").glob(f"*/{name}.so.*"))
+
+
 NEEDS = [
     ("python3-venv", lambda: importlib.util.find_spec("ensurepip") is not None, None, ("demo", "test")),
-    ("libatomic1", lambda: any(Path("/usr/lib").glob("*/libatomic.so.1*")), None, ("demo", "test")),  # Node, for the assets
+    ("libatomic1", lambda: has_library("libatomic"), None, ("demo", "test")),  # Node, for the assets
     ("mosquitto", lambda: has_program("mosquitto"), "mosquitto", ("demo", "test")),
+    ("libpangoft2-1.0-0", lambda: has_library("libpangoft2-1.0"), None, ("demo", "test")),  # lays out PDFs, with the next
+    ("libharfbuzz-subset0", lambda: has_library("libharfbuzz-subset"), None, ("demo", "test")),
     ("mosquitto-clients", lambda: has_program("mosquitto_pub"), None, ("test",)),
     ("postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")), "postgresql", ("test",)),
     ("chromium", lambda: Path("/usr/bin/chromium").exists(), None, ("test",)),
-    ("fonts-noto-cjk", lambda: any(Path("/usr/share/fonts").glob("**/NotoSansCJK*")), None, ("test",)),
+    ("fonts-noto-cjk", lambda: any(Path("/usr/share/fonts").glob("**/NotoSansCJK*")), None, ("demo", "test")),
 ]
 
 

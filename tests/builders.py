@@ -1,14 +1,19 @@
 """Rows with sensible values; name what the test is about, leave the rest."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from billing.programmes import granting
+from billing.programmes.choosing import ProgrammeKind
+from billing.programmes.granting import Grant, Rule, Said
+from billing.programmes.tables import Entitlement, FundingProgramme
 from booking.occupancy import Gap
 from booking.states import BookingState
 from booking.tables import Approval, Booking, Category, RuleVersion
 from marketplace.ids import new_id
+from marketplace.money import Money
 from marketplace.roles import Role
 from marketplace.tables import (
     CustomerClass,
@@ -182,3 +187,21 @@ def a_booking(
     db.add(row)
     db.flush()
     return row
+
+
+def a_programme(db: Session, *, years: list[str | Rule] | None = None, **said: Any) -> FundingProgramme:
+    """A published subsidy from 2026 on, of 50, 30 and 10 percent in its first three years."""
+    terms = {"name": "中试服务退坡补贴", "payer": "成都市科技局", "kind": ProgrammeKind.SUBSIDY, "starts_on": date(2026, 1, 1)}
+    row = granting.create_programme(db, said=Said(**{**terms, **said}), actor_id="per_1", now=BORN)
+    for number, share in enumerate(years or ["0.5", "0.3", "0.1"], 1):
+        rule = share if isinstance(share, Rule) else Rule(number, share)
+        granting.set_year(db, programme_id=row.id, rule=rule, actor_id="per_1", now=BORN)
+    return granting.publish(db, programme_id=row.id, actor_id="per_1", now=BORN)
+
+
+def an_entitlement(
+    db: Session, programme: FundingProgramme, organisation: Organisation, amount: int = 1_000_000, **said: Any
+) -> Entitlement:
+    """What a firm is granted of the programme's first year, minor units."""
+    given = Grant(**{"organisation_id": organisation.id, "year": 1, "amount": Money(amount, programme.currency), **said})
+    return granting.grant(db, programme_id=programme.id, given=given, actor_id="per_1", now=BORN)

@@ -31,7 +31,7 @@ from marketplace.permissions import Grant
 from marketplace.refusals import Refusal
 from marketplace.roles import Role
 from marketplace.settings import Settings
-from web import brokering, running, server
+from web import brokering, checks, running, server
 from web import demo as demonstration
 from web.backups import making as backups
 from web.backups import restoring
@@ -261,10 +261,12 @@ def check_evidence(
 
 @app.command()
 def audit(as_json: AsJson = False) -> None:
-    """Re-derive every invariant from what is stored; exit 1 if one is broken."""
+    """Re-derive every invariant from what is stored and from what the provider has; exit 1 if one is broken."""
     settings = Settings()
+    books = checks.whole_books(running.provider_of(settings), now=clock.now())
     with _engine(settings) as engine, open_sessions(engine)() as session:
         found = running.audit(session, since=clock.now(), archive=archive_in(settings.data_dir))
+        found += checks.compared(session, books, now=clock.now())
     show(found, as_json=as_json, text=lambda rows: "\n".join(rows) or "Every invariant holds.")
     raise typer.Exit(1 if found else 0)
 

@@ -6,6 +6,7 @@ Programs get `web.refusals.words`, in English and with the names that they sent.
 from collections.abc import Mapping
 from typing import Any
 
+from web import billing_words
 from web.labels import BOOKING, LISTING, PLACE_IN_LINE, STATEMENT
 from web.refusals import Translate, fill, words
 from web.rule_words import GROUP
@@ -17,6 +18,7 @@ def _(text: str) -> str:
 
 
 FIELDS: Mapping[str, str] = {
+    **billing_words.FIELDS,
     "account_id": _("Account at the provider"),
     "address": _("Address"),
     "each": _("Price per hour"),
@@ -136,6 +138,7 @@ REASONS = (
     _("does not say how messages are read: that are {known}; thresholds have their own form"),
     _("does not take this booking"),
     _("each interval must close after it opens"),
+    _("give either the whole amount or lines"),
     _("give the bank's serial number"),
     _("give {low} to {high} levels"),
     _("gives more than {longest} occurrences"),
@@ -210,7 +213,9 @@ REASONS = (
     _("must have at most {max_length} characters"),
     _("must lie at or after the first day, less than {longest} days later"),
     _("must lie below p_on"),
+    _("must answer each line that was objected to, once"),
     _("must lie between nothing and the drafted amount"),
+    _("names no line that asks for money, or one that was named before"),
     _("must lie within the range of its indicator"),
     _("must name the document that shows it"),
     _("must not be negative"),
@@ -267,9 +272,19 @@ REASONS = (
     _("from {since} to {until} is the time of another booking, or use that does not reach this one without a break"),
     _("is cut off: its end is missing"),
     _("is larger than {most} MiB"),
+    _("is less than what is used and reserved already"),
+    _("is more than anybody may be granted for this year"),
     _("is no PDF, PNG or JPEG"),
     _("more than {most} stretches"),
+    _("must be a year from 1 to {most}"),
+    _("must be after the beginning and not in the future"),
+    _("must be an IANA zone, such as Asia/Shanghai"),
+    _("must be from 0 to 100"),
+    _("must be in the currency of the programme and not negative"),
     _("must begin and end at whole seconds"),
+    _("must lie within the year of the programme"),
+    _("no single firm has this name; give its credit code"),
+    _("not a date"),
     _("say when it was used, or that it was not used at all"),
     _("the equipment was down from {since} to {until}"),
     _("the meter has confirmed all of that already"),
@@ -279,6 +294,7 @@ REASONS = (
     _("the meter saw the whole of the booking already"),
     _("this booking is not paid through the platform"),
     _("wallets pay in yuan only"),
+    _("the programme has no rule for this year"),
     _("you belong to both sides, say for which one"),
     _("you belong to several organisations, say for which one"),
     _("{name*} is followed by a slash"),

@@ -13,8 +13,10 @@ from marketplace.idempotency import KeyReused
 from marketplace.people.actions import WrongPassword
 from marketplace.refusals import Reason, Refusal, Refused
 from marketplace.slot import Slot
+from web import billing_words
 from web.deps import PreconditionRequired
 from web.labels import ELSEWHERE
+from web.papers import NoPaper
 from web.security import ForgedRequest, TooLarge
 
 Translate = Callable[[str], str]
@@ -46,6 +48,7 @@ STATUS: Mapping[type[Refusal], int] = {
     refusals.TooMany: 429,
     refusals.Refused: 409,
     refusals.Busy: 503,
+    NoPaper: 503,
     Malformed: 422,
     KeyReused: 422,
     Unreadable: 422,
@@ -79,6 +82,7 @@ TITLES: Mapping[str, str] = {
     "precondition_required": _("Say which version you are changing"),
     "archive_unreadable": _("Archived messages cannot be read"),
     "busy": _("The system is busy"),
+    "no_paper": _("The PDF cannot be made"),
     "forged_request": _("This form did not come from our page"),
     "malformed": _("The request is malformed"),
     "too_large": _("The request is too large"),
@@ -137,6 +141,9 @@ SENTENCES: Mapping[str, str] = {
     "no_reporting_units": _("The institution has no equipment in this period, so there is nothing to freeze."),
     "guard_missing": _("The database would accept overlapping bookings. Nothing is served. Run: pilotbench migrate"),
     "busy": _("Others are booking the same thing at this moment. Nothing was changed. Try again in a moment."),
+    "no_paper": _(
+        "The document cannot be laid out here. Nothing was changed. Print the page from your browser, or take the CSV file."
+    ),
     "internal": _("What you did just now was not saved; everything before it was. Try again; if it stays, tell the operator."),
     "slot_taken": _(
         "Part of this time is taken already. Nothing was changed or charged; what you had booked stays. Choose a free time."
@@ -213,6 +220,7 @@ SENTENCES: Mapping[str, str] = {
 
 
 WRONG_STATE: Mapping[str, str] = {
+    **billing_words.WRONG_STATE,
     "begun": _("It has begun, so this step is not possible any more. Nothing was changed. Reload to see where it stands."),
     "not_begun": _("Its time has not begun yet. Nothing was changed. Come back when it has."),
     "over": _("Its time is over, so this step is not possible any more. Nothing was changed."),

@@ -15,26 +15,20 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import invariants
 from billing.providers.base import Provider
 from billing.providers.stripe_connect import StripeConnect
-from booking import invariants as ledger
-from booking.external import invariants as elsewhere
-from booking.operators.queries import unattended
-from booking.waiting import invariants as waiting
-from devices.archive import invariants as archived
 from devices.archive.files import Archive, archive_in
 from devices.archive.moving import Archiving
 from devices.certificates import read_authority
-from devices.discrepancies import invariants as sealed
-from devices.evidence import invariants as evidence
 from devices.evidence.keys import Signer, read_signer
 from devices.ingest import Ingest
-from evaluation.corrections import invariants as revisions
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
 from marketplace.refusals import NotFound
 from marketplace.roles import Role
 from marketplace.settings import Settings
 from marketplace.tables import Membership, Person
+from web import checks
 from web import worker as loops
+from web.checks import Checking
 from web.mail import Post
 from web.server import stopped
 from web.timers import JOBS, forgetting, sealing
@@ -92,6 +86,8 @@ class Worker:
             asked.append(lambda: loops.event_loop(provider, sessions, self._stop))
         if archiving:
             asked.append(lambda: loops.archive_loop(archiving, sessions, self._stop))
+        archive = archiving.archive if archiving else None
+        asked.append(lambda: loops.check_loop(Checking(provider, archive), sessions, self._stop))
         if provisioned:
             asked.append(lambda: loops.broker_loop(provisioned, sessions, self._stop))
         self._threads = [threading.Thread(target=keep_up, args=(loop, self._stop), daemon=True) for loop in asked]
@@ -182,12 +178,8 @@ def work(settings: Settings) -> None:
 def audit(session: Session, *, since: datetime | None = None, archive: Archive | None = None) -> list[str]:
     """What is broken, a sentence each; empty where every invariant holds. `since` is told by booking.invariants, without an
     `archive` only the database is looked at."""
-    rooms = (
-        elsewhere.violations, waiting.violations, unattended, invariants.violations, evidence.violations, sealed.violations,
-        revisions.violations,
-    )  # fmt: skip
-    files = archived.violations(session, archive) if archive else ()
-    return [*ledger.violations(session, since=since), *chain.from_iterable(room(session) for room in rooms), *files]
+    found = checks.rooms(session, archive, since)
+    return [*chain.from_iterable(found.values()), *invariants.violations(session)]
 
 
 def first_operator(session: Session) -> Person:

@@ -11,6 +11,7 @@ from billing import actions as billing
 from billing import queries as bills
 from billing.payments import due as payments_due
 from billing.payments import refunds
+from billing.reconciling import actions as reconciling
 from billing.reminders import actions as statements_due
 from billing.resale import actions as resale
 from booking import actions as booking
@@ -110,6 +111,8 @@ JOBS: Sequence[Job] = (
     Job("digests", timedelta(minutes=1), _at(inbox.make_digests)),
     Job("publish", timedelta(hours=1), lambda session, now: evaluation.publish_due(session, now=now, limit=1), goes_on=True),
     Job("answer_discrepancies", timedelta(minutes=10), _at(evaluation.answer_discrepancies), goes_on=True),
+    Job("close_days", timedelta(minutes=10), _at(reconciling.close_days), goes_on=True),
+    Job("ask_checks", timedelta(minutes=10), _at(reconciling.ask_nightly)),
     Job("purge", timedelta(hours=6), purge),
 )
 

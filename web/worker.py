@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import outbox as payments
 from billing import webhooks
 from billing.providers.base import Provider, Trouble
+from billing.reconciling import actions as reconciling
+from billing.reconciling import queries as reconciled
+from billing.reconciling.tables import Answered
 from booking.external import actions as external
 from booking.external.fetching import NotFetched, fetch
 from devices import broker, denials
@@ -27,8 +30,10 @@ from devices.ingest import Batch, Ingest, wait_s
 from devices.intake import actions as intake
 from devices.pace import Pace
 from marketplace import clock, jobs, outbox
+from marketplace.db import open_snapshots
 from marketplace.refusals import NotFound, Refusal
 from web import mail
+from web.checks import Checking, results
 from web.present import letters
 from web.timers import JOBS, Job
 
@@ -233,6 +238,42 @@ def pay_once(provider: Provider, sessions: Sessions) -> bool:
     outcome = payments.call(asked, provider)
     with sessions() as session:
         payments.record(session, outcome, now=clock.now())
+        session.commit()
+    return True
+
+
+def check_loop(checking: Checking, sessions: Sessions, stop: threading.Event) -> None:
+    """Run every check when a night or a person asks for it."""
+    while not stop.wait(PAUSE_S * 5):
+        check_once(checking, sessions)
+
+
+def check_once(checking: Checking, sessions: Sessions) -> bool:
+    """claim | read the provider's books | store | check | record one run; whether one was asked for."""
+    snapshots, now = open_snapshots(sessions.kw["bind"]), clock.now()
+    with snapshots() as session:
+        if reconciled.waiting_run(session) is None:
+            return False
+        since = reconciled.read_from(session)
+    with sessions() as session:
+        run_id = reconciling.claim_run(session, now=now)
+        session.commit()
+    if run_id is None:
+        return False
+    answered, books = reconciling.ask_provider(checking.provider, since=since, now=now)
+    with sessions() as session:
+        reconciling.store(session, books, now=now)
+        session.commit()
+    with snapshots() as session:
+        found = reconciling.compare(session, books, now=now) if answered is Answered.ANSWERED else None
+    with sessions() as session:
+        if found is not None:
+            reconciling.note(session, found, now=now)
+        session.commit()
+    with snapshots() as session:
+        broken = results(session, checking.archive, since=now)
+    with sessions() as session:
+        reconciling.finish_run(session, run_id=run_id, provider=answered, results=broken, now=clock.now())
         session.commit()
     return True
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from billing.ledger import Account
@@ -40,7 +40,7 @@ def to_organisations(organisation_ids: Collection[str], since: datetime, until: 
 
 
 def _counting() -> Which:
-    return Statement.state != StatementState.SUPERSEDED, Statement.charge_minor != 0
+    return Statement.state != StatementState.SUPERSEDED, or_(Statement.charge_minor != 0, Statement.programme_minor != 0)
 
 
 def list_statements(session: Session, which: Which, *, limit: int, offset: int = 0) -> Sequence[Statement]:
@@ -62,7 +62,7 @@ def sums_of(session: Session, which: Which) -> list[Sums]:
 def open_amounts(session: Session, statements: Sequence[Statement]) -> list[Money]:
     """What is still owed for each; what a booking owes lies on its newest accepted versions, on none more than it charged."""
     rest = _rests(session, {one.booking_id for one in statements if one.state is StatementState.ACCEPTED})
-    return [Money(one.charge_minor if one.state in UNANSWERED else rest.get(one.id, 0), one.currency) for one in statements]
+    return [Money(one.firm_minor if one.state in UNANSWERED else rest.get(one.id, 0), one.currency) for one in statements]
 
 
 def _rests(session: Session, booking_ids: Collection[str]) -> dict[str, int]:
@@ -70,7 +70,7 @@ def _rests(session: Session, booking_ids: Collection[str]) -> dict[str, int]:
     owed = select(JournalEntry.booking_id, func.sum(JournalLeg.amount_minor)).where(*_owed(booking_ids))
     left = {str(one): int(amount) for one, amount in session.execute(owed.group_by(JournalEntry.booking_id))}
     accepted = Statement.booking_id.in_(booking_ids), Statement.state == StatementState.ACCEPTED
-    versions = select(Statement.id, Statement.booking_id, Statement.charge_minor).where(*accepted)
+    versions = select(Statement.id, Statement.booking_id, Statement.firm_minor).where(*accepted)
     found = {}
     for statement_id, booking_id, charge in session.execute(versions.order_by(Statement.booking_id, Statement.number.desc())):
         found[statement_id] = min(max(charge, 0), max(left.get(booking_id, 0), 0))
@@ -84,5 +84,5 @@ def _owed(booking_ids: Collection[str]) -> Which:
 
 
 def _by_currency(session: Session, which: Which) -> defaultdict[str, int]:
-    sums = select(Statement.currency, func.sum(Statement.charge_minor)).where(*which).group_by(Statement.currency)
+    sums = select(Statement.currency, func.sum(Statement.firm_minor)).where(*which).group_by(Statement.currency)
     return defaultdict(int, {currency: int(amount) for currency, amount in session.execute(sums)})

@@ -68,7 +68,7 @@ def collect(session: Session, *, statement: Statement, now: datetime) -> None:
             close_or_forget(session, payment, now)  # what it asks for is too much by now
     if settlement.capturable(owed, owed):
         _charge_rest(session, booking, statement, owed, now)
-    if statement.charge_minor < 0:
+    if statement.firm_minor < 0:
         give_back(session, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)
 
@@ -123,7 +123,7 @@ def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
     Returns how much, minor units. What went out to the institution beyond its share is not refunded: that the institution pays
     back itself.
     """
-    asked, (charge, fee) = 0, queries.accepted_sums(session, booking.id)
+    asked, (charge, fee) = 0, queries.cash_sums(session, booking.id)
     out = queries.asked_to_transfer(session, booking.id) - queries.paid_back(session, booking.id)
     theirs = max(0, out - (charge - fee))
     for payment in reversed(queries.lock_payments(session, booking.id)):  # what was paid last was too much

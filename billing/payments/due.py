@@ -53,7 +53,7 @@ def guard_holds(session: Session, *, now: datetime) -> int:
     for payment in ending:
         statement = queries.statement_of_booking(session, payment.booking_id)
         quote = queries.quote_of_booking(session, payment.booking_id)
-        owed = Money(statement.charge_minor if statement else quote.quote_minor, payment.currency)
+        owed = Money(statement.firm_minor if statement else quote.quote_minor, payment.currency)
         amount = settlement.capturable(owed, Money(payment.authorised_minor, payment.currency))
         payment.prepaid = bool(amount)
         capture(session, payment, amount, now)

@@ -116,11 +116,11 @@ def look(session: Session, *, booking_id: str, now: datetime) -> int:
     """Have the booking's open pages read again: their payer says that they did something there. How many are."""
     looking = 0
     calls = queries.calls_of(session, booking_id)
-    waiting = {call.payment_id for call in calls if call.operation is Operation.LOOK and call.state is CallState.WAITING}
+    waiting = {call.payment_id for call in calls if call.operation is Operation.READ and call.state is CallState.WAITING}
     for payment in queries.payments_of(session, booking_id):
         page = find_page(session, payment.id)
         on_page = asked_for(session, payment.id, Operation.PAGE)
         if page and page.url and on_page and payment.state is PaymentState.WANTED and payment.id not in waiting:
-            queue_call(session, payment=payment, operation=Operation.LOOK, parameters={}, now=now)
+            queue_call(session, payment=payment, operation=Operation.READ, parameters={}, now=now)
             looking += 1
     return looking

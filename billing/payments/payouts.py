@@ -59,7 +59,7 @@ def queue_transfer(session: Session, payment: Payment, taken: Money, now: dateti
     """
     booking = get_booking(session, payment.booking_id)
     account = queries.find_payout_account(session, booking.institution_id)
-    charge, fee = queries.accepted_sums(session, booking.id)
+    charge, fee = queries.cash_sums(session, booking.id)
     if account is None or charge <= 0 or not taken or not _may_go_out(session, payment, account, now):
         return
     if resale.awaits(session, booking.id):  # part of the fee may have to go back to the firm

@@ -270,6 +270,34 @@ Fact = PaymentFact | TransferFact | SetupFact | CheckoutFact
 
 
 @dataclass(frozen=True, slots=True)
+class MovementFact:
+    """A movement of the account at the provider, of which it keeps the fee; amounts in minor units.
+
+    `about` is the payment that it belongs to, or the charge that a transfer came from.
+    """
+
+    object_id: str
+    kind: str
+    source_id: str | None
+    about: str | None
+    amount_minor: int
+    fee_minor: int
+    currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFact:
+    """A payment or transfer that was made under one of our keys; `holds_money` while it holds or after it has moved some."""
+
+    object_id: str
+    key: str
+    amount_minor: int
+    currency: str
+    holds_money: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """An event of the provider: which object it is about."""
 
@@ -327,6 +355,12 @@ class Provider(Protocol):
 
     def expire_checkout(self, object_id: str, mark: Mark) -> CheckoutFact:
         """Close a page that was not paid; one that is closed or paid already stays as it is."""
+
+    def movements_since(self, moment: datetime) -> list[MovementFact]:
+        """Every movement of the account after `moment`, newest first."""
+
+    def made_since(self, moment: datetime) -> list[MadeFact]:
+        """Payments and transfers that were made after `moment` under our keys."""
 
     def available(self) -> Mapping[str, int]:
         """What can be paid out now, in minor units by upper-case currency."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import stripe
@@ -18,7 +18,9 @@ from billing.providers.base import (
     Confirmation,
     CustomerFact,
     Fact,
+    MadeFact,
     Mark,
+    MovementFact,
     Notice,
     PaymentFact,
     RefundFact,
@@ -26,7 +28,7 @@ from billing.providers.base import (
     SetUpOrder,
     TransferFact,
 )
-from billing.providers.stripe_facts import checkout_of, payment_of, refund_of, setup_of, troubles
+from billing.providers.stripe_facts import checkout_of, made_of, movement_of, payment_of, refund_of, setup_of, troubles
 from billing.tables import Operation, PaymentState
 
 API_VERSION = "2026-10-28.endive"
@@ -40,15 +42,24 @@ LOOK_BACK = timedelta(hours=1)
 
 
 BACK = "http://127.0.0.1:8000/{language}/bookings/{booking}/payment/back"
+"""Where a payer comes back to, where nothing else is said."""
 
 
 class StripeConnect:
     """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe.
 
-    `back` is where a payer comes back to from a page of the provider's or their bank's.
+    `http` carries the requests; without one they go over the network. `back` is where a payer comes back to from a page of the
+    provider's or their bank's.
     """
 
-    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S, back: str = BACK) -> None:
+    def __init__(
+        self,
+        key: str,
+        api_base: str = "",
+        timeout_s: float = TIMEOUT_S,
+        http: stripe.HTTPClient | None = None,
+        back: str = BACK,
+    ) -> None:
         self._back = back
         addresses: dict[str, str] = {"api": api_base.rstrip("/")} if api_base else {}
         self._stripe = stripe.StripeClient(
@@ -56,7 +67,7 @@ class StripeConnect:
             stripe_version=API_VERSION,
             base_addresses=addresses,  # type: ignore[arg-type]  # a TypedDict of optional addresses
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout_s),
+            http_client=http or stripe.RequestsClient(timeout=timeout_s),
         ).v1
 
     def perform(self, call: Call) -> Fact:
@@ -85,7 +96,7 @@ class StripeConnect:
                 return self._find_transfer(call)
             if call.operation in {Operation.KEEP, Operation.PAGE}:
                 return self._find_page(call)
-            if call.operation in {Operation.LOOK, Operation.CLOSE}:
+            if call.operation in {Operation.READ, Operation.CLOSE}:
                 found = self.read_page(call.page_id or "")
                 still_open = isinstance(found, CheckoutFact) and found.state is CheckoutState.OPEN
                 return None if still_open and call.operation is Operation.CLOSE else found
@@ -191,6 +202,21 @@ class StripeConnect:
             for booked in self._stripe.balance_transactions.list({"limit": PAGE}).auto_paging_iter():
                 sums[booked.currency.upper()] += booked.net
             return dict(sums)
+
+    def movements_since(self, moment: datetime) -> list[MovementFact]:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            asked = {"created": {"gte": int(moment.timestamp())}, "limit": PAGE, "expand": ["data.source"]}
+            found = self._stripe.balance_transactions.list(asked)  # type: ignore[arg-type]
+            return [movement_of(booked) for booked in found.auto_paging_iter()]
+
+    def made_since(self, moment: datetime) -> list[MadeFact]:
+        """Raises: NoAnswer, Broken, Rejected."""
+        with troubles():
+            since = int(moment.timestamp())
+            intents = self._stripe.payment_intents.list({"created": {"gte": since}, "limit": PAGE}).auto_paging_iter()
+            transfers = self._stripe.transfers.list({"created": {"gte": since}, "limit": PAGE}).auto_paging_iter()
+            return [made for thing in chain[Any](intents, transfers) if (made := made_of(thing)) is not None]
 
     def available(self) -> dict[str, int]:
         """What can be paid out now, by upper-case currency. Raises: NoAnswer, Broken, Rejected."""

@@ -12,7 +12,9 @@ from billing.providers.base import (
     CheckoutFact,
     CheckoutState,
     Declined,
+    MadeFact,
     MethodFact,
+    MovementFact,
     NoAnswer,
     PaymentFact,
     RefundFact,
@@ -28,6 +30,7 @@ PAYMENT_STATES = {
     "succeeded": PaymentState.CAPTURED,
     "canceled": PaymentState.RELEASED,
 }
+HOLDING = (PaymentState.AUTHORISED, PaymentState.CAPTURED)
 REFUND_STATES = {
     "pending": RefundState.PENDING,
     "requires_action": RefundState.PENDING,
@@ -136,6 +139,35 @@ def checkout_of(session: stripe.checkout.Session) -> CheckoutFact:
         page=session.url,
         expires_at=datetime.fromtimestamp(session.expires_at, UTC),
     )
+
+
+def movement_of(booked: stripe.BalanceTransaction) -> MovementFact:
+    """With its source brought along."""
+    source: Any = booked.source
+    about = None if source is None or isinstance(source, str) else _about(source)
+    return MovementFact(
+        object_id=booked.id,
+        kind=booked.type,
+        source_id=_id(source),
+        about=about,
+        amount_minor=booked.amount,
+        fee_minor=booked.fee,
+        currency=booked.currency.upper(),
+        created_at=datetime.fromtimestamp(booked.created, UTC),
+    )
+
+
+def _about(source: Any) -> str | None:
+    return _id(getattr(source, "payment_intent", None) or getattr(source, "source_transaction", None))
+
+
+def made_of(thing: stripe.PaymentIntent | stripe.Transfer) -> MadeFact | None:
+    """None where it is under no key of ours."""
+    metadata = thing.metadata
+    if not metadata or "key" not in metadata:
+        return None
+    holds = PAYMENT_STATES.get(thing.status) in HOLDING if isinstance(thing, stripe.PaymentIntent) else True
+    return MadeFact(thing.id, metadata["key"], thing.amount, thing.currency.upper(), holds)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from billing import policy as policies
 from billing import pricing, queries
 from billing.payments.securing import secure
 from billing.policy import Policy
+from billing.programmes import actions as programmes
+from billing.programmes.actions import Wanted
 from billing.quotes.queries import (
     ALONE,
     Buyer,
@@ -88,7 +90,18 @@ def quote_bookings(
     uses = _uses(session, bookings, [found.policy] * len(bookings))
     rows = [_quote(one, number=1, terms=kept, use=uses[one.id], policy=found.policy, now=now) for one in bookings]
     QUOTES.add(session, rows)
+    if not isinstance(organisation, Buyer) or organisation.entitled:
+        _reserve(session, bookings, rows, [found.policy] * len(bookings))
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
+
+
+def _reserve(session: Session, bookings: Sequence[Booking], rows: Sequence[Mapping[str, Any]], terms: Sequence[Policy]) -> None:
+    """What programmes pay of the quotes that were just made."""
+    quoted = (Money(row["quote_minor"], row["currency"]) for row in rows)
+    bases = (pricing.bases_of_quote(one, policy.tax) for one, policy in zip(quoted, terms, strict=True))
+    wanted = [Wanted(booking, base) for booking, base in zip(bookings, bases, strict=True) if booking.organisation_id]
+    if wanted:
+        programmes.reserve(session, wanted=wanted)
 
 
 def _uses(session: Session, bookings: Sequence[Booking], terms: Sequence[Policy]) -> Mapping[str, Use]:
@@ -127,6 +140,7 @@ def requote_swapped(session: Session, *, one: Booking, other: Booking, elsewhere
         terms = _terms(own, kept) | _terms(theirs, gone)
         rows.append(_quote(booking, number=own.number + 1, terms=terms, use=uses[booking.id], policy=policy, now=now))
     QUOTES.add(session, rows)
+    _reserve(session, (one, other), rows, under)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
 
@@ -154,6 +168,7 @@ def _requote(
         terms = _terms(quote, KEPT) | owed
         rows.append(_quote(booking, number=quote.number + 1, terms=terms, use=uses[booking.id], policy=policy, now=now))
     QUOTES.add(session, rows)
+    _reserve(session, bookings, rows, under)
     return [Money(row["quote_minor"], row["currency"]) for row in rows]
 
 

@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
 from billing import pricing, queries
 from billing.policy import Policy
+from billing.programmes.tables import Entitlement
 from billing.tables import BookingQuote, PolicyVersion
 from billing.tariffs.choosing import PriceList
 from booking.occupancy import Buffers
@@ -29,6 +30,7 @@ OFFERS = Read(
     select(Resource.id, Resource.institution_id, Resource.state, Resource.timezone, Resource.price_minor, Resource.currency)
     .add_columns(Institution.settlement, PolicyVersion.id)
     .add_columns(Organisation.id, Organisation.institution_id, Organisation.customer_class)
+    .add_columns(exists().where(Entitlement.organisation_id == Organisation.id))
     .join(Institution, Institution.id == Resource.institution_id)
     .outerjoin(PolicyVersion, PolicyVersion.id == _NEWEST.order_by(PolicyVersion.number.desc()).limit(1).scalar_subquery())
     .outerjoin(Organisation, Organisation.id == bindparam("organisation"))
@@ -43,6 +45,8 @@ class Buyer:
     id: str
     institution_id: str | None
     customer_class: CustomerClass
+    entitled: bool = True
+    """Whether a programme may have granted them something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def _as_offer(_session: Session, rows: Sequence[Sequence[Any]]) -> Offer:
     if not rows:
         raise NotFound(kind="resource")
     found, house, state, timezone, price, currency, settlement, policy_id, *buyer = rows[0]
-    firm = Buyer(*buyer) if buyer[0] else None
+    firm = Buyer(buyer[0], buyer[1], buyer[2], bool(buyer[3])) if buyer[0] else None
     return Offer(found, house, state, timezone, Money(price, currency), settlement, policy_id, firm)
 
 
@@ -190,7 +194,7 @@ def frozen_prices(quote: BookingQuote, terms: Policy) -> PriceList:
 def accepted_prices(terms: Policy, hour: Money, price_class: str | None, timezone: str, use: Use) -> PriceList:
     """What a quote makes of its price and its policy for a use; the price is its class's own already."""
     return policies.price_list(
-        replace(terms, class_prices=()),
+        replace(terms, class_prices=()) if terms.class_prices else terms,
         hour,
         customer_class=price_class,
         assisted=use.assisted,

@@ -26,6 +26,10 @@ DAYS_AROUND = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6, 7, -7)
 """The same hours of a near day suit a customer better than an odd hour nearer by."""
 
 
+MOST_SOUGHT = 300
+"""Bookings of one plan for which another time or machine is sought; each that was found one is looked at for the next."""
+
+
 class Step(StrEnum):
     KEEP = "keep"
     SHIFT = "shift"
@@ -52,16 +56,16 @@ def propose(session: Session, *, resource_id: str, slot: Slot, now: datetime, su
 
     What has begun is kept, and what only waits for a timer to end it. The others are shifted to the same hours of a day within a
     week or to the nearest time within two, moved to a like machine of the house that costs no more, or to one of another
-    institution that `suits` and confirms at once, or cancelled. Admission grants each of them: together they can be carried out
-    in this order. Raises: NotFound.
+    institution that `suits` and confirms at once, or cancelled, as all beyond MOST_SOUGHT are. Admission grants each of them:
+    together they can be carried out in this order. Raises: NotFound.
     """
     closed = {resource_id: [Taken("outage", unit, 0, slot) for unit in range(get_place(session, resource_id).capacity)]}
     met = affected_by(session, resource_id=resource_id, slot=slot)
     places, found = load_places(session, {booking.resource_id for booking in met}), list[Placed]()
     substitutes = Substitutes(session, suits)
-    for booking in met:
+    for booking in met[:MOST_SOUGHT]:
         found.append(_mildest(session, places[booking.resource_id], booking, closed, found, substitutes, now))
-    return [proposal for proposal, _ in found]
+    return [*(proposal for proposal, _ in found), *(Proposal(booking, Step.CANCEL) for booking in met[MOST_SOUGHT:])]
 
 
 def broken(session: Session, place: Place, booking: Booking, *, now: datetime) -> frozenset[str]:

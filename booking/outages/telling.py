@@ -42,20 +42,21 @@ def replanned(session: Session, steps: Sequence[Replanned], *, closed: Slot | No
 
     Where all that it did was to end bookings of one series, the message of the series says so without listing them.
     """
+    why = {"closed": _span(closed) if closed else None}
     for person_id in dict.fromkeys(one.booking.person_id for one in steps):
         theirs = [one for one in steps if one.booking.person_id == person_id]
         first, ended = theirs[0].booking, {one.booking.series_id for one in theirs if one.became == "booking_cancelled"}
         if first.series_id and ended == {one.booking.series_id for one in theirs} == {first.series_id}:
-            series.cancelled(session, get_series(session, first.series_id), [one.booking for one in theirs], now)
+            series.cancelled(session, get_series(session, first.series_id), [one.booking for one in theirs], now, why)
             continue
         cause = f"{first.id}:{KIND}:{first.version}"
-        outbox.queue(session, person_id=person_id, kind=KIND, data=_data(theirs, closed), cause=cause, now=now)
+        outbox.queue(session, person_id=person_id, kind=KIND, data={**_data(theirs), **why}, cause=cause, now=now)
 
 
-def _data(steps: Sequence[Replanned], closed: Slot | None) -> dict[str, Any]:
+def _data(steps: Sequence[Replanned]) -> dict[str, Any]:
     """The first of them, and the others as its `parts`."""
     first, *others = [_step(one) for one in steps]
-    return {**first, "parts": others, "closed": _span(closed) if closed else None}
+    return {**first, "parts": others}
 
 
 def _step(one: Replanned) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Who is told when something happens to a series: one message a person for all of its bookings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -29,22 +30,37 @@ def changed(session: Session, series: BookingSeries, bookings: Sequence[Booking]
         _tell_managers(session, series, asked, "request_to_decide", f"request:{series.version}", now)
 
 
-def cancelled(session: Session, series: BookingSeries, bookings: Sequence[Booking], now: datetime) -> None:
-    """These have ended; the managers hear of it where the first of them is near and the customer cancelled."""
-    _tell_customers(session, series, bookings, "series_cancelled", f"cancelled:{bookings[0].id}", now)
+def cancelled(
+    session: Session,
+    series: BookingSeries,
+    bookings: Sequence[Booking],
+    now: datetime,
+    why: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """These have ended; the managers hear of it where the first of them is near and the customer cancelled.
+
+    `why` goes into the customers' messages: for which outage the provider ended them.
+    """
+    _tell_customers(session, series, bookings, "series_cancelled", f"cancelled:{bookings[0].id}", now, why)
     near = [one for one in bookings if one.starts_at - now <= SHORT_NOTICE and not one.cancelled_by_provider]
     if near:
         _tell_managers(session, series, near, "customer_cancelled", f"cancelled:{bookings[0].id}", now)
 
 
 def _tell_customers(
-    session: Session, series: BookingSeries, bookings: Sequence[Booking], kind: str, cause: str, now: datetime
+    session: Session,
+    series: BookingSeries,
+    bookings: Sequence[Booking],
+    kind: str,
+    cause: str,
+    now: datetime,
+    why: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Each of those who hold the bookings of theirs, as a rule one."""
     for person_id in dict.fromkeys(one.person_id for one in bookings):
         theirs = [one for one in bookings if one.person_id == person_id]
         whole = f"{series.id}:{cause}" if person_id == series.person_id else f"{series.id}:{cause}:{person_id}"
-        outbox.queue(session, person_id=person_id, kind=kind, data=_data(series, theirs), cause=whole, now=now)
+        outbox.queue(session, person_id=person_id, kind=kind, data={**_data(series, theirs), **why}, cause=whole, now=now)
 
 
 def _tell_managers(

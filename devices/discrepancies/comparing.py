@@ -1,6 +1,6 @@
 """What is stored of sealed time beside what all messages come to: parts of runs, states over states, where they differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -73,10 +73,22 @@ def without(segments: Iterable[Segment], slots: Sequence[Slot]) -> list[Segment]
 
 
 def put_over(segments: Sequence[Segment], slots: Sequence[Slot], other: Iterable[Segment]) -> list[Segment]:
-    """`other` in `slots`, `segments` elsewhere."""
+    """`other` in `slots`, `segments` elsewhere; a silence that the counter proves stays one across the edge of a slot."""
     if not slots:
         return list(segments)
-    return joined(sorted([*without(segments, slots), *clipped(other, slots)], key=lambda one: one.slot))
+    pieces = joined(sorted([*without(segments, slots), *clipped(other, slots)], key=lambda one: one.slot))
+    return _mended(pieces, {edge for slot in slots for edge in (slot.start, slot.end)})
+
+
+def _mended(pieces: Sequence[Segment], edges: Container[datetime]) -> list[Segment]:
+    found: list[Segment] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last and last.bridged and piece.bridged and last.slot.end == piece.slot.start and piece.slot.start in edges:
+            found[-1] = Segment(Slot(last.slot.start, piece.slot.end), piece.state, bridged=True)
+        else:
+            found.append(piece)
+    return found
 
 
 def differences(one: Sequence[Segment], other: Sequence[Segment]) -> list[Slot]:

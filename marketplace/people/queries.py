@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from marketplace.people.secrets import TOKEN_PREFIX, digest
@@ -128,6 +128,12 @@ def institutions(
 
 def organisations(session: Session, ids: Collection[str]) -> Sequence[Organisation]:
     return session.scalars(select(Organisation).where(Organisation.id.in_(ids)).order_by(Organisation.name)).all()
+
+
+def named_organisations(session: Session, text: str, *, limit: int = 2) -> Sequence[Organisation]:
+    """Those whose name, credit code or id is exactly that."""
+    said = or_(Organisation.id == text, Organisation.name == text, Organisation.credit_code == text.upper())
+    return session.scalars(select(Organisation).where(said).order_by(Organisation.id).limit(limit)).all()
 
 
 def is_related(session: Session, *, organisation_id: str, institution_id: str) -> bool:

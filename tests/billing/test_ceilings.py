@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import actions, queries
+from billing.objections import actions as objections
 from billing.quotes import actions as quoting
 from billing.tables import Statement, StatementState
 from devices.registry.actions import set_thresholds
@@ -33,8 +34,10 @@ def total(line: Line) -> int:
 
 def settled(line: Line, charge: int) -> Statement:
     row = drafted(line, 260)
-    actions.dispute_statement(line.db, statement_id=row.id, reason="abgebrochen", actor_id="per_1", now=minute(261))
-    return actions.resolve_dispute(line.db, statement_id=row.id, charge=Money(charge, "CNY"), actor_id="per_2", now=minute(262))
+    objections.dispute_statement(line.db, statement_id=row.id, reason="abgebrochen", actor_id="per_1", now=minute(261))
+    return objections.resolve_dispute(
+        line.db, statement_id=row.id, charge=Money(charge, "CNY"), actor_id="per_2", now=minute(262)
+    )
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -72,8 +75,8 @@ def test_late_messages_lower_a_settled_sum_and_raise_it_again_as_far_as_it_was_s
 def test_the_sum_that_a_dispute_was_last_settled_at_is_the_one_that_counts(db: Session) -> None:
     line = quoted(a_gap(db))
     resolved = settled(line, 10000)
-    actions.dispute_statement(db, statement_id=resolved.id, reason="immer noch", actor_id="per_1", now=minute(263))
-    actions.resolve_dispute(db, statement_id=resolved.id, charge=Money(6000, "CNY"), actor_id="per_2", now=minute(264))
+    objections.dispute_statement(db, statement_id=resolved.id, reason="immer noch", actor_id="per_1", now=minute(263))
+    objections.resolve_dispute(db, statement_id=resolved.id, charge=Money(6000, "CNY"), actor_id="per_2", now=minute(264))
     line.hear(91, 115, 350, at=310)
     assert drafted(line, 311).charge_minor == 6000
     line.hear(115, 150, 350, at=312)

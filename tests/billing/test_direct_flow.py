@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from billing import actions, cancelling, invariants, ledger, queries, settlement
 from billing.actions import Receipt, ReceivedBefore
 from billing.ledger import Account
+from billing.objections import actions as objections
 from billing.quotes import actions as quoting
 from billing.tables import JournalEntry, JournalLeg, Statement, StatementState
 from billing.tariffs.choosing import PriceList
@@ -99,10 +100,10 @@ def test_a_disputed_statement_waits_for_the_institution(db: Session) -> None:
     a_use(db, booking)
     statement = drafted(db, booking)
     with pytest.raises(Invalid):
-        actions.dispute_statement(db, statement_id=statement.id, reason=" ", actor_id="per_1", now=AFTER)
-    actions.dispute_statement(db, statement_id=statement.id, reason="设备报警停机", actor_id="per_1", now=AFTER)
+        objections.dispute_statement(db, statement_id=statement.id, reason=" ", actor_id="per_1", now=AFTER)
+    objections.dispute_statement(db, statement_id=statement.id, reason="设备报警停机", actor_id="per_1", now=AFTER)
     assert actions.accept_silent(db, now=AFTER + timedelta(days=9)) == []
-    resolved = actions.resolve_dispute(db, statement_id=statement.id, charge=yuan(40000), actor_id="per_2", now=AFTER)
+    resolved = objections.resolve_dispute(db, statement_id=statement.id, charge=yuan(40000), actor_id="per_2", now=AFTER)
     assert (resolved.number, resolved.charge_minor, resolved.fee_minor) == (2, 40000, 3200)
     assert resolved.lines[-1] == {"code": "correction", "amount": {"minor": -12500, "currency": "CNY"}}
     assert statement.state is StatementState.SUPERSEDED
@@ -306,7 +307,7 @@ def test_a_firm_takes_its_objection_back_by_accepting(db: Session) -> None:
     booking = a_quoted_booking(db)
     a_use(db, booking)
     statement = drafted(db, booking)
-    actions.dispute_statement(db, statement_id=statement.id, reason="设备停机", actor_id="per_1", now=AFTER)
+    objections.dispute_statement(db, statement_id=statement.id, reason="设备停机", actor_id="per_1", now=AFTER)
     actions.accept_statement(db, statement_id=statement.id, actor_id="per_1", now=AFTER)
     assert statement.state is StatementState.ACCEPTED
     assert invariants.violations(db) == []

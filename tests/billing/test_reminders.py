@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import actions
+from billing.objections import actions as objections
 from billing.reminders.actions import remind
 from billing.tables import Statement
 from marketplace.tables import Message
@@ -37,7 +38,7 @@ def test_a_statement_nobody_answered_is_reminded_of_two_days_before_silence_acce
 def test_an_answered_statement_is_not_reminded_of(db: Session) -> None:
     accepted, disputed = a_statement(db), a_statement(db)
     actions.accept_statement(db, statement_id=accepted.id, actor_id="per_1", now=AFTER)
-    actions.dispute_statement(db, statement_id=disputed.id, reason="早退", actor_id="per_1", now=AFTER)
+    objections.dispute_statement(db, statement_id=disputed.id, reason="早退", actor_id="per_1", now=AFTER)
     remind(db, now=accepted.due_at - MINUTE)
     assert reminders(db) == []
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import ledger, policy, settlement, simulation
+from billing import ledger, policy, simulation
 from billing.policy import Policy, Tier
 from billing.pricing import Piece, UseState
-from billing.settlement import Funding, Programme, ProgrammeKind
+from billing.programmes.choosing import Programme, ProgrammeKind
+from billing.settlement import Funding
 from billing.simulation import Request
 from billing.tariffs.choosing import PriceList
 from marketplace.money import STEPS, Money
@@ -86,14 +87,6 @@ def test_a_policy_changes_the_bill(
     terms: dict[str, Any], pieces: list[tuple[float, float, str]], charge: int, billable: int
 ) -> None:
     assert charge_of(*pieces, policy=terms) == {"charge": charge, "billable": billable}
-
-
-def test_the_larger_programme_wins_and_stacks_add_up() -> None:
-    base = Money(10001, "CNY")
-    half, third = Programme(ProgrammeKind.VOUCHER, Fraction(1, 2)), Programme(ProgrammeKind.SUBSIDY, Fraction(3, 10))
-    assert settlement.programme_pays(base, [half, third]).minor == 5000
-    stacked = [Programme(p.kind, p.rate, stack="city") for p in (half, third)]
-    assert settlement.programme_pays(base, stacked).minor == 8000
 
 
 def test_a_programme_pays_for_service_and_not_for_penalties() -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, invariants, queries
+from billing.objections import actions as objections
 from billing.tables import Statement, StatementState
 from booking.tables import Booking
 from tests.billing.test_card_flow import AFTER, a_use, journal
@@ -44,7 +45,7 @@ def test_silence_does_not_accept_what_is_being_disputed(committed_db: sessionmak
     just = statement.due_at.replace(microsecond=0)
 
     def dispute(session: Session) -> None:
-        actions.dispute_statement(session, statement_id=statement.id, reason="停机", actor_id="per_1", now=AFTER)
+        objections.dispute_statement(session, statement_id=statement.id, reason="停机", actor_id="per_1", now=AFTER)
 
     beside(committed_db, dispute, lambda session: actions.accept_silent(session, now=just))
     with committed_db() as session:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from billing import actions, cancelling, invariants, queries
 from billing import policy as policies
 from billing.lookback import effect
+from billing.objections import actions as objections
 from billing.quotes import actions as quoting
 from billing.quotes.queries import get_offer, is_as_agreed, terms_of
 from billing.settlement import Funding
@@ -134,8 +135,8 @@ def test_a_settled_dispute_keeps_the_tax_of_its_amount(db: Session) -> None:
     quoted(db, booking)
     a_use(db, booking)
     statement = drafted(db, booking)
-    actions.dispute_statement(db, statement_id=statement.id, reason="too much", actor_id="per_1", now=AFTER)
-    resolved = actions.resolve_dispute(db, statement_id=statement.id, charge=yuan(33900), actor_id="per_2", now=AFTER)
+    objections.dispute_statement(db, statement_id=statement.id, reason="too much", actor_id="per_1", now=AFTER)
+    resolved = objections.resolve_dispute(db, statement_id=statement.id, charge=yuan(33900), actor_id="per_2", now=AFTER)
     assert (resolved.tax_minor, resolved.fee_minor) == (3900, 2400)
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from billing import ledger, policy, pricing, settlement, simulation
+from billing import ledger, policy, pricing, simulation
 from billing.policy import Policy
 from billing.pricing import LineCode, Outcome, Piece, UseState
+from billing.programmes.choosing import Programme, ProgrammeKind
 from billing.settlement import Funding
 from billing.simulation import Request
 from billing.tariffs import rules
@@ -209,7 +210,7 @@ def test_what_is_refused_does_not_depend_on_the_order(found: list[Rule], data: s
 def test_tax_and_net_are_the_whole_and_every_journal_closes(
     data: st.DataObject, prices: PriceList, slot: Slot, terms: Policy, funding: Funding, tenths: int
 ) -> None:
-    pays = [settlement.Programme(settlement.ProgrammeKind.VOUCHER, Fraction(tenths, 10))]
+    pays = [Programme(ProgrammeKind.VOUCHER, Fraction(tenths, 10))]
     asked = Request(prices, slot, UTC, Policy(tax=prices.tax), data.draw(uses(slot)), funding, tuple(pays))
     bill = simulation.simulate(asked)
     charge = bill.charge

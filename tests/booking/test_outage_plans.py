@@ -5,15 +5,19 @@ from sqlalchemy.orm import Session
 
 from billing.quotes.actions import quote_booking
 from booking import queries
+from booking.admission import Wish
 from booking.lines.actions import share
 from booking.outages.actions import affected_by
-from booking.outages.plans import Proposal, Step, propose
+from booking.outages.plans import MOST_SOUGHT, Proposal, Step, propose
+from booking.rules.actions import Further, RuleSet, set_rules
+from booking.series.actions import book_series
+from booking.tables import Category, OnConflict
 from marketplace.permissions import Actor, Grant
 from marketplace.roles import Role
 from marketplace.slot import Slot
 from marketplace.tables import ListingState, Resource
 from tests.booking.asking import NOW, booked, hours
-from tests.builders import a_resource, an_institution
+from tests.builders import a_person, a_resource, an_institution, an_organisation
 from web.outages import PlannedOutage, record_outage
 from web.running import audit
 
@@ -46,6 +50,16 @@ def test_a_booking_of_the_line_is_shifted_whole_out_of_its_stations_outage(db: S
     assert queries.free_time(db, coater.id, within=closed, now=NOW) == []
     assert queries.free_time(db, oven.id, within=hours(8, 11), now=NOW) == [hours(8, 11)]
     assert audit(db) == []
+
+
+def test_of_more_bookings_than_are_sought_for_the_last_are_cancelled(db: Session, line: Resource) -> None:
+    set_rules(db, resource_id=line.id, rules=RuleSet(horizon_days=400), further=Further(), actor_id=None, now=NOW)
+    wish = Wish(line.id, hours(24, 25), a_person(db).id, an_organisation(db).id, Category.EXT)
+    book_series(db, wish=wish, rrule=f"FREQ=DAILY;COUNT={MOST_SOUGHT + 2}", on_conflict=OnConflict.REFUSE, now=NOW)
+    plan = propose(db, resource_id=line.id, slot=hours(20, 24 * 400), now=NOW)
+    assert len(plan) == MOST_SOUGHT + 2
+    assert {one.step for one in plan[-2:]} == {Step.CANCEL}
+    assert plan[0].step is Step.SHIFT
 
 
 def test_those_that_share_a_part_go_where_it_is_free_for_each_of_them(db: Session) -> None:

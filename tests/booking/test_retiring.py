@@ -123,6 +123,8 @@ def test_what_ends_costs_nothing_and_a_series_is_told_once(db: Session, house: P
     assert row.decommissioned_on == date(2026, 3, 9)
     told = select(Message.kind).where(Message.kind.in_(["series_cancelled", "booking_cancelled"]))
     assert sorted(db.scalars(told)) == ["booking_cancelled", "series_cancelled"]
+    [said] = db.scalars(select(Message.data).where(Message.kind == "series_cancelled"))
+    assert said["closed"] is None  # for good: the letter says so
     assert audit(db) == []
 
 

@@ -6,6 +6,9 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
+from billing.objections.queries import objections_to
+from billing.objections.tables import Objection
+from billing.running import read_meter
 from billing.tables import Statement
 from billing.tariffs.presets import Preset, presets
 from booking import queries as booking
@@ -14,7 +17,7 @@ from devices import queries as equipment
 from marketplace.money import Money
 from marketplace.permissions import Action, Actor, require
 from marketplace.refusals import NotAllowed, NotFound
-from web.api import shapes
+from web.api import programmes, shapes
 from web.api.basis import evidence_of
 from web.deps import Configured, Db, Now, OneAnswer, ReadDb, SignedIn, read_body, read_date
 from web.paying_back import pay_back
@@ -48,6 +51,18 @@ def _preset(one: Preset, listed: Money) -> dict[str, Any]:
     }
 
 
+@router.get("/bookings/{booking_id}/meter")
+def meter(booking_id: str, db: ReadDb, actor: SignedIn, now: Now) -> dict[str, Any]:
+    """What a running use has come to; 404 before it begins, and once its statement says it."""
+    found = read_meter(db, booking.get_booking_for(db, actor, booking_id), now=now)
+    if found is None:
+        raise NotFound(kind="meter")
+    lines = [simulation.line_json(line) for line in found.charge.lines] if found.charge else []
+    amounts = {"charge": shapes.money(found.amount), "quote": shapes.money(found.quoted)}
+    seconds = {"confirmed_s": found.confirmed_s, "overrun_s": found.overrun_s}
+    return {"at": shapes.instant(found.at), **seconds, "lines": lines, **amounts}
+
+
 @router.get("/bookings/{booking_id}/statement")
 def statement(booking_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     booking.get_booking_for(db, actor, booking_id)
@@ -74,6 +89,8 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
         "funding": row.funding.value,
         "lines": row.lines,
         "charge": {"minor": row.charge_minor, "currency": row.currency},
+        "customer_pays": {"minor": row.firm_minor, "currency": row.currency},
+        "programmes": programmes.shares_shape(db, row),
         "platform_fee": {"minor": row.fee_minor, "currency": row.currency},
         "minutes": {
             "booked": row.booked_s / 60,
@@ -81,11 +98,18 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
             "confirmed": row.confirmed_s / 60,
             "billed": row.billed_s / 60,
         },
+        "objections": [_objection(one) for one in objections_to(db, row.id)],
         "evidence": evidence_of(db, booked, use),
         "due_at": shapes.instant(row.due_at),
         "accepted_at": shapes.instant(row.accepted_at),
         "settled_at": shapes.instant(row.settled_at),
     }
+
+
+def _objection(row: Objection) -> dict[str, Any]:
+    """With the institution's answer, which is in the next version too."""
+    amount = None if row.amount_minor is None else {"minor": row.amount_minor}
+    return {"line": row.line, "reason": row.reason, "amount": amount, "answer": row.answer}
 
 
 def require_customer(actor: Actor, row: Booking) -> None:
@@ -101,31 +125,6 @@ def accept(booking_id: str, once: OneAnswer, db: Db, actor: SignedIn, now: Now) 
     def make() -> dict[str, Any]:
         row = latest(db, booking_id)
         return shape(db, actions.accept_statement(db, statement_id=row.id, actor_id=actor.known_id, now=now))
-
-    return once.answer(200, make)
-
-
-@router.post("/bookings/{booking_id}/statement/dispute")
-def dispute(booking_id: str, body: shapes.DisputeIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    require_customer(actor, booking.get_booking_for(db, actor, booking_id))
-
-    def make() -> dict[str, Any]:
-        row = latest(db, booking_id)
-        disputed = actions.dispute_statement(db, statement_id=row.id, reason=body.reason, actor_id=actor.known_id, now=now)
-        return shape(db, disputed)
-
-    return once.answer(200, make)
-
-
-@router.post("/bookings/{booking_id}/statement/resolve")
-def resolve(booking_id: str, body: shapes.ResolveIn, once: OneAnswer, db: Db, actor: SignedIn, now: Now) -> Response:
-    found = booking.get_booking_for(db, actor, booking_id)
-    require(actor, Action.HANDLE_MONEY, institution_id=found.institution_id)
-
-    def make() -> dict[str, Any]:
-        row = latest(db, booking_id)
-        charge = body.charge.value()
-        return shape(db, actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=actor.known_id, now=now))
 
     return once.answer(200, make)
 

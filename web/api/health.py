@@ -1,5 +1,6 @@
 """Whether the process lives, whether it is ready, and its figures."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from devices import queries as devices
 from marketplace import jobs
 from marketplace.refusals import Refusal
+from web.api.figures import gather
 from web.deps import Configured, Now
 from web.migrate import check_guard, is_current
 from web.security import DOCS_POLICY
@@ -56,7 +58,10 @@ def readyz(request: Request, response: Response, now: Now, settings: Configured)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def metrics() -> Response:
+def metrics(request: Request, now: Now) -> Response:
+    """What the process counts; where the database answers, what waits for the payment provider and differs from it."""
+    with suppress(SQLAlchemyError), request.app.state.readers() as session:
+        gather(session, now=now)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 

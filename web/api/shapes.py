@@ -353,14 +353,6 @@ class ThresholdsIn(Shape):
     max_gap: float | None = None
 
 
-class DisputeIn(Shape):
-    reason: Prose
-
-
-class ResolveIn(Shape):
-    charge: MoneyIn
-
-
 class ReturnIn(Shape):
     serial: Text
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.actions import Receipt
+from billing.objections import actions as objections
 from billing.settlement import Funding
 from billing.tables import Statement, StatementState
 from booking import actions as booking
@@ -190,7 +191,7 @@ def answer_statements(session: Session, stage: Stage, now: datetime, chance: Ran
         person = booked.person_id
         if chance.random() < 0.03:
             reason = "设备当天多次报警，实际有效时间少于计量时间。"
-            billing.dispute_statement(session, statement_id=row.id, reason=reason, actor_id=person, now=now)
+            objections.dispute_statement(session, statement_id=row.id, reason=reason, actor_id=person, now=now)
         else:
             billing.accept_statement(session, statement_id=row.id, actor_id=person, now=now)
     accepted = select(Statement).where(Statement.state == StatementState.ACCEPTED, Statement.funding == Funding.BANK)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
+from billing.objections import actions as objections
 from booking import queries as bookings
 from devices.attestations.actions import Wish
 from devices.attestations.statements import Side
@@ -100,7 +101,7 @@ def attest(session: Session, stage: Stage, booking_id: str, morning: datetime) -
 def dispute(session: Session, booking_id: str, now: datetime) -> None:
     open_one = bills.statements_of_booking(session, booking_id)[-1]
     person_id = bookings.get_booking(session, booking_id).person_id
-    billing.dispute_statement(session, statement_id=open_one.id, reason=OBJECTION, actor_id=person_id, now=now)
+    objections.dispute_statement(session, statement_id=open_one.id, reason=OBJECTION, actor_id=person_id, now=now)
 
 
 def come_late(stage: Stage, booking_id: str, machine: Machine, silence: Slot, now: datetime) -> None:

@@ -10,6 +10,7 @@ from web.dist import Assets
 from web.i18n import translator
 from web.pages import (
     account,
+    accounts,
     approvals,
     attestations,
     bills,
@@ -17,6 +18,7 @@ from web.pages import (
     chains,
     changes,
     connect,
+    costs,
     demand,
     desk,
     device,
@@ -37,12 +39,14 @@ from web.pages import (
     paying,
     payments,
     policy,
+    programmes,
     public,
     reading,
     retire,
     review,
     rules,
     series,
+    statements,
     timeline,
     together,
     training,
@@ -92,6 +96,8 @@ def include(app: FastAPI) -> None:
         series,
         attestations,
         bills,
+        costs,
+        statements,
     )
     publishers = (
         connect,
@@ -117,6 +123,8 @@ def include(app: FastAPI) -> None:
         fleet,
         operator,
         payments,
+        accounts,
+        programmes,
     )
     for module in (*people, *publishers):
         app.include_router(module.router, include_in_schema=False)

@@ -40,6 +40,15 @@ def file(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, month: str = "", o
     return csv_file(f"bills-{asked.month:%Y-%m}.csv", COLUMNS, rows)
 
 
+@router.get("/bills.pdf")
+def paper(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now, month: str = "", organisation: str = "") -> Response:
+    """The month's statement."""
+    asked = _asked(db, actor, now, month, organisation, "")
+    return pen.paper(
+        "bills_paper.html", bills.paper(db, actor, asked, lang=pen.lang, now=now), name=f"bills-{asked.month:%Y-%m}.pdf"
+    )
+
+
 def _asked(db: Session, actor: Actor, now: datetime, month: str, organisation: str, cursor: str) -> Asked:
     """What of the address is none counts as not given."""
     known = bills.months(now, inbox.zone_of(db, actor.known_id))

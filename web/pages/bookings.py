@@ -1,4 +1,4 @@
-"""Booking from a page, one's bookings, and their statements."""
+"""Booking from a page, and one's bookings."""
 
 import re
 from collections.abc import Callable
@@ -9,10 +9,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from billing import actions as billing
-from billing import queries as bills
-from billing.actions import Receipt, ReceivedBefore
-from billing.corrections.actions import PaidBackBefore
 from billing.settlement import Funding
 from booking import actions, queries
 from booking.admission import SlotRefused
@@ -24,10 +20,9 @@ from marketplace.catalogue import queries as catalogue
 from marketplace.money import EXPONENTS, Money
 from marketplace.people import queries as people
 from marketplace.permissions import Action, require
-from marketplace.refusals import Invalid, NotFound, Refusal, Stale, WrongState
+from marketplace.refusals import Invalid, Refusal, Stale, WrongState
 from marketplace.tables import Resource
 from web import bundling, calendar, checkout
-from web.api.billing import latest, require_customer
 from web.api.bookings import order_of, read_wish
 from web.deps import Configured, Db, Now, ReadDb, SignedIn, note
 from web.done import of_bookings
@@ -36,7 +31,6 @@ from web.pages.account import again
 from web.pages.drawing import Drawing, Fields, number, text
 from web.pages.once import once
 from web.pages.public import units_of
-from web.paying_back import pay_back
 from web.present import bookings, calendars, resource
 from web.present.review import address_of
 from web.refusals import Malformed, status_of
@@ -227,7 +221,7 @@ def approve(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: Signed
     row = queries.get_booking_for(db, actor, booking_id)
     require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     try:
-        _check_version(row.version, fields)
+        check_version(row.version, fields)
         actions.approve(db, booking_id=booking_id, actor_id=actor.known_id, now=now)
     except (WrongState, Stale) as refusal:
         return drawn(pen, db, row, now, refusal)
@@ -239,7 +233,7 @@ def refuse(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedI
     row = queries.get_booking_for(db, actor, booking_id)
     require(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     try:
-        _check_version(row.version, fields)
+        check_version(row.version, fields)
         grounds = Grounds.OUT_OF_SCOPE if text(fields, "grounds") == Grounds.OUT_OF_SCOPE else Grounds.DECLINED_CAPACITY
         if not text(fields, "reason"):
             raise Invalid(field="reason", reason="say why, the customer reads it")
@@ -251,78 +245,10 @@ def refuse(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedI
     return pen.go(f"/bookings/{booking_id}", "refused")
 
 
-def _check_version(present: int, fields: Fields) -> None:
-    """Raises: Stale."""
+def check_version(present: int, fields: Fields) -> None:
+    """That the page was drawn from what is there now. Raises: Stale."""
     if number(fields, "version", present) != present:
         raise Stale(version=present)
-
-
-@router.get("/bookings/{booking_id}/statement")
-def statement(pen: Drawing, booking_id: str, db: ReadDb, actor: SignedIn) -> Response:
-    return _statement(pen, db, queries.get_booking_for(db, actor, booking_id))
-
-
-def _statement(pen: Drawing, db: ReadDb, row: Booking, form: Form | None = None, status: int = 200) -> Response:
-    made = bills.statement_of_booking(db, row.id)
-    if made is None:
-        raise NotFound(kind="statement")
-    view = bookings.statement(db, row, made, actor=pen.actor, lang=pen.lang, form=form or Form())
-    return pen.page("statement.html", view, status=status, area=Area.BOOKINGS, zone=view.zone)
-
-
-@router.post("/bookings/{booking_id}/statement/accept")
-def accept(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
-    require_customer(actor, row)
-    made = latest(db, booking_id)
-    try:
-        _check_version(made.number, fields)
-        billing.accept_statement(db, statement_id=made.id, actor_id=actor.known_id, now=now)
-    except (WrongState, Stale) as refusal:
-        return _statement(pen, db, row, again(pen, fields, refusal), status_of(refusal))
-    return pen.go(f"/bookings/{booking_id}/statement", "accepted")
-
-
-@router.post("/bookings/{booking_id}/statement/dispute")
-def dispute(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
-    require_customer(actor, row)
-    made = latest(db, booking_id)
-    try:
-        _check_version(made.number, fields)
-        reason = text(fields, "reason")
-        billing.dispute_statement(db, statement_id=made.id, reason=reason, actor_id=actor.known_id, now=now)
-    except (WrongState, Stale, Invalid) as refusal:
-        return _statement(pen, db, row, again(pen, fields, refusal, "reason"), status_of(refusal))
-    return pen.go(f"/bookings/{booking_id}/statement", "disputed")
-
-
-@router.post("/bookings/{booking_id}/statement/received")
-def received(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
-    require(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
-    made = latest(db, booking_id)
-    try:
-        receipt = Receipt(text(fields, "reference"), read_money(text(fields, "amount"), made.currency), now.date())
-        billing.mark_received(db, statement_id=made.id, receipt=receipt, actor_id=actor.known_id, now=now)
-    except (WrongState, Invalid, ReceivedBefore) as refusal:
-        place = {"serial": "reference", "received_before": "reference"}.get(str(refusal.values.get("field", refusal.code)))
-        return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
-    return pen.go(f"/bookings/{booking_id}/statement", "received")
-
-
-@router.post("/bookings/{booking_id}/statement/returned")
-def returned(pen: Drawing, booking_id: str, fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
-    row = queries.get_booking_for(db, actor, booking_id)
-    require(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
-    made, serial = latest(db, booking_id), text(fields, "reference")
-    try:
-        _check_version(made.number, fields)
-        pay_back(db, booking_id=booking_id, serial=serial, actor_id=actor.known_id, now=now)
-    except (WrongState, Invalid, Stale, PaidBackBefore) as refusal:
-        place = "reference" if "serial" in {refusal.values.get("field"), *refusal.values} else None
-        return _statement(pen, db, row, again(pen, fields, refusal, place), status_of(refusal))
-    return pen.go(f"/bookings/{booking_id}/statement", "returned")
 
 
 def read_money(typed: str, currency: str) -> Money:

@@ -17,6 +17,7 @@ from marketplace.inbox import queries as inbox
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import Invalid
 from marketplace.weeks import queries as weeks
+from web import papers
 from web.deps import AnyActor
 from web.render import render
 from web.security import CSRF_COOKIE, ForgedRequest, check_origin, check_token, new_token
@@ -71,8 +72,20 @@ class Pen:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The drawn page; it varies by cookie and by who asks for a part."""
+        frame = self._frame(area, zone)
+        vary = {"vary": "HX-Request, Cookie", "cache-control": "no-store" if self.actor.person_id else "no-cache"}
+        response = HTMLResponse(render(frame, template, view), status, headers={**vary, **(headers or {})})
+        return self.with_token(response)
+
+    def paper(self, template: str, view: Any, *, name: str) -> Response:
+        """The same as a PDF, kept as `name`. Raises: Busy, NoPaper."""
+        made = papers.pdf(render(self._frame(None, view.zone), template, view))
+        headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+        return Response(made, media_type="application/pdf", headers=headers)
+
+    def _frame(self, area: Area | None, zone: str) -> Frame:
         path = page_of(self.request)
-        frame = Frame(
+        return Frame(
             lang=self.lang,
             path=path.removeprefix(f"/{self.lang.value}") or "/",
             query=self.request.url.query if path == self.request.url.path else "",
@@ -85,9 +98,6 @@ class Pen:
             zone=zone,
             done=self.request.query_params.get("done"),
         )
-        vary = {"vary": "HX-Request, Cookie", "cache-control": "no-store" if self.actor.person_id else "no-cache"}
-        response = HTMLResponse(render(frame, template, view), status, headers={**vary, **(headers or {})})
-        return self.with_token(response)
 
     def with_token(self, response: Response) -> Response:
         """Give the browser the token its forms repeat, if it has none."""

@@ -19,12 +19,13 @@ from marketplace.permissions import Actor
 from web.i18n import Formats, translator
 from web.present import names
 from web.present.bookings import number_of
-from web.views.bills import BillRow, BillsView
+from web.views.bills import BillRow, BillsPaper, BillsView
 from web.views.frame import Choice, Lang, by_offset
 
 MONTHS = 24
 ON_PAGE = 100
 IN_FILE = 20_000
+ON_PAPER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def bills(session: Session, actor: Actor, asked: Asked, *, lang: Lang, now: date
         months=[Choice(f"{one:%Y-%m}", formats.month(one), one == asked.month) for one in months(now, zone)],
         organisations=_firms([Choice(one.id, one.name, one.id == asked.organisation) for one in firms], lang),
         csv_url=f"/{lang.value}/bills.csv?{query}",
+        pdf_url=f"/{lang.value}/bills.pdf?{query}",
         paging=by_offset(f"/{lang.value}/bills?{query}&", before=asked.offset, found=len(found), page=ON_PAGE),
         zone=zone.key,
     )
@@ -75,6 +77,23 @@ def every_row(session: Session, actor: Actor, asked: Asked, *, lang: Lang) -> li
     which = _which(actor, asked, inbox.zone_of(session, actor.known_id))
     firms = {one.id: one.name for one in people.organisations(session, actor.organisations)}
     return _rows(session, billed.list_statements(session, which, limit=IN_FILE), firms, lang)
+
+
+def paper(session: Session, actor: Actor, asked: Asked, *, lang: Lang, now: datetime) -> BillsPaper:
+    """The month as a document."""
+    zone = inbox.zone_of(session, actor.known_id)
+    firms = {one.id: one.name for one in people.organisations(session, actor.organisations)}
+    which = _which(actor, asked, zone)
+    found = billed.list_statements(session, which, limit=ON_PAPER + 1)
+    return BillsPaper(
+        month=Formats(lang).month(asked.month),
+        firm=firms.get(asked.organisation, "") or (next(iter(firms.values())) if len(firms) == 1 else ""),
+        rows=_rows(session, found[:ON_PAPER], firms, lang),
+        more=len(found) > ON_PAPER,
+        sums=billed.sums_of(session, which) or [billed.Sums(zero("CNY"), zero("CNY"))],
+        made_at=now,
+        zone=zone.key,
+    )
 
 
 def _which(actor: Actor, asked: Asked, zone: ZoneInfo) -> billed.Which:
@@ -97,7 +116,7 @@ def _rows(session: Session, made: Sequence[Statement], firms: dict[str, str], la
             issued_at=one.created_at,
             zone=places[rows[one.booking_id].resource_id].timezone,
             state=one.state.value,
-            charge=Money(one.charge_minor, one.currency),
+            charge=Money(one.firm_minor, one.currency),
             open_amount=left,
         )
         for one, left in zip(made, billed.open_amounts(session, made), strict=True)

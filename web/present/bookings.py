@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from billing import cancelling
 from billing import queries as bills
 from billing.ledger import Account
+from billing.running import read_meter
 from billing.settlement import Funding
 from billing.tables import BookingQuote, Statement, StatementState
 from booking.operators.queries import standing_by
@@ -35,12 +35,13 @@ from marketplace.tables import Resource
 from web.attesting import may_answer
 from web.checkout import is_own, may_attend
 from web.i18n import translator
-from web.present import names
+from web.present import names, programmes
 from web.present.basis import basis
 from web.present.bundles import bundle
 from web.present.changes import changes
 from web.present.corrections import because
 from web.present.history import history
+from web.present.objections import lines_of
 from web.reasons import sentence
 from web.views.bookings import (
     BookingRow,
@@ -54,7 +55,7 @@ from web.views.bookings import (
     UseMinutes,
 )
 from web.views.frame import EMPTY_FORM, Form, Lang
-from web.views.statement import BankTransfer, StatementLine, StatementView
+from web.views.statement import BankTransfer, StatementView
 
 OPEN = {BookingState.HELD, BookingState.REQUESTED, BookingState.CONFIRMED}
 
@@ -115,8 +116,7 @@ def one(
     place = catalogue.get_resource(session, row.resource_id)
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
-    quote = bills.find_quote(session, row.id)
-    use = devices.use_of_booking(session, row.id)
+    quote, use = bills.find_quote(session, row.id), devices.use_of_booking(session, row.id)
     statement = bills.statement_of_booking(session, row.id)
     around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
@@ -142,6 +142,7 @@ def one(
         quantity=row.quantity,
         steps=steps(row, use, statement, now),
         use=minutes(use) if use else None,
+        meter=read_meter(session, row, now=now),
         sessions=[run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
@@ -150,6 +151,7 @@ def one(
         history=history(session, row, runs=runs, statement=statement, actor=actor, lang=lang, zone=zone),
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
         can_decide=staff and row.state is BookingState.REQUESTED,
+        programmes=programmes.reserved(session, row.id, _quoted(quote, place), lang),
         version=row.version,
         presence=_presence(session, row, actor, now),
         given_up=given_up(session, row),
@@ -264,7 +266,7 @@ def statement(
     quote, left = bills.quote_of_booking(session, row.id), given_up(session, row)
     customer = row.person_id == actor.person_id or row.organisation_id in actor.organisations
     finance = may(actor, Action.HANDLE_MONEY, institution_id=row.institution_id)
-    charge, owed = Money(made.charge_minor, made.currency), owed_of(session, made)
+    charge, owed = Money(made.firm_minor, made.currency), owed_of(session, made)
     by_bank = finance and made.state is StatementState.ACCEPTED and made.funding is Funding.BANK
     number = number_of(made)
     earlier = [one.number for one in bills.statements_of_booking(session, row.id) if one.number < made.number]
@@ -286,7 +288,7 @@ def statement(
         confirmed_min=made.confirmed_s // 60,
         billed_min=made.billed_s // 60,
         grade=use.grade.value if use and use.grade else "",
-        lines=[_line(one, Money(quote.price_minor, quote.currency)) for one in made.lines],
+        lines=lines_of(session, made, Money(quote.price_minor, quote.currency), lang),
         charge=charge,
         paid=_charged(session, made) - owed,
         open_amount=owed,
@@ -295,10 +297,12 @@ def statement(
         can_answer=customer and made.state is StatementState.OPEN,
         can_mark_received=by_bank and owed.minor > 0,
         can_mark_returned=finance and made.state is StatementState.ACCEPTED and owed.minor < 0,
+        can_resolve=finance and made.state is StatementState.DISPUTED,
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
         payment_url=f"/{lang.value}/bookings/{row.id}/payment" if made.funding is not Funding.BANK else None,
+        programmes=programmes.of_statement(session, made, lang),
         basis=basis(session, row, use),
         form=form,
     )
@@ -307,7 +311,7 @@ def statement(
 def _charged(session: Session, made: Statement) -> Money:
     """By all versions that count; by this one alone while it can be answered."""
     counts = made.state in bills.PAYING
-    return Money(bills.accepted_sums(session, made.booking_id)[0] if counts else made.charge_minor, made.currency)
+    return Money(bills.cash_sums(session, made.booking_id)[0] if counts else made.firm_minor, made.currency)
 
 
 def number_of(made: Statement) -> str:
@@ -316,24 +320,11 @@ def number_of(made: Statement) -> str:
 
 
 def owed_of(session: Session, made: Statement) -> Money:
-    """What the firm still owes: the charge until it is posted, then what the journal says."""
+    """What the firm still owes: its part of the charge until it is posted, then what the journal says."""
     if made.state in {StatementState.OPEN, StatementState.DISPUTED}:
-        return Money(made.charge_minor, made.currency)
+        return Money(made.firm_minor, made.currency)
     return Money(bills.balance_of(session, Account.AR, booking_id=made.booking_id), made.currency)
-
-
-def _line(line: Mapping[str, Any], price: Money) -> StatementLine:
-    count, amount = line.get("minutes"), _line_amount(line)
-    if "tax" in line and not amount:
-        return StatementLine("tax_included", Money(line["tax"]["minor"], line["tax"]["currency"]))
-    hour = Money(**line["price_per_hour"]) if "price_per_hour" in line else price
-    rate = hour if count and line["code"] != "resold" else None
-    return StatementLine(line["code"], amount, int(count) if count is not None else None, rate)
 
 
 def _transfer(name: str, account: str | None, reference: str) -> BankTransfer | None:
     return BankTransfer(name, account or "–", reference)
-
-
-def _line_amount(line: Mapping[str, Any]) -> Money:
-    return Money(line["amount"]["minor"], line["amount"]["currency"])

@@ -356,6 +356,8 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
     if message.kind == "statement_credited":
         return [*facts, (_("Why"), _("Others used the time that you had given up, and were charged for it."))]
+    if message.kind == "statement_not_funded":
+        return [*facts, (_("Why"), _("The programme that was to pay it does not; so it is yours to pay."))]
     if "again" in data:
         return [*facts, (_("What next"), _next_try(matter, data["again"]))]
     made = bills.get_statement(session, data["statement_id"])

@@ -316,7 +316,7 @@ def quote(
     """The price of `slot`, worked out by the same function that the booking freezes."""
     terms, (prices, price_class) = bills.policy_of(session, row.id), found
     total = quotes.quote_slot(prices=prices, slot=slot, quantity=quantity)
-    lines = [_quote_line(one, prices, quantity) for one in quotes.lines_of_slot(prices=prices, slot=slot, quantity=quantity)]
+    lines = [quote_line(one, prices, quantity) for one in quotes.lines_of_slot(prices=prices, slot=slot, quantity=quantity)]
     lines = lines or [QuoteLine("usage", total, slot.seconds // 60, prices.hour, quantity)]
     card = billing.takes_cards(session, institution_id=row.institution_id)
     zone = ZoneInfo(row.timezone)
@@ -326,7 +326,8 @@ def quote(
     return Quote(lines, total, in_time, fee, price_class, hold_for(total) if card else None)
 
 
-def _quote_line(line: Line, prices: PriceList, quantity: int) -> QuoteLine:
+def quote_line(line: Line, prices: PriceList, quantity: int) -> QuoteLine:
+    """A line of a bill as it is shown."""
     if line.taxed:
         return QuoteLine("tax", line.amount) if line.amount else QuoteLine("tax_included", line.taxed[1])
     return QuoteLine(line.code.value, line.amount, int(line.minutes or 0), line.hour or prices.hour, quantity)

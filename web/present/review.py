@@ -26,7 +26,7 @@ from marketplace.tables import ListingState, Resource
 from web import checkout
 from web.checkout import Order
 from web.i18n import instant
-from web.present import names, repeating, resource
+from web.present import names, programmes, repeating, resource
 from web.present.policy import facts as policy_facts
 from web.present.policy import percent
 from web.present.series import reasons_of, would_help
@@ -56,8 +56,7 @@ def view(
     chosen = order.organisation_id or (firms[0].id if firms else None)
     prices = resource.prices_to(session, row, place, actor, chosen or "", assisted=order.assisted)
     quote = resource.quote(session, row, slot, prices, order.quantity, now=now)
-    asks, until = place.rules.asks(chosen), place.rules.decide_by(now)
-    wanted = replace(order, organisation_id=chosen)
+    asks, until, wanted = place.rules.asks(chosen), place.rules.decide_by(now), replace(order, organisation_id=chosen)
     series = repeating.view(session, wanted, repeat, prices[0], actor=actor, lang=lang, zone=place.zone, now=now)
     found = refusal or series.refusal
     found = found if found or repeat.asked else _ahead(session, actor, wanted, now)
@@ -69,6 +68,7 @@ def view(
         zone=row.timezone,
         slot=slot,
         quote=quote,
+        programmes=programmes.foreseen(session, chosen, slot, quote.total, policy, lang),
         assistance=place.rules.assistance.mode.value,
         assisted=order.assisted,
         cancelling=steps(policy, slot.start, place.zone, quote.total, now),

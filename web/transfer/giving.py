@@ -12,6 +12,8 @@ from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from billing import queries as bills
+from billing.programmes import queries as funded
+from billing.programmes.tables import Entitlement, FundingProgramme
 from booking import queries as booking
 from booking.lines.queries import shared_by
 from booking.operators.tables import Operator
@@ -26,9 +28,10 @@ from marketplace.catalogue.queries import LISTABLE
 from marketplace.imports import queries as keys
 from marketplace.people import queries as people
 from marketplace.tables import Institution, Membership, Organisation, Person, Resource
-from web.api import shapes
+from web.api import programmes, shapes
 from web.api.rules import told
-from web.transfer.kinds import Kind, renamed
+from web.present.programmes import last_day
+from web.transfer.kinds import COLUMNS, Kind, renamed
 
 AT_ONCE = 200
 Table = Any
@@ -224,6 +227,29 @@ def _bookings(session: Session, rows: Sequence[Booking]) -> Iterable[dict[str, A
         }
 
 
+def _programmes(session: Session, rows: Sequence[FundingProgramme]) -> Iterable[dict[str, Any]]:
+    for row in rows:
+        shape = programmes.shape(session, row)
+        kept = {name: value for name, value in shape.items() if name in COLUMNS[Kind.PROGRAMMES]}
+        yield {**kept, "published": row.published_at is not None}
+
+
+def _entitlements(session: Session, rows: Sequence[Entitlement]) -> Iterable[dict[str, Any]]:
+    """What was granted; what of it is reserved and used is told by bookings and bills."""
+    found = _keys(session, Kind.PROGRAMMES, (row.programme_id for row in rows))
+    firms = _keys(session, Kind.ORGANISATIONS, (row.organisation_id for row in rows))
+    for row in rows:
+        programme = funded.get_programme(session, row.programme_id)
+        yield {
+            "programme_id": found[row.programme_id],
+            "organisation_id": firms[row.organisation_id],
+            "year": row.year,
+            "amount": {"minor": row.granted_minor, "currency": programme.currency},
+            "valid_until": last_day(row, programme).isoformat(),
+            "reference": row.reference,
+        }
+
+
 def _bundles(session: Session, ids: Iterable[str | None]) -> dict[str, str]:
     """What each bundle is called: by its first booking, so that it is called the same wherever it is taken in."""
     firsts = select(Booking.bundle_id, func.min(Booking.id)).where(Booking.bundle_id.in_({one for one in ids if one}))
@@ -256,4 +282,6 @@ SOURCES: Mapping[Kind, tuple[Table, Shaped]] = {
     Kind.RESOURCES: (Resource, _resources),
     Kind.DEVICES: (Device, _devices),
     Kind.BOOKINGS: (Booking, _bookings),
+    Kind.PROGRAMMES: (FundingProgramme, _programmes),
+    Kind.ENTITLEMENTS: (Entitlement, _entitlements),
 }

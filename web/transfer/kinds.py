@@ -11,6 +11,8 @@ from booking.states import BookingState
 from web.api import shapes
 from web.api.devices import DeviceIn
 from web.api.operators import OperatorIn
+from web.api.programmes import GrantIn as EntitlementIn
+from web.api.programmes import ProgrammeIn
 from web.api.qualifications import GrantIn, QualificationIn
 from web.api.resources import ResourceIn
 from web.api.shapes import BookingIn, Email, InstitutionIn, OrganisationIn, PersonIn, RRule, Text
@@ -27,6 +29,8 @@ class Kind(StrEnum):
     OPERATORS = "operators"
     RESOURCES = "resources"
     DEVICES = "devices"
+    PROGRAMMES = "programmes"
+    ENTITLEMENTS = "entitlements"
     BOOKINGS = "bookings"
 
 
@@ -84,6 +88,18 @@ class BookingRow(BookingIn):
     """The name of a bundle: rows of one name, which follow one another, are all made or none."""
 
 
+class ProgrammeRow(ProgrammeIn):
+    """The API's programme with its years; published where it is."""
+
+    published: shapes.Flag = False
+
+
+class EntitlementRow(EntitlementIn):
+    """The API's grant, and of which programme. One whose last day is over is taken in too: its bills may be corrected."""
+
+    programme_id: Text
+
+
 SHAPES: Mapping[Kind, type[shapes.Shape]] = {
     Kind.INSTITUTIONS: InstitutionIn,
     Kind.ORGANISATIONS: OrganisationIn,
@@ -93,6 +109,8 @@ SHAPES: Mapping[Kind, type[shapes.Shape]] = {
     Kind.OPERATORS: OperatorRow,
     Kind.RESOURCES: ResourceRow,
     Kind.DEVICES: DeviceRow,
+    Kind.PROGRAMMES: ProgrammeRow,
+    Kind.ENTITLEMENTS: EntitlementRow,
     Kind.BOOKINGS: BookingRow,
 }
 COLUMNS: Mapping[Kind, tuple[str, ...]] = {
@@ -123,6 +141,11 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = {
         "together",
         "state",
     ),
+    Kind.PROGRAMMES: (
+        *("key", "name", "name_en", "payer", "kind", "mode", "base", "stack", "currency", "timezone", "starts_on"),
+        *("evidence_required", "years", "published"),
+    ),
+    Kind.ENTITLEMENTS: ("key", "programme_id", "organisation_id", "year", "amount", "valid_until", "reference"),
 }
 """In the order of an export."""
 
@@ -143,10 +166,10 @@ def _nested(cell: str) -> object:
 
 
 TURNS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours", "level"), _whole),
-    **dict.fromkeys(("is_sme", "assisted"), _flag),
+    **dict.fromkeys(("quantity", "capacity", "step_min", "quota_hours", "level", "year"), _whole),
+    **dict.fromkeys(("is_sme", "assisted", "evidence_required", "published"), _flag),
     **dict.fromkeys(("memberships", "levels", "tags", "hours", "price_per_hour", "value", "profile", "thresholds"), _nested),
-    **dict.fromkeys(("shares", "rules", "policy", "override"), _nested),
+    **dict.fromkeys(("shares", "rules", "policy", "override", "years", "amount"), _nested),
 }
 """How the cells of a table become numbers, yes and no, and JSON; what is none stays text, and is refused by its column's name."""
 
@@ -158,6 +181,7 @@ REFERENCES: Mapping[str, Kind] = {
     "parent_id": Kind.RESOURCES,
     "measured_by": Kind.DEVICES,
     "resource_id": Kind.RESOURCES,
+    "programme_id": Kind.PROGRAMMES,
 }
 """Columns that name another thing, by the key that its own file gave it or by its id."""
 MEMBERS = {"organisation_ids": Kind.ORGANISATIONS, "person_ids": Kind.PEOPLE}

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from billing.programmes import granting
 from booking.external import actions as external
 from booking.external import queries as calendars
 from booking.operators import actions as operators
@@ -33,6 +34,7 @@ from marketplace.refusals import NotFound, Refusal
 from marketplace.roles import Role
 from marketplace.tables import CustomerClass, InstitutionKind, Settlement
 from web import checkout, listing, retiring
+from web.api import programmes
 from web.api.bookings import order_of
 from web.api.devices import profile_of
 from web.api.marketplace import listing_of
@@ -46,9 +48,11 @@ from web.transfer.kinds import (
     SHAPES,
     BookingRow,
     DeviceRow,
+    EntitlementRow,
     GrantRow,
     Kind,
     OperatorRow,
+    ProgrammeRow,
     QualificationRow,
     ResourceRow,
     renamed,
@@ -273,6 +277,19 @@ def _booking(hand: Hand, row: BookingRow) -> str | None:
     return made.id
 
 
+def _programme(hand: Hand, row: ProgrammeRow) -> str:
+    who = hand.actor.known_id
+    made = programmes.make_programme(hand.session, row, who, hand.now)
+    if row.published:
+        granting.publish(hand.session, programme_id=made.id, actor_id=who, now=hand.now)
+    return made.id
+
+
+def _entitlement(hand: Hand, row: EntitlementRow) -> str:
+    who, now = hand.actor.known_id, hand.now
+    return granting.grant(hand.session, programme_id=row.programme_id, given=row.value(), actor_id=who, now=now).id
+
+
 MAKERS: Mapping[Kind, Callable[[Hand, Any], str | None]] = {
     Kind.INSTITUTIONS: _institution,
     Kind.ORGANISATIONS: _organisation,
@@ -283,6 +300,8 @@ MAKERS: Mapping[Kind, Callable[[Hand, Any], str | None]] = {
     Kind.RESOURCES: _resource,
     Kind.DEVICES: _device,
     Kind.BOOKINGS: _booking,
+    Kind.PROGRAMMES: _programme,
+    Kind.ENTITLEMENTS: _entitlement,
 }
 
 

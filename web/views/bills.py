@@ -52,5 +52,21 @@ class BillsView:
     organisations: Sequence[Choice]
     """Empty for who belongs to one."""
     csv_url: str
+    pdf_url: str
     paging: Paging = ONE_PAGE
     zone: str = "Asia/Shanghai"
+
+
+@dataclass(frozen=True, slots=True)
+class BillsPaper:
+    """GET /{lang}/bills.pdf: the statement of a month."""
+
+    month: str
+    firm: str
+    """Empty for all of the reader's firms."""
+    rows: Sequence[BillRow]
+    more: bool
+    """Whether some are left out."""
+    sums: Sequence[Sums]
+    made_at: datetime
+    zone: str

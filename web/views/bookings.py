@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from billing.running import Meter
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.calendar import CalendarView
 from web.views.changes import Changes
 from web.views.frame import ONE_PAGE, Choice, Live, Paging
+from web.views.programmes import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,15 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterView:
+    """GET /{lang}/bookings/{id}/meter: what a running use has come to."""
+
+    booking_id: str
+    zone: str
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
 class BookingView:
     """GET /{lang}/bookings/{id}."""
 
@@ -237,6 +248,8 @@ class BookingView:
     given_up: GivenUp | None
     can_decide: bool = False
     """The institution's own staff may approve or refuse a request."""
+    programmes: Parts | None = None
+    """What is reserved for it of the firm's programmes."""
     version: int = 1
     hold_until: datetime | None = None
     """Until when the time is held for a payment that is not secured yet."""
@@ -246,6 +259,8 @@ class BookingView:
     """Where the rule of its series has it, if it was moved alone."""
     refusal: str | None = None
     """Why the last step was refused, in words."""
+    meter: Meter | None = None
+    """While it is in use, and until its use is confirmed."""
     live: Live | None = None
     """What the equipment does now; None once the booking is over."""
     live_url: str = ""

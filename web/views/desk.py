@@ -224,6 +224,8 @@ class UseReviewView:
 class IncomeRow(IssuedRow):
     customer: str
     funding: str
+    programmes: Money
+    """Paid by programmes beside what the customer is charged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.frame import Badge, Choice, Form
+from web.views.programmes import Parts
 from web.views.resource import Fact, Quote, RefusalPanel
 from web.views.series import GapRow
 
@@ -49,6 +50,8 @@ class ReviewView:
     zone: str
     slot: Slot
     quote: Quote
+    programmes: Parts | None
+    """What of the price the firm's programmes would pay."""
     assistance: str
     """Whether an operator stands by: none, optional, required."""
     assisted: bool

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 from marketplace.money import Money
 from marketplace.slot import Slot
 from web.views.frame import EMPTY_FORM, Form
+from web.views.programmes import ProgrammePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,22 @@ class StatementLine:
     amount: Money
     minutes: int | None = None
     rate: Money | None = None
+    name: str = ""
+    """Of the programme."""
+    place: int = 0
+    """Among the lines, from 0."""
+    objection: str | None = None
+    """Why the firm says that it is wrong."""
+    of_code: str | None = None
+    """Of a correction, which line the institution has made cheaper."""
+    answer: str | None = None
+    """And what it says to it."""
+
+    @property
+    def cells(self) -> tuple[str, int | None, Decimal | None, Decimal, str]:
+        """Of a sheet: line, minutes, price per hour, amount, currency."""
+        rate = self.rate.decimal if self.rate else None
+        return self.code, self.minutes, rate, self.amount.decimal, self.amount.currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,7 @@ class StatementView:
     grade: str
     lines: Sequence[StatementLine]
     charge: Money
+    """What of it the firm pays itself."""
     paid: Money
     open_amount: Money
     funding: str
@@ -94,6 +113,8 @@ class StatementView:
     can_mark_received: bool
     can_mark_returned: bool = False
     """What the firm has paid too much is to be paid back by bank."""
+    can_resolve: bool = False
+    """The firm objects, and the reader answers for the institution."""
     dispute_reason: str | None = None
     corrections: Sequence[str] = ()
     """Earlier numbers of this statement that this one replaces."""
@@ -101,6 +122,8 @@ class StatementView:
     """Late messages that this version answers."""
     payment_url: str | None = None
     """Where it is paid through the platform."""
+    programmes: Sequence[ProgrammePart] = ()
+    """What programmes pay of this version."""
     basis: Basis | None = None
     """None where nothing was measured."""
     form: Form = EMPTY_FORM

@@ -97,8 +97,14 @@ def _page(url: str, oldest_first: list[Thing], values: Mapping[str, Any]) -> Thi
 
 
 def _expanded(shop: Shop, thing: Thing, paths: list[str]) -> Thing:
-    """A copy with the ids at `paths` replaced by their objects, and with a charge's refunds where they are named."""
+    """A copy with the ids at `paths` replaced by their objects, and with a charge's refunds where they are named.
+
+    Paths into a list begin with its `data`.
+    """
     copy = _copy(thing)
+    if thing["object"] == "list":
+        inner = [path.removeprefix("data.") for path in paths]
+        return {**copy, "data": [_expanded(shop, one, inner) for one in copy["data"]]} if inner else copy
     for path in paths:
         node = copy
         for step in path.split("."):

@@ -1,7 +1,7 @@
 """Pages on which payers pay, refunds by themselves, and what the journal and the outbox call their steps.
 
 Revision ID: 0051
-Revises: 0050
+Revises: 0057
 """
 
 import re
@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0051"
-down_revision = "0050"
+down_revision = "0057"
 branch_labels = None
 depends_on = None
 
 WIDENED = (
-    ("provider_calls", "operation", ("keep", "page", "look", "close")),
+    ("provider_calls", "operation", ("keep", "page", "read", "close")),
     ("journal_entries", "kind", ("refund_failed", "refund_repeated")),
 )
 LISTED = re.compile(r"\bIN \(([^)]*)\)")

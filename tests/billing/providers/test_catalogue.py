@@ -74,7 +74,7 @@ def calls(world: World) -> list[Call]:
     return [
         world.call(Operation.KEEP, **payer),
         world.call(Operation.PAGE, **page),
-        world.call(Operation.LOOK, page_id=opened),
+        world.call(Operation.READ, page_id=opened),
         world.call(Operation.CLOSE, page_id=opened),
         world.call(Operation.HOLD),
         world.call(Operation.HOLD, payer=new_id("org")),
@@ -144,6 +144,8 @@ SHAPES: dict[Callable[[World], object], set[str]] = {
     every_customer: {"find_customer", "customer_for"},
     lambda world: world.provider.read_payment(held(world.provider, world.now).object_id): {"read_payment"},
     lambda world: world.provider.events_since(world.now - timedelta(days=1)): {"events_since"},
+    lambda world: world.provider.movements_since(world.now - timedelta(days=1)): {"movements_since"},
+    lambda world: world.provider.made_since(world.now - timedelta(days=1)): {"made_since"},
     lambda world: (world.provider.balance(), world.provider.available()): {"balance", "available"},
 }
 """What makes requests, and of which methods."""

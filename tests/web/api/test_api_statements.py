@@ -91,7 +91,7 @@ def test_a_disputed_statement_is_resolved_by_the_institution_and_answered_again(
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({}, "malformed"),
+        ({}, "invalid"),
         ({"reason": 5}, "malformed"),
         ({"reason": "x", "surprise": 1}, "malformed"),
         ({"reason": "x" * 5001}, "malformed"),

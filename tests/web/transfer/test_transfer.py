@@ -170,6 +170,8 @@ class Desk:
             ("grants", [GRANT]),
             ("operators", [{"key": "O1", "institution_id": "H1", "person_id": "P2", "hours": MONDAYS}]),
             ("resources", [LINE, STATION, PUMP, LASER]),
+            ("programmes", [SUBSIDY]),
+            ("entitlements", [ENTITLED]),
         ):
             told = self.take(kind, found)
             assert told["made"] == len(found), told
@@ -178,6 +180,28 @@ class Desk:
     def given(self, kind: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.run("export", kind, "--json").stdout)
         return found
+
+
+SUBSIDY = {
+    "key": "P1",
+    "name": "成都市退坡补贴",
+    "payer": "成都市科技局",
+    "kind": "subsidy",
+    "starts_on": "2026-01-01",
+    "stack": "chengdu",
+    "evidence_required": True,
+    "years": [{"number": number, "rate": rate} for number, rate in ((1, "0.5"), (2, "0.3"))]
+    + [{"number": 3, "rate": "0.1", "booking_cap": {"minor": 5000, "currency": "CNY"}}],
+    "published": True,
+}
+ENTITLED = {
+    "key": "E1",
+    "programme_id": "P1",
+    "organisation_id": "F1",
+    "year": 2,
+    "amount": {"minor": 12000, "currency": "CNY"},
+    "reference": "CXQ-0007",
+}
 
 
 @pytest.fixture
@@ -574,3 +598,20 @@ def test_a_table_ties_rows_by_its_column(desk: Desk) -> None:
     told = desk.answer("import", "bookings", str(file))
     assert told["made"] == 2
     assert [row["together"] for row in desk.given("bookings")] == ["B1", "B1"]
+
+
+def test_a_table_of_grants_is_taken_in_and_each_wrong_row_named(desk: Desk) -> None:
+    desk.fill()
+    file = desk.folder / "grants.csv"
+    money = '"{""minor"": 5000, ""currency"": ""CNY""}"'
+    rows = [f"F1,P1,1,{money},2026-06-30,CXQ-1", f"F1,P1,9,{money},,", f"F9,P1,1,{money},,", f"F1,P1,1,{money},2027-06-30,"]
+    file.write_text("organisation_id,programme_id,year,amount,valid_until,reference\n" + "\n".join(rows) + "\n")
+    told = desk.answer("import", "entitlements", str(file))
+    assert [(row["verdict"], row.get("code")) for row in told["rows"]] == [
+        ("made", None),
+        ("refused", "invalid"),
+        ("refused", "not_found"),
+        ("refused", "invalid"),
+    ]
+    made = next(row for row in desk.given("entitlements") if row["reference"] == "CXQ-1")
+    assert (made["programme_id"], made["organisation_id"], made["valid_until"]) == ("P1", "F1", "2026-06-30")
