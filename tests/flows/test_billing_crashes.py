@@ -330,7 +330,19 @@ STORIES: dict[str, tuple[Callable[[World], None], tuple[Mapping[str, int], Mappi
 }
 """Of each call that goes out: what leads to it, and the objects there and the entries here in the end."""
 
-REQUESTS = {"hold": 2, "capture": 1, "transfer": 1, "charge": 1, "release": 1, "refund": 1, "keep": 2, "page": 2, "read": 2, "close": 1, "look": 1}
+REQUESTS = {
+    "hold": 2,
+    "capture": 1,
+    "transfer": 1,
+    "charge": 1,
+    "release": 1,
+    "refund": 1,
+    "keep": 2,
+    "page": 2,
+    "read": 2,
+    "close": 1,
+    "look": 1,
+}
 """How many requests it takes that change something (of `look` and `read`, that read): each may lose its answer."""
 
 NOT_THERE = {(subject, Seam.BEFORE_CLAIM) for subject in ("events_since", "movements_since", "made_since")} | {

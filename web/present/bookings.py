@@ -117,8 +117,7 @@ def one(
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
     quote, use = bills.find_quote(session, row.id), devices.use_of_booking(session, row.id)
-    statement = bills.statement_of_booking(session, row.id)
-    around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
+    statement, around = bills.statement_of_booking(session, row.id), row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     runs = known_runs(session, row.resource_id, around) if row.starts_at <= now else []
