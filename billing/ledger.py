@@ -43,6 +43,8 @@ class EntryKind(StrEnum):
     BANK_PAYOUT = "bank_payout"
     VOUCHER_PAID = "voucher_paid"
     VOUCHER_RELEASED = "voucher_released"
+    REFUND_FAILED = "refund_failed"
+    REFUND_REPEATED = "refund_repeated"
 
 
 class Unbalanced(AssertionError):
@@ -132,6 +134,21 @@ def refund_initiated(amount: Money) -> Entry:
 
 def refund_settled(amount: Money) -> Entry:
     return _move(K.REFUND_SETTLED, amount, A.RIT, A.PSP)
+
+
+def refund_refused(amount: Money) -> Entry:
+    """A refund did not get to the firm: the money is the firm's, and without a use."""
+    return _move(K.REFUND_FAILED, amount, A.RIT, A.SUS)
+
+
+def refund_came_back(amount: Money) -> Entry:
+    """The same of one that had arrived: the provider has the money again."""
+    return _move(K.REFUND_FAILED, amount, A.PSP, A.SUS)
+
+
+def refund_repeated(amount: Money) -> Entry:
+    """What had come back went out again; posted together with its arrival."""
+    return _move(K.REFUND_REPEATED, amount, A.SUS, A.RIT)
 
 
 def transfer_out(amount: Money) -> Entry:

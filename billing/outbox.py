@@ -6,11 +6,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from billing.payments.actions import apply_payment, apply_transfer, charge_refused
-from billing.providers.base import Broken, Call, Declined, Fact, NoAnswer, PaymentFact, Provider, Rejected
+from billing.payments.actions import apply_transfer, charge_refused, hold_refused
+from billing.payments.applying import apply_fact
+from billing.payments.pages import ask_bank
+from billing.payments.queries import find_page
+from billing.payments.refunds import refund_refused
+from billing.payments.tables import Page
+from billing.providers.base import Broken, Call, Declined, Fact, NoAnswer, Provider, Rejected, TransferFact
 from billing.tables import CallState, Operation, Payment, PaymentState, ProviderCall
+from booking.queries import get_booking
 
 LEASE = timedelta(minutes=5)
+BEGINNING = frozenset({Operation.HOLD, Operation.CHARGE, Operation.KEEP, Operation.PAGE})
+"""A payment of which these were given up has come to nothing."""
 KEY_LIFE = timedelta(hours=24)
 """So long a provider remembers a key; after it nothing is sent again before its state was read."""
 
@@ -47,7 +55,16 @@ class Given:
     declined: bool
 
 
-Outcome = Done | Again | Given
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """The payer's bank wants to be answered by the payer, on `page`; the payment stays open until then."""
+
+    call_id: str
+    object_id: str
+    page: str
+
+
+Outcome = Done | Again | Given | Asks
 
 
 def claim(session: Session, *, now: datetime) -> Call | None:
@@ -76,19 +93,19 @@ def claim(session: Session, *, now: datetime) -> Call | None:
         row.lease_until, row.attempts = now + LEASE, row.attempts + 1
         row.first_called_at = row.first_called_at or now
         session.flush()
-        return _as_call(row, payment, now)
+        return _as_call(row, payment, find_page(session, payment.id), now)
     return None
 
 
 def _is_moot(row: ProviderCall, payment: Payment) -> bool:
-    """Nothing is left to release, capture or refund where the hold never came to be."""
-    return row.operation in {Operation.RELEASE, Operation.CAPTURE} and payment.state in {
-        PaymentState.FAILED,
-        PaymentState.RELEASED,
-    }
+    """Nothing is left to release or capture where the hold never came to be, and nothing to do on the page of what is over."""
+    if row.operation in {Operation.READ, Operation.CLOSE}:
+        return payment.state is not PaymentState.WANTED
+    over = payment.state in {PaymentState.FAILED, PaymentState.RELEASED}
+    return over and row.operation in {Operation.RELEASE, Operation.CAPTURE}
 
 
-def _as_call(row: ProviderCall, payment: Payment, now: datetime) -> Call:
+def _as_call(row: ProviderCall, payment: Payment, page: Page | None, now: datetime) -> Call:
     parameters = {**row.parameters, "booking": row.booking_id, "charge": payment.charge_id}
     return Call(
         id=row.id,
@@ -102,6 +119,7 @@ def _as_call(row: ProviderCall, payment: Payment, now: datetime) -> Call:
         generation=row.generation,
         first_called_at=row.first_called_at or now,
         called_at=now,
+        page_id=page.object_id if page else None,
     )
 
 
@@ -116,6 +134,8 @@ def call(asked: Call, provider: Provider) -> Outcome:
     except (NoAnswer, Broken) as trouble:
         return Again(asked.id, f"{type(trouble).__name__}: {trouble}"[:500], asked.generation)
     except (Declined, Rejected) as trouble:
+        if isinstance(trouble, Declined) and trouble.needs_payer and trouble.page and trouble.object_id:
+            return Asks(asked.id, trouble.object_id, trouble.page)
         return Given(asked.id, str(trouble)[:500], declined=isinstance(trouble, Declined))
 
 
@@ -133,6 +153,9 @@ def record(session: Session, outcome: Outcome, *, now: datetime) -> None:
     elif isinstance(outcome, Given):
         row.state, row.last_error, row.done_at = CallState.FAILED, outcome.error, now
         _given_up(session, row, payment, outcome, now)
+    elif isinstance(outcome, Asks):
+        row.state, row.done_at, row.last_error = CallState.DONE, now, None
+        ask_bank(session, payment, outcome.object_id, outcome.page, get_booking(session, payment.booking_id), now)
     else:
         row.generation = outcome.generation
         _record_fact(session, row, payment, outcome.fact, now)
@@ -140,21 +163,30 @@ def record(session: Session, outcome: Outcome, *, now: datetime) -> None:
 
 
 def _given_up(session: Session, row: ProviderCall, payment: Payment, given: Given, now: datetime) -> None:
-    if row.operation in {Operation.HOLD, Operation.CHARGE} and payment.state is PaymentState.WANTED:
-        payment.state = PaymentState.FAILED
-        session.flush()
-        if row.operation is Operation.CHARGE and given.declined:
-            charge_refused(session, payment=payment, now=now)
+    if row.operation is Operation.REFUND:
+        refund_refused(session, payment=payment, call=row, now=now)
+    if row.operation not in BEGINNING or payment.state is not PaymentState.WANTED:
+        return
+    payment.state = PaymentState.FAILED
+    session.flush()
+    if row.operation is Operation.CHARGE and given.declined:
+        charge_refused(session, payment=payment, now=now)
+    elif row.operation is Operation.HOLD and row.parameters.get("off_session"):
+        hold_refused(session, payment=payment, now=now)
 
 
 def _record_fact(session: Session, row: ProviderCall, payment: Payment, fact: Fact, now: datetime) -> None:
-    if isinstance(fact, PaymentFact):
-        if not apply_payment(session, payment=payment, fact=fact, now=now):
-            row.state, row.last_error = CallState.MISMATCH, "amount_mismatch"
-            return
-    elif fact.amount_minor != row.parameters["amount"]:
+    if not _applied(session, row, payment, fact, now):
         row.state, row.last_error = CallState.MISMATCH, "amount_mismatch"
         return
-    else:
-        apply_transfer(session, payment=payment, amount_minor=fact.amount_minor, now=now)
     row.state, row.done_at, row.last_error = CallState.DONE, now, None
+
+
+def _applied(session: Session, row: ProviderCall, payment: Payment, fact: Fact, now: datetime) -> bool:
+    """False where a fact contradicts what was asked."""
+    if not isinstance(fact, TransferFact):
+        return apply_fact(session, payment=payment, fact=fact, now=now)
+    if fact.amount_minor != row.parameters["amount"]:
+        return False
+    apply_transfer(session, payment=payment, amount_minor=fact.amount_minor, now=now)
+    return True

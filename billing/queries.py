@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from billing import policy, pricing
 from billing.corrections.tables import PaidBack
 from billing.ledger import Account, Entry, EntryKind
+from billing.payments.tables import Page
 from billing.policy import Policy
 from billing.settlement import Funding
 from billing.tables import (
@@ -234,12 +235,6 @@ def cash_sums(session: Session, booking_id: str) -> tuple[int, int]:
     return charge - int(paid), fee - int(paid) + int(waiting)
 
 
-def was_corrected(session: Session, booking_id: str) -> bool:
-    """Whether an accepted version gives something back."""
-    lower = exists().where(Statement.booking_id == booking_id, Statement.state.in_(PAYING), Statement.firm_minor < 0)
-    return bool(session.scalar(select(lower)))
-
-
 def taken_by_provider(session: Session, booking_id: str) -> int:
     """What the provider has taken of a booking's debt, by capture or prepayment, minor units."""
     found = select(func.coalesce(func.sum(JournalLeg.amount_minor), 0)).join(JournalEntry, JournalEntry.id == JournalLeg.entry_id)
@@ -319,6 +314,10 @@ def calls_of(session: Session, booking_id: str) -> Sequence[ProviderCall]:
     return session.scalars(select(ProviderCall).where(ProviderCall.booking_id == booking_id).order_by(ProviderCall.seq)).all()
 
 
+def find_call_by_key(session: Session, key: str | None) -> ProviderCall | None:
+    return session.scalars(select(ProviderCall).where(ProviderCall.key == key)).one_or_none() if key else None
+
+
 def find_call(session: Session, payment_id: str, operation: Operation) -> ProviderCall | None:
     """The latest call of that operation on a payment."""
     found = select(ProviderCall).where(ProviderCall.payment_id == payment_id, ProviderCall.operation == operation)
@@ -326,11 +325,14 @@ def find_call(session: Session, payment_id: str, operation: Operation) -> Provid
 
 
 def holds_secured(session: Session, *, limit: int = 200) -> list[str]:
-    """Bookings that are still held although their money is secured, or too little for a hold."""
-    authorised = exists().where(Payment.booking_id == Booking.id, Payment.state == PaymentState.AUTHORISED)
-    by_card = exists().where(BookingQuote.booking_id == Booking.id, BookingQuote.funding == Funding.CARD)
+    """Bookings that are still held although their money is held or prepaid, their card kept, or it is too little for either."""
+    mine, kept = Payment.booking_id == Booking.id, exists().where(Page.payment_id == Payment.id, Page.kept_at.is_not(None))
+    prepaid = and_(Payment.state == PaymentState.CAPTURED, Payment.prepaid)
+    later = and_(Payment.state == PaymentState.WANTED, kept)
+    secured = exists().where(mine, or_(Payment.state == PaymentState.AUTHORISED, prepaid, later))
+    online = exists().where(BookingQuote.booking_id == Booking.id, BookingQuote.funding != Funding.BANK)
     unpaid = ~exists().where(Payment.booking_id == Booking.id)
-    found = select(Booking.id).where(Booking.state == BookingState.HELD, or_(authorised, and_(by_card, unpaid)))
+    found = select(Booking.id).where(Booking.state == BookingState.HELD, or_(secured, and_(online, unpaid)))
     return list(session.scalars(found.limit(limit)))
 
 

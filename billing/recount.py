@@ -17,8 +17,9 @@ Cause = tuple[EntryKind, str, str]
 Posted = tuple[Cause, str, Mapping[Account, int]]
 """Of an entry in the journal: its cause, its currency, its legs."""
 
-INSIDE = frozenset({EntryKind.PREPAY_APPLIED, EntryKind.REFUND_INITIATED})
-"""Entries whose amount is the journal's own: they share a prepayment out, and its account must end at nothing."""
+INSIDE = frozenset({EntryKind.PREPAY_APPLIED, EntryKind.REFUND_INITIATED, EntryKind.REFUND_FAILED, EntryKind.REFUND_REPEATED})
+"""Entries whose amount is the journal's own: they share a prepayment out or lead a refund around, and their accounts must end at
+nothing."""
 
 
 def of_statement(row: Statement) -> Entry:
@@ -49,7 +50,7 @@ def of_payment(row: Payment) -> Iterator[Entry]:
     if row.state is PaymentState.CAPTURED:
         yield ledger.prepay_captured(captured) if row.prepaid else ledger.payment_captured(captured)
         yield ledger.psp_fee(Money(row.fee_minor, row.currency))
-    yield ledger.refund_settled(Money(row.refunded_minor, row.currency))
+    yield ledger.refund_settled(Money(row.refunded_minor + row.returned_minor, row.currency))
     yield ledger.transfer_out(Money(row.transferred_minor, row.currency))
 
 

@@ -42,12 +42,18 @@ class PaymentState(StrEnum):
 
 
 class Operation(StrEnum):
+    """What the provider is asked for; the last four are about a page or a card of the payer's."""
+
     HOLD = "hold"
     CAPTURE = "capture"
     RELEASE = "release"
     CHARGE = "charge"
     REFUND = "refund"
     TRANSFER = "transfer"
+    KEEP = "keep"
+    PAGE = "page"
+    READ = "read"
+    CLOSE = "close"
 
 
 class CallState(StrEnum):
@@ -241,10 +247,13 @@ class Payment(Base):
     authorised_minor: Mapped[int] = mapped_column(default=0)
     captured_minor: Mapped[int] = mapped_column(default=0)
     refunded_minor: Mapped[int] = mapped_column(default=0)
+    """What is with the payer now."""
+    returned_minor: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What had arrived there and came back."""
     transferred_minor: Mapped[int] = mapped_column(default=0)
     fee_minor: Mapped[int] = mapped_column(default=0)
     prepaid: Mapped[bool] = mapped_column(default=False)
-    """Captured before the statement was accepted, because the hold would have ended."""
+    """Captured before the statement was accepted: paid when booking, or because the hold would have ended."""
     capture_before: Mapped[datetime | None]
     created_at: Mapped[datetime]
 

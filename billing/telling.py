@@ -48,6 +48,37 @@ def tell_refused(
             outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{cause}:{person_id}", now=now)
 
 
+def _about(booking: Booking, amount: Money) -> dict[str, str | int | None]:
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    return {**about, **time, "minor": amount.minor, "currency": amount.currency}
+
+
+def tell_rest(session: Session, booking: Booking, statement: Statement, rest: Money, now: datetime) -> None:
+    """Who booked, once for each version: what was secured does not cover it, and no card can be charged for the rest."""
+    cause = f"statement:{statement.id}:payment_rest"
+    outbox.queue(session, person_id=booking.person_id, kind="payment_rest", data=_about(booking, rest), cause=cause, now=now)
+
+
+def tell_unsecured(session: Session, booking: Booking, hold: Money, *, cause: str, now: datetime) -> None:
+    """The bank has refused to hold what secures a booking: to who booked, and to the house."""
+    data, told = _about(booking, hold), f"payment:{cause}:unsecured"
+    outbox.queue(session, person_id=booking.person_id, kind="payment_hold_refused", data=data, cause=told, now=now)
+    for person_id in people.staff_of(session, booking.institution_id, FINANCE):
+        if person_id != booking.person_id:
+            kind = "payment_unsecured"
+            outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{told}:{person_id}", now=now)
+
+
+def tell_refund_failed(
+    session: Session, booking: Booking, amount: Money, *, cause: str, again: datetime | None, now: datetime
+) -> None:
+    """Who booked: a refund did not arrive, and when it is sent `again`; else a person has to see to it."""
+    data = {**_about(booking, amount), "again": again.isoformat() if again else None}
+    told = f"payment:{cause}:refund_failed"
+    outbox.queue(session, person_id=booking.person_id, kind="payment_refund_failed", data=data, cause=told, now=now)
+
+
 def tell_disputed(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """The institution's finance, that the firm objects."""
     about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}

@@ -11,10 +11,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from billing import queries
-from billing.payments.actions import apply_payment
-from billing.providers.base import Declined, Notice, PaymentFact, Provider, Rejected, Trouble
+from billing.payments.applying import PayerFact, apply_fact
+from billing.payments.queries import payment_of_call, payment_of_page
+from billing.providers.base import Declined, Notice, PaymentFact, Provider, Rejected, SetupFact, Trouble
 from billing.providers.stripe_connect import notice_of
-from billing.tables import ProviderEvent
+from billing.tables import Payment, ProviderEvent
 from marketplace.refusals import NotFound, Refusal
 from marketplace.upsert import insert_new
 
@@ -25,6 +26,9 @@ TOLERANCE = timedelta(seconds=300)
 LEASE = timedelta(minutes=5)
 QUARANTINE = timedelta(hours=24)
 """An event about an object that is not ours by then is put aside."""
+
+READ = ("pi_", "seti_", "cs_")
+"""What of the provider's is read again; others are recorded by the calls that made them."""
 
 RETRY = timedelta(minutes=10)
 
@@ -52,9 +56,9 @@ class Seen:
     """What was read of the object of an event."""
 
     event_id: str
-    fact: PaymentFact | None
+    fact: PayerFact | None
     answered: bool = True
-    """Whether the provider has told anything: without a fact that it has no such payment, or that the event is of none."""
+    """Whether the provider has told anything: without a fact that it has no such object, or that the event is of none of ours."""
     nothing_new: bool = False
     """The payment waits for its payer or was declined: its call hears of that itself."""
 
@@ -129,17 +133,23 @@ def claim(session: Session, *, now: datetime) -> Claimed | None:
 
 
 def read(claimed: Claimed, provider: Provider) -> Seen:
-    """The event's payment as the provider has it now, with no transaction open."""
-    if not claimed.object_id.startswith("pi_"):
+    """The event's payment, page or card as the provider has it now, with no transaction open."""
+    if not claimed.object_id.startswith(READ):
         return Seen(claimed.event_id, None)
     try:
-        return Seen(claimed.event_id, provider.read_payment(claimed.object_id))
+        return Seen(claimed.event_id, _read(claimed.object_id, provider))
     except Declined:
         return Seen(claimed.event_id, None, nothing_new=True)
     except Rejected:
         return Seen(claimed.event_id, None)
     except Trouble:
         return Seen(claimed.event_id, None, answered=False)
+
+
+def _read(object_id: str, provider: Provider) -> PayerFact:
+    if object_id.startswith("pi_"):
+        return provider.read_payment(object_id)
+    return provider.read_setup(object_id) if object_id.startswith("seti_") else provider.read_page(object_id)
 
 
 def record(session: Session, seen: Seen, *, now: datetime) -> None:
@@ -149,17 +159,24 @@ def record(session: Session, seen: Seen, *, now: datetime) -> None:
     """
     event = session.get_one(ProviderEvent, seen.event_id)
     event.lease_until = None
-    payment = queries.find_payment(session, event.object_id)
+    payment = _payment_of(session, event.object_id, seen.fact)
     if payment is not None and seen.fact is not None:
-        apply_payment(session, payment=payment, fact=seen.fact, now=now)
+        apply_fact(session, payment=payment, fact=seen.fact, now=now)
         event.done_at = now
-    elif not event.object_id.startswith("pi_") or seen.nothing_new:
+    elif not event.object_id.startswith(READ) or seen.nothing_new:
         event.done_at = now  # transfers and the like are recorded by the call that made them
     elif payment is None and seen.answered and now - event.received_at >= QUARANTINE:
         event.quarantined_at = now
     else:
         event.run_at = now + RETRY
     session.flush()
+
+
+def _payment_of(session: Session, object_id: str, fact: PayerFact | None) -> Payment | None:
+    """By its id or its page's; what was made on a page is known by the mark of the call that asked for the page."""
+    found = queries.find_payment(session, object_id) or payment_of_page(session, object_id)
+    key = fact.made_by if isinstance(fact, PaymentFact | SetupFact) else None
+    return found or (payment_of_call(session, key) if key else None)
 
 
 def look_again(session: Session, *, event_id: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from billing import cancelling
 from billing import queries as bills
+from billing.payments.pages import HELD_FOR, WALLET_CURRENCY
 from billing.quotes import actions as quotes
 from billing.quotes.queries import Offer, offer_for
 from billing.settlement import Funding
@@ -48,7 +49,10 @@ class Order:
     quantity: int = 1
     purpose: str | None = None
     payment_method: str | None = None
-    """A card's payment method at the provider, where the institution takes cards through the platform."""
+    """A card's payment method at the provider, where the institution takes cards through the platform; without one the card is
+    entered on a page of the provider's."""
+    funding: Funding | None = None
+    """By wallet, where the platform collects for the institution; anything else is as the institution is paid."""
     override: str | None = None
     """Why the publisher's own rules do not count this time."""
     assisted: bool = False
@@ -65,21 +69,21 @@ def book(
     seek: bool = True,
     around: timedelta = NEAR,
 ) -> tuple[Booking, Money]:
-    """Claim, quote and (for cards) queue the hold, in one transaction; returns the booking and its quote.
+    """Claim, quote and (for cards and wallets) ask for what secures it, in one transaction; returns the booking and its quote.
 
     Claims are read as far `around` the slot. Without `seek` a refusal comes before its ways out are sought.
     Raises: NotFound, NotAllowed, Invalid, SlotRefused.
     """
     at, reach = order.resource_id, order.slot.widen(around, around)
     offer, place, claims = ask_together(session, _offer_to(actor, order), try_lock(at), queries.claims_on(at, reach))
-    wish, card = _wish_for(offer, actor, order)
+    wish, funding = _wish_for(offer, actor, order)
     now_seen = Sight(place, claims, reach) if place and place.stands_alone else None
     if place is None or now_seen is None:
         seen = Sight(place or get_place(session, at), claims, reach)
         place = actions.in_turn(session, seen=seen, wish=wish, seek=seek, now=now)
-    until = now + hold if card else None
+    until = _held_until(order, funding, hold, now)
     booking = actions.take(session, place=place, wish=wish, hold_until=until, seen=now_seen, seek=seek, now=now)
-    return booking, _quote(session, booking, offer, order, card=card, now=now)
+    return booking, _quote(session, booking, offer, order, funding, now)
 
 
 def check(session: Session, *, actor: Actor, order: Order, seen: Sight, now: datetime) -> None:
@@ -105,11 +109,11 @@ def book_bundle(
 ) -> list[tuple[Booking, Money]]:
     """The same for several orders, all or none. Raises: NotFound, NotAllowed, Invalid, BundleRefused."""
     asked = [_part(session, actor, number, order) for number, order in enumerate(orders)]
-    until = [now + hold if card else None for _, _, card in asked]
+    until = [_held_until(order, funding, hold, now) for order, (_, _, funding) in zip(orders, asked, strict=True)]
     made = bundles.book_bundle(session, wishes=[wish for wish, _, _ in asked], hold_until=until, now=now)
     found = []
-    for booking, order, (_, offer, card) in zip(made, orders, asked, strict=True):
-        found.append((booking, _quote(session, booking, offer, order, card=card, now=now)))
+    for booking, order, (_, offer, funding) in zip(made, orders, asked, strict=True):
+        found.append((booking, _quote(session, booking, offer, order, funding, now)))
     return found
 
 
@@ -133,17 +137,17 @@ def wish_for(session: Session, actor: Actor, order: Order) -> Wish:
     return _wish(session, actor, order)[0]
 
 
-def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, bool]:
-    """What the order asks of the ledger, what it would cost and for whom, and whether a card is to secure it.
+def _wish(session: Session, actor: Actor, order: Order) -> tuple[Wish, Offer, Funding]:
+    """What the order asks of the ledger, what it would cost and for whom, and what pays for it.
 
     Raises: NotFound, NotAllowed, Invalid.
     """
     offer = _offer_to(actor, order).ask(session)
-    wish, card = _wish_for(offer, actor, order)
-    return wish, offer, card
+    wish, funding = _wish_for(offer, actor, order)
+    return wish, offer, funding
 
 
-def _part(session: Session, actor: Actor, number: int, order: Order) -> tuple[Wish, Offer, bool]:
+def _part(session: Session, actor: Actor, number: int, order: Order) -> tuple[Wish, Offer, Funding]:
     """The same of one of several; what is not there is told with the part that names it."""
     try:
         return _wish(session, actor, order)
@@ -158,7 +162,7 @@ def _offer_to(actor: Actor, order: Order) -> Question[Offer]:
     return offer_for(order.resource_id, order.organisation_id or only)
 
 
-def _wish_for(offer: Offer, actor: Actor, order: Order) -> tuple[Wish, bool]:
+def _wish_for(offer: Offer, actor: Actor, order: Order) -> tuple[Wish, Funding]:
     """Raises: NotFound, NotAllowed, Invalid."""
     if is_operator(order.resource_id) or not catalogue.may_see(actor, state=offer.state, institution_id=offer.institution_id):
         raise NotFound(kind="resource")
@@ -176,12 +180,34 @@ def _wish_for(offer: Offer, actor: Actor, order: Order) -> tuple[Wish, bool]:
         override=order.override,
         assisted=order.assisted,
     )
-    return wish, offer.takes_cards and wish.category is Category.EXT
+    return wish, _funding_of(offer, wish, order)
 
 
-def _quote(session: Session, booking: Booking, offer: Offer, order: Order, *, card: bool, now: datetime) -> Money:
-    method = order.payment_method if card else None
-    return quotes.quote_booking(session, booking=booking, organisation=offer.buyer, payment_method=method, offer=offer, now=now)
+def _funding_of(offer: Offer, wish: Wish, order: Order) -> Funding:
+    """Raises: Invalid."""
+    online = offer.takes_cards and wish.category is Category.EXT
+    if order.funding is not Funding.WALLET:
+        return Funding.CARD if online else Funding.BANK
+    if not online:
+        raise Invalid(field="funding", reason="this booking is not paid through the platform")
+    if offer.price.currency != WALLET_CURRENCY:
+        raise Invalid(field="funding", reason="wallets pay in yuan only")
+    return Funding.WALLET
+
+
+def _held_until(order: Order, funding: Funding, hold: timedelta, now: datetime) -> datetime | None:
+    """What is paid or entered on a page of the provider's is given the time that such a page lives for."""
+    if funding is Funding.BANK:
+        return None
+    by_call = funding is Funding.CARD and order.payment_method is not None
+    return now + (hold if by_call else max(hold, HELD_FOR))
+
+
+def _quote(session: Session, booking: Booking, offer: Offer, order: Order, funding: Funding, now: datetime) -> Money:
+    method = order.payment_method if funding is Funding.CARD else None
+    return quotes.quote_booking(
+        session, booking=booking, organisation=offer.buyer, payment_method=method, offer=offer, funding=funding, now=now
+    )
 
 
 def _check_buyer(actor: Actor, asked: str | None, offer: Offer) -> None:

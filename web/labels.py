@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from web.billing_words import BILLING_WORDS
+from web.billing_words import BILLING_WORDS, PAYMENT_MESSAGES
 from web.booking_words import BOOKING_WORDS
 from web.districts import DISTRICT
 from web.done import DONE
@@ -310,6 +310,7 @@ MESSAGE = {
     "statement_refused": _("Your card was refused"),
     "statement_not_funded": _("A programme has refused its part of your bill"),
     "statement_unpaid": _("A customer's card was refused for good"),
+    **PAYMENT_MESSAGES,
     "booking_reminder": _("Your booking begins soon"),
     "booking_delayed": _("The use before yours is not over yet"),
     "booking_absent": _("Nobody has checked in to your booking"),

@@ -292,6 +292,8 @@ REASONS = (
     _("the meter saw it idle or off from {since} to {until}"),
     _("the meter saw it in use from {since} to {until}"),
     _("the meter saw the whole of the booking already"),
+    _("this booking is not paid through the platform"),
+    _("wallets pay in yuan only"),
     _("the programme has no rule for this year"),
     _("you belong to both sides, say for which one"),
     _("you belong to several organisations, say for which one"),

@@ -229,6 +229,7 @@ WRONG_STATE: Mapping[str, str] = {
     ),
     "end_outage:not_begun": _("It has not begun, so it cannot be over. Nothing was changed. Withdraw it or give an end."),
     "withdraw_outage:begun": _("It has begun, and its past stays on record. Nothing was changed. Say that it is over."),
+    "nothing_open": _("Nothing is open that can be paid online now. Nothing was changed. Reload to see how it stands."),
     "without_gaps": _("The series has no gap that can still be filled. Nothing was changed."),
     "changed": _("One of the two bookings has changed since. Nothing was exchanged. Propose the exchange anew."),
     "needed": _(

@@ -35,6 +35,8 @@ from web.timers import JOBS, forgetting, sealing
 from web.worker import NOTHING_PRIVATE, Elsewhere, Provisioned
 
 log = structlog.get_logger()
+BACK = "/{language}/bookings/{booking}/payment/back"
+"""The page of ours where a payer comes back to from the provider."""
 EVIDENCE_KEY = "evidence.key"
 """The file in data_dir."""
 
@@ -157,7 +159,8 @@ def provisioned_by(settings: Settings) -> Provisioned | None:
 
 def provider_of(settings: Settings) -> Provider | None:
     key = settings.stripe_key.get_secret_value()
-    return StripeConnect(key, settings.stripe_api_base) if key else None
+    back = f"{settings.base_url}{BACK}"
+    return StripeConnect(key, settings.stripe_api_base, back=back) if key else None
 
 
 def work(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.payments import due as payments_due
+from billing.payments import refunds
 from billing.reconciling import actions as reconciling
 from billing.reminders import actions as statements_due
 from billing.resale import actions as resale
@@ -93,6 +94,9 @@ JOBS: Sequence[Job] = (
     Job("holds", timedelta(seconds=3), expire_holds),
     Job("lapse_offers", timedelta(seconds=3), _at(waiting.lapse)),
     Job("look_at_lines", timedelta(seconds=10), _at(waiting.look)),
+    Job("close_pages", timedelta(seconds=30), _at(payments_due.close_pages), goes_on=True),
+    Job("take_holds", timedelta(minutes=10), _at(payments_due.take_holds), goes_on=True),
+    Job("refund_again", timedelta(minutes=10), _at(refunds.refund_again), goes_on=True),
     Job("guard_holds", timedelta(minutes=10), _at(payments_due.guard_holds)),
     Job("draft_statements", timedelta(seconds=5), _at(billing.draft_statements), goes_on=True),
     Job("accept_silent", timedelta(minutes=1), _at(billing.accept_silent), goes_on=True),

@@ -7,15 +7,18 @@ from sqlalchemy.orm import Session
 from billing import ledger, queries, settlement
 from billing.journal.actions import post
 from billing.ledger import Account
-from billing.payments.calls import amount_of, queue_call
+from billing.payments.calls import amount_of, new_payment, queue_call
+from billing.payments.pages import close_or_forget
 from billing.payments.payouts import REFUSED_AGAIN, queue_transfer, transfers_asked
-from billing.providers.base import PaymentFact
-from billing.tables import CallState, Operation, Payment, PaymentState, Statement, StatementState
-from billing.telling import tell_refused
+from billing.payments.queries import asked_for, find_card, is_rest, waits_for_its_time
+from billing.payments.refunds import apply_refunds, queue_refund, refunds_asked
+from billing.providers.base import PaymentFact, Purpose
+from billing.settlement import Funding
+from billing.tables import CallState, Operation, Payment, PaymentState, ProviderCall, Statement, StatementState
+from billing.telling import tell_refused, tell_rest, tell_unsecured
 from booking.queries import get_booking
 from booking.states import BookingState
 from booking.tables import Booking
-from marketplace.ids import new_id
 from marketplace.money import Money
 
 MOST_CHARGES = 3
@@ -28,48 +31,19 @@ TAKING = frozenset({Operation.CAPTURE, Operation.CHARGE})
 GIVEN_UP = frozenset({BookingState.CANCELLED, BookingState.REFUSED, BookingState.EXPIRED})
 
 
-def want_hold(session: Session, *, booking: Booking, quoted: Money, method: str, now: datetime) -> Payment:
-    """Ask for the quote and a fifth to be held on a card."""
-    amount = settlement.hold_for(quoted)
-    payment = _new_payment(session, booking, amount, now)
-    payment.method_id = method
-    parameters = {**amount_of(amount), "payer": booking.organisation_id or booking.person_id}
-    queue_call(session, payment=payment, operation=Operation.HOLD, parameters=parameters, now=now)
-    return payment
-
-
-def _new_payment(session: Session, booking: Booking, amount: Money, now: datetime) -> Payment:
-    payment = Payment(
-        id=new_id("pay"),
-        booking_id=booking.id,
-        number=len(queries.payments_of(session, booking.id)) + 1,
-        state=PaymentState.WANTED,
-        currency=amount.currency,
-        wanted_minor=amount.minor,
-        authorised_minor=0,
-        captured_minor=0,
-        refunded_minor=0,
-        transferred_minor=0,
-        fee_minor=0,
-        prepaid=False,
-        created_at=now,
-    )
-    session.add(payment)
-    session.flush()
-    return payment
-
-
 def release_all(session: Session, *, booking: Booking, now: datetime) -> None:
     """Let go of everything that is held or about to be held, and give back what was prepaid."""
     for payment in queries.lock_payments(session, booking.id):
         if payment.prepaid and payment.state is PaymentState.CAPTURED:
             _apply_prepayment(session, payment, Money(0, payment.currency), booking, now)
-        elif payment.state not in ENDED and not _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
+        elif payment.state in ENDED or close_or_forget(session, payment, now):
+            continue
+        elif not _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
             queue_call(session, payment=payment, operation=Operation.RELEASE, parameters={}, now=now)
 
 
 def _asked(session: Session, payment: Payment, *operations: Operation) -> bool:
-    return any(queries.find_call(session, payment.id, operation) for operation in operations)
+    return asked_for(session, payment.id, *operations)
 
 
 def capture(session: Session, payment: Payment, amount: Money, now: datetime) -> None:
@@ -90,29 +64,41 @@ def collect(session: Session, *, statement: Statement, now: datetime) -> None:
     owed = still_owed(session, booking_id=booking.id, currency=statement.currency)
     for payment in held:
         owed -= _take(session, payment, owed, booking, now)
+        if owed.minor < 0 and is_rest(session, payment):
+            close_or_forget(session, payment, now)  # what it asks for is too much by now
     if settlement.capturable(owed, owed):
-        _charge_rest(session, booking, owed, now)
+        _charge_rest(session, booking, statement, owed, now)
     if statement.firm_minor < 0:
         give_back(session, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)
 
 
 def still_owed(session: Session, *, booking_id: str, currency: str) -> Money:
-    """What the firm owes for a booking and no capture or charge is under way for; a contradicted one counts as under way."""
+    """What the firm owes for a booking and nothing is under way for; a contradicted call and an open page count as under way."""
     session.flush()
-    open_payments = {row.id for row in queries.payments_of(session, booking_id) if row.state not in ENDED}
+    open_payments = {row.id: row for row in queries.payments_of(session, booking_id) if row.state not in ENDED}
     asked = [
-        call.parameters["amount"]
+        int(call.parameters["amount"])
         for call in queries.calls_of(session, booking_id)
-        if call.operation in TAKING and call.state in {CallState.WAITING, CallState.MISMATCH} and call.payment_id in open_payments
+        if call.payment_id in open_payments and _takes(call, open_payments[call.payment_id])
     ]
     return Money(queries.balance_of(session, Account.AR, booking_id=booking_id) - sum(asked), currency)
+
+
+def _takes(call: ProviderCall, payment: Payment) -> bool:
+    """Whether a call is about to take what is owed; what is prepaid is not owed yet."""
+    if call.operation is Operation.PAGE:
+        to_pay = call.parameters["purpose"] == Purpose.PREPAY.value
+        return to_pay and not payment.prepaid and call.state is not CallState.FAILED
+    return call.operation in TAKING and call.state in {CallState.WAITING, CallState.MISMATCH}
 
 
 def _take(session: Session, payment: Payment, owed: Money, booking: Booking, now: datetime) -> Money:
     """What of `owed` this payment covers, with the call or the posting that takes it."""
     if payment.prepaid and payment.state is PaymentState.CAPTURED:
         return _apply_prepayment(session, payment, owed, booking, now)
+    if waits_for_its_time(session, payment):
+        close_or_forget(session, payment, now)  # what is owed now is charged to its card, nothing needs to be held any more
     if payment.state is not PaymentState.AUTHORISED or _asked(session, payment, Operation.CAPTURE, Operation.RELEASE):
         return Money(0, owed.currency)
     amount = settlement.capturable(owed, Money(payment.authorised_minor, owed.currency))
@@ -126,45 +112,29 @@ def _apply_prepayment(session: Session, payment: Payment, owed: Money, booking: 
     post(session, ledger.prepay_applied(used), source_type="payment", source_id=payment.id, booking=booking, now=now)
     if used < left:
         rest = left - used
-        _queue_refund(session, payment, rest, booking, payment.id, now)
+        queue_refund(session, payment, rest, booking, payment.id, now)
     queue_transfer(session, payment, used, now)
     return used
 
 
-def _queue_refund(session: Session, payment: Payment, amount: Money, booking: Booking, source_id: str, now: datetime) -> None:
-    """`total` is what will have been refunded of the payment then: by it a refund whose answer was lost is found again."""
-    post(session, ledger.refund_initiated(amount), source_type="payment", source_id=source_id, booking=booking, now=now)
-    parameters = {**amount_of(amount), "total": _refunds_asked(session, payment) + amount.minor}
-    queue_call(session, payment=payment, operation=Operation.REFUND, parameters=parameters, now=now)
-
-
-def _refunds_asked(session: Session, payment: Payment) -> int:
-    """What was asked to be refunded of a payment, minor units."""
-    calls = [one for one in queries.calls_of(session, payment.booking_id) if one.payment_id == payment.id]
-    return sum(
-        int(one.parameters["amount"]) for one in calls if one.operation is Operation.REFUND and one.state is not CallState.FAILED
-    )
-
-
 def give_back(session: Session, *, booking: Booking, now: datetime) -> int:
-    """Refund what a fee credit or a correction has left the firm to get back of its captured payments; how much, minor units.
+    """Refund what the firm has paid too much of its captured payments: by a credit, a correction, or two ways to pay at once.
 
-    What went out to the institution beyond its share is not refunded: that the institution pays back itself.
+    Returns how much, minor units. What went out to the institution beyond its share is not refunded: that the institution pays
+    back itself.
     """
-    if not queries.was_corrected(session, booking.id):
-        return 0
     asked, (charge, fee) = 0, queries.cash_sums(session, booking.id)
     out = queries.asked_to_transfer(session, booking.id) - queries.paid_back(session, booking.id)
     theirs = max(0, out - (charge - fee))
-    for payment in queries.lock_payments(session, booking.id):
-        overpaid, refunds = -queries.balance_of(session, Account.AR, booking_id=booking.id), _refunds_asked(session, payment)
+    for payment in reversed(queries.lock_payments(session, booking.id)):  # what was paid last was too much
+        overpaid, refunds = -queries.balance_of(session, Account.AR, booking_id=booking.id), refunds_asked(session, payment)
         left = payment.captured_minor - refunds - transfers_asked(session, payment)
         amount = Money(min(overpaid - theirs, left), payment.currency)
         if payment.state is PaymentState.CAPTURED and amount.minor > 0:
             source = f"{payment.id}:back:{refunds}"
             taken_back = ledger.prepay_applied(-amount)
             post(session, taken_back, source_type="payment", source_id=source, booking=booking, now=now)
-            _queue_refund(session, payment, amount, booking, source, now)
+            queue_refund(session, payment, amount, booking, source, now)
             asked += amount.minor
     return asked
 
@@ -173,16 +143,19 @@ def pay_out(session: Session, *, booking: Booking, now: datetime) -> None:
     """Send the institution its share of what a decided cancellation leaves of its captured payments."""
     for payment in queries.lock_payments(session, booking.id):
         if payment.state is PaymentState.CAPTURED:
-            left = payment.captured_minor - _refunds_asked(session, payment)
+            left = payment.captured_minor - refunds_asked(session, payment)
             queue_transfer(session, payment, Money(left, payment.currency), now)
 
 
-def _charge_rest(session: Session, booking: Booking, owed: Money, now: datetime) -> None:
-    """A second charge off-session, with the card that was held."""
-    earlier = next((p for p in queries.payments_of(session, booking.id) if p.method_id and p.customer_id), None)
-    if earlier is None:
+def _charge_rest(session: Session, booking: Booking, statement: Statement, owed: Money, now: datetime) -> None:
+    """A second charge off-session, with the card that was held or kept; where there is none the firm is asked to pay."""
+    if statement.funding is Funding.BANK:
         return
-    payment = _new_payment(session, booking, owed, now)
+    earlier = find_card(session, booking.id)
+    if earlier is None:
+        tell_rest(session, booking, statement, owed, now)
+        return
+    payment = new_payment(session, booking, owed, now)
     payment.method_id, payment.customer_id = earlier.method_id, earlier.customer_id
     queue_call(session, payment=payment, operation=Operation.CHARGE, parameters=amount_of(owed), now=now)
 
@@ -197,6 +170,14 @@ def charge_refused(session: Session, *, payment: Payment, now: datetime) -> None
     again = now + REFUSED_AGAIN if times < MOST_CHARGES else None
     booking, owed = get_booking(session, payment.booking_id), Money(payment.wanted_minor, payment.currency)
     tell_refused(session, booking, accepted, owed, number=payment.number, again=again, now=now)
+
+
+def hold_refused(session: Session, *, payment: Payment, now: datetime) -> None:
+    """Tell of a hold that was refused when its time had come, or let go by the bank; the booking stands (decision 0053)."""
+    booking = get_booking(session, payment.booking_id)
+    if booking.starts_at <= now or booking.state in GIVEN_UP:
+        return
+    tell_unsecured(session, booking, Money(payment.wanted_minor, payment.currency), cause=payment.id, now=now)
 
 
 def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now: datetime) -> bool:
@@ -217,15 +198,14 @@ def apply_payment(session: Session, *, payment: Payment, fact: PaymentFact, now:
         session.flush()
         if fact.state is PaymentState.CAPTURED:
             _post_capture(session, payment, booking, now)
-        elif accepted := queries.accepted_statement(session, booking.id):
+        elif (accepted := queries.accepted_statement(session, booking.id)) and not is_rest(session, payment):
             collect(session, statement=accepted, now=now)  # the hold came after it, or ended before its capture got there
+        elif booking.state in GIVEN_UP:
+            release_all(session, booking=booking, now=now)  # held on a page while the booking ended
+        elif payment.authorised_minor and fact.state is PaymentState.RELEASED and not _asked(session, payment, Operation.RELEASE):
+            hold_refused(session, payment=payment, now=now)  # banks let go of what they hold as they like
     _post_fee(session, payment, fact, booking, now)
-    if fact.refunded_minor > payment.refunded_minor:
-        entry = ledger.refund_settled(Money(fact.refunded_minor - payment.refunded_minor, payment.currency))
-        source = f"{payment.id}:{payment.refunded_minor}" if payment.refunded_minor else payment.id
-        post(session, entry, source_type="payment", source_id=source, booking=booking, now=now)
-        payment.refunded_minor = fact.refunded_minor
-    session.flush()
+    apply_refunds(session, payment=payment, fact=fact, booking=booking, now=now)
     settle_if_paid(session, booking=booking, now=now)
     return True
 
@@ -234,7 +214,8 @@ def _as_asked(session: Session, payment: Payment, fact: PaymentFact) -> bool:
     """Whether a captured amount is exactly the one that was asked for."""
     if fact.state is not PaymentState.CAPTURED or payment.state in ENDED:
         return True
-    asked = queries.find_call(session, payment.id, Operation.CAPTURE) or queries.find_call(session, payment.id, Operation.CHARGE)
+    ways = (Operation.CAPTURE, Operation.CHARGE, Operation.PAGE)
+    asked = next((call for way in ways if (call := queries.find_call(session, payment.id, way))), None)
     if asked is not None and asked.parameters["amount"] == fact.captured_minor:
         return True
     if asked is not None:
@@ -275,10 +256,12 @@ def apply_transfer(session: Session, *, payment: Payment, amount_minor: int, now
 
 
 def settle_if_paid(session: Session, *, booking: Booking, now: datetime) -> None:
-    """Accepted statements are settled once nothing is owed by the firm and nothing is on its way back."""
+    """Accepted statements are settled once the firm owes nothing and has no page open to pay on, and nothing is on its way back
+    to it or came back from it."""
     session.flush()
-    open_accounts = [queries.balance_of(session, account, booking_id=booking.id) for account in (Account.AR, Account.RIT)]
-    if any(open_accounts):
+    if any(row.state is PaymentState.WANTED and is_rest(session, row) for row in queries.payments_of(session, booking.id)):
+        return
+    if any(queries.balance_of(session, account, booking_id=booking.id) for account in (Account.AR, Account.RIT, Account.SUS)):
         return
     for statement in queries.statements_being_paid(session, booking.id):
         statement.state, statement.settled_at = StatementState.SETTLED, now

@@ -75,6 +75,8 @@ class Call:
     generation: int
     first_called_at: datetime
     called_at: datetime
+    page_id: str | None = None
+    """Of the payer's page or of the card being kept."""
 
     @property
     def mark(self) -> Mark:
@@ -195,6 +197,8 @@ class SetupFact:
     method: MethodFact | None
     page: str | None
     declined: str | None
+    made_by: str | None = None
+    """The key of the call that asked for it or for its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,8 @@ class PaymentFact:
     method_id: str | None
     capture_before: datetime | None
     refunds: tuple[RefundFact, ...] = ()
+    made_by: str | None = None
+    """The key of the call that asked for it or for its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +266,7 @@ class TransferFact:
     amount_minor: int
 
 
-Fact = PaymentFact | TransferFact
+Fact = PaymentFact | TransferFact | SetupFact | CheckoutFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +322,9 @@ class Provider(Protocol):
 
     def read_payment(self, object_id: str) -> PaymentFact:
         """A payment as it is now."""
+
+    def read_page(self, object_id: str) -> PaymentFact | SetupFact | CheckoutFact:
+        """What came of a page: its payment or its card once there is one, else the page as it is now."""
 
     def read_refund(self, object_id: str) -> RefundFact:
         """A refund as it is now."""

@@ -14,6 +14,7 @@ from billing.providers.base import (
     Call,
     CheckoutFact,
     CheckoutOrder,
+    CheckoutState,
     Confirmation,
     CustomerFact,
     Fact,
@@ -40,13 +41,26 @@ LOOK_BACK = timedelta(hours=1)
 """Objects are looked for from so long before the first call on, for clocks that differ."""
 
 
+BACK = "http://127.0.0.1:8000/{language}/bookings/{booking}/payment/back"
+"""Where a payer comes back to, where nothing else is said."""
+
+
 class StripeConnect:
     """One provider: `key` is a secret key, `api_base` another address of the API (the stand-in's), or empty for Stripe.
 
-    `http` carries the requests; without one they go over the network.
+    `http` carries the requests; without one they go over the network. `back` is where a payer comes back to from a page of the
+    provider's or their bank's.
     """
 
-    def __init__(self, key: str, api_base: str = "", timeout_s: float = TIMEOUT_S, http: stripe.HTTPClient | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        api_base: str = "",
+        timeout_s: float = TIMEOUT_S,
+        http: stripe.HTTPClient | None = None,
+        back: str = BACK,
+    ) -> None:
+        self._back = back
         addresses: dict[str, str] = {"api": api_base.rstrip("/")} if api_base else {}
         self._stripe = stripe.StripeClient(
             key,
@@ -60,10 +74,8 @@ class StripeConnect:
         """Raises: NoAnswer, Broken, Declined, Rejected."""
         with troubles():
             match call.operation:
-                case Operation.HOLD:
-                    return self._pay(orders.hold(call, self._customer_of(call)), call.mark)
-                case Operation.CHARGE:
-                    return self._pay(orders.charge(call), call.mark)
+                case Operation.HOLD | Operation.CHARGE:
+                    return self._pay(self._order_of(call), call.mark)
                 case Operation.CAPTURE:
                     return self._capture(call)
                 case Operation.RELEASE:
@@ -72,6 +84,8 @@ class StripeConnect:
                     return self._refund(call)
                 case Operation.TRANSFER:
                     return self._transfer(call)
+                case _:
+                    return self._with_payer(call)
 
     def look(self, call: Call) -> Fact | None:
         """Raises: NoAnswer, Broken, Declined, Rejected."""
@@ -80,6 +94,12 @@ class StripeConnect:
                 return self._find_payment(call)
             if call.operation is Operation.TRANSFER:
                 return self._find_transfer(call)
+            if call.operation in {Operation.KEEP, Operation.PAGE}:
+                return self._find_page(call)
+            if call.operation in {Operation.READ, Operation.CLOSE}:
+                found = self.read_page(call.page_id or "")
+                still_open = isinstance(found, CheckoutFact) and found.state is CheckoutState.OPEN
+                return None if still_open and call.operation is Operation.CLOSE else found
             fact = self._read(call.object_id or "")
             wanted = {
                 Operation.CAPTURE: fact.state is PaymentState.CAPTURED,
@@ -98,6 +118,10 @@ class StripeConnect:
         """Raises: NoAnswer, Broken, Rejected, Declined."""
         with troubles():
             return self._read(object_id)
+
+    def read_page(self, object_id: str) -> PaymentFact | SetupFact | CheckoutFact:
+        """Raises: NoAnswer, Broken, Rejected, Declined."""
+        return self._follow(self.read_checkout(object_id))
 
     def read_refund(self, object_id: str) -> RefundFact:
         """Raises: NoAnswer, Broken, Rejected."""
@@ -219,6 +243,45 @@ class StripeConnect:
         asked = {"booking": call.parameters["booking"]}
         mark = Mark(f"{call.idempotency_key}:customer")
         return self._stripe.customers.create({"metadata": asked}, _under(mark)).id
+
+    def _with_payer(self, call: Call) -> Fact:
+        """What is about a page or a card of the payer's."""
+        if call.operation is Operation.KEEP:
+            return self.set_up(self._card_order(call), call.mark)
+        if call.operation is Operation.PAGE:
+            return self.open_checkout(orders.page(call, self._customer_of(call), self._back_of(call)), call.mark)
+        if call.operation is Operation.CLOSE:
+            return self._follow(self.expire_checkout(call.page_id or "", call.mark))
+        return self.read_page(call.page_id or "")
+
+    def _back_of(self, call: Call) -> str:
+        return self._back.format(language=call.parameters.get("language", "zh"), booking=call.parameters["booking"])
+
+    def _card_order(self, call: Call) -> SetUpOrder:
+        return SetUpOrder(call.parameters["booking"], self._customer_of(call), call.method_id or "", self._back_of(call))
+
+    def _follow(self, page: CheckoutFact) -> PaymentFact | SetupFact | CheckoutFact:
+        """A page that is done to what it was for. While it is open its payment may be one that was declined."""
+        if page.state is CheckoutState.COMPLETE and page.payment_id:
+            return self.read_payment(page.payment_id)
+        if page.state is CheckoutState.COMPLETE and page.setup_id:
+            return self.read_setup(page.setup_id)
+        return page
+
+    def _find_page(self, call: Call) -> Fact | None:
+        """The page or the kept card that a call whose answer was lost has made."""
+        customer = self.find_customer(call.parameters["payer"])
+        if customer is None:
+            return None
+        if call.operation is Operation.KEEP:
+            return self.find_setup(customer.object_id, call.mark)
+        page = self.find_checkout(customer.object_id, call.mark)
+        return self._follow(page) if page else None
+
+    def _order_of(self, call: Call) -> PaymentIntentCreateParams:
+        if call.operation is Operation.CHARGE:
+            return orders.charge(call)
+        return orders.hold(call, self._customer_of(call), self._back_of(call))
 
     def _pay(self, order: PaymentIntentCreateParams, mark: Mark) -> PaymentFact:
         return self._whole(self._stripe.payment_intents.create(order, _under(mark)))

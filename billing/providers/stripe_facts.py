@@ -70,6 +70,7 @@ def payment_of(intent: stripe.PaymentIntent, refunds: Iterable[stripe.Refund]) -
         method_id=_id(intent.payment_method),
         capture_before=datetime.fromtimestamp(ends, UTC) if ends else None,
         refunds=given_back,
+        made_by=_made_by(intent.metadata),
     )
 
 
@@ -91,17 +92,20 @@ def _id(thing: Any) -> str | None:
     return thing if thing is None or isinstance(thing, str) else str(thing.id)
 
 
+def _made_by(metadata: Any) -> str | None:
+    return metadata["key"] if metadata and "key" in metadata else None
+
+
 def refund_of(refund: stripe.Refund) -> RefundFact:
     """The account has lost its amount once it was booked, and has it again once its failure was."""
     gone = refund.balance_transaction and not getattr(refund, "failure_balance_transaction", None)
-    metadata = refund.metadata
     return RefundFact(
         object_id=refund.id,
         payment_id=_id(refund.payment_intent),
         state=REFUND_STATES[refund.status or "pending"],
         amount_minor=refund.amount,
         booked_minor=refund.amount if gone else 0,
-        made_by=metadata["key"] if metadata and "key" in metadata else None,
+        made_by=_made_by(refund.metadata),
         failure=getattr(refund, "failure_reason", None),
     )
 
@@ -115,6 +119,7 @@ def setup_of(intent: stripe.SetupIntent) -> SetupFact:
         method=method_of(method) if isinstance(method, stripe.PaymentMethod) else None,
         page=_page(intent),
         declined=getattr(intent.last_setup_error, "code", None),
+        made_by=_made_by(intent.metadata),
     )
 
 

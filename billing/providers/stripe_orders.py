@@ -1,5 +1,7 @@
 """What is sent to Stripe: our orders in the shape of its requests."""
 
+from datetime import datetime
+
 from stripe.params import PaymentIntentConfirmParams, PaymentIntentCreateParams, SetupIntentCreateParams
 from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
@@ -13,7 +15,25 @@ def metadata_of(call: Call) -> dict[str, str]:
     return {"key": call.key, "booking": call.parameters["booking"]}
 
 
-def hold(call: Call, customer_id: str) -> PaymentIntentCreateParams:
+def page(call: Call, customer_id: str, back: str) -> CheckoutOrder:
+    """What a call for a page asks for; `back` is where its payer comes back to."""
+    asked = call.parameters
+    return CheckoutOrder(
+        subject=asked["booking"],
+        name=asked["name"],
+        customer_id=customer_id,
+        purpose=Purpose(asked["purpose"]),
+        ways=tuple(Way(way) for way in asked["ways"]),
+        amount_minor=asked["amount"],
+        currency=asked["currency"],
+        return_url=back,
+        cancel_url=back,
+        expires_at=datetime.fromisoformat(asked["ends_at"]),
+        language=asked["language"],
+    )
+
+
+def hold(call: Call, customer_id: str, back: str) -> PaymentIntentCreateParams:
     """With the payer there the card is kept too; `off_session` in the parameters is a hold on a kept card without them."""
     order = _payment(call, customer_id)
     order["capture_method"] = "manual"
@@ -21,8 +41,7 @@ def hold(call: Call, customer_id: str) -> PaymentIntentCreateParams:
         order["off_session"] = True
     else:
         order["setup_future_usage"] = "off_session"
-    if page := call.parameters.get("return_url"):
-        order["return_url"] = page
+        order["return_url"] = back
     return order
 
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from billing import policy as policies
-from billing import pricing, queries, settlement
-from billing.payments import actions as payments
+from billing import pricing, queries
+from billing.payments.securing import secure
 from billing.policy import Policy
 from billing.programmes import actions as programmes
 from billing.programmes.actions import Wanted
@@ -59,15 +59,15 @@ def quote_booking(
     payment_method: str | None,
     now: datetime,
     offer: Offer | None = None,
+    funding: Funding | None = None,
 ) -> Money:
-    """Freeze price and policy for the booking; with a payment method queue the hold. One's own house pays nothing.
+    """Freeze price and policy for the booking and ask for what secures it. One's own house pays nothing.
 
-    Less than the provider takes online is not held and comes on the statement.
+    Without `funding` a payment method is a card's, and none means by bank.
     """
-    funding = Funding.CARD if payment_method else Funding.BANK
+    funding = funding or (Funding.CARD if payment_method else Funding.BANK)
     [quoted] = quote_bookings(session, bookings=[booking], organisation=organisation, funding=funding, now=now, offer=offer)
-    if payment_method and settlement.capturable(quoted, quoted):
-        payments.want_hold(session, booking=booking, quoted=quoted, method=payment_method, now=now)
+    secure(session, booking=booking, quoted=quoted, funding=funding, method=payment_method, now=now)
     return quoted
 
 

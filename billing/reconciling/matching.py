@@ -49,6 +49,7 @@ POSTED: Mapping[EntryKind, Part] = {
     EntryKind.PREPAY_CAPTURED: Part.TAKEN,
     EntryKind.PSP_FEE: Part.TAKEN,
     EntryKind.REFUND_SETTLED: Part.GIVEN_BACK,
+    EntryKind.REFUND_FAILED: Part.GIVEN_BACK,
     EntryKind.TRANSFER_OUT: Part.PASSED_ON,
 }
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,10 +39,11 @@ def stripe_now() -> Callable[[], datetime]:
     return lambda: datetime.fromisoformat("2026-03-10T04:00:00+00:00")
 
 
-@pytest.fixture
-def stripe(stripe_now: Callable[[], datetime]) -> Iterator[Stripe]:
+@contextmanager
+def serving(read_clock: Callable[[], datetime]) -> Iterator[Stripe]:
+    """The stand-in on loopback."""
     port = free_port()
-    app = create_app(read_clock=stripe_now)
+    app = create_app(read_clock=read_clock)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -51,6 +53,12 @@ def stripe(stripe_now: Callable[[], datetime]) -> Iterator[Stripe]:
     app.state.stand_in.sender.shutdown()
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def stripe(stripe_now: Callable[[], datetime]) -> Iterator[Stripe]:
+    with serving(stripe_now) as running:
+        yield running
 
 
 def work(sessions: sessionmaker[Session], stripe: Stripe, now: datetime, most: int = 30) -> int:

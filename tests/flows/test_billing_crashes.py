@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, cancelling, invariants, outbox, webhooks
 from billing.payments import due
+from billing.payments.pages import look
 from billing.providers.base import Call, Provider
 from billing.providers.requests import Description
+from billing.providers.stand_in import checkout
 from billing.providers.stand_in.answering import StandIn
 from billing.providers.stand_in.paying import HOLD_LIFE
 from billing.providers.stand_in.shop import Shop
@@ -28,11 +30,13 @@ from billing.providers.stripe_connect import StripeConnect
 from billing.reconciling import actions as reconciling
 from billing.reconciling import queries as reconciled
 from billing.reconciling.tables import ProviderMovement
+from billing.settlement import Funding
 from billing.tables import CallState, JournalEntry, Operation, ProviderCall
 from booking.states import BookingState
 from booking.tables import Booking
 from tests.billing.in_process import InProcess
-from tests.billing.test_card_flow import AFTER, BEFORE, a_card_booking, a_use
+from tests.billing.online.town import Town, Watch
+from tests.billing.test_card_flow import AFTER, BEFORE, START, a_card_booking, a_use
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON, NEXT_DAY = outbox.LEASE + timedelta(minutes=1), outbox.KEY_LIFE + timedelta(hours=6)
@@ -121,7 +125,7 @@ class World:
             self.die(Seam.BEFORE_CLAIM)
             session.commit()
         self.die(Seam.BEFORE_CALL)
-        self.reading = self.subject == "look"
+        self.reading = self.subject in {"look", "read"}
         outcome = outbox.call(asked, self.provider)
         self.reading = False
         self.sent[self.subject] = self.requests
@@ -143,12 +147,12 @@ class World:
         """claim | read | record one event; whether there was one."""
         with self.sessions() as session:
             claimed = webhooks.claim(session, now=self.now)
-            self.subject = "read_payment"
+            self.subject = method = reads(claimed.object_id) if claimed else ""
             self.die(Seam.BEFORE_CLAIM) if claimed else None
             session.commit()
         if claimed is None:
             return False
-        with self.read("read_payment"):
+        with self.read(method):
             seen = webhooks.read(claimed, self.provider)
         with self.transaction(Seam.BEFORE_COMMIT, Seam.AFTER_COMMIT) as session:
             webhooks.record(session, seen, now=self.now)
@@ -191,6 +195,11 @@ class World:
             self.work()
         except Killed:
             self.reading = False
+
+
+def reads(object_id: str) -> str:
+    """The method that an event about such an object asks."""
+    return {"cs": "read_page", "seti": "read_setup"}.get(object_id.partition("_")[0], "read_payment")
 
 
 def book(world: World) -> None:
@@ -250,6 +259,43 @@ def called_long_ago(world: World) -> None:
     world.now += NEXT_DAY
 
 
+def booked_far_ahead(world: World) -> None:
+    """By a card that is kept for the hold."""
+    world.now = START - timedelta(days=20)
+    world.booking_id = Town(world.sessions, None, Watch(world.now)).book(funding=Funding.CARD, method="pm_card_visa")  # type: ignore[arg-type]
+
+
+def booked_by_wallet(world: World) -> None:
+    """The page to pay on is to be opened."""
+    world.booking_id = Town(world.sessions, None, Watch(world.now)).book()  # type: ignore[arg-type]
+
+
+def paid_on_its_page(world: World) -> None:
+    """The payer comes back."""
+    booked_by_wallet(world)
+    world.work()
+    [page] = world.state.shop.all("checkout.session")
+    checkout.pay(world.state.shop, page, "alipay")
+    with world.sessions.begin() as session:
+        assert look(session, booking_id=world.booking_id, now=world.now) == 1
+
+
+def given_up_on_its_page(world: World) -> None:
+    booked_by_wallet(world)
+    world.work()
+    with world.sessions.begin() as session:
+        booking = session.get_one(Booking, world.booking_id)
+        booking.state = BookingState.CANCELLED
+        cancelling.settle_cancellation(session, booking=booking, free=True, now=world.now)
+
+
+def left_on_its_page(world: World) -> None:
+    """It ends by the clock there."""
+    booked_by_wallet(world)
+    world.work()
+    world.now += timedelta(hours=1)
+
+
 HOLD = {"payment_intent": 1, "charge": 1, "customer": 1}
 ONE = dict.fromkeys(("usage_charge", "payment_captured", "psp_fee", "transfer_out"), 1)
 USED = ({**HOLD, "transfer": 1}, ONE)
@@ -260,6 +306,9 @@ PREPAID = (
         ("prepay_captured", "psp_fee", "usage_charge", "prepay_applied", "refund_initiated", "refund_settled", "transfer_out"), 1
     ),
 )
+PAGE = {"customer": 1, "checkout.session": 1}
+PAID = ({**PAGE, "payment_intent": 1, "charge": 1}, {"prepay_captured": 1, "psp_fee": 1})
+KEPT = ({"customer": 1, "setup_intent": 1}, {})
 STORIES: dict[str, tuple[Callable[[World], None], tuple[Mapping[str, int], Mapping[str, int]]]] = {
     "hold": (book, (HOLD, {})),
     "capture": (used, USED),
@@ -267,16 +316,34 @@ STORIES: dict[str, tuple[Callable[[World], None], tuple[Mapping[str, int], Mappi
     "charge": (used_longer_than_held, LONGER),
     "release": (given_up, (HOLD, {})),
     "refund": (prepaid_and_used, PREPAID),
+    "keep": (booked_far_ahead, KEPT),
+    "page": (booked_by_wallet, (PAGE, {})),
+    "read": (paid_on_its_page, PAID),
+    "close": (given_up_on_its_page, (PAGE, {})),
     "look": (called_long_ago, USED),
     "read_payment": (used, USED),
+    "read_setup": (booked_far_ahead, KEPT),
+    "read_page": (left_on_its_page, (PAGE, {})),
     "events_since": (used, USED),
     "movements_since": (used, USED),
     "made_since": (used, USED),
 }
 """Of each call that goes out: what leads to it, and the objects there and the entries here in the end."""
 
-REQUESTS = {"hold": 2, "capture": 1, "transfer": 1, "charge": 1, "release": 1, "refund": 1, "look": 1}
-"""How many requests it takes that change something (of `look`, that read): each may lose its answer."""
+REQUESTS = {
+    "hold": 2,
+    "capture": 1,
+    "transfer": 1,
+    "charge": 1,
+    "release": 1,
+    "refund": 1,
+    "keep": 2,
+    "page": 2,
+    "read": 2,
+    "close": 1,
+    "look": 1,
+}
+"""How many requests it takes that change something (of `look` and `read`, that read): each may lose its answer."""
 
 NOT_THERE = {(subject, Seam.BEFORE_CLAIM) for subject in ("events_since", "movements_since", "made_since")} | {
     ("movements_since", Seam.BEFORE_COMMIT),
@@ -341,12 +408,13 @@ def test_after_a_crash_there_is_one_object_there_and_one_entry_here(
         assert {row.id for row in session.query(ProviderMovement)} == moved
 
 
-CREATED = ("customer", "payment_intent", "charge", "refund", "transfer")
+CREATED = ("customer", "payment_intent", "charge", "refund", "transfer", "checkout.session", "setup_intent")
 
 
 def test_each_operation_sends_as_many_requests_as_are_listed(committed_db: sessionmaker[Session]) -> None:
     world = World(committed_db)
-    for begin in (used, used_longer_than_held, given_up, prepaid_and_used):
+    online = (paid_on_its_page, given_up_on_its_page, booked_far_ahead)
+    for begin in (used, used_longer_than_held, given_up, prepaid_and_used, *online):
         world.now = BEFORE
         begin(world)
         world.work()

@@ -4,9 +4,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import queries, webhooks
 from billing.payments import queries as waiting
+from billing.payments.refunds import queue_refund, refund_refused
 from billing.providers.base import Notice
 from billing.tables import CallState, Operation, ProviderCall, ProviderEvent
+from booking.tables import Booking
 from marketplace import clock
+from marketplace.money import Money
 from marketplace.tables import Settlement
 from tests.billing.test_card_flow import a_card_booking
 from tests.builders import an_institution
@@ -67,3 +70,23 @@ def test_an_institution_s_account_is_set_by_page_and_by_api_and_only_by_the_oper
     assert (
         desk.reader("manager").post("/operator/payments/accounts", institution_id=house, account_id="acct_2").status_code == 404
     )
+
+
+def test_a_refund_that_did_not_arrive_is_listed_and_can_be_sent_again(desk: Desk) -> None:
+    now = clock.now()
+    with desk.database() as session, session.begin():
+        booking_id = a_card_booking(session).id
+        [payment] = queries.payments_of(session, booking_id)
+        queue_refund(session, payment, Money(7500, "CNY"), session.get_one(Booking, booking_id), "r1", now)
+        call = queries.calls_of(session, booking_id)[-1]
+        call.state, call.last_error, call.done_at = CallState.FAILED, "charge_expired_for_refund", now
+        refund_refused(session, payment=payment, call=call, now=now)
+        payment_id = payment.id
+    reader = desk.reader("operator")
+    page = reader.get("/operator/payments").text
+    assert all(word in page for word in ("Refunds that did not arrive", booking_id, "75.00", "charge_expired_for_refund"))
+    again = f"/operator/payments/refunds/{payment_id}/again"
+    assert desk.reader("manager").post(again).status_code in {403, 404}
+    assert "Refunds that did not arrive" not in reader.post(again).text
+    assert reader.post(again).status_code == 404
+    assert "On its way back" in reader.get(f"/bookings/{booking_id}/payment").text

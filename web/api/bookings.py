@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
+from billing.settlement import Funding
 from booking import actions, queries
 from booking.bundles.moves import version_of
 from booking.presence import actions as presence
@@ -69,6 +70,7 @@ def order_of(resource_id: str, wish: shapes.BookingIn) -> checkout.Order:
         quantity=wish.quantity,
         purpose=wish.purpose,
         payment_method=wish.payment_method,
+        funding=Funding(wish.funding) if wish.funding else None,
         override=wish.override.reason if wish.override else None,
         assisted=wish.assisted,
     )

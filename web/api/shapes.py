@@ -169,7 +169,7 @@ class BookingIn(Shape):
     organisation_id: Text | None = None
     quantity: Annotated[Whole, Field(ge=1, le=1000)] = 1
     purpose: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_clean)] | None = None
-    funding: Literal["bank", "card"] | None = None
+    funding: Literal["bank", "card", "wallet"] | None = None
     payment_method: Text | None = None
     override: OverrideIn | None = None
     assisted: Flag = False

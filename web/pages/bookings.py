@@ -9,10 +9,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
+from billing.settlement import Funding
 from booking import actions, queries
 from booking.admission import SlotRefused
 from booking.presence import actions as presence
 from booking.requests.tables import Grounds
+from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.catalogue import queries as catalogue
 from marketplace.money import EXPONENTS, Money
@@ -53,7 +55,7 @@ def book(pen: Drawing, resource_id: str, fields: Fields, db: Db, now: Now, setti
         override=text(fields, "override")[:1000],
     )
     repeat = review.repeat_of(fields)
-    key, hold = text(fields, "key")[:100], timedelta(minutes=settings.hold_minutes)
+    key, hold = text(fields, "key")[:100], review.hold_of(settings)
     try:
         order = order_of(row.id, read_wish(_wish(fields, settings.test_payment_method)))
     except (Malformed, Invalid) as refusal:
@@ -88,6 +90,8 @@ def _confirm(
                 note(db, refusal, now)
             return review.draw(pen, db, order, hold, now, key=key, refusal=refusal)
         return _refused(pen, db, row.id, asked, refusal, key, now)
+    if made.state is BookingState.HELD and (order.funding is Funding.WALLET or order.payment_method is None):
+        return _on(pen, f"/{pen.lang.value}/bookings/{made.id}/payment")  # something is left to do there
     if not pen.partial:
         return pen.go(f"/bookings/{made.id}", of_bookings([made.state]))
     view = resource.booked(db, resource.panel(db, row, asked, actor=pen.actor, lang=pen.lang, now=now), made)
@@ -114,7 +118,7 @@ def _on(pen: Drawing, address: str) -> Response:
 
 def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
     """The form's fields as a program would send them: what was left empty is not there, a number is one."""
-    given = {name: text(fields, name) for name in ("start", "end", "organisation_id", "quantity", "purpose")}
+    given = {name: text(fields, name) for name in ("start", "end", "organisation_id", "quantity", "purpose", "funding")}
     quantity = given.pop("quantity")
     found: dict[str, object] = {"payment_method": payment_method, "assisted": bool(text(fields, "assisted")), **given}
     if quantity:
@@ -127,7 +131,7 @@ def _wish(fields: Fields, payment_method: str) -> dict[str, object]:
 def _once(pen: Drawing, db: Db, key: str, order: checkout.Order, hold: timedelta, now: Now) -> Booking:
     """The booking of this form; sent twice, the form makes one booking. Raises: SlotRefused, Invalid, NotAllowed."""
     path = f"/r/{order.resource_id}/bookings"
-    content = f"{order.slot}{order.organisation_id}{order.quantity}{order.assisted}{order.purpose}"
+    content = f"{order.slot}{order.organisation_id}{order.quantity}{order.assisted}{order.purpose}{order.funding}"
 
     def make() -> str:
         return checkout.book(db, actor=pen.actor, order=order, now=now, hold=hold)[0].id

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from billing import webhooks
-from billing.payments import payouts
+from billing.payments import payouts, refunds
 from marketplace.refusals import Invalid
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.pages.account import again
@@ -18,9 +18,9 @@ TEMPLATE = "operator_payments.html"
 
 
 @router.get("")
-def page(pen: Drawing, db: ReadDb, actor: SignedIn) -> Response:
+def page(pen: Drawing, db: ReadDb, actor: SignedIn, now: Now) -> Response:
     require_operator(actor)
-    return pen.page(TEMPLATE, payments(db, pen.lang), area=Area.OPERATOR)
+    return pen.page(TEMPLATE, payments(db, pen.lang, now), area=Area.OPERATOR)
 
 
 @router.post("/accounts")
@@ -36,7 +36,7 @@ def set_account(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now)
             now=now,
         )
     except Invalid as refusal:
-        view = payments(db, pen.lang, again(pen, fields, refusal))
+        view = payments(db, pen.lang, now, again(pen, fields, refusal))
         return pen.page(TEMPLATE, view, status=status_of(refusal), area=Area.OPERATOR)
     return pen.go("/operator/payments", "saved")
 
@@ -45,4 +45,12 @@ def set_account(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now)
 def look_again(pen: Drawing, event_id: str, db: Db, actor: SignedIn, now: Now) -> Response:
     require_operator(actor)
     webhooks.look_again(db, event_id=event_id, now=now)
+    return pen.go("/operator/payments")
+
+
+@router.post("/refunds/{payment_id}/again")
+def send_again(pen: Drawing, payment_id: str, db: Db, actor: SignedIn, now: Now) -> Response:
+    """What came back goes out once more."""
+    require_operator(actor)
+    refunds.send_again(db, payment_id=payment_id, now=now)
     return pen.go("/operator/payments")

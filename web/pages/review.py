@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy.orm import Session
 
+from billing.payments.pages import HELD_FOR
 from booking.series.actions import SeriesRefused
 from booking.series.queries import bookings_of
 from booking.tables import BookingSeries
 from marketplace.catalogue import queries as catalogue
 from marketplace.refusals import Invalid, Refusal
+from marketplace.settings import Settings
 from marketplace.slot import Slot
 from web import checkout
 from web.checkout import Order
@@ -42,7 +44,13 @@ def page(
     if asked.slot is None:
         raise Invalid(field="end", reason="not after start")
     order = order_as_typed(pen, resource_id, asked, asked.slot)
-    return draw(pen, db, order, timedelta(minutes=settings.hold_minutes), now, repeat=repeat)
+    return draw(pen, db, order, hold_of(settings), now, repeat=repeat)
+
+
+def hold_of(settings: Settings) -> timedelta:
+    """For how long the time is held while a card is checked; one that is entered on a page needs as long as a page lives."""
+    hold = timedelta(minutes=settings.hold_minutes)
+    return hold if settings.test_payment_method else max(hold, HELD_FOR)
 
 
 def order_as_typed(pen: Pen, resource_id: str, asked: Asked, slot: Slot) -> Order:

@@ -117,8 +117,7 @@ def one(
     house = people.get_institution(session, row.institution_id)
     firm = people.get_organisation(session, row.organisation_id) if row.organisation_id else None
     quote, use = bills.find_quote(session, row.id), devices.use_of_booking(session, row.id)
-    statement = bills.statement_of_booking(session, row.id)
-    around = row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
+    statement, around = bills.statement_of_booking(session, row.id), row.slot.widen(EARLY_GRACE, OVERRUN_MAX)
     base = f"/{lang.value}/bookings/{row.id}"
     staff = may(actor, Action.DECIDE_BOOKINGS, institution_id=row.institution_id)
     runs = known_runs(session, row.resource_id, around) if row.starts_at <= now else []
@@ -146,6 +145,7 @@ def one(
         sessions=[run_row(run) for run in runs],
         cancel=cancel_offer(session, row, now) if staff or is_own(actor, row) else None,
         statement_url=f"{base}/statement" if statement else None,
+        payment_url=f"{base}/payment" if bills.with_payments(session, [row.id]) else None,
         ics_url=f"{base}.ics",
         history=history(session, row, runs=runs, statement=statement, actor=actor, lang=lang, zone=zone),
         changes=changes(session, row, actor=actor, lang=lang, zone=zone, now=now, form=form, refusal=refusal),
@@ -300,6 +300,7 @@ def statement(
         dispute_reason=made.dispute_reason,
         corrections=[f"{one}" for one in earlier],
         because=because(session, made, actor, lang),
+        payment_url=f"/{lang.value}/bookings/{row.id}/payment" if made.funding is not Funding.BANK else None,
         programmes=programmes.of_statement(session, made, lang),
         basis=basis(session, row, use),
         form=form,

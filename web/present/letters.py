@@ -30,7 +30,7 @@ from web import labels
 from web.calendar import Method, Parties, Status, invitation
 from web.i18n import Formats, translator
 from web.mail import Attachment, Letter
-from web.present import attestations, calendars, external, messages, names, replanned
+from web.present import attestations, calendars, external, messages, names, payment_letters, replanned
 from web.present.series_letters import enclosed
 from web.views.frame import Lang
 
@@ -245,7 +245,7 @@ def _instead(ended: Sequence[Matter]) -> Facts:
 
 def _more(session: Session, message: Message, matters: Sequence[Matter], now: datetime) -> Facts:
     matter = matters[0]
-    if message.kind.startswith("statement"):
+    if message.kind.startswith(("statement", "payment_")):
         return _bill(session, message, matter)
     if attestation_id := message.data.get("attestation_id"):
         return attestations.facts(session, attestation_id, matter.place.timezone, matter.lang)
@@ -349,7 +349,9 @@ def _given_up(session: Session, matter: Matter) -> Facts:
 
 
 def _bill(session: Session, message: Message, matter: Matter) -> Facts:
-    """The amount of a statement and until when it can be answered."""
+    """The amount of a statement and until when it can be answered; of a payment what happens next."""
+    if message.kind.startswith("payment_"):
+        return payment_letters.facts(message, matter.formats, matter.at, matter.lang)
     _, data = matter.say, message.data
     facts = [(_("Amount"), matter.formats.money(Money(data["minor"], data["currency"])))]
     if message.kind == "statement_credited":
@@ -369,9 +371,9 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
 def _next_try(matter: Matter, again: str | None) -> str:
     _ = matter.say
     if again:
-        said = _("The card is asked again after {at}. See that it can be charged; nothing is lost until then.")
+        said = _("The card is asked again after {at}. See that it can be charged, or pay the amount now on the page below.")
         return said.format(at=matter.at(datetime.fromisoformat(again)))
-    return _("The card is not asked again. The amount stays owed; please settle how it is paid.")
+    return _("The card is not asked again. The amount stays owed; pay it on the page below.")
 
 
 def _calendar(matter: Matter, base_url: str, parties: Parties) -> Attachment | None:

@@ -116,6 +116,8 @@ def _of_booking(message: Message, booking_id: str) -> str:
         return f"series/{message.data['series_id']}"
     if message.kind.startswith("attestation_"):
         return f"bookings/{booking_id}/attestations"
+    if message.kind.startswith("payment_") or message.kind == "statement_refused":
+        return f"bookings/{booking_id}/payment"
     return f"bookings/{booking_id}" + ("/statement" if message.kind.startswith("statement") else "")
 
 

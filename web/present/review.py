@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from billing import actions as billing
 from billing import queries as bills
+from billing.payments.pages import WALLET_CURRENCY
 from billing.policy import Policy
+from billing.settlement import Funding
 from booking.admission import SlotRefused
 from booking.places import Place, get_place
 from booking.series.actions import SeriesRefused
@@ -30,7 +32,7 @@ from web.present.policy import percent
 from web.present.series import reasons_of, would_help
 from web.repeats import ONCE, Repeat
 from web.views.frame import Choice, Lang
-from web.views.resource import RefusalPanel
+from web.views.resource import Quote, RefusalPanel
 from web.views.review import CancelStep, ReviewView
 
 
@@ -57,8 +59,7 @@ def view(
     asks, until, wanted = place.rules.asks(chosen), place.rules.decide_by(now), replace(order, organisation_id=chosen)
     series = repeating.view(session, wanted, repeat, prices[0], actor=actor, lang=lang, zone=place.zone, now=now)
     found = refusal or series.refusal
-    if not found and not repeat.asked and actor.person_id:
-        found = checkout.foresee(session, actor=actor, order=wanted, now=now)
+    found = found if found or repeat.asked else _ahead(session, actor, wanted, now)
     return ReviewView(
         resource_id=row.id,
         resource=names.name_of(row, lang),
@@ -91,6 +92,7 @@ def view(
         shown=shown_of(wanted if len(firms) > 1 else replace(order, organisation_id=None), repeat),
         kept=urlencode(_typed(order, repeat)),
         override=_override(actor, row, order, series, repeat, found),
+        funding=_funding(session, row, order, quote) if not repeat.asked else None,
         refusal=in_the_way(found, row.timezone, lang) if found else None,
         closed=None if row.state is ListingState.PUBLISHED else row.state.value,
     )
@@ -103,6 +105,17 @@ BILLED = {"billed", "unused", "overtime", "tax"}
 
 def _hold_min(session: Session, row: Resource, hold: timedelta) -> int | None:
     return int(hold.total_seconds() // 60) if billing.takes_cards(session, institution_id=row.institution_id) else None
+
+
+def _ahead(session: Session, actor: Actor, order: Order, now: datetime) -> Refusal | None:
+    """What somebody signed in would be refused now."""
+    return checkout.foresee(session, actor=actor, order=order, now=now) if actor.person_id else None
+
+
+def _funding(session: Session, row: Resource, order: Order, quote: Quote) -> str | None:
+    """Wallets are offered where the platform collects and the price is in their currency."""
+    offered = quote.hold is not None and quote.total.currency == WALLET_CURRENCY
+    return (order.funding or Funding.CARD).value if offered else None
 
 
 def _override(

@@ -239,6 +239,8 @@ class BookingView:
     sessions: Sequence[SessionRow]
     cancel: CancelOffer | None
     statement_url: str | None
+    payment_url: str | None
+    """Where something was asked for online."""
     ics_url: str
     history: Sequence[Happening]
     changes: Changes

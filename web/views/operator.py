@@ -93,6 +93,17 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StuckRow:
+    """A refund that did not arrive and is not under way."""
+
+    payment_id: str
+    booking_id: str
+    amount: Money
+    failure: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ShareRow:
     institution_id: str
     name: str
@@ -111,6 +122,7 @@ class PaymentsView:
     shares: Sequence[ShareRow]
     choices: Sequence[Choice]
     """Of these institutions."""
+    stuck: Sequence[StuckRow] = ()
     form: Form = EMPTY_FORM
     zone: str = "Asia/Shanghai"
 

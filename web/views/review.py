@@ -85,4 +85,6 @@ class ReviewView:
     override: str | None = None
     """Why the publisher's own rules do not count this time, as typed; None where that is not the reader's to say, or no help."""
     refusal: RefusalPanel | None = None
+    funding: str | None = None
+    """card or wallet, as chosen; None where there is no choice."""
     closed: str | None = None

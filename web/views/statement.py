@@ -120,6 +120,8 @@ class StatementView:
     """Earlier numbers of this statement that this one replaces."""
     because: Sequence[Because] = ()
     """Late messages that this version answers."""
+    payment_url: str | None = None
+    """Where it is paid through the platform."""
     programmes: Sequence[ProgrammePart] = ()
     """What programmes pay of this version."""
     basis: Basis | None = None

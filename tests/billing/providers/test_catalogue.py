@@ -68,12 +68,18 @@ def calls(world: World) -> list[Call]:
     """A call of every operation, in every shape."""
     taken = captured(world.provider, world.now)
     transfer = world.call(Operation.TRANSFER, taken, amount=48300, destination="acct_1", currency="USD")
+    payer, ends_at = {"payer": new_id("org"), "language": "en"}, (world.now + timedelta(hours=1)).isoformat()
+    page = {**payer, "purpose": "prepay", "ways": ["card", "alipay"], "ends_at": ends_at, "name": "MBE"}
+    opened = world.provider.open_checkout(a_checkout(world.customer, world.now), a_mark()).object_id
     return [
+        world.call(Operation.KEEP, **payer),
+        world.call(Operation.PAGE, **page),
+        world.call(Operation.READ, page_id=opened),
+        world.call(Operation.CLOSE, page_id=opened),
         world.call(Operation.HOLD),
         world.call(Operation.HOLD, payer=new_id("org")),
         world.call(Operation.HOLD, customer_id=world.customer, method_id=world.card),
         world.call(Operation.HOLD, customer_id=world.customer, method_id=world.card, off_session=True),
-        world.call(Operation.HOLD, return_url=BACK),
         world.call(Operation.CHARGE, customer_id=world.customer, method_id=world.card),
         world.call(Operation.CAPTURE, held(world.provider, world.now), amount=52500),
         world.call(Operation.RELEASE, held(world.provider, world.now)),
@@ -107,6 +113,7 @@ def every_page(world: World) -> None:
         mark = a_mark()
         opened = world.provider.open_checkout(order, mark)
         assert world.provider.find_checkout(world.customer, mark) == world.provider.read_checkout(opened.object_id)
+        assert world.provider.read_page(opened.object_id) == opened
         world.provider.expire_checkout(opened.object_id, a_mark())
         world.provider.expire_checkout(opened.object_id, a_mark())
 
@@ -131,7 +138,7 @@ def every_customer(world: World) -> None:
 SHAPES: dict[Callable[[World], object], set[str]] = {
     every_call: {"perform", "look"},
     every_refund: {"read_refund"},
-    every_page: {"open_checkout", "read_checkout", "find_checkout", "expire_checkout"},
+    every_page: {"open_checkout", "read_checkout", "read_page", "find_checkout", "expire_checkout"},
     every_set_up: {"set_up", "read_setup", "find_setup"},
     every_confirmation: {"confirm"},
     every_customer: {"find_customer", "customer_for"},

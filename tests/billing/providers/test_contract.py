@@ -116,7 +116,7 @@ def test_a_declined_card_says_so_and_needs_nobody(there: There) -> None:
 
 
 def test_a_bank_that_asks_gives_a_page_to_answer_on(there: There) -> None:
-    call = a_call(Operation.HOLD, now=there.now, method_id="pm_card_authenticationRequired", return_url=BACK)
+    call = a_call(Operation.HOLD, now=there.now, method_id="pm_card_authenticationRequired")
     refusal = declined(there.provider, call)
     assert (refusal.code, refusal.needs_payer) == ("requires_action", True)
     assert refusal.page is not None
