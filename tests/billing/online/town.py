@@ -12,6 +12,8 @@ from billing.payments import due, refunds
 from billing.payments.payouts import set_payout_account
 from billing.payments.queries import find_page
 from billing.quotes import actions as quoting
+from billing.reconciling import actions as reconciling
+from billing.reconciling.queries import LONG_AGO
 from billing.settlement import Funding
 from booking.states import BookingState
 from booking.tables import Booking
@@ -127,3 +129,7 @@ class Town:
             assert invariants.violations(session) == []
             assert invariants.provider_violations(session, self.stripe.provider.balance()) == []
         assert list(self.stripe.state.violations) == []
+        later = self.now + timedelta(days=1)
+        _, books = reconciling.ask_provider(self.stripe.provider, since=LONG_AGO, now=later)
+        with self.sessions() as session:
+            assert reconciling.compare(session, books, now=later) == []
