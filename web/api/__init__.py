@@ -11,6 +11,7 @@ from web.api import (
     bookings,
     bundles,
     chains,
+    claims,
     devices,
     discrepancies,
     evaluation,
@@ -59,6 +60,7 @@ def include(app: FastAPI) -> None:
         billing,
         payouts,
         programmes,
+        claims,
         evaluation,
         health,
     ):
