@@ -25,12 +25,12 @@ from marketplace.tables import Organisation
 from tests.billing.test_card_flow import AFTER, BEFORE, START, a_use
 from tests.builders import a_booking, a_programme, an_entitlement, an_organisation
 
-STEPS = ("use", "draft", "accept", "dispute", "resolve", "claim", "pay", "reject", "receive", "cancel", "move", "regrant")
+STEPS = ("bill", "use", "draft", "accept", "claim", "pay", "reject", "dispute", "resolve", "receive", "move", "cancel", "regrant")
 rates = st.sampled_from(["0.1", "0.333", "0.5", "0.95", "1"])
 programmes = st.fixed_dictionaries(
     {"stack": st.sampled_from([None, "city"]), "mode": st.sampled_from(Mode), "base": st.sampled_from(Base)}
 )
-steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(0, 180)), max_size=25)
+steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(0, 180)), min_size=10, max_size=40)
 
 
 class Story:
@@ -60,6 +60,11 @@ class Story:
             self.uses[booking.id] += 1
             a_use(self.db, booking, minutes=minutes, number=self.uses[booking.id], created_at=self.now)
 
+    def bill(self, booking: Booking, minutes: int) -> None:
+        self.use(booking, minutes)
+        self.draft(booking, minutes)
+        self.accept(booking, minutes)
+
     def draft(self, _booking: Booking, _amount: int) -> None:
         actions.draft_statements(self.db, now=self.now)
 
@@ -76,9 +81,12 @@ class Story:
             charge = Money(found.charge_minor * amount // 180, "CNY")
             actions.resolve_dispute(self.db, statement_id=found.id, charge=charge, actor_id="per_1", now=self.now)
 
-    def claim(self, _booking: Booking, amount: int) -> None:
+    def claim(self, booking: Booking, amount: int) -> None:
+        """Half of them are paid at once, and so can be corrected after that."""
         names = {"programme_id": self.programmes[amount % 2].id, "since": BEFORE, "until": self.now}
         claims.claim(self.db, **names, actor_id="per_1", now=self.now)
+        if amount % 4 < 2:
+            self.pay(booking, amount)
 
     def pay(self, _booking: Booking, amount: int) -> None:
         for row in self.open_claims(amount):
@@ -118,9 +126,11 @@ class Story:
 
 
 @pytest.mark.laws
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
-    st.tuples(*[st.tuples(rates, programmes, st.integers(0, 120_000))] * 2), st.sampled_from([Funding.BANK, Funding.CARD]), steps
+    st.tuples(*[st.tuples(rates, programmes, st.integers(10_000, 120_000))] * 2),
+    st.sampled_from([Funding.BANK, Funding.CARD]),
+    steps,
 )
 def test_every_invariant_holds_after_every_step(
     db: Session, paying: tuple[Any, ...], funding: Funding, found: list[tuple[str, int, int]]
