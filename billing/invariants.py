@@ -13,6 +13,7 @@ from billing.ledger import Account, EntryKind
 from billing.payments.actions import GIVEN_UP
 from billing.programmes import queries as programmes
 from billing.programmes.invariants import of_programmes
+from billing.programmes.tables import ProgrammeShare
 from billing.reconciling import queries as reconciling
 from billing.resale.tables import FeeCredit
 from billing.tables import (
@@ -168,17 +169,18 @@ def _settled_but_open() -> Select[Any]:
 def _share_after_paid_back() -> Select[Any]:
     """IP and TAX of a booking of which something was paid back, all is settled, all calls are done and nothing came by bank.
 
-    Off by more than the rounding of one step of the currency.
+    What programmes pay goes out by bank too. Off by more than the rounding of one step of the currency.
     """
     of_it = Statement.booking_id == JournalEntry.booking_id
     waiting = exists().where(of_it, Statement.state.not_in([StatementState.SETTLED, StatementState.SUPERSEDED]))
     under_way = exists().where(ProviderCall.booking_id == JournalEntry.booking_id, ProviderCall.state != CallState.DONE)
     by_bank = exists().where(BankReceipt.statement_id == Statement.id, of_it)
+    funded = exists().where(ProgrammeShare.booking_id == JournalEntry.booking_id)
     returned = exists().where(PaidBack.booking_id == JournalEntry.booking_id)
     return (
         select(JournalEntry.booking_id)
         .join(JournalLeg, JournalLeg.entry_id == JournalEntry.id)
-        .where(JournalLeg.account.in_([Account.IP, Account.TAX]), returned, ~waiting, ~under_way, ~by_bank)
+        .where(JournalLeg.account.in_([Account.IP, Account.TAX]), returned, ~waiting, ~under_way, ~by_bank, ~funded)
         .group_by(JournalEntry.booking_id)
         .having(func.abs(func.sum(JournalLeg.amount_minor)) >= max(STEPS.values()))
     )

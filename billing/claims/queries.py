@@ -1,6 +1,6 @@
 """Reads of claims, and of what can be claimed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from billing.programmes.choosing import Mode
 from billing.programmes.tables import Entitlement, FundingProgramme, ProgrammeShare, ShareState
 from billing.queries import PAYING
 from billing.settlement import Funding
-from billing.tables import Statement
+from billing.tables import BankReceipt, Statement
 from marketplace.money import Money
 from marketplace.refusals import NotFound
 
@@ -120,3 +120,17 @@ def to_pass_on(session: Session, claim: ProgrammeClaim, programme: FundingProgra
     rows = session.scalars(select(PassedOn).where(PassedOn.claim_id == claim.id))
     passed = {row.institution_id: row for row in rows}
     return [ToPassOn(house, Money(amount, claim.currency), passed.get(house)) for house, amount in sorted(sums.items())]
+
+
+def receipts_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, list[str]]:
+    """By booking, the serials of the firm's own transfers for all versions of its bill."""
+    rows = (
+        select(Statement.booking_id, BankReceipt.serial)
+        .join(BankReceipt, BankReceipt.statement_id == Statement.id)
+        .where(Statement.booking_id.in_(booking_ids))
+        .order_by(BankReceipt.received_on, BankReceipt.id)
+    )
+    found: dict[str, list[str]] = {}
+    for booking_id, serial in session.execute(rows):
+        found.setdefault(booking_id, []).append(serial)
+    return found

@@ -38,6 +38,12 @@ def sealed_for(session: Session, cause_ids: Collection[str]) -> set[str]:
     return set(session.scalars(select(SealedStretch.resource_id).where(SealedStretch.cause_id.in_(cause_ids))))
 
 
+def sealed_by(session: Session, cause_ids: Collection[str]) -> Sequence[SealedStretch]:
+    """What was sealed for these statements or revisions, by where and when."""
+    found = select(SealedStretch).where(SealedStretch.cause_id.in_(cause_ids))
+    return session.scalars(found.order_by(SealedStretch.cause_id, SealedStretch.resource_id, SealedStretch.starts_at)).all()
+
+
 def stored_segments(session: Session, device_id: str, within: Slot) -> list[StateSegment]:
     mine = select(StateSegment).where(StateSegment.device_id == device_id, StateSegment.starts_at < within.end)
     return list(session.scalars(mine.where(StateSegment.ends_at > within.start).order_by(StateSegment.starts_at)))

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from billing import actions
 from billing.programmes.tables import Entitlement, FundingProgramme
 from billing.quotes import actions as quoting
+from billing.settlement import Funding
 from booking.tables import Booking
 from marketplace import clock
+from marketplace.people.queries import find_person_by_email
 from marketplace.tables import Organisation, Resource
 from tests.billing.test_card_flow import a_use
 from tests.builders import a_booking, a_programme, an_entitlement
@@ -39,11 +41,12 @@ def firm_of(session: Session) -> Organisation:
     return session.scalars(select(Organisation)).one()
 
 
-def a_bill(session: Session, desk: Desk, *, minutes: int = 97) -> str:
+def a_bill(session: Session, desk: Desk, *, minutes: int = 97, funding: Funding = Funding.BANK) -> str:
     """Two hours of the desk's machine at 540.00 that were used two days ago; the bill was accepted. The booking's id."""
     firm, start = firm_of(session), NOW.replace(microsecond=0) - timedelta(days=2)
-    booking = a_booking(session, resource=session.get_one(Resource, desk.resource), organisation=firm, start=start)
-    quoting.quote_booking(session, booking=booking, organisation=firm, payment_method=None, now=start - timedelta(days=1))
+    place, who = session.get_one(Resource, desk.resource), find_person_by_email(session, "customer@example.com")
+    booking = a_booking(session, resource=place, organisation=firm, person=who, start=start)
+    quoting.quote_bookings(session, bookings=[booking], organisation=firm, funding=funding, now=start - timedelta(days=1))
     run = {"start": start.isoformat(), "end": (start + timedelta(minutes=minutes)).isoformat(), "state": "RUN"}
     a_use(session, booking, minutes=minutes, pieces=[run], created_at=start + timedelta(hours=3))
     [statement_id] = actions.draft_statements(session, now=start + timedelta(hours=3))
@@ -137,3 +140,51 @@ def test_the_bill_tells_the_programme_and_asks_the_firm_for_the_rest(desk: Desk)
     assert "+ ¥200.00 of programmes" in income
     used = desk.reader("customer").get("/vouchers").text
     assert (booking_id in used, "to be claimed" in used) == (True, True)
+
+
+def test_a_claim_is_made_looked_through_and_partly_rejected(desk: Desk) -> None:
+    entitled(desk, 1_000_000)
+    with desk.database() as session, session.begin():
+        first, second = a_bill(session, desk), a_bill(session, desk)
+        here = f"/operator/programmes/{session.scalars(select(FundingProgramme)).one().id}"
+    reader = desk.reader("operator")
+    assert "¥945.00 not claimed yet" in reader.get(here).text
+    period = {"from": (NOW - timedelta(days=9)).date().isoformat(), "until": (NOW + timedelta(days=1)).date().isoformat()}
+    none = reader.post(f"{here}/claims", **{**period, "until": period["from"]})
+    assert (none.status_code, "still to be claimed" in none.text) == (409, True)
+    made = reader.post(f"{here}/claims", **period)
+    assert "The claim is made" in made.text
+    claim = re.search(r"/claims/(\w+)/pack", made.text)
+    assert claim
+    page = f"{here}/claims/{claim[1]}"
+    assert reader.get(f"{page}/pack").content[:2] == b"PK"
+    wrong = reader.post(f"{page}/paid", serial="", received_on="2026-04-20")
+    assert (wrong.status_code, bool(error_beside(wrong.text, "serial"))) == (422, True)
+    some = reader.post(f"{page}/rejected", reason="合同缺失", booking=second)
+    assert all(word in some.text for word in ("The firms are told", "合同缺失", "rejected"))
+    paid = reader.post(f"{page}/paid", serial="CZ-0001", received_on="2026-04-20")
+    assert all(word in paid.text for word in ("CZ-0001", "¥472.50"))
+    gone = reader.post(f"{page}/rejected", reason="太晚")
+    assert (gone.status_code, "answered already" in gone.text) == (409, True)
+    customer = desk.reader("customer")
+    assert "A programme has refused its part of your bill" in customer.get("/messages").text
+    assert "rejected" in customer.get("/vouchers").text
+    assert "¥472.50" in customer.get(f"/bookings/{second}/statement").text
+    assert "paid" in customer.get(f"/bookings/{first}/statement").text
+
+
+def test_what_a_programme_paid_to_the_platform_is_passed_on_to_the_institution(desk: Desk) -> None:
+    entitled(desk, 20000)
+    with desk.database() as session, session.begin():
+        a_bill(session, desk, funding=Funding.CARD)
+        here = f"/operator/programmes/{session.scalars(select(FundingProgramme)).one().id}"
+    reader = desk.reader("operator")
+    period = {"from": (NOW - timedelta(days=9)).date().isoformat(), "until": (NOW + timedelta(days=1)).date().isoformat()}
+    claim = re.search(r"/claims/(\w+)/pack", reader.post(f"{here}/claims", **period).text)
+    assert claim
+    page = reader.post(f"{here}/claims/{claim[1]}/paid", serial="CZ-1", received_on="2026-04-20").text
+    assert all(word in page for word in ("To be passed on to institutions", "Enter as passed on", "¥200.00"))
+    passed = reader.post(f"{here}/claims/{claim[1]}/passed", institution_id=desk.house, serial="PB-1")
+    assert ("PB-1" in passed.text, "Enter as passed on" in passed.text) == (True, False)
+    again = reader.post(f"{here}/claims/{claim[1]}/passed", institution_id=desk.house, serial="PB-2")
+    assert (again.status_code, "Nothing of this claim is to be passed on" in again.text) == (409, True)

@@ -11,6 +11,7 @@ from web.api import (
     bookings,
     bundles,
     chains,
+    claims,
     devices,
     discrepancies,
     evaluation,
@@ -63,6 +64,7 @@ def include(app: FastAPI) -> None:
         objections,
         payouts,
         programmes,
+        claims,
         evaluation,
         health,
     ):

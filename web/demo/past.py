@@ -196,9 +196,9 @@ def answer_statements(session: Session, stage: Stage, now: datetime, chance: Ran
             billing.accept_statement(session, statement_id=row.id, actor_id=person, now=now)
     accepted = select(Statement).where(Statement.state == StatementState.ACCEPTED, Statement.funding == Funding.BANK)
     for row in session.scalars(accepted).all():
-        if now - row.created_at > PAYS_AFTER and row.charge_minor and chance.random() < 0.5:
+        if now - row.created_at > PAYS_AFTER and row.firm_minor and chance.random() < 0.5:
             serial = f"{now:%Y%m%d}{row.id[-8:].upper()}"
-            receipt = Receipt(serial, Money(row.charge_minor, row.currency), now.date())
+            receipt = Receipt(serial, Money(row.firm_minor, row.currency), now.date())
             finance = stage.cast.people["finance@demo.example"]
             billing.mark_received(session, statement_id=row.id, receipt=receipt, actor_id=finance, now=now)
 

@@ -21,6 +21,7 @@ from booking.availability import local_midnight
 from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.refusals import Invalid, WrongState
+from web.api.claims import as_file
 from web.deps import Db, Now, ReadDb, SignedIn
 from web.pages.account import again
 from web.pages.bookings import read_money
@@ -214,6 +215,12 @@ def _done(pen: Drawing, db: Session, row: FundingProgramme, fields: FormData, no
 def one_claim(pen: Drawing, programme_id: str, claim_id: str, db: ReadDb, actor: SignedIn) -> Response:
     row = _of_operator(db, actor, programme_id)
     return _claim_page(pen, db, row, claim_id)
+
+
+@router.get("/operator/programmes/{programme_id}/claims/{claim_id}/pack")
+def pack(programme_id: str, claim_id: str, db: ReadDb, actor: SignedIn) -> Response:
+    row = _of_operator(db, actor, programme_id)
+    return as_file(db, row, claimed.get_claim(db, programme_id, claim_id))
 
 
 def _claim_page(
