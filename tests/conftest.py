@@ -170,6 +170,18 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+@pytest.fixture(scope="module")
+def shared_product(
+    database: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Product, servers.Broker]]:
+    """The same, one for all tests of a file: a start takes as long as most of them. Each makes what it needs for itself."""
+    url = new_database(database, request, tmp_path_factory.mktemp("shared"))
+    with servers.mosquitto(tmp_path_factory.mktemp("broker")) as running:
+        settings = {"mqtt_url": running.url, "mqtt_dir": str(running.folder)}
+        with a_product(tmp_path_factory.mktemp("product"), url, **settings) as made:
+            yield made, running
+
+
 @pytest.fixture
 def product(empty_database_url: str, broker: servers.Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product over each database with a broker of its own, migrated; `start()` it, talk to `base_url`, `kill()` it."""

@@ -20,7 +20,17 @@ pytestmark = pytest.mark.servers
 SECRET = "whsec_of_the_flow"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def product(shared_product: tuple[Product, Broker]) -> Product:
+    return shared_product[0]
+
+
+@pytest.fixture(scope="module")
+def broker(shared_product: tuple[Product, Broker]) -> Broker:
+    return shared_product[1]
+
+
+@pytest.fixture(scope="module")
 def world(product: Product) -> Iterator[World]:
     product.environment["PILOTBENCH_STRIPE_WEBHOOK_SECRETS"] = SECRET
     operator = product.operator_token()

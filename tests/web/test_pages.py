@@ -8,7 +8,9 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from marketplace.ids import new_id
 from tests.product import Product
+from tests.servers import Broker
 from tests.web.api.world import World, a_world
 
 pytestmark = pytest.mark.servers
@@ -21,7 +23,12 @@ CHAIN = "/chains?q=%E6%A2%81&q=x&hours=2&hours=1&gap_max=&gap_max=9"
 PERSONAL = ["/bookings", CHAIN, "/account", "/account/members", "/account/messages", "/account/calendar", "/messages"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def product(shared_product: tuple[Product, Broker]) -> Product:
+    return shared_product[0]
+
+
+@pytest.fixture(scope="module")
 def world(product: Product) -> Iterator[World]:
     operator = product.operator_token()
     product.start()
@@ -54,7 +61,7 @@ def registered(page: Page, base: str) -> None:
     page.goto(f"{base}/zh/register")
     page.fill("[name=organisation]", "蜀药生物科技有限公司")
     page.fill("[name=name]", "张宇")
-    page.fill("[name=email]", "zhangyu@example.com")
+    page.fill("[name=email]", f"{new_id('zhangyu')}@example.com")
     page.fill("[name=password]", PASSWORD)
     page.click("main button.main")
     page.wait_for_url("**/search**")

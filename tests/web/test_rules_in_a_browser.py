@@ -9,11 +9,13 @@ from playwright.sync_api import Browser, Page, expect
 from booking.states import BookingState
 from marketplace import clock
 from marketplace.db import open_engine, open_sessions
+from marketplace.ids import new_id
 from marketplace.people.actions import create_person
 from marketplace.permissions import Grant
 from marketplace.roles import Role
 from tests.builders import a_booking, a_resource, an_institution, an_organisation
 from tests.product import Product
+from tests.servers import Broker
 from tests.web.test_pages import PASSWORD, a_page, faults, findings
 
 pytestmark = pytest.mark.servers
@@ -53,6 +55,7 @@ class Lab:
 
     product: Product
     machine: str
+    email: str
 
     def address(self, lang: str, page: str) -> str:
         return f"{self.product.base_url}/{lang}/desk/resources/{self.machine}{page}"
@@ -63,15 +66,24 @@ class Lab:
         context.add_cookies([{"name": "pb_theme", "value": theme, "url": self.product.base_url}])
         page = a_page(context)
         page.goto(f"{self.product.base_url}/{lang}/signin")
-        page.fill("[name=email]", "lab@example.com")
+        page.fill("[name=email]", self.email)
         page.fill("[name=password]", PASSWORD)
         page.click("main button.main")
         page.wait_for_load_state()
         return page
 
 
+@pytest.fixture(scope="module")
+def running(shared_product: tuple[Product, Broker]) -> Product:
+    product, _ = shared_product
+    product.start(workers=0)
+    return product
+
+
 @pytest.fixture
-def lab(product: Product) -> Lab:
+def lab(running: Product) -> Lab:
+    """A house of each test's own."""
+    product, email = running, f"{new_id('lab')}@example.com"
     engine, now = open_engine(product.environment["PILOTBENCH_DATABASE_URL"]), clock.now()
     with open_sessions(engine)() as session:
         house, firm = an_institution(session), an_organisation(session)
@@ -81,11 +93,10 @@ def lab(product: Product) -> Lab:
             state = BookingState.COMPLETED
             a_booking(session, resource=machine, organisation=firm, start=start, hours=hours, state=state)
         grants = [Grant(Role.MANAGER, institution_id=house.id)]
-        create_person(session, email="lab@example.com", name="lab", password=PASSWORD, grants=grants, actor_id=None, now=now)
+        create_person(session, email=email, name="lab", password=PASSWORD, grants=grants, actor_id=None, now=now)
         session.commit()
-        found = Lab(product, machine.id)
+        found = Lab(product, machine.id, email)
     engine.dispose()
-    product.start(workers=0)
     return found
 
 
