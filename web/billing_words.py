@@ -154,6 +154,7 @@ WRONG_STATE = {
     ),
     "pay_claim": ANSWERED,
     "reject_claim": ANSWERED,
+    "resolve_finding": _("This difference was resolved before, or is gone. Nothing was changed."),
     "pass_on": _("Nothing of this claim is to be passed on to this institution. Nothing was changed."),
 }
 """By "move:state" or move, as web.refusals has the others."""

@@ -81,9 +81,9 @@ def resolve(session: Session, *, finding_id: str, reason: str, actor_id: str, no
     """A person has looked into a finding and says what it is. Raises: NotFound, WrongState, Invalid."""
     row = queries.get_finding(session, finding_id)
     if row.resolved_at is not None or row.gone_at is not None:
-        raise WrongState(state="resolved" if row.resolved_at else "gone", move="resolve")
+        raise WrongState(state="resolved" if row.resolved_at else "gone", move="resolve_finding")
     if not reason.strip() or len(reason) > 1000:
-        raise Invalid(field="reason", reason="say in at most 1000 characters what it is")
+        raise Invalid(field="reason", reason="say in 1 to 1,000 characters why")
     row.resolved_at, row.resolved_by, row.reason = now, actor_id, reason.strip()
     session.flush()
     audit.record(
