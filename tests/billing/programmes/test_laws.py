@@ -126,7 +126,7 @@ class Story:
 
 
 @pytest.mark.laws
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.tuples(*[st.tuples(rates, programmes, st.integers(10_000, 120_000))] * 2),
     st.sampled_from([Funding.BANK, Funding.CARD]),
