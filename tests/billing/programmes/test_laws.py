@@ -12,6 +12,7 @@ from billing import actions, cancelling, invariants, queries
 from billing.claims import actions as claims
 from billing.claims import queries as claimed
 from billing.claims.tables import ClaimState
+from billing.objections import actions as objections
 from billing.programmes.choosing import Base, Mode
 from billing.programmes.tables import FundingProgramme
 from billing.quotes import actions as quoting
@@ -74,12 +75,12 @@ class Story:
 
     def dispute(self, booking: Booking, _amount: int) -> None:
         if found := queries.statement_of_booking(self.db, booking.id):
-            actions.dispute_statement(self.db, statement_id=found.id, reason="x", actor_id="per_1", now=self.now)
+            objections.dispute_statement(self.db, statement_id=found.id, reason="x", actor_id="per_1", now=self.now)
 
     def resolve(self, booking: Booking, amount: int) -> None:
         if found := queries.statement_of_booking(self.db, booking.id):
             charge = Money(found.charge_minor * amount // 180, "CNY")
-            actions.resolve_dispute(self.db, statement_id=found.id, charge=charge, actor_id="per_1", now=self.now)
+            objections.resolve_dispute(self.db, statement_id=found.id, charge=charge, actor_id="per_1", now=self.now)
 
     def claim(self, booking: Booking, amount: int) -> None:
         """Half of them are paid at once, and so can be corrected after that."""
