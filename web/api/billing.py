@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from billing import actions, queries, simulation, webhooks
 from billing.actions import Receipt
-from billing.objections.queries import objections_to
+from billing.objections.queries import answered_before, objections_to
 from billing.objections.tables import Objection
 from billing.running import read_meter
 from billing.tables import Statement
@@ -98,7 +98,8 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
             "confirmed": row.confirmed_s / 60,
             "billed": row.billed_s / 60,
         },
-        "objections": [_objection(one) for one in objections_to(db, row.id)],
+        "objections": [_objection(one, row.currency) for one in objections_to(db, row.id)],
+        "answered": [_objection(one, row.currency) for one in answered_before(db, row)],
         "evidence": evidence_of(db, booked, use),
         "due_at": shapes.instant(row.due_at),
         "accepted_at": shapes.instant(row.accepted_at),
@@ -106,9 +107,9 @@ def shape(db: ReadDb, row: Statement) -> dict[str, Any]:
     }
 
 
-def _objection(row: Objection) -> dict[str, Any]:
-    """With the institution's answer, which is in the next version too."""
-    amount = None if row.amount_minor is None else {"minor": row.amount_minor}
+def _objection(row: Objection, currency: str) -> dict[str, Any]:
+    """With the institution's answer, once there is one."""
+    amount = None if row.amount_minor is None else shapes.money(Money(row.amount_minor, currency))
     return {"line": row.line, "reason": row.reason, "amount": amount, "answer": row.answer}
 
 

@@ -8,13 +8,15 @@ from pydantic import Field
 from billing.objections import actions
 from billing.objections.actions import Answer, Doubt
 from booking import queries as booking
+from marketplace.money import Money
 from marketplace.permissions import Action, require
 from marketplace.refusals import Invalid
 from web.api.billing import latest, require_customer, shape
-from web.api.shapes import MoneyIn, Prose, Shape, Whole
+from web.api.shapes import Currency, MoneyIn, Prose, Shape, Whole
 from web.deps import Db, Now, OneAnswer, SignedIn
 
 router = APIRouter(prefix="/api/v1", tags=["billing"])
+MOST_MINOR = 10**13
 MOST = 200
 """Lines named in one request; no statement has as many."""
 
@@ -38,10 +40,17 @@ class AnswerIn(Shape):
     answer: Prose = ""
 
 
+class ChargeIn(Shape):
+    """Negative where a correction gives something back."""
+
+    minor: Annotated[Whole, Field(ge=-MOST_MINOR, le=MOST_MINOR)]
+    currency: Currency
+
+
 class ResolveIn(Shape):
     """Either what the whole comes to, or each line that was objected to."""
 
-    charge: MoneyIn | None = None
+    charge: ChargeIn | None = None
     lines: Annotated[tuple[AnswerIn, ...], Field(max_length=MOST)] | None = None
 
 
@@ -66,7 +75,7 @@ def resolve(booking_id: str, body: ResolveIn, once: OneAnswer, db: Db, actor: Si
     def make() -> dict[str, Any]:
         row, who = latest(db, booking_id), actor.known_id
         if body.charge is not None and body.lines is None:
-            charge = body.charge.value()
+            charge = Money(body.charge.minor, body.charge.currency)
             return shape(db, actions.resolve_dispute(db, statement_id=row.id, charge=charge, actor_id=who, now=now))
         if body.lines is None or body.charge is not None:
             raise Invalid(field="charge", reason="give either the whole amount or lines")

@@ -1,11 +1,12 @@
 """The lines of a statement, with what the firm objects to in them and what the institution has answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from billing.objections.actions import left_of
 from billing.objections.queries import answered_before, objections_to
 from billing.tables import Statement
 from marketplace.money import Money
@@ -17,19 +18,15 @@ def lines_of(session: Session, made: Statement, price: Money, lang: Lang) -> lis
     """In order; `price` is that of an hour where a line has none of its own."""
     doubts = {one.line: one.reason for one in objections_to(session, made.id)}
     answers = {one.line: one.answer for one in answered_before(session, made)}
+    last = {line["of_line"]: place for place, line in enumerate(made.lines) if "of_line" in line}
     found = []
     for place, line in enumerate(made.lines):
         of_line = line.get("of_line")
-        code = made.lines[of_line]["code"] if of_line is not None else None
-        shown = replace(_line(line, price, lang), place=place, objection=doubts.get(place), of_code=code)
-        found.append(replace(shown, answer=answers.get(place if of_line is None else of_line)))
-    return _once(found)
-
-
-def _once(lines: Sequence[StatementLine]) -> list[StatementLine]:
-    """An answer stands beside the correction that it explains; beside its line where nothing was corrected."""
-    corrected = {one.answer for one in lines if one.of_code}
-    return [replace(one, answer=None) if one.answer in corrected and not one.of_code else one for one in lines]
+        about = place if of_line is None else of_line
+        shown = replace(_line(line, price, lang), place=place, left=left_of(made.lines, place), objection=doubts.get(place))
+        shown = replace(shown, of_code=None if of_line is None else made.lines[of_line]["code"])
+        found.append(replace(shown, answer=answers.get(about) if last.get(about, place) == place else None))
+    return found
 
 
 def _line(line: Mapping[str, Any], price: Money, lang: Lang) -> StatementLine:

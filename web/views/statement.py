@@ -21,6 +21,8 @@ class StatementLine:
     rate: Money | None = None
     name: str = ""
     """Of the programme."""
+    left: Money | None = None
+    """What it comes to after the answers that it had."""
     place: int = 0
     """Among the lines, from 0."""
     objection: str | None = None
