@@ -10,8 +10,8 @@ from marketplace.refusals import Busy, Refusal
 
 log = structlog.get_logger()
 AT_ONCE = BoundedSemaphore(2)
-PATIENCE_S, LAID_OUT_S = 20, 60
-"""Until one's turn comes, and for one document; a month of 500 statements takes some 10 s."""
+PATIENCE_S, LAID_OUT_S = 1, 30
+"""Until one's turn comes, for who waits keeps a thread from everybody; and for one document: 1,000 statements take some 10 s."""
 
 
 class NoPaper(Refusal):

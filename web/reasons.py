@@ -213,6 +213,7 @@ REASONS = (
     _("must have at most {max_length} characters"),
     _("must lie at or after the first day, less than {longest} days later"),
     _("must lie below p_on"),
+    _("is longer than a booking may be here"),
     _("must answer each line that was objected to, once"),
     _("must lie between nothing and the drafted amount"),
     _("names no line that asks for money, or one that was named before"),

@@ -138,7 +138,7 @@ def _checked(statement: Statement, number: int, one: Answer) -> Money:
     if one.amount.currency != left.currency or not 0 <= one.amount.minor <= left.minor:
         raise Invalid(field=f"lines.{number}.amount", reason="must lie between nothing and the drafted amount")
     if len(one.words) > LONGEST:
-        raise Invalid(field=f"lines.{number}.answer", reason="must have at most 1000 characters")
+        raise Invalid(field=f"lines.{number}.answer", reason="must have at most {max_length} characters", max_length=LONGEST)
     return left
 
 

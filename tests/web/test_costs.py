@@ -15,7 +15,7 @@ from devices.intake import actions as intake
 from marketplace import clock
 from marketplace.people import queries as people
 from marketplace.tables import Organisation, Resource
-from tests.builders import a_booking, a_resource, an_organisation
+from tests.builders import a_booking, a_programme, a_resource, an_entitlement, an_organisation
 from tests.devices.test_actions import a_device, minute, telemetry
 from tests.web.desks import Desk
 from tests.web.test_desk_outages import day
@@ -102,3 +102,15 @@ def test_the_meter_stands_on_the_bookings_page_and_is_drawn_anew(desk: Desk) -> 
     assert "The meter is running" in page
     assert (part.status_code, "<html" in part.text, "¥1,080.00" in part.text) == (200, False, True)
     assert desk.reader("stranger").get(f"{path}/meter").status_code == 404
+
+
+def test_what_a_voucher_pays_is_not_the_firms(desk: Desk) -> None:
+    with desk.database() as session:
+        customer = people.find_person_by_email(session, "customer@example.com")
+        assert customer
+        [firm] = (session.get_one(Organisation, one) for one in people.get_actor(session, customer.id).organisations)
+        started = (day(10) - timedelta(days=30)).date()
+        an_entitlement(session, a_programme(session, years=["0.5"], starts_on=started), firm, 20_000)
+        session.commit()
+    whole, *_ = amounts(asked(desk))
+    assert whole == "880.00"

@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 from billing import actions as billing
 from billing import queries as bills
 from billing.pricing import Piece, UseState
+from billing.programmes import queries as programmes
+from billing.programmes.choosing import Programme
 from billing.settlement import Funding
 from billing.simulation import Request, Simulation, simulate
 from billing.tariffs.choosing import PriceList
 from booking.places import get_place
+from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.slot import Slot
 from marketplace.tables import Resource
@@ -60,6 +63,7 @@ def costs(
         zone=ZoneInfo(row.timezone),
         policy=bills.policy_of(session, row.id),
         funding=Funding.CARD if card else Funding.BANK,
+        programmes=_programmes(session, actor, asked, prices.hour.currency),
         quantity=asked.quantity,
     )
     whole = simulate(replace(request, use=_run(asked.slot, asked.slot.duration)))
@@ -71,6 +75,14 @@ def costs(
         price_class=price_class,
         rows=[*_by_use(request, asked), *_by_cancelling(request, now)],
     )
+
+
+def _programmes(session: Session, actor: Actor, asked: Asked, currency: str) -> tuple[Programme, ...]:
+    """What vouchers and subsidies have left for a use then."""
+    firms = people.organisations(session, actor.organisations)
+    firm = next((one for one in firms if one.id == asked.organisation), firms[0] if firms else None)
+    offered = programmes.offered_to(session, [firm.id]) if firm else []
+    return tuple(one.as_programme() for one in offered if one.covers(asked.slot.start, currency))
 
 
 def _run(slot: Slot, length: timedelta) -> tuple[Piece, ...]:
@@ -102,7 +114,7 @@ def _row(code: str, found: Simulation, prices: PriceList, quantity: int, length:
     return CostRow(
         code=code,
         minutes=int(length / timedelta(minutes=1)),
-        charge=found.charge.amount,
-        lines=[quote_line(line, prices, quantity) for line in found.charge.lines],
+        charge=found.settled.customer_pays,
+        lines=[quote_line(line, prices, quantity) for line in found.lines],
         back=found.settled.release if found.settled.hold else None,
     )
