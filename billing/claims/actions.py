@@ -83,15 +83,17 @@ def pay(
     with refused_by("serial", SerialTaken(serial=number)), session.begin_nested():
         row.serial, row.received_on = number, received_on
         session.flush()
+    paid = 0
     for one in queries.lines_of(session, claim_id):
         if one.share.state is not ShareState.CLAIMED:
             continue
         one.share.state = ShareState.PAID
-        row.paid_minor += one.share.amount_minor
+        paid += one.share.amount_minor
         if programme.mode is Mode.DEDUCT:
             booking = get_booking(session, one.share.booking_id)
             for entry in of_share(one.share, one.statement):
                 post(session, entry, source_type="programme_share", source_id=one.share.id, booking=booking, now=now)
+    row.paid_minor = paid  # at once: a share alone may be more than is asked for, or less than nothing
     row.state, row.decided_by, row.decided_at = ClaimState.PAID, actor_id, now
     session.flush()
     _note(session, row, "pay_claim", actor_id, now)

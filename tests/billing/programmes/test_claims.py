@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, invariants, ledger, outbox, queries
 from billing.claims import actions as claims
+from billing.claims import queries as claim_queries
 from billing.claims.tables import ClaimState
 from billing.payments import payouts
 from billing.programmes.choosing import Mode
@@ -231,6 +232,18 @@ def test_what_was_paid_too_much_is_set_off_by_the_next_claim(db: Session) -> Non
     claim_id = claimed(db, programme_id, LATER + timedelta(days=1))
     assert invariants.violations(db) == []
     pay(db, programme_id, claim_id, "CZ-2026-0002")
+    assert sums(db, booking).get("VR", 0) == 0
+    assert invariants.violations(db) == []
+
+
+def test_a_claim_with_a_correction_downwards_is_paid(db: Session) -> None:
+    booking, granted = used(db, minutes=120)
+    a_use(db, booking, minutes=60, number=2)
+    accept(db, booking, LATER)
+    claim_id = claimed(db, granted.programme_id, LATER + timedelta(days=1))
+    pay(db, granted.programme_id, claim_id)
+    row = claim_queries.get_claim(db, granted.programme_id, claim_id)
+    assert (row.state, row.amount_minor, row.paid_minor) == (ClaimState.PAID, 15000, 15000)
     assert sums(db, booking).get("VR", 0) == 0
     assert invariants.violations(db) == []
 
