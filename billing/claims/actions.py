@@ -80,6 +80,8 @@ def pay(
     """
     row, programme = _open_claim(session, programme_id, claim_id, "pay_claim")
     number = _checked(serial)
+    if not 2000 <= received_on.year <= 2200:
+        raise Invalid(field="received_on", reason="not a date")
     with refused_by("serial", SerialTaken(serial=number)), session.begin_nested():
         row.serial, row.received_on = number, received_on
         session.flush()

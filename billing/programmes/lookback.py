@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from billing.pricing import USED, LineCode, Outcome
 from billing.programmes.choosing import Bases, Programme, programme_pays
 from billing.programmes.tables import FundingProgramme, ProgrammeYear
+from billing.programmes.years import MOST_YEARS
 from billing.queries import PAYING
 from billing.tables import Statement
 from booking.tables import Booking
@@ -58,7 +59,7 @@ def effect(session: Session, *, programme: FundingProgramme, year: int, now: dat
 
     A firm is granted as much as the year allows; other programmes are left out, and so is who would be granted nothing.
     """
-    rule = session.get(ProgrammeYear, (programme.id, year))
+    rule = session.get(ProgrammeYear, (programme.id, year)) if 1 <= year <= MOST_YEARS else None
     if rule is None:
         raise NotFound(kind="programme_year")
     span = Slot(now - QUARTER, now)

@@ -93,7 +93,15 @@ def test_a_programme_is_drafted_with_its_years_simulated_published_and_granted(d
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"rate_1": "150"}, "rate_1"), ({"rate_1": "half"}, "rate_1"), ({"starts_on": "soon"}, "starts_on"), ({"name": ""}, "name")],
+    [
+        ({"rate_1": "150"}, "rate_1"),
+        ({"rate_1": "half"}, "rate_1"),
+        ({"rate_1": "1e9999999"}, "rate_1"),
+        ({"booking_cap_1": "1e999999"}, "booking_cap_1"),
+        ({"year_cap_1": "1" * 41}, "year_cap_1"),
+        ({"starts_on": "soon"}, "starts_on"),
+        ({"name": ""}, "name"),
+    ],
 )
 def test_what_is_wrong_stands_beside_its_field_and_nothing_is_kept(desk: Desk, changes: dict[str, str], field: str) -> None:
     answer = desk.reader("operator").post("/operator/programmes", **{**FORM, **changes})
@@ -101,6 +109,18 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_kept(desk: Desk, c
     assert error_beside(answer.text, field)
     with desk.database() as session:
         assert session.scalars(select(FundingProgramme)).all() == []
+
+
+@pytest.mark.parametrize(("since", "until"), [("0001-01-01", "2026-01-01"), ("2026-01-01", "9999-12-31")])
+def test_days_and_years_far_off_are_refused(desk: Desk, since: str, until: str) -> None:
+    entitled(desk)
+    with desk.database() as session:
+        here = f"/operator/programmes/{session.scalars(select(FundingProgramme)).one().id}"
+    reader = desk.reader("operator")
+    assert reader.get(f"{here}?simulate={10**30}").status_code == 404
+    assert reader.post(f"{here}/claims", **{"from": since, "until": until}).status_code == 422
+    much = reader.post(f"{here}/grants", organisation="蓉创新材料有限公司", year="1", amount="1e999999")
+    assert (much.status_code, bool(error_beside(much.text, "amount"))) == (422, True)
 
 
 @pytest.mark.parametrize("who", ["manager", "customer", "evaluator"])

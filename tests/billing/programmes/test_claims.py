@@ -269,6 +269,9 @@ def test_a_firm_that_is_paid_back_owes_nothing_more_after_a_rejection(db: Sessio
 def test_a_payment_is_entered_once(db: Session) -> None:
     _, granted = used(db)
     claim_id = claimed(db, granted.programme_id)
+    names = {"programme_id": granted.programme_id, "claim_id": claim_id, "actor_id": "per_1", "now": LATER}
+    with pytest.raises(Invalid):
+        claims.pay(db, serial="1", received_on=date(1, 1, 1), **names)
     pay(db, granted.programme_id, claim_id)
     with pytest.raises(WrongState):
         pay(db, granted.programme_id, claim_id)

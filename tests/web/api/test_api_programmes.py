@@ -142,4 +142,5 @@ def test_a_simulation_tells_what_the_last_quarter_would_have_cost(world: World, 
     assert found["complete"] is True
     assert found["programme_pays"]["minor"] == sum(one["programme_pays"]["minor"] for one in found["organisations"])
     refused(world.get(f"/programmes/{row['id']}/simulation?year=2", world.operator), 404, "not_found")
+    refused(world.get(f"/programmes/{row['id']}/simulation?year={10**30}", world.operator), 404, "not_found")
     refused(world.get(f"/programmes/{row['id']}/simulation", world.member), 404, "not_found")
