@@ -157,6 +157,12 @@ def granted_of_year(session: Session, programme_id: str) -> dict[int, int]:
     return {year: int(amount) for year, amount in session.execute(found.group_by(Entitlement.year))}
 
 
+def largest_grant(session: Session, programme_id: str, year: int) -> int:
+    """What a single organisation was granted of the year at most, minor units."""
+    of_year = Entitlement.programme_id == programme_id, Entitlement.year == year
+    return session.scalar(select(func.max(Entitlement.granted_minor)).where(*of_year)) or 0
+
+
 def foreseen(session: Session, organisation_id: str | None, start: datetime, bases: Bases) -> list[tuple[Offered, Money]]:
     """What a booking that starts then would reserve of the organisation's programmes."""
     offered = offered_to(session, [organisation_id]) if organisation_id else []
