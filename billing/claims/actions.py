@@ -114,7 +114,8 @@ def reject(
 ) -> ProgrammeClaim:
     """The programme does not pay for these bookings, or for none of the claim: their firms do, and have their grants back.
 
-    What earlier claims were paid too much stays to be set off by the next one.
+    What earlier claims were paid too much stays to be set off by the next one; where no more than that is left, nothing is to
+    be paid and the claim is closed.
     Raises: NotFound, WrongState (a bill waits for its firm's answer), Invalid.
     """
     row, programme = _open_claim(session, programme_id, claim_id, "reject_claim")
@@ -126,7 +127,9 @@ def reject(
         raise NotFound(kind="booking", ids=sorted(unknown))
     for booking_id in sorted(booking_ids or groups):
         _reject(session, programme, groups[booking_id], reason.strip(), now)
-    if all(one.share.state is not ShareState.CLAIMED for one in open_lines):
+    rest = [one for one in open_lines if one.share.state is ShareState.CLAIMED]
+    if sum(one.share.amount_minor for one in rest) <= 0:
+        _put_back(session, rest)
         row.state, row.decided_by, row.decided_at = ClaimState.REJECTED, actor_id, now
     session.flush()
     _note(session, row, "reject_claim", actor_id, now)
@@ -143,9 +146,7 @@ def _by_booking(lines: Sequence[Claimed]) -> dict[str, list[Claimed]]:
 def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claimed], reason: str, now: datetime) -> None:
     amount, waiting = sum(one.share.amount_minor for one in lines), sum(one.share.conditional_minor for one in lines)
     if amount <= 0:
-        for one in lines:
-            one.share.state = ShareState.OWED
-            session.delete(one.line)
+        _put_back(session, lines)
         return
     booking = get_booking(session, lines[0].share.booking_id)
     newest = stored.lock_newest(session, booking.id)
@@ -164,6 +165,12 @@ def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claim
         back = Money(amount, programme.currency), Money(waiting, programme.currency)
         made = bills.fall_back(session, booking=booking, last=newest, back=back, line=_named(programme, amount), now=now)
         tell(session, booking, made, "statement_not_funded", now)
+
+
+def _put_back(session: Session, lines: Sequence[Claimed]) -> None:
+    for one in lines:
+        one.share.state = ShareState.OWED
+        session.delete(one.line)
 
 
 def _named(programme: FundingProgramme, amount: int) -> Mapping[str, Any]:

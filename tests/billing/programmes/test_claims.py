@@ -22,7 +22,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.money import Money
 from marketplace.refusals import Invalid, NotFound, WrongState
-from marketplace.tables import Settlement
+from marketplace.tables import Organisation, Settlement
 from tests.billing.conftest import Stripe, work
 from tests.billing.test_card_flow import AFTER, BEFORE, START, a_use, journal
 from tests.builders import a_booking, a_programme, a_resource, an_entitlement, an_institution, an_organisation
@@ -47,6 +47,16 @@ def used(
     a_use(db, booking, minutes=minutes)
     accept(db, booking, AFTER)
     return booking, granted
+
+
+def funded_use(db: Session, granted: Entitlement, now: datetime) -> Booking:
+    """Another bill of 525.00 that was accepted, of which the same grant pays half."""
+    firm = db.get_one(Organisation, granted.organisation_id)
+    booking = a_booking(db, organisation=firm, start=START)
+    quoting.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=BEFORE)
+    a_use(db, booking)
+    accept(db, booking, now)
+    return booking
 
 
 def accept(db: Session, booking: Booking, now: datetime) -> Statement:
@@ -233,6 +243,27 @@ def test_what_was_paid_too_much_is_set_off_by_the_next_claim(db: Session) -> Non
     assert invariants.violations(db) == []
     pay(db, programme_id, claim_id, "CZ-2026-0002")
     assert sums(db, booking).get("VR", 0) == 0
+    assert invariants.violations(db) == []
+
+
+def test_where_a_rejection_leaves_only_what_was_paid_too_much_the_claim_is_closed(db: Session) -> None:
+    booking, granted = used(db, minutes=120)
+    programme_id, day = granted.programme_id, timedelta(days=1)
+    pay(db, programme_id, claimed(db, programme_id))
+    a_use(db, booking, minutes=60, number=2)
+    accept(db, booking, LATER)
+    others = [funded_use(db, granted, LATER) for _ in range(2)]
+    claim_id = claimed(db, programme_id, LATER + day)
+    assert reject(db, programme_id, claim_id, others[0].id) is ClaimState.SUBMITTED
+    assert reject(db, programme_id, claim_id, others[1].id) is ClaimState.REJECTED
+    assert (sums(db, booking)["VR"], claim_queries.to_claim(db, get_programme(db, programme_id))) == (
+        -15000,
+        Money(-15000, "CNY"),
+    )
+    assert [one.share.booking_id in {other.id for other in others} for one in claim_queries.lines_of(db, claim_id)] == [
+        True,
+        True,
+    ]
     assert invariants.violations(db) == []
 
 
