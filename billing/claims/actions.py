@@ -183,10 +183,11 @@ def pass_on(
 ) -> PassedOn:
     """An institution has got its share of a paid claim from the platform, by the serial of that transfer.
 
+    What it had too much by other claims of the programme was set off against it.
     Raises: NotFound, WrongState (nothing is to be passed on to it), Invalid.
     """
+    programme = funded.lock_programme(session, programme_id)  # so that nothing is set off twice
     row = queries.lock_claim(session, programme_id, claim_id)
-    programme = funded.get_programme(session, programme_id)
     due = next((one for one in queries.to_pass_on(session, row, programme) if one.institution_id == institution_id), None)
     if due is None or due.passed or due.amount.minor <= 0:
         raise WrongState(state=row.state.value, move="pass_on")
@@ -202,7 +203,8 @@ def pass_on(
     )
     session.add(made)
     session.flush()
-    for one in queries.lines_of(session, claim_id):
+    ids = [claim_id, *queries.to_set_off(session, row, institution_id)]
+    for one in [line for each in ids for line in queries.lines_of(session, each)]:
         mine = one.statement.institution_id == institution_id and one.statement.funding is not Funding.BANK
         if mine and one.share.state is ShareState.PAID:
             one.share.passed_on_at = now

@@ -339,6 +339,50 @@ def test_a_fee_that_the_firm_does_not_cover_comes_off_what_the_programme_pays(db
     assert invariants.violations(db) == []
 
 
+def test_what_an_institution_was_passed_on_too_much_is_set_off_by_its_next_transfer(db: Session) -> None:
+    """Of one house 300.00 were passed on and 150.00 were too much; then two bookings of 262.50 come in two claims."""
+    house, other = (an_institution(db, settlement=Settlement.PLATFORM_COLLECTS) for _ in range(2))
+    firm, programme = an_organisation(db), a_programme(db, years=["0.5"])
+    an_entitlement(db, programme, firm)
+    places = [a_resource(db, institution=one) for one in (house, other, house)]
+    bookings = [a_booking(db, resource=place, organisation=firm, start=START) for place in places]
+    for booking in bookings:
+        quoting.quote_bookings(db, bookings=[booking], organisation=firm, funding=Funding.CARD, now=BEFORE)
+
+    def paid(day: int, booking: Booking, **use: int) -> str:
+        at = LATER + timedelta(days=day)
+        a_use(db, booking, **use)
+        accept(db, booking, at)
+        claim_id = claimed(db, programme.id, at + timedelta(hours=1))
+        pay(db, programme.id, claim_id, f"CZ-{day}")
+        return claim_id
+
+    def due(claim_id: str) -> dict[str, int]:
+        row = claim_queries.get_claim(db, programme.id, claim_id)
+        return {one.institution_id: one.amount.minor for one in claim_queries.to_pass_on(db, row, programme)}
+
+    def pass_on(claim_id: str, to: str) -> int:
+        names = {"programme_id": programme.id, "claim_id": claim_id, "actor_id": "per_1", "now": LATER}
+        return claims.pass_on(db, institution_id=to, serial=f"PB-{claim_id}-{to}", **names).amount_minor
+
+    assert pass_on(paid(0, bookings[0], minutes=120), house.id) == 30000
+    a_use(db, bookings[0], minutes=60, number=2)
+    accept(db, bookings[0], LATER)
+    second = paid(1, bookings[1], minutes=97)
+    assert due(second) == {house.id: -15000, other.id: 26250}
+    with pytest.raises(WrongState):
+        pass_on(second, house.id)
+    assert pass_on(second, other.id) == 26250
+    third = paid(2, bookings[2], minutes=97)
+    assert due(third) == {house.id: 11250}
+    assert pass_on(third, house.id) == 11250
+    assert (due(third), due(second)[house.id]) == ({house.id: 11250}, -15000)
+    assert [{key: sums(db, one).get(key, 0) for key in ("VR", "IPC", "BANK")} for one in bookings] == [
+        {"VR": 0, "IPC": 0, "BANK": 0}
+    ] * 3
+    assert invariants.violations(db) == []
+
+
 def test_after_a_rejection_the_card_is_asked_for_the_rest_and_the_house_gets_its_share(
     committed_db: sessionmaker[Session], stripe: Stripe
 ) -> None:
