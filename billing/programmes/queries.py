@@ -83,8 +83,17 @@ def years_of(session: Session, programme_id: str) -> Sequence[ProgrammeYear]:
 
 def entitlements_of(session: Session, programme_id: str) -> Sequence[Entitlement]:
     """Newest first."""
+    return session.scalars(_newest_of(programme_id)).all()
+
+
+def entitlements_of_own(session: Session, programme_id: str, organisation_ids: Collection[str]) -> Sequence[Entitlement]:
+    """Those of the organisations, newest first."""
+    return session.scalars(_newest_of(programme_id).where(Entitlement.organisation_id.in_(organisation_ids))).all()
+
+
+def _newest_of(programme_id: str) -> Select[Entitlement]:
     found = select(Entitlement).where(Entitlement.programme_id == programme_id)
-    return session.scalars(found.order_by(Entitlement.id.desc()).limit(1000)).all()
+    return found.order_by(Entitlement.id.desc()).limit(1000)
 
 
 def _offered() -> Select[*Rows]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from billing import actions, cancelling, invariants, ledger, queries
 from billing.objections import actions as objections
 from billing.programmes import granting, lookback
+from billing.programmes import queries as of_programmes
 from billing.programmes.choosing import Base, Mode
 from billing.programmes.granting import Grant, Rule
 from billing.programmes.tables import Entitlement
@@ -309,6 +310,13 @@ def test_a_years_cap_is_not_lowered_under_what_was_granted(db: Session) -> None:
         granting.publish(db, programme_id=draft.id, actor_id="per_1", now=BEFORE)
     say(10000)
     assert granting.publish(db, programme_id=draft.id, actor_id="per_1", now=BEFORE).published_at == BEFORE
+
+
+def test_a_firm_finds_its_own_grants_among_those_of_many(db: Session) -> None:
+    firms, programme = [an_organisation(db) for _ in range(3)], a_programme(db, years=["0.5"])
+    rows = [an_entitlement(db, programme, firm) for firm in firms]
+    assert of_programmes.entitlements_of_own(db, programme.id, [firms[0].id]) == rows[:1]
+    assert of_programmes.entitlements_of_own(db, programme.id, []) == []
 
 
 def test_a_draft_pays_nothing(db: Session) -> None:

@@ -54,6 +54,7 @@ def test_a_programme_is_drafted_published_and_granted(world: World) -> None:
     assert (row["mode"], row["base"], row["stack"], row["published_at"]) == ("deduct", "service", None, None)
     path = f"/programmes/{row['id']}"
     refused(world.get(path, world.member), 404, "not_found")
+    refused(world.get(f"{path}/grants", world.member), 404, "not_found")
     assert world.post(f"{path}/publish", world.operator).status_code == 200
     refused(world.post(f"{path}/publish", world.operator), 409, "wrong_state")
     assert world.get(path, world.member).json()["name"] == row["name"]
