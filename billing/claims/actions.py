@@ -19,7 +19,7 @@ from billing.programmes.choosing import Mode
 from billing.programmes.tables import FundingProgramme, ShareState
 from billing.recount import of_share
 from billing.settlement import Funding
-from billing.telling import tell
+from billing.telling import tell_not_funded
 from booking.queries import get_booking
 from marketplace import audit
 from marketplace.db import refused_by
@@ -164,7 +164,7 @@ def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claim
     if programme.mode is Mode.DEDUCT:
         back = Money(amount, programme.currency), Money(waiting, programme.currency)
         made = bills.fall_back(session, booking=booking, last=newest, back=back, line=_named(programme, amount), now=now)
-        tell(session, booking, made, "statement_not_funded", now)
+        tell_not_funded(session, booking, made, reason, now)
 
 
 def _put_back(session: Session, lines: Sequence[Claimed]) -> None:
