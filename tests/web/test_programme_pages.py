@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import actions
+from billing.programmes.choosing import Base
 from billing.programmes.tables import Entitlement, FundingProgramme
 from billing.quotes import actions as quoting
 from billing.settlement import Funding
@@ -146,6 +147,15 @@ def test_the_firm_sees_what_is_left_and_what_a_booking_would_take_of_it(desk: De
         booking_id = session.scalars(select(Booking.id)).one()
     assert "¥200.00 reserved" in customer.get(f"/bookings/{booking_id}").text
     assert "<b>¥0.00</b>" in customer.get("/vouchers").text
+
+
+def test_the_firm_sees_what_its_share_is_of(desk: Desk) -> None:
+    entitled(desk)
+    customer = desk.reader("customer")
+    assert "50 % of the service" in customer.get("/vouchers").text
+    with desk.database() as session, session.begin():
+        session.scalars(select(FundingProgramme)).one().base = Base.USAGE
+    assert "50 % of confirmed use" in customer.get("/vouchers").text
 
 
 def test_the_bill_tells_the_programme_and_asks_the_firm_for_the_rest(desk: Desk) -> None:
