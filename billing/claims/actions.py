@@ -149,7 +149,8 @@ def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claim
         _put_back(session, lines)
         return
     booking = get_booking(session, lines[0].share.booking_id)
-    newest = stored.lock_newest(session, booking.id)
+    stored.lock_newest(session, booking.id)
+    newest = stored.lock_newest(session, booking.id)  # what was drafted while we waited comes before
     if newest is None or newest.state not in stored.PAYING:
         raise WrongState(state="bill_open", move="reject_claim")
     own = {row.entitlement_id: row for row in funded.uses_of_bookings(session, [booking.id])}
