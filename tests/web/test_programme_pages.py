@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import actions
+from billing.claims import actions as claims
 from billing.programmes.choosing import Base
 from billing.programmes.tables import Entitlement, FundingProgramme
 from billing.quotes import actions as quoting
@@ -16,9 +17,9 @@ from billing.settlement import Funding
 from booking.tables import Booking
 from marketplace import clock
 from marketplace.people.queries import find_person_by_email
-from marketplace.tables import Organisation, Resource
+from marketplace.tables import Organisation, Resource, Settlement
 from tests.billing.test_card_flow import a_use
-from tests.builders import a_booking, a_programme, an_entitlement
+from tests.builders import a_booking, a_programme, a_resource, an_entitlement, an_institution
 from tests.web.desks import Desk, error_beside
 from tests.web.test_desk_outages import day
 
@@ -42,10 +43,12 @@ def firm_of(session: Session) -> Organisation:
     return session.scalars(select(Organisation)).one()
 
 
-def a_bill(session: Session, desk: Desk, *, minutes: int = 97, funding: Funding = Funding.BANK) -> str:
-    """Two hours of the desk's machine at 540.00 that were used two days ago; the bill was accepted. The booking's id."""
+def a_bill(
+    session: Session, desk: Desk, *, minutes: int = 97, funding: Funding = Funding.BANK, place: Resource | None = None
+) -> str:
+    """Two hours of a machine, the desk's at 540.00 that were used two days ago; the bill was accepted. The booking's id."""
     firm, start = firm_of(session), NOW.replace(microsecond=0) - timedelta(days=2)
-    place, who = session.get_one(Resource, desk.resource), find_person_by_email(session, "customer@example.com")
+    place, who = place or session.get_one(Resource, desk.resource), find_person_by_email(session, "customer@example.com")
     booking = a_booking(session, resource=place, organisation=firm, person=who, start=start)
     quoting.quote_bookings(session, bookings=[booking], organisation=firm, funding=funding, now=start - timedelta(days=1))
     run = {"start": start.isoformat(), "end": (start + timedelta(minutes=minutes)).isoformat(), "state": "RUN"}
@@ -218,3 +221,28 @@ def test_what_a_programme_paid_to_the_platform_is_passed_on_to_the_institution(d
     assert ("PB-1" in passed.text, "Enter as passed on" in passed.text) == (True, False)
     again = reader.post(f"{here}/claims/{claim[1]}/passed", institution_id=desk.house, serial="PB-2")
     assert (again.status_code, "Nothing of this claim is to be passed on" in again.text) == (409, True)
+
+
+def test_what_was_passed_on_too_much_is_told_and_not_passed_on(desk: Desk) -> None:
+    entitled(desk, 1_000_000)
+    with desk.database() as session, session.begin():
+        booking_id = a_bill(session, desk, minutes=120, funding=Funding.CARD)
+        programme_id = session.scalars(select(FundingProgramme)).one().id
+        names = {"programme_id": programme_id, "actor_id": "per_1", "now": NOW}
+        first = claims.claim(session, since=NOW - timedelta(days=9), until=NOW, **names)
+        claims.pay(session, claim_id=first.id, serial="CZ-1", received_on=NOW.date(), **names)
+        claims.pass_on(session, claim_id=first.id, institution_id=desk.house, serial="PB-1", **names)
+        booking = session.get_one(Booking, booking_id)
+        run = {
+            "start": booking.starts_at.isoformat(),
+            "end": (booking.starts_at + timedelta(hours=1)).isoformat(),
+            "state": "RUN",
+        }
+        a_use(session, booking, minutes=60, number=2, pieces=[run], created_at=NOW - timedelta(hours=1))
+        actions.draft_statements(session, now=NOW - timedelta(hours=1))
+        other = a_resource(session, institution=an_institution(session, settlement=Settlement.PLATFORM_COLLECTS))
+        a_bill(session, desk, minutes=120, funding=Funding.CARD, place=other)
+        second = claims.claim(session, since=NOW - timedelta(days=9), until=NOW, **names)
+        claims.pay(session, claim_id=second.id, serial="CZ-2", received_on=NOW.date(), **names)
+    page = desk.reader("operator").get(f"/operator/programmes/{programme_id}/claims/{second.id}").text
+    assert (page.count("Set off against what it gets by other claims"), page.count("Enter as passed on")) == (1, 1)
