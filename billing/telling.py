@@ -33,6 +33,15 @@ def tell(session: Session, booking: Booking, statement: Statement, kind: str, no
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
 
 
+def tell_not_funded(session: Session, booking: Booking, statement: Statement, reason: str, now: datetime) -> None:
+    """Who booked: a programme does not pay its part, why, and what the firm pays instead."""
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency, "reason": reason}
+    kind = "statement_not_funded"
+    outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=f"statement:{statement.id}:{kind}", now=now)
+
+
 def tell_refused(
     session: Session, booking: Booking, statement: Statement, owed: Money, *, number: int, again: datetime | None, now: datetime
 ) -> None:

@@ -274,6 +274,7 @@ REASONS = (
     _("is cut off: its end is missing"),
     _("is larger than {most} MiB"),
     _("is less than what is used and reserved already"),
+    _("is less than what somebody was granted for this year"),
     _("is more than anybody may be granted for this year"),
     _("is no PDF, PNG or JPEG"),
     _("more than {most} stretches"),

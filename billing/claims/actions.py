@@ -19,7 +19,7 @@ from billing.programmes.choosing import Mode
 from billing.programmes.tables import FundingProgramme, ShareState
 from billing.recount import of_share
 from billing.settlement import Funding
-from billing.telling import tell
+from billing.telling import tell_not_funded
 from booking.queries import get_booking
 from marketplace import audit
 from marketplace.db import refused_by
@@ -80,18 +80,22 @@ def pay(
     """
     row, programme = _open_claim(session, programme_id, claim_id, "pay_claim")
     number = _checked(serial)
+    if not 2000 <= received_on.year <= 2200:
+        raise Invalid(field="received_on", reason="not a date")
     with refused_by("serial", SerialTaken(serial=number)), session.begin_nested():
         row.serial, row.received_on = number, received_on
         session.flush()
+    paid = 0
     for one in queries.lines_of(session, claim_id):
         if one.share.state is not ShareState.CLAIMED:
             continue
         one.share.state = ShareState.PAID
-        row.paid_minor += one.share.amount_minor
+        paid += one.share.amount_minor
         if programme.mode is Mode.DEDUCT:
             booking = get_booking(session, one.share.booking_id)
             for entry in of_share(one.share, one.statement):
                 post(session, entry, source_type="programme_share", source_id=one.share.id, booking=booking, now=now)
+    row.paid_minor = paid  # at once: a share alone may be more than is asked for, or less than nothing
     row.state, row.decided_by, row.decided_at = ClaimState.PAID, actor_id, now
     session.flush()
     _note(session, row, "pay_claim", actor_id, now)
@@ -110,7 +114,8 @@ def reject(
 ) -> ProgrammeClaim:
     """The programme does not pay for these bookings, or for none of the claim: their firms do, and have their grants back.
 
-    What earlier claims were paid too much stays to be set off by the next one.
+    What earlier claims were paid too much stays to be set off by the next one; where no more than that is left, nothing is to
+    be paid and the claim is closed.
     Raises: NotFound, WrongState (a bill waits for its firm's answer), Invalid.
     """
     row, programme = _open_claim(session, programme_id, claim_id, "reject_claim")
@@ -122,7 +127,9 @@ def reject(
         raise NotFound(kind="booking", ids=sorted(unknown))
     for booking_id in sorted(booking_ids or groups):
         _reject(session, programme, groups[booking_id], reason.strip(), now)
-    if all(one.share.state is not ShareState.CLAIMED for one in open_lines):
+    rest = [one for one in open_lines if one.share.state is ShareState.CLAIMED]
+    if sum(one.share.amount_minor for one in rest) <= 0:
+        _put_back(session, rest)
         row.state, row.decided_by, row.decided_at = ClaimState.REJECTED, actor_id, now
     session.flush()
     _note(session, row, "reject_claim", actor_id, now)
@@ -139,12 +146,11 @@ def _by_booking(lines: Sequence[Claimed]) -> dict[str, list[Claimed]]:
 def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claimed], reason: str, now: datetime) -> None:
     amount, waiting = sum(one.share.amount_minor for one in lines), sum(one.share.conditional_minor for one in lines)
     if amount <= 0:
-        for one in lines:
-            one.share.state = ShareState.OWED
-            session.delete(one.line)
+        _put_back(session, lines)
         return
     booking = get_booking(session, lines[0].share.booking_id)
-    newest = stored.lock_newest(session, booking.id)
+    stored.lock_newest(session, booking.id)
+    newest = stored.lock_newest(session, booking.id)  # what was drafted while we waited comes before
     if newest is None or newest.state not in stored.PAYING:
         raise WrongState(state="bill_open", move="reject_claim")
     own = {row.entitlement_id: row for row in funded.uses_of_bookings(session, [booking.id])}
@@ -159,7 +165,13 @@ def _reject(session: Session, programme: FundingProgramme, lines: Sequence[Claim
     if programme.mode is Mode.DEDUCT:
         back = Money(amount, programme.currency), Money(waiting, programme.currency)
         made = bills.fall_back(session, booking=booking, last=newest, back=back, line=_named(programme, amount), now=now)
-        tell(session, booking, made, "statement_not_funded", now)
+        tell_not_funded(session, booking, made, reason, now)
+
+
+def _put_back(session: Session, lines: Sequence[Claimed]) -> None:
+    for one in lines:
+        one.share.state = ShareState.OWED
+        session.delete(one.line)
 
 
 def _named(programme: FundingProgramme, amount: int) -> Mapping[str, Any]:
@@ -172,10 +184,11 @@ def pass_on(
 ) -> PassedOn:
     """An institution has got its share of a paid claim from the platform, by the serial of that transfer.
 
+    What it had too much by other claims of the programme was set off against it.
     Raises: NotFound, WrongState (nothing is to be passed on to it), Invalid.
     """
+    programme = funded.lock_programme(session, programme_id)  # so that nothing is set off twice
     row = queries.lock_claim(session, programme_id, claim_id)
-    programme = funded.get_programme(session, programme_id)
     due = next((one for one in queries.to_pass_on(session, row, programme) if one.institution_id == institution_id), None)
     if due is None or due.passed or due.amount.minor <= 0:
         raise WrongState(state=row.state.value, move="pass_on")
@@ -191,7 +204,8 @@ def pass_on(
     )
     session.add(made)
     session.flush()
-    for one in queries.lines_of(session, claim_id):
+    ids = [claim_id, *queries.to_set_off(session, row, institution_id)]
+    for one in [line for each in ids for line in queries.lines_of(session, each)]:
         mine = one.statement.institution_id == institution_id and one.statement.funding is not Funding.BANK
         if mine and one.share.state is ShareState.PAID:
             one.share.passed_on_at = now

@@ -32,7 +32,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ToPassOn:
-    """What an institution gets of a claim that was paid to the platform, and by which transfer it got it."""
+    """What an institution gets of a claim that was paid to the platform, and by which transfer it got it.
+
+    What it had too much by other claims is taken off; where nothing is left to be passed on, the amount is not more than zero.
+    """
 
     institution_id: str
     amount: Money
@@ -119,7 +122,29 @@ def to_pass_on(session: Session, claim: ProgrammeClaim, programme: FundingProgra
             sums[house] = sums.get(house, 0) + one.share.conditional_minor
     rows = session.scalars(select(PassedOn).where(PassedOn.claim_id == claim.id))
     passed = {row.institution_id: row for row in rows}
+    for house, amount in sums.items():
+        if house in passed:
+            sums[house] = passed[house].amount_minor
+        elif amount > 0:
+            sums[house] += sum(to_set_off(session, claim, house).values())
     return [ToPassOn(house, Money(amount, claim.currency), passed.get(house)) for house, amount in sorted(sums.items())]
+
+
+def to_set_off(session: Session, claim: ProgrammeClaim, institution_id: str) -> dict[str, int]:
+    """By other claim of the programme, what the institution had too much by it and has not given back."""
+    of_it = ProgrammeClaim.programme_id == claim.programme_id, ProgrammeClaim.id != claim.id
+    waits = ProgrammeShare.state == ShareState.PAID, ProgrammeShare.passed_on_at.is_(None)
+    through = Statement.institution_id == institution_id, Statement.funding != Funding.BANK
+    found = (
+        select(ClaimLine.claim_id, func.sum(ProgrammeShare.conditional_minor))
+        .join(ProgrammeClaim, ProgrammeClaim.id == ClaimLine.claim_id)
+        .join(ProgrammeShare, ProgrammeShare.id == ClaimLine.share_id)
+        .join(Statement, Statement.id == ProgrammeShare.statement_id)
+        .where(*of_it, *waits, *through)
+        .group_by(ClaimLine.claim_id)
+        .having(func.sum(ProgrammeShare.conditional_minor) < 0)
+    )
+    return {claim_id: int(amount) for claim_id, amount in session.execute(found)}
 
 
 def receipts_of_bookings(session: Session, booking_ids: Collection[str]) -> dict[str, list[str]]:

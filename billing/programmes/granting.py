@@ -111,6 +111,7 @@ def set_year(session: Session, *, programme_id: str, rule: Rule, actor_id: str, 
     row = session.get(ProgrammeYear, (programme_id, rule.number))
     if row is not None and programme.published_at is not None:
         raise WrongState(state="published", move="set_year")
+    _check_granted(session, programme_id, rule.number, rule.year_cap)
     if row is None:
         row = ProgrammeYear(programme_id=programme_id, number=rule.number)
         session.add(row)
@@ -121,12 +122,18 @@ def set_year(session: Session, *, programme_id: str, rule: Rule, actor_id: str, 
 
 
 def publish(session: Session, *, programme_id: str, actor_id: str, now: datetime) -> FundingProgramme:
-    """From now on it pays what it granted. Raises: NotFound, WrongState (published before, or without any year)."""
+    """From now on it pays what it granted.
+
+    Raises: NotFound, WrongState (published before, or without any year), Invalid (more was granted than a year's cap).
+    """
     row = queries.lock_programme(session, programme_id)
     if row.published_at is not None:
         raise WrongState(state="published", move="publish_programme")
-    if not queries.years_of(session, programme_id):
+    years = queries.years_of(session, programme_id)
+    if not years:
         raise WrongState(state="without_years", move="publish_programme")
+    for year in years:
+        _check_granted(session, programme_id, year.number, year.year_cap_minor)
     row.published_at = now
     session.flush()
     _note(session, row, "publish_programme", actor_id, now)
@@ -176,6 +183,12 @@ def _check_amount(programme: FundingProgramme, rule: ProgrammeYear, amount: Mone
         raise Invalid(field="amount", reason="must be in the currency of the programme and not negative")
     if rule.year_cap_minor is not None and amount.minor > rule.year_cap_minor:
         raise Invalid(field="amount", reason="is more than anybody may be granted for this year")
+
+
+def _check_granted(session: Session, programme_id: str, year: int, cap: int | None) -> None:
+    """That nobody has more of the year than the cap allows."""
+    if cap is not None and cap < queries.largest_grant(session, programme_id, year):
+        raise Invalid(field="year_cap", reason="is less than what somebody was granted for this year")
 
 
 def _expiry(programme: FundingProgramme, given: Grant) -> datetime:

@@ -6,15 +6,17 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from billing.pricing import USED, LineCode, Outcome
 from billing.programmes.choosing import Bases, Programme, programme_pays
 from billing.programmes.tables import FundingProgramme, ProgrammeYear
+from billing.programmes.years import MOST_YEARS
 from billing.queries import PAYING
 from billing.tables import Statement
 from booking.tables import Booking
+from devices.tables import ConfirmedUse
 from marketplace.money import Money, zero
 from marketplace.refusals import NotFound
 from marketplace.slot import Slot
@@ -57,16 +59,19 @@ def effect(session: Session, *, programme: FundingProgramme, year: int, now: dat
     """On every firm's accepted bills of bookings that began in the last 92 days. Reads only. Raises: NotFound (the year).
 
     A firm is granted as much as the year allows; other programmes are left out, and so is who would be granted nothing.
+    A bill that rests on signatures is left out where the programme asks for evidence, as it would get nothing of it.
     """
-    rule = session.get(ProgrammeYear, (programme.id, year))
+    rule = session.get(ProgrammeYear, (programme.id, year)) if 1 <= year <= MOST_YEARS else None
     if rule is None:
         raise NotFound(kind="programme_year")
     span = Slot(now - QUARTER, now)
+    attested = exists().where(ConfirmedUse.booking_id == Statement.booking_id, ConfirmedUse.attested_s > 0)
     rows = session.scalars(
         select(Statement)
         .join(Booking, Booking.id == Statement.booking_id)
         .where(Booking.starts_at >= span.start, Booking.starts_at < span.end, Statement.state.in_(PAYING))
         .where(Statement.currency == programme.currency, Statement.organisation_id.is_not(None))
+        .where(*[~attested] if programme.evidence_required else [])
         .order_by(Booking.starts_at.desc(), Statement.booking_id, Statement.number.desc())
         .limit(MOST + 1)
     ).all()

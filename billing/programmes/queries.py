@@ -83,8 +83,17 @@ def years_of(session: Session, programme_id: str) -> Sequence[ProgrammeYear]:
 
 def entitlements_of(session: Session, programme_id: str) -> Sequence[Entitlement]:
     """Newest first."""
+    return session.scalars(_newest_of(programme_id)).all()
+
+
+def entitlements_of_own(session: Session, programme_id: str, organisation_ids: Collection[str]) -> Sequence[Entitlement]:
+    """Those of the organisations, newest first."""
+    return session.scalars(_newest_of(programme_id).where(Entitlement.organisation_id.in_(organisation_ids))).all()
+
+
+def _newest_of(programme_id: str) -> Select[Entitlement]:
     found = select(Entitlement).where(Entitlement.programme_id == programme_id)
-    return session.scalars(found.order_by(Entitlement.id.desc()).limit(1000)).all()
+    return found.order_by(Entitlement.id.desc()).limit(1000)
 
 
 def _offered() -> Select[*Rows]:
@@ -155,6 +164,12 @@ def granted_of_year(session: Session, programme_id: str) -> dict[int, int]:
     """By year, what all organisations were granted, minor units."""
     found = select(Entitlement.year, func.sum(Entitlement.granted_minor)).where(Entitlement.programme_id == programme_id)
     return {year: int(amount) for year, amount in session.execute(found.group_by(Entitlement.year))}
+
+
+def largest_grant(session: Session, programme_id: str, year: int) -> int:
+    """What a single organisation was granted of the year at most, minor units."""
+    of_year = Entitlement.programme_id == programme_id, Entitlement.year == year
+    return session.scalar(select(func.max(Entitlement.granted_minor)).where(*of_year)) or 0
 
 
 def foreseen(session: Session, organisation_id: str | None, start: datetime, bases: Bases) -> list[tuple[Offered, Money]]:

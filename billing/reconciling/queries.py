@@ -88,7 +88,8 @@ def under_way(session: Session, *, now: datetime) -> set[str]:
 
 
 def objects(session: Session, made: Sequence[MadeFact], *, now: datetime) -> list[Found]:
-    """Payments and transfers that only one side has, of those made since `MADE_SINCE`."""
+    """Payments and transfers that only one side has, of those made since `MADE_SINCE`; what was made after the provider's books
+    were read is not missing there."""
     keys: dict[str, ProviderCall] = {}
     for first in range(0, len(made), KEYS_AT_ONCE):
         asked = [one.key for one in made[first : first + KEYS_AT_ONCE]]
@@ -98,7 +99,9 @@ def objects(session: Session, made: Sequence[MadeFact], *, now: datetime) -> lis
     found = [Found(FindingKind.OBJECT_UNKNOWN, one.object_id, None, one.currency, one.amount_minor, 0) for one in unknown]
     there = {one.object_id for one in made}
     recent = select(Payment).where(Payment.object_id.is_not(None), Payment.created_at > now - MADE_SINCE + OVERLAP)
-    missing = [row for row in session.scalars(recent.order_by(Payment.id)) if row.object_id not in there]
+    called = set(session.scalars(select(ProviderCall.payment_id).where(ProviderCall.done_at > now - SETTLING)))
+    known = (row for row in session.scalars(recent.order_by(Payment.id)) if row.id not in called)
+    missing = [row for row in known if row.object_id not in there]
     return found + [
         Found(FindingKind.OBJECT_MISSING, row.id, row.booking_id, row.currency, 0, row.authorised_minor) for row in missing
     ]

@@ -61,7 +61,7 @@ class Finding(Base):
     resolved_by: Mapped[Id | None]
     reason: Mapped[Line | None]
 
-    __table_args__ = (UniqueConstraint("kind", "subject", "theirs_minor", "ours_minor", name="uq_findings_once"),)
+    __table_args__ = (UniqueConstraint("kind", "subject", "currency", "theirs_minor", "ours_minor", name="uq_findings_once"),)
 
 
 class DayClose(Base):

@@ -46,6 +46,17 @@ def test_a_rest_is_asked_for_with_the_way_to_pay_it(db: Session, locale: str, sa
     assert f"https://pilot.example/{locale}/bookings/{booking.id}/payment" in letter.text
 
 
+def test_what_a_programme_does_not_pay_is_told_with_its_reason(db: Session) -> None:
+    booking = a_card_booking(db)
+    a_use(db, booking)
+    [statement_id] = actions.draft_statements(db, now=AFTER)
+    telling.tell_not_funded(db, booking, actions.queries.get_statement(db, statement_id), "合同缺失", AFTER)
+    db.flush()
+    [message] = db.scalars(select(Message).where(Message.kind == "statement_not_funded")).all()
+    letter = letters.letter(db, message, base_url="https://pilot.example", organiser="p@pilot.example", now=AFTER)
+    assert "合同缺失" in letter.text
+
+
 def test_a_refused_hold_says_what_happens_if_nothing_is_done(db: Session) -> None:
     booking = a_card_booking(db)
     telling.tell_unsecured(db, booking, Money(72000, "CNY"), cause="pay_1", now=AFTER)

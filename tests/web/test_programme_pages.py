@@ -9,15 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing import actions
+from billing.claims import actions as claims
+from billing.programmes.choosing import Base
 from billing.programmes.tables import Entitlement, FundingProgramme
 from billing.quotes import actions as quoting
 from billing.settlement import Funding
 from booking.tables import Booking
 from marketplace import clock
 from marketplace.people.queries import find_person_by_email
-from marketplace.tables import Organisation, Resource
+from marketplace.tables import Organisation, Resource, Settlement
 from tests.billing.test_card_flow import a_use
-from tests.builders import a_booking, a_programme, an_entitlement
+from tests.builders import a_booking, a_programme, a_resource, an_entitlement, an_institution
 from tests.web.desks import Desk, error_beside
 from tests.web.test_desk_outages import day
 
@@ -41,10 +43,12 @@ def firm_of(session: Session) -> Organisation:
     return session.scalars(select(Organisation)).one()
 
 
-def a_bill(session: Session, desk: Desk, *, minutes: int = 97, funding: Funding = Funding.BANK) -> str:
-    """Two hours of the desk's machine at 540.00 that were used two days ago; the bill was accepted. The booking's id."""
+def a_bill(
+    session: Session, desk: Desk, *, minutes: int = 97, funding: Funding = Funding.BANK, place: Resource | None = None
+) -> str:
+    """Two hours of a machine, the desk's at 540.00 that were used two days ago; the bill was accepted. The booking's id."""
     firm, start = firm_of(session), NOW.replace(microsecond=0) - timedelta(days=2)
-    place, who = session.get_one(Resource, desk.resource), find_person_by_email(session, "customer@example.com")
+    place, who = place or session.get_one(Resource, desk.resource), find_person_by_email(session, "customer@example.com")
     booking = a_booking(session, resource=place, organisation=firm, person=who, start=start)
     quoting.quote_bookings(session, bookings=[booking], organisation=firm, funding=funding, now=start - timedelta(days=1))
     run = {"start": start.isoformat(), "end": (start + timedelta(minutes=minutes)).isoformat(), "state": "RUN"}
@@ -93,7 +97,15 @@ def test_a_programme_is_drafted_with_its_years_simulated_published_and_granted(d
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"rate_1": "150"}, "rate_1"), ({"rate_1": "half"}, "rate_1"), ({"starts_on": "soon"}, "starts_on"), ({"name": ""}, "name")],
+    [
+        ({"rate_1": "150"}, "rate_1"),
+        ({"rate_1": "half"}, "rate_1"),
+        ({"rate_1": "1e9999999"}, "rate_1"),
+        ({"booking_cap_1": "1e999999"}, "booking_cap_1"),
+        ({"year_cap_1": "1" * 41}, "year_cap_1"),
+        ({"starts_on": "soon"}, "starts_on"),
+        ({"name": ""}, "name"),
+    ],
 )
 def test_what_is_wrong_stands_beside_its_field_and_nothing_is_kept(desk: Desk, changes: dict[str, str], field: str) -> None:
     answer = desk.reader("operator").post("/operator/programmes", **{**FORM, **changes})
@@ -101,6 +113,18 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_kept(desk: Desk, c
     assert error_beside(answer.text, field)
     with desk.database() as session:
         assert session.scalars(select(FundingProgramme)).all() == []
+
+
+@pytest.mark.parametrize(("since", "until"), [("0001-01-01", "2026-01-01"), ("2026-01-01", "9999-12-31")])
+def test_days_and_years_far_off_are_refused(desk: Desk, since: str, until: str) -> None:
+    entitled(desk)
+    with desk.database() as session:
+        here = f"/operator/programmes/{session.scalars(select(FundingProgramme)).one().id}"
+    reader = desk.reader("operator")
+    assert reader.get(f"{here}?simulate={10**30}").status_code == 404
+    assert reader.post(f"{here}/claims", **{"from": since, "until": until}).status_code == 422
+    much = reader.post(f"{here}/grants", organisation="蓉创新材料有限公司", year="1", amount="1e999999")
+    assert (much.status_code, bool(error_beside(much.text, "amount"))) == (422, True)
 
 
 @pytest.mark.parametrize("who", ["manager", "customer", "evaluator"])
@@ -126,6 +150,15 @@ def test_the_firm_sees_what_is_left_and_what_a_booking_would_take_of_it(desk: De
         booking_id = session.scalars(select(Booking.id)).one()
     assert "¥200.00 reserved" in customer.get(f"/bookings/{booking_id}").text
     assert "<b>¥0.00</b>" in customer.get("/vouchers").text
+
+
+def test_the_firm_sees_what_its_share_is_of(desk: Desk) -> None:
+    entitled(desk)
+    customer = desk.reader("customer")
+    assert "50 % of the service" in customer.get("/vouchers").text
+    with desk.database() as session, session.begin():
+        session.scalars(select(FundingProgramme)).one().base = Base.USAGE
+    assert "50 % of confirmed use" in customer.get("/vouchers").text
 
 
 def test_the_bill_tells_the_programme_and_asks_the_firm_for_the_rest(desk: Desk) -> None:
@@ -188,3 +221,28 @@ def test_what_a_programme_paid_to_the_platform_is_passed_on_to_the_institution(d
     assert ("PB-1" in passed.text, "Enter as passed on" in passed.text) == (True, False)
     again = reader.post(f"{here}/claims/{claim[1]}/passed", institution_id=desk.house, serial="PB-2")
     assert (again.status_code, "Nothing of this claim is to be passed on" in again.text) == (409, True)
+
+
+def test_what_was_passed_on_too_much_is_told_and_not_passed_on(desk: Desk) -> None:
+    entitled(desk, 1_000_000)
+    with desk.database() as session, session.begin():
+        booking_id = a_bill(session, desk, minutes=120, funding=Funding.CARD)
+        programme_id = session.scalars(select(FundingProgramme)).one().id
+        names = {"programme_id": programme_id, "actor_id": "per_1", "now": NOW}
+        first = claims.claim(session, since=NOW - timedelta(days=9), until=NOW, **names)
+        claims.pay(session, claim_id=first.id, serial="CZ-1", received_on=NOW.date(), **names)
+        claims.pass_on(session, claim_id=first.id, institution_id=desk.house, serial="PB-1", **names)
+        booking = session.get_one(Booking, booking_id)
+        run = {
+            "start": booking.starts_at.isoformat(),
+            "end": (booking.starts_at + timedelta(hours=1)).isoformat(),
+            "state": "RUN",
+        }
+        a_use(session, booking, minutes=60, number=2, pieces=[run], created_at=NOW - timedelta(hours=1))
+        actions.draft_statements(session, now=NOW - timedelta(hours=1))
+        other = a_resource(session, institution=an_institution(session, settlement=Settlement.PLATFORM_COLLECTS))
+        a_bill(session, desk, minutes=120, funding=Funding.CARD, place=other)
+        second = claims.claim(session, since=NOW - timedelta(days=9), until=NOW, **names)
+        claims.pay(session, claim_id=second.id, serial="CZ-2", received_on=NOW.date(), **names)
+    page = desk.reader("operator").get(f"/operator/programmes/{programme_id}/claims/{second.id}").text
+    assert (page.count("Set off against what it gets by other claims"), page.count("Enter as passed on")) == (1, 1)

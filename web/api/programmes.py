@@ -243,9 +243,13 @@ def simulate(programme_id: str, db: ReadDb, actor: SignedIn, now: Now, year: int
 def grants(programme_id: str, db: ReadDb, actor: SignedIn) -> dict[str, Any]:
     """All of them for the operator, else those of one's own organisations."""
     row = queries.get_programme(db, programme_id)
-    found = queries.entitlements_of(db, programme_id)
-    mine = [one for one in found if actor.is_operator or (row.published_at and one.organisation_id in actor.organisations)]
-    return {"items": [grant_shape(one, row.currency) for one in mine], "next_cursor": None}
+    if row.published_at is None:
+        require_operator(actor)
+    if actor.is_operator:
+        found = queries.entitlements_of(db, programme_id)
+    else:
+        found = queries.entitlements_of_own(db, programme_id, actor.organisations)
+    return {"items": [grant_shape(one, row.currency) for one in found], "next_cursor": None}
 
 
 @router.post("/programmes/{programme_id}/grants", status_code=201)

@@ -23,7 +23,7 @@ def page(pen: Drawing, db: ReadDb, actor: SignedIn) -> Response:
 
 
 @router.post("/runs")
-def run(pen: Drawing, db: Db, actor: SignedIn, now: Now) -> Response:
+def run(pen: Drawing, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     """Have a worker run every check now."""
     require_operator(actor)
     reconciling.ask_run(db, cause=None, actor_id=actor.known_id, now=now)

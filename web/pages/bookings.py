@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Response
@@ -37,6 +37,7 @@ from web.refusals import Malformed, status_of
 from web.repeats import Repeat
 from web.views.frame import EMPTY_FORM, Area, Form
 
+LONGEST_AMOUNT = 40
 router = APIRouter(prefix="/{lang}")
 
 
@@ -253,9 +254,11 @@ def check_version(present: int, fields: Fields) -> None:
 
 def read_money(typed: str, currency: str) -> Money:
     """An amount in major units as typed, full-width digits and separators allowed. Raises: Invalid."""
+    if len(typed) > LONGEST_AMOUNT:
+        raise Invalid(field="amount", reason="not an amount such as 525.00")
     try:
         exact = Decimal(typed.replace(",", "").replace("，", "").replace("¥", "").strip()).scaleb(EXPONENTS[currency])
-    except InvalidOperation as error:
+    except ArithmeticError as error:
         raise Invalid(field="amount", reason="not an amount such as 525.00") from error
     if not exact.is_finite() or exact != exact.to_integral_value() or abs(exact) > 10**13:
         raise Invalid(field="amount", reason="has more decimals than the currency")

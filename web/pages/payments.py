@@ -42,14 +42,14 @@ def set_account(pen: Drawing, fields: Fields, db: Db, actor: SignedIn, now: Now)
 
 
 @router.post("/events/{event_id}/again")
-def look_again(pen: Drawing, event_id: str, db: Db, actor: SignedIn, now: Now) -> Response:
+def look_again(pen: Drawing, event_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     require_operator(actor)
     webhooks.look_again(db, event_id=event_id, now=now)
     return pen.go("/operator/payments")
 
 
 @router.post("/refunds/{payment_id}/again")
-def send_again(pen: Drawing, payment_id: str, db: Db, actor: SignedIn, now: Now) -> Response:
+def send_again(pen: Drawing, payment_id: str, _fields: Fields, db: Db, actor: SignedIn, now: Now) -> Response:
     """What came back goes out once more."""
     require_operator(actor)
     refunds.send_again(db, payment_id=payment_id, now=now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -93,11 +93,14 @@ def _chosen(fields: FormData, name: str, kind: type[ProgrammeKind] | type[Mode] 
 
 
 def _day(fields: FormData, name: str) -> date:
-    """Raises: Invalid."""
+    """Of a year that every zone has whole. Raises: Invalid."""
     try:
-        return date.fromisoformat(text(fields, name))
+        found = date.fromisoformat(text(fields, name))
     except ValueError as error:
         raise Invalid(field=name, reason="not a date") from error
+    if not 2000 <= found.year <= 2200:
+        raise Invalid(field=name, reason="not a date")
+    return found
 
 
 def _rule(fields: FormData, row: FundingProgramme, year: int, ending: str = "") -> Rule:
@@ -110,7 +113,7 @@ def _rate(fields: FormData, name: str) -> str:
     """Percent as typed, as a decimal string of a share. Raises: Invalid."""
     try:
         share = Decimal(text(fields, name).rstrip("%％ ")) / 100
-    except InvalidOperation as error:
+    except ArithmeticError as error:
         raise Invalid(field=name, reason="must be a number from 0") from error
     if not share.is_finite() or not 0 <= share <= 1 or share != round(share, 10):
         raise Invalid(field=name, reason="must be from 0 to 100")

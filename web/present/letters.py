@@ -357,7 +357,8 @@ def _bill(session: Session, message: Message, matter: Matter) -> Facts:
     if message.kind == "statement_credited":
         return [*facts, (_("Why"), _("Others used the time that you had given up, and were charged for it."))]
     if message.kind == "statement_not_funded":
-        return [*facts, (_("Why"), _("The programme that was to pay it does not; so it is yours to pay."))]
+        said = [(_("Reason"), data["reason"])] if "reason" in data else []
+        return [*facts, (_("Why"), _("The programme that was to pay it does not; so it is yours to pay.")), *said]
     if "again" in data:
         return [*facts, (_("What next"), _next_try(matter, data["again"]))]
     made = bills.get_statement(session, data["statement_id"])

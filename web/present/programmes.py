@@ -216,6 +216,7 @@ def _voucher(one: Offered, organisation: str, lang: Lang, now: datetime) -> Vouc
         programme=name_of(row, lang),
         payer=row.payer,
         percent=_percent(one.year),
+        base=row.base.value,
         mode=row.mode.value,
         booking_cap=None if cap is None else Money(cap, row.currency),
         expired=one.entitlement.expires_at <= now,

@@ -180,6 +180,7 @@ class VoucherRow(GrantRow):
     programme: str
     payer: str
     percent: str
+    base: str
     mode: str
     booking_cap: Money | None
     expired: bool

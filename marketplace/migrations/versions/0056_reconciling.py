@@ -107,7 +107,7 @@ def _make_findings() -> None:
         sa.Column("resolved_by", sa.String(40)),
         sa.Column("reason", sa.String(1000)),
         sa.PrimaryKeyConstraint("id", name="pk_findings"),
-        sa.UniqueConstraint("kind", "subject", "theirs_minor", "ours_minor", name="uq_findings_once"),
+        sa.UniqueConstraint("kind", "subject", "currency", "theirs_minor", "ours_minor", name="uq_findings_once"),
         sa.CheckConstraint(_among("kind", KINDS), name=op.f("ck_findings_findingkind")),
         *_lengths("findings", subject=200, currency=80, reason=1000),
     )

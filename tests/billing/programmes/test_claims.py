@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from billing import actions, invariants, ledger, outbox, queries
 from billing.claims import actions as claims
+from billing.claims import queries as claim_queries
 from billing.claims.tables import ClaimState
 from billing.payments import payouts
 from billing.programmes.choosing import Mode
@@ -21,7 +22,7 @@ from booking.states import BookingState
 from booking.tables import Booking
 from marketplace.money import Money
 from marketplace.refusals import Invalid, NotFound, WrongState
-from marketplace.tables import Settlement
+from marketplace.tables import Organisation, Settlement
 from tests.billing.conftest import Stripe, work
 from tests.billing.test_card_flow import AFTER, BEFORE, START, a_use, journal
 from tests.builders import a_booking, a_programme, a_resource, an_entitlement, an_institution, an_organisation
@@ -46,6 +47,16 @@ def used(
     a_use(db, booking, minutes=minutes)
     accept(db, booking, AFTER)
     return booking, granted
+
+
+def funded_use(db: Session, granted: Entitlement, now: datetime) -> Booking:
+    """Another bill of 525.00 that was accepted, of which the same grant pays half."""
+    firm = db.get_one(Organisation, granted.organisation_id)
+    booking = a_booking(db, organisation=firm, start=START)
+    quoting.quote_booking(db, booking=booking, organisation=firm, payment_method=None, now=BEFORE)
+    a_use(db, booking)
+    accept(db, booking, now)
+    return booking
 
 
 def accept(db: Session, booking: Booking, now: datetime) -> Statement:
@@ -235,6 +246,39 @@ def test_what_was_paid_too_much_is_set_off_by_the_next_claim(db: Session) -> Non
     assert invariants.violations(db) == []
 
 
+def test_where_a_rejection_leaves_only_what_was_paid_too_much_the_claim_is_closed(db: Session) -> None:
+    booking, granted = used(db, minutes=120)
+    programme_id, day = granted.programme_id, timedelta(days=1)
+    pay(db, programme_id, claimed(db, programme_id))
+    a_use(db, booking, minutes=60, number=2)
+    accept(db, booking, LATER)
+    others = [funded_use(db, granted, LATER) for _ in range(2)]
+    claim_id = claimed(db, programme_id, LATER + day)
+    assert reject(db, programme_id, claim_id, others[0].id) is ClaimState.SUBMITTED
+    assert reject(db, programme_id, claim_id, others[1].id) is ClaimState.REJECTED
+    assert (sums(db, booking)["VR"], claim_queries.to_claim(db, get_programme(db, programme_id))) == (
+        -15000,
+        Money(-15000, "CNY"),
+    )
+    assert [one.share.booking_id in {other.id for other in others} for one in claim_queries.lines_of(db, claim_id)] == [
+        True,
+        True,
+    ]
+    assert invariants.violations(db) == []
+
+
+def test_a_claim_with_a_correction_downwards_is_paid(db: Session) -> None:
+    booking, granted = used(db, minutes=120)
+    a_use(db, booking, minutes=60, number=2)
+    accept(db, booking, LATER)
+    claim_id = claimed(db, granted.programme_id, LATER + timedelta(days=1))
+    pay(db, granted.programme_id, claim_id)
+    row = claim_queries.get_claim(db, granted.programme_id, claim_id)
+    assert (row.state, row.amount_minor, row.paid_minor) == (ClaimState.PAID, 15000, 15000)
+    assert sums(db, booking).get("VR", 0) == 0
+    assert invariants.violations(db) == []
+
+
 def test_a_bill_that_waits_for_its_answer_comes_before_a_rejection(db: Session) -> None:
     booking, granted = used(db, minutes=60)
     claim_id = claimed(db, granted.programme_id)
@@ -256,6 +300,9 @@ def test_a_firm_that_is_paid_back_owes_nothing_more_after_a_rejection(db: Sessio
 def test_a_payment_is_entered_once(db: Session) -> None:
     _, granted = used(db)
     claim_id = claimed(db, granted.programme_id)
+    names = {"programme_id": granted.programme_id, "claim_id": claim_id, "actor_id": "per_1", "now": LATER}
+    with pytest.raises(Invalid):
+        claims.pay(db, serial="1", received_on=date(1, 1, 1), **names)
     pay(db, granted.programme_id, claim_id)
     with pytest.raises(WrongState):
         pay(db, granted.programme_id, claim_id)
@@ -289,6 +336,50 @@ def test_a_fee_that_the_firm_does_not_cover_comes_off_what_the_programme_pays(db
     assert sums(db, booking) == {"AR": 3000, "BANK": 1800, "FEE": -4800}
     with pytest.raises(WrongState):
         claims.pass_on(db, institution_id=house.id, serial="PB-2", **names)
+    assert invariants.violations(db) == []
+
+
+def test_what_an_institution_was_passed_on_too_much_is_set_off_by_its_next_transfer(db: Session) -> None:
+    """Of one house 300.00 were passed on and 150.00 were too much; then two bookings of 262.50 come in two claims."""
+    house, other = (an_institution(db, settlement=Settlement.PLATFORM_COLLECTS) for _ in range(2))
+    firm, programme = an_organisation(db), a_programme(db, years=["0.5"])
+    an_entitlement(db, programme, firm)
+    places = [a_resource(db, institution=one) for one in (house, other, house)]
+    bookings = [a_booking(db, resource=place, organisation=firm, start=START) for place in places]
+    for booking in bookings:
+        quoting.quote_bookings(db, bookings=[booking], organisation=firm, funding=Funding.CARD, now=BEFORE)
+
+    def paid(day: int, booking: Booking, **use: int) -> str:
+        at = LATER + timedelta(days=day)
+        a_use(db, booking, **use)
+        accept(db, booking, at)
+        claim_id = claimed(db, programme.id, at + timedelta(hours=1))
+        pay(db, programme.id, claim_id, f"CZ-{day}")
+        return claim_id
+
+    def due(claim_id: str) -> dict[str, int]:
+        row = claim_queries.get_claim(db, programme.id, claim_id)
+        return {one.institution_id: one.amount.minor for one in claim_queries.to_pass_on(db, row, programme)}
+
+    def pass_on(claim_id: str, to: str) -> int:
+        names = {"programme_id": programme.id, "claim_id": claim_id, "actor_id": "per_1", "now": LATER}
+        return claims.pass_on(db, institution_id=to, serial=f"PB-{claim_id}-{to}", **names).amount_minor
+
+    assert pass_on(paid(0, bookings[0], minutes=120), house.id) == 30000
+    a_use(db, bookings[0], minutes=60, number=2)
+    accept(db, bookings[0], LATER)
+    second = paid(1, bookings[1], minutes=97)
+    assert due(second) == {house.id: -15000, other.id: 26250}
+    with pytest.raises(WrongState):
+        pass_on(second, house.id)
+    assert pass_on(second, other.id) == 26250
+    third = paid(2, bookings[2], minutes=97)
+    assert due(third) == {house.id: 11250}
+    assert pass_on(third, house.id) == 11250
+    assert (due(third), due(second)[house.id]) == ({house.id: 11250}, -15000)
+    assert [{key: sums(db, one).get(key, 0) for key in ("VR", "IPC", "BANK")} for one in bookings] == [
+        {"VR": 0, "IPC": 0, "BANK": 0}
+    ] * 3
     assert invariants.violations(db) == []
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from billing import actions, cancelling, invariants, ledger, queries
 from billing.objections import actions as objections
-from billing.programmes import granting
+from billing.programmes import granting, lookback
+from billing.programmes import queries as of_programmes
 from billing.programmes.choosing import Base, Mode
 from billing.programmes.granting import Grant, Rule
 from billing.programmes.tables import Entitlement
@@ -185,6 +186,17 @@ def test_use_that_rests_on_signatures_is_not_paid_where_evidence_is_asked_for(db
     assert invariants.violations(db) == []
 
 
+@pytest.mark.parametrize(("asked_for", "paid"), [(True, 0), (False, 26250)])
+def test_looking_back_leaves_out_what_rests_on_signatures_where_evidence_is_asked_for(
+    db: Session, asked_for: bool, paid: int
+) -> None:
+    booking = a_quoted(db, an_organisation(db))
+    a_use(db, booking, attested_s=600)
+    accepted(db, booking)
+    programme = a_programme(db, years=["0.5"], evidence_required=asked_for)
+    assert lookback.effect(db, programme=programme, year=1, now=AFTER).paid("CNY").minor == paid
+
+
 def test_a_correction_gives_back_what_was_used_too_much(db: Session) -> None:
     firm = an_organisation(db)
     granted = an_entitlement(db, a_programme(db, years=["0.5"]), firm)
@@ -276,6 +288,35 @@ def test_a_published_programme_keeps_its_years_and_gets_further_ones(db: Session
     assert say(Rule(2, "0.3")).rate == "0.3"
     with pytest.raises(WrongState):
         granting.publish(db, programme_id=programme.id, actor_id="per_1", now=BEFORE)
+
+
+def test_a_years_cap_is_not_lowered_under_what_was_granted(db: Session) -> None:
+    firm = an_organisation(db)
+    draft = granting.create_programme(
+        db,
+        said=granting.Said("草案", "成都市科技局", granting.ProgrammeKind.VOUCHER, date(2026, 1, 1)),
+        actor_id="per_1",
+        now=BEFORE,
+    )
+    say = lambda cap: granting.set_year(  # noqa: E731
+        db, programme_id=draft.id, rule=Rule(1, "0.5", year_cap=cap), actor_id="per_1", now=BEFORE
+    )
+    say(None)
+    an_entitlement(db, draft, firm, 10000)
+    with pytest.raises(Invalid, match="somebody was granted"):
+        say(9999)
+    say(10000).year_cap_minor = 9999
+    with pytest.raises(Invalid, match="somebody was granted"):
+        granting.publish(db, programme_id=draft.id, actor_id="per_1", now=BEFORE)
+    say(10000)
+    assert granting.publish(db, programme_id=draft.id, actor_id="per_1", now=BEFORE).published_at == BEFORE
+
+
+def test_a_firm_finds_its_own_grants_among_those_of_many(db: Session) -> None:
+    firms, programme = [an_organisation(db) for _ in range(3)], a_programme(db, years=["0.5"])
+    rows = [an_entitlement(db, programme, firm) for firm in firms]
+    assert of_programmes.entitlements_of_own(db, programme.id, [firms[0].id]) == rows[:1]
+    assert of_programmes.entitlements_of_own(db, programme.id, []) == []
 
 
 def test_a_draft_pays_nothing(db: Session) -> None:

@@ -11,8 +11,11 @@ from billing.programmes.tables import Entitlement
 from billing.quotes import actions as quoting
 from billing.tables import Statement
 from booking.tables import Booking
+from marketplace.refusals import WrongState
 from marketplace.tables import Organisation
+from tests.billing.programmes.test_claims import claimed, reject, used
 from tests.billing.test_card_flow import AFTER, BEFORE, START, a_use
+from tests.billing.test_statement_races import beside
 from tests.builders import a_booking, a_programme, an_entitlement, an_organisation
 
 MANY = 6
@@ -64,6 +67,25 @@ def test_bills_are_accepted_and_others_cancelled_at_once(committed_db: sessionma
         row = session.get_one(Entitlement, entitlement_id)
         assert (row.reserved_minor, row.used_minor) == (0, sum(b.programme_minor for b in _bills(session, bookings)))
         assert row.used_minor > 0
+        assert invariants.violations(session) == []
+
+
+def test_a_bill_that_is_drafted_at_that_moment_comes_before_a_rejection(committed_db: sessionmaker[Session]) -> None:
+    with committed_db.begin() as session:
+        booking, row = used(session, minutes=60)
+        claim_id = claimed(session, row.programme_id)
+        a_use(session, booking, minutes=120, number=2)
+    refused = []
+
+    def rejected(session: Session) -> None:
+        try:
+            reject(session, row.programme_id, claim_id)
+        except WrongState as refusal:
+            refused.append(refusal.values["state"])
+
+    beside(committed_db, lambda session: actions.draft_statements(session, now=AFTER), rejected)
+    assert refused == ["bill_open"]
+    with committed_db() as session:
         assert invariants.violations(session) == []
 
 

@@ -54,6 +54,7 @@ def test_a_programme_is_drafted_published_and_granted(world: World) -> None:
     assert (row["mode"], row["base"], row["stack"], row["published_at"]) == ("deduct", "service", None, None)
     path = f"/programmes/{row['id']}"
     refused(world.get(path, world.member), 404, "not_found")
+    refused(world.get(f"{path}/grants", world.member), 404, "not_found")
     assert world.post(f"{path}/publish", world.operator).status_code == 200
     refused(world.post(f"{path}/publish", world.operator), 409, "wrong_state")
     assert world.get(path, world.member).json()["name"] == row["name"]
@@ -142,4 +143,5 @@ def test_a_simulation_tells_what_the_last_quarter_would_have_cost(world: World, 
     assert found["complete"] is True
     assert found["programme_pays"]["minor"] == sum(one["programme_pays"]["minor"] for one in found["organisations"])
     refused(world.get(f"/programmes/{row['id']}/simulation?year=2", world.operator), 404, "not_found")
+    refused(world.get(f"/programmes/{row['id']}/simulation?year={10**30}", world.operator), 404, "not_found")
     refused(world.get(f"/programmes/{row['id']}/simulation", world.member), 404, "not_found")
