@@ -114,3 +114,15 @@ def test_what_a_voucher_pays_is_not_the_firms(desk: Desk) -> None:
         session.commit()
     whole, *_ = amounts(asked(desk))
     assert whole == "880.00"
+
+
+def test_a_time_that_comes_twice_is_asked_about(desk: Desk) -> None:
+    with desk.database() as session:
+        session.get_one(Resource, desk.resource).timezone = "Europe/Berlin"
+        session.commit()
+    reader, typed = desk.reader("customer"), {"start": "2026-10-25T02:30", "end": "2026-10-25T06:00"}
+    asked = reader.get(f"/r/{desk.resource}/cost?{urlencode(typed)}")
+    assert (asked.status_code, "comes twice" in asked.text) == (422, True)
+    _, second = re.findall(r'<option value="([^"]+)">the (?:first|second) time', asked.text)
+    found = reader.get(f"/r/{desk.resource}/cost?{urlencode({**typed, 'start_turn': second})}")
+    assert (found.status_code, amounts(found.text)[0]) == (200, "1,890.00")

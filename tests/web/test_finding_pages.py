@@ -77,7 +77,7 @@ def test_what_is_held_for_the_card_says_so_alone_and_in_a_chain(desk: Desk) -> N
     start = monday() + timedelta(days=1, hours=9)
     alone = {"start": start.isoformat(), "end": (start + timedelta(hours=2)).isoformat()}
     page = customer.post(f"/r/{desk.resource}/bookings", **alone).text
-    assert "Held for you while the card is checked." in page
+    assert "The time is held for you until" in page
     assert "The institution will answer" not in page
     assert "时段已为您保留" in customer.get("/bookings?done=held", "zh").text
 

@@ -171,7 +171,7 @@ def test_who_is_not_signed_in_is_led_there(desk: Desk) -> None:
 
 
 def test_an_offer_taken_up_by_card_is_held_and_passes_on_where_it_is_not_paid(db: Session) -> None:
-    now, start = clock.now(), clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(days=10)
+    now, start = clock.now(), clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
     house = an_institution(db, settlement=Settlement.PLATFORM_COLLECTS)
     order = Order(a_resource(db, institution=house).id, Slot(start, start + timedelta(hours=2)))
     first, second, third = (

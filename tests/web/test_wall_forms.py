@@ -87,8 +87,8 @@ FORMS = {
 }
 BY_REACH = "attestations"
 """A statement lies within reach of its booking, by which one of two times is taken; five stretches are not asked about."""
-BY_ITSELF = {"_outage_changes.html", "_together.html"}
-"""One end or one start, of which test_outage_changes.py and test_together_page.py ask the same."""
+BY_ITSELF = {"_outage_changes.html", "_together.html", "cost.html"}
+"""One end or one start, or nothing that is stored, of which tests of their own ask the same: outage_changes, together_page, costs."""
 STORED = (Booking, Outage, WaitingEntry)
 
 

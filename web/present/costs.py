@@ -22,6 +22,7 @@ from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import names
 from web.present.resource import organisation_choices, prices_to, quote_line
+from web.present.turns import asking
 from web.views.costs import CostRow, CostView
 from web.views.frame import Form, Lang
 
@@ -51,7 +52,7 @@ def costs(
         capacity=row.capacity,
         organisations=organisation_choices(session, actor, asked.organisation if asked else ""),
         assistance=place.rules.assistance.mode.value,
-        form=form,
+        form=asking(form, row.timezone, lang),
     )
     if asked is None:
         return empty
