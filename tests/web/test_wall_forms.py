@@ -88,7 +88,7 @@ FORMS = {
 BY_REACH = "attestations"
 """A statement lies within reach of its booking, by which one of two times is taken; five stretches are not asked about."""
 BY_ITSELF = {"_outage_changes.html", "_together.html", "cost.html"}
-"""One end or one start, or nothing that is stored: test_outage_changes, test_together_page and test_costs ask the same of them."""
+"""One end, one start, or nothing that is stored: test_outage_changes, test_together_page, test_costs ask the same."""
 STORED = (Booking, Outage, WaitingEntry)
 
 
