@@ -15,29 +15,35 @@ from marketplace.slot import Slot
 FINANCE = (Role.MANAGER, Role.FINANCE)
 
 
+def _about(booking: Booking, amount: Money) -> dict[str, str | int | None]:
+    about = {"booking_id": booking.id, "resource_id": booking.resource_id}
+    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
+    return {**about, **time, "minor": amount.minor, "currency": amount.currency}
+
+
+def _of_statement(booking: Booking, statement: Statement) -> dict[str, str | int | None]:
+    """With what the firm pays of it."""
+    return {**_about(booking, Money(statement.firm_minor, statement.currency)), "statement_id": statement.id}
+
+
 def tell_credit(session: Session, booking: Booking, left: Slot, statement_id: str, credit: Money, now: datetime) -> None:
     """That part of the fee for the time that was left is given back, and how much."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement_id}
     time = {"start": left.start.isoformat(), "end": left.end.isoformat()}
-    data = {**about, **time, "minor": credit.minor, "currency": credit.currency}
+    data = {**_about(booking, credit), "statement_id": statement_id, **time}
     cause = f"statement:{statement_id}:statement_credited"
     outbox.queue(session, person_id=booking.person_id, kind="statement_credited", data=data, cause=cause, now=now)
 
 
 def tell(session: Session, booking: Booking, statement: Statement, kind: str, now: datetime) -> None:
     """Queue a message of `kind` to who booked; a statement has one of each."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency}
+    data = _of_statement(booking, statement)
     cause = f"statement:{statement.id}:{kind}"
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=cause, now=now)
 
 
 def tell_not_funded(session: Session, booking: Booking, statement: Statement, reason: str, now: datetime) -> None:
     """Who booked: a programme does not pay its part, why, and what the firm pays instead."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency, "reason": reason}
+    data = {**_of_statement(booking, statement), "reason": reason}
     kind = "statement_not_funded"
     outbox.queue(session, person_id=booking.person_id, kind=kind, data=data, cause=f"statement:{statement.id}:{kind}", now=now)
 
@@ -46,21 +52,13 @@ def tell_refused(
     session: Session, booking: Booking, statement: Statement, owed: Money, *, number: int, again: datetime | None, now: datetime
 ) -> None:
     """The payer's bank has refused what is still owed: to who booked each time, to the house once it is not asked `again`."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": owed.minor, "currency": owed.currency, "again": again.isoformat() if again else None}
+    data = {**_about(booking, owed), "statement_id": statement.id, "again": again.isoformat() if again else None}
     cause = f"statement:{statement.id}:statement_refused:{number}"
     outbox.queue(session, person_id=booking.person_id, kind="statement_refused", data=data, cause=cause, now=now)
     for person_id in people.staff_of(session, booking.institution_id, FINANCE) if again is None else ():
         if person_id != booking.person_id:
             kind = "statement_unpaid"
             outbox.queue(session, person_id=person_id, kind=kind, data=data, cause=f"{cause}:{person_id}", now=now)
-
-
-def _about(booking: Booking, amount: Money) -> dict[str, str | int | None]:
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    return {**about, **time, "minor": amount.minor, "currency": amount.currency}
 
 
 def tell_rest(session: Session, booking: Booking, statement: Statement, rest: Money, now: datetime) -> None:
@@ -90,9 +88,7 @@ def tell_refund_failed(
 
 def tell_disputed(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """The institution's finance, that the firm objects."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.charge_minor, "currency": statement.currency}
+    data = {**_of_statement(booking, statement), "minor": statement.charge_minor}
     for person_id in people.staff_of(session, booking.institution_id, FINANCE):
         cause = f"statement:{statement.id}:statement_disputed:{person_id}"
         outbox.queue(session, person_id=person_id, kind="statement_disputed", data=data, cause=cause, now=now)
@@ -100,9 +96,7 @@ def tell_disputed(session: Session, booking: Booking, statement: Statement, now:
 
 def tell_corrected(session: Session, booking: Booking, statement: Statement, now: datetime) -> None:
     """Both sides, once: late messages have made another use of what was accepted, and by how much the bill changes."""
-    about = {"booking_id": booking.id, "resource_id": booking.resource_id, "statement_id": statement.id}
-    time = {"start": booking.starts_at.isoformat(), "end": booking.ends_at.isoformat()}
-    data = {**about, **time, "minor": statement.firm_minor, "currency": statement.currency}
+    data = _of_statement(booking, statement)
     for person_id in dict.fromkeys([booking.person_id, *people.staff_of(session, booking.institution_id, FINANCE)]):
         cause = f"statement:{statement.id}:statement_corrected:{person_id}"
         outbox.queue(session, person_id=person_id, kind="statement_corrected", data=data, cause=cause, now=now)

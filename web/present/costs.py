@@ -16,12 +16,11 @@ from billing.settlement import Funding
 from billing.simulation import Request, Simulation, simulate
 from billing.tariffs.choosing import PriceList
 from booking.places import get_place
-from marketplace.people import queries as people
 from marketplace.permissions import Actor
 from marketplace.slot import Slot
 from marketplace.tables import Resource
 from web.present import names
-from web.present.resource import organisation_choices, prices_to, quote_line
+from web.present.resource import buyer_of, organisation_choices, prices_to, quote_line
 from web.present.turns import asking
 from web.views.costs import CostRow, CostView
 from web.views.frame import Form, Lang
@@ -80,8 +79,7 @@ def costs(
 
 def _programmes(session: Session, actor: Actor, asked: Asked, currency: str) -> tuple[Programme, ...]:
     """What vouchers and subsidies have left for a use then."""
-    firms = people.organisations(session, actor.organisations)
-    firm = next((one for one in firms if one.id == asked.organisation), firms[0] if firms else None)
+    firm = buyer_of(session, actor, asked.organisation)
     offered = programmes.offered_to(session, [firm.id]) if firm else []
     return tuple(one.as_programme() for one in offered if one.covers(asked.slot.start, currency))
 

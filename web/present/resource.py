@@ -30,7 +30,7 @@ from marketplace.people import queries as people
 from marketplace.permissions import Action, Actor, may
 from marketplace.refusals import NotFound, Refusal, Refused
 from marketplace.slot import EmptySlot, Slot
-from marketplace.tables import ListingState, Resource
+from marketplace.tables import ListingState, Organisation, Resource
 from web import checkout
 from web.checkout import Order
 from web.finding import use_at
@@ -300,12 +300,17 @@ def _priced(session: Session, place: Resource, actor: Actor, chosen: str, lang: 
     return [Choice(one.value, one.label + told[one.value], one.chosen) for one in choices]
 
 
+def buyer_of(session: Session, actor: Actor, chosen: str) -> Organisation | None:
+    """For whom the actor would book: as chosen, else their first firm; None where they have none."""
+    buyers = people.organisations(session, actor.organisations)
+    return next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
+
+
 def prices_to(
     session: Session, row: Resource, place: Place, actor: Actor, chosen: str = "", *, assisted: bool
 ) -> tuple[PriceList, str | None]:
     """What time would cost the actor there, and the class that has prices of its own."""
-    buyers = people.organisations(session, actor.organisations)
-    buyer = next((one for one in buyers if one.id == chosen), buyers[0] if buyers else None)
+    buyer = buyer_of(session, actor, chosen)
     own_house = buyer is None and row.institution_id in actor.institutions()
     return prices_for(session, row, buyer, use_at(place, assisted=assisted), own_house=own_house)
 
